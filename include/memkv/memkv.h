@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Everything memkv offers. */
+#ifndef MEMKV_MEMKV_H
+#define MEMKV_MEMKV_H
+
+#include <memkv/error.h>
+#include <memkv/key.h>
+#include <memkv/pool.h>
+
+#endif

@@ -1,0 +1,514 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Pools: create, open, and the plain (waiting) calls on blocks.
+ *
+ * Promise: a get is the exact bytes of one acknowledged put of that very key, or a miss.  Every failure of the
+ * medium ends in a counted miss; no call prints, exits or aborts.
+ *
+ * Option structs: set `size` to sizeof the struct as you compiled it; NULL means all defaults; fields that a newer
+ * header adds are taken as zero.
+ *
+ * Threads: a `struct memkv_pool *` may be used from any number of threads at once; open and close are the exception
+ * (nobody may use a handle that is being closed).
+ * Fork: in a child every call on an inherited handle returns MEMKV_EFORK; memkv_pool_close() in the child frees
+ * nothing that the parent uses.
+ */
+#ifndef MEMKV_POOL_H
+#define MEMKV_POOL_H
+
+#include <memkv/error.h>
+#include <memkv/key.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct memkv_pool;
+struct memkv_iter;
+
+#define MEMKV_META_MAX 1024   /* bytes of the caller's own metadata a block can carry */
+#define MEMKV_SESSION_MAX 63  /* bytes of a session name */
+#define MEMKV_NAME_MAX 63     /* bytes of a pool name */
+
+/* ---- create and destroy ------------------------------------------------------------------------------------ */
+
+enum memkv_create_flag {
+	MEMKV_CREATE_FORCE = 1 << 0, /* overwrite foreign data, or a pool that nobody has open */
+};
+
+/**
+ * struct memkv_create_options - what pool to make
+ * @size: sizeof(struct memkv_create_options).
+ * @flags: enum memkv_create_flag.
+ * @bytes: the medium's size; 0: 4 GiB for a new file, an existing file's size when it has one.
+ * @max_block: largest block in bytes; 0: 16 MiB (size/128 rounded down to 64 KiB for pools under 2 GiB).
+ * @segment: room of a segment in bytes; 0: follows from the pool's size and @max_block.
+ * @slots: agents at a time; 0: min(256, segments / 4).
+ * @blocks: with @block_size, a pool with room for exactly this many blocks of that size (@bytes, @max_block and
+ *          @segment must be 0).
+ * @block_size: see @blocks.
+ * @name: up to MEMKV_NAME_MAX bytes, or NULL.
+ */
+struct memkv_create_options {
+	size_t size;
+	uint32_t flags;
+	uint32_t slots;
+	uint64_t bytes;
+	uint64_t max_block;
+	uint64_t segment;
+	uint64_t blocks;
+	uint64_t block_size;
+	const char *name;
+};
+
+/**
+ * memkv_pool_create() - format a pool
+ * @path: a file to make or to format.
+ * @options: or NULL.
+ *
+ * The superblocks are written last: an interrupted create leaves no pool.
+ *
+ * Return: 0; MEMKV_GEOMETRY, MEMKV_CONFLICT, MEMKV_FOREIGN, MEMKV_POOL_EXISTS, MEMKV_IN_USE, -ENOSPC (nothing is
+ * left behind in a new file), or -errno.
+ * Context: any thread; another process may create at the same path: one of them wins, the other gets MEMKV_IN_USE
+ * or MEMKV_POOL_EXISTS.
+ */
+int memkv_pool_create(const char *path, const struct memkv_create_options *options);
+
+/**
+ * memkv_pool_destroy() - wipe a pool's superblocks and remove its file
+ * @path: the pool's file.
+ * @dry_run: not 0: only tell whether it could be done.
+ *
+ * Return: 0; MEMKV_NOT_A_POOL; MEMKV_IN_USE while any agent has it open; or -errno.
+ */
+int memkv_pool_destroy(const char *path, int dry_run);
+
+/* ---- open and close ---------------------------------------------------------------------------------------- */
+
+enum memkv_open_flag {
+	MEMKV_OPEN_READ_ONLY = 1 << 0,   /* takes no slot; put and remove answer MEMKV_READ_ONLY */
+	MEMKV_OPEN_CLI = 1 << 1,         /* may use the slot kept for short-lived commands */
+	MEMKV_OPEN_NO_FOLLOWER = 1 << 2, /* no thread: others' puts appear at memkv_pool_refresh() and fresh calls */
+	MEMKV_OPEN_BUFFERED = 1 << 3,    /* payload through the page cache even where O_DIRECT works */
+};
+
+/**
+ * struct memkv_pool_options - how to open
+ * @size: sizeof(struct memkv_pool_options).
+ * @flags: enum memkv_open_flag.
+ * @lanes: payload operations that can be in flight at once from all threads; 0: 16, at most 64.
+ * @poll_us: the follower's polling interval in microseconds; 0: 1000.
+ */
+struct memkv_pool_options {
+	size_t size;
+	uint32_t flags;
+	uint32_t lanes;
+	uint32_t poll_us;
+};
+
+/**
+ * memkv_pool_open() - attach a pool
+ * @path: the pool's file.
+ * @options: or NULL.
+ * @pool: receives the handle; free with memkv_pool_close().
+ *
+ * Reads the whole index from the media before it returns: what is on the media can be found at once.
+ *
+ * Return: 0; MEMKV_NOT_A_POOL, MEMKV_NEWER, MEMKV_DAMAGED, MEMKV_NO_SLOT, or -errno.
+ * Context: any thread.  Starts one follower thread unless told not to.
+ */
+int memkv_pool_open(const char *path, const struct memkv_pool_options *options, struct memkv_pool **pool);
+
+/**
+ * memkv_pool_close() - leave the pool
+ * @pool: from memkv_pool_open(), or NULL.  Nobody else may be using it.
+ */
+void memkv_pool_close(struct memkv_pool *pool);
+
+/**
+ * memkv_pool_refresh() - fold in everything that any host has published before the call
+ * @pool: the pool.
+ *
+ * Return: 0, MEMKV_FAILED or MEMKV_EFORK.
+ * Context: any thread; waits only for this process's own follower.
+ */
+int memkv_pool_refresh(struct memkv_pool *pool);
+
+/* ---- blocks ------------------------------------------------------------------------------------------------ */
+
+enum memkv_class {
+	MEMKV_CLASS_DEFAULT = 0,
+	MEMKV_CLASS_SHARED = 1,  /* prefixes that many sessions use */
+	MEMKV_CLASS_SESSION = 2, /* one conversation's own state */
+};
+
+enum memkv_put_flag {
+	MEMKV_PUT_REPLACE = 1 << 0, /* other bytes under the key are replaced instead of answered with MEMKV_DIFFERS */
+	MEMKV_PUT_DURABLE = 1 << 1, /* acknowledged only when it survives power loss of the medium's machine */
+};
+
+/**
+ * struct memkv_put_options - what to store beside the payload
+ * @size: sizeof(struct memkv_put_options).
+ * @flags: enum memkv_put_flag.
+ * @class_id: enum memkv_class, or 3..31 for classes of your own.
+ * @depth: the block's position in its prefix chain, for `ls` and provenance; 0 when unknown.
+ * @ttl_s: seconds until the block expires; 0: never.
+ * @session: C string of up to MEMKV_SESSION_MAX bytes, or NULL.
+ * @meta: up to MEMKV_META_MAX bytes of your own, returned by get and stat; or NULL.
+ * @meta_length: their number.
+ * @parent: key of the block before this one in its chain, or NULL.
+ */
+struct memkv_put_options {
+	size_t size;
+	uint32_t flags;
+	uint32_t class_id;
+	uint32_t depth;
+	uint64_t ttl_s;
+	const char *session;
+	const void *meta;
+	size_t meta_length;
+	const struct memkv_key *parent;
+};
+
+/**
+ * memkv_put() - store a block
+ * @pool: the pool.
+ * @key: its key.
+ * @data: its bytes; must not change until the call returns.  Page-aligned memory avoids a copy.
+ * @length: 1 to the pool's largest block.
+ * @options: or NULL.
+ *
+ * When the call returns 0 every process that looks afterwards (memkv_pool_refresh(), or a few milliseconds later
+ * without) finds the block.
+ *
+ * Return: 0 stored; MEMKV_EXISTS (equal bytes are stored; nothing was written); MEMKV_DIFFERS (other bytes are stored
+ * and stay); MEMKV_TOO_LARGE; MEMKV_NO_ROOM; MEMKV_READ_ONLY; MEMKV_FAILED; MEMKV_EFORK; -EINVAL; -errno of the medium.
+ * Context: any thread; waits for its own I/O, never for another process.
+ */
+int memkv_put(struct memkv_pool *pool, const struct memkv_key *key, const void *data, size_t length,
+	      const struct memkv_put_options *options);
+
+enum memkv_get_flag {
+	MEMKV_GET_UPTO = 1 << 0, /* @length is "at most" instead of the block's exact size */
+};
+
+/**
+ * struct memkv_get_options - what else a get returns
+ * @size: sizeof(struct memkv_get_options).
+ * @flags: enum memkv_get_flag.
+ * @meta: receives the block's metadata when not NULL.
+ * @meta_room: bytes at @meta.
+ * @meta_length: receives the metadata's length (which may exceed @meta_room; then only that much is copied).
+ */
+struct memkv_get_options {
+	size_t size;
+	uint32_t flags;
+	void *meta;
+	size_t meta_room;
+	size_t meta_length;
+};
+
+/**
+ * memkv_get() - read a whole block
+ * @pool: the pool.
+ * @key: its key.
+ * @buffer: receives the bytes.  Undefined after anything but success.  Page-aligned memory avoids a copy.
+ * @length: the block's exact size, or an upper bound with MEMKV_GET_UPTO.
+ * @options: or NULL; meta_length is written.
+ *
+ * Return: the block's size in bytes; MEMKV_MISS (not there, or unreadable: counted by cause); MEMKV_SIZE;
+ * MEMKV_EFORK; -EINVAL.  A medium that is gone is a miss.
+ * Context: any thread; no lock, no allocation, no system call but the read itself.
+ */
+int64_t memkv_get(struct memkv_pool *pool, const struct memkv_key *key, void *buffer, size_t length,
+		  struct memkv_get_options *options);
+
+/**
+ * struct memkv_range - one piece of a block
+ * @offset: first byte in the block.
+ * @length: bytes.
+ * @dst: receives them.
+ */
+struct memkv_range {
+	uint64_t offset;
+	uint64_t length;
+	void *dst;
+};
+
+/**
+ * memkv_get_ranges() - read pieces of a block
+ * @pool: the pool.
+ * @key: the block's key.
+ * @ranges: the pieces, in any order.
+ * @count: their number, at least 1.
+ *
+ * All pieces come from one put.  Only the chunks that they touch are read and verified.
+ *
+ * Return: the block's size; MEMKV_MISS; MEMKV_SIZE when a piece reaches past the block's end; MEMKV_EFORK; -EINVAL.
+ * Context: as memkv_get().
+ */
+int64_t memkv_get_ranges(struct memkv_pool *pool, const struct memkv_key *key, const struct memkv_range *ranges,
+			 size_t count);
+
+enum memkv_look_flag {
+	MEMKV_LOOK_FRESH = 1 << 0, /* first fold in what others have published */
+};
+
+/**
+ * memkv_exists() - is a block there?
+ * @pool: the pool.
+ * @key: its key.
+ * @flags: enum memkv_look_flag.
+ *
+ * Return: 1 or 0; MEMKV_EFORK.
+ * Context: any thread; without MEMKV_LOOK_FRESH no lock, no system call, no I/O.
+ */
+int memkv_exists(struct memkv_pool *pool, const struct memkv_key *key, uint32_t flags);
+
+/**
+ * memkv_match() - the longest stored prefix of a chain of keys
+ * @pool: the pool.
+ * @keys: the chain.
+ * @count: its length.
+ * @flags: enum memkv_look_flag.
+ *
+ * Return: how many keys, from the first, are there (at most INT_MAX); MEMKV_EFORK.
+ * Context: as memkv_exists().
+ */
+int memkv_match(struct memkv_pool *pool, const struct memkv_key *keys, size_t count, uint32_t flags);
+
+/**
+ * memkv_remove() - remove a block, every copy of it
+ * @pool: the pool.
+ * @key: its key.
+ *
+ * After it returns no get in any process returns the bytes that were stored.
+ *
+ * Return: the number of blocks (births) removed, at least 1; MEMKV_MISS; MEMKV_READ_ONLY; MEMKV_FAILED; MEMKV_EFORK;
+ * -errno when the removal could not be made durable (it is in force all the same).
+ * Context: any thread.
+ */
+int memkv_remove(struct memkv_pool *pool, const struct memkv_key *key);
+
+/**
+ * struct memkv_block_info - what is known about a stored block
+ * @key: its key.
+ * @birth: number given once to this put, kept when the block moves.
+ * @generation: the opening of the segment that it lies in.
+ * @length: payload bytes.
+ * @segment, @page: where it lies: segment number, and page of 4096 bytes within the pool.
+ * @class_id, @depth: as put.
+ * @expires_s: UTC seconds since 1970, 0: never.
+ * @stored_s: UTC seconds when it was put.
+ * @session_id: hash of the session's name, 0: none.
+ * @session: its name ("" from memkv_iter_next(), which reads no payload region).
+ * @has_parent: whether @parent is set (memkv_stat() only).
+ * @parent: the key before it in its chain.
+ * @meta_length, @meta: the caller's metadata (memkv_stat() only).
+ */
+struct memkv_block_info {
+	struct memkv_key key;
+	uint64_t birth;
+	uint64_t generation;
+	uint64_t length;
+	uint64_t segment;
+	uint64_t page;
+	uint32_t class_id;
+	uint32_t depth;
+	uint64_t expires_s;
+	uint64_t stored_s;
+	uint64_t session_id;
+	char session[MEMKV_SESSION_MAX + 1];
+	int has_parent;
+	struct memkv_key parent;
+	size_t meta_length;
+	uint8_t meta[MEMKV_META_MAX];
+};
+
+/**
+ * memkv_stat() - describe a block
+ * @pool: the pool.
+ * @key: its key.
+ * @info: receives the description.
+ *
+ * Looks fresh and reads the block's header, not its payload.
+ *
+ * Return: 0; MEMKV_MISS; MEMKV_EFORK.
+ * Context: any thread.
+ */
+int memkv_stat(struct memkv_pool *pool, const struct memkv_key *key, struct memkv_block_info *info);
+
+/**
+ * struct memkv_filter - which blocks (all that is set must hold)
+ * @size: sizeof(struct memkv_filter).
+ * @has_class: not 0: only @class_id.
+ * @class_id: see @has_class.
+ * @session: only this session, or NULL.
+ */
+struct memkv_filter {
+	size_t size;
+	int has_class;
+	uint32_t class_id;
+	const char *session;
+};
+
+/**
+ * memkv_iter_open() - walk over the stored blocks
+ * @pool: the pool.
+ * @filter: or NULL for all.
+ * @iter: receives the iterator; free with memkv_iter_close() before the pool is closed.
+ *
+ * Looks fresh first.  A block that is put, moved or removed meanwhile may or may not appear; one that was there all
+ * the time appears exactly once.
+ *
+ * Return: 0; -ENOMEM; -EINVAL; MEMKV_EFORK.
+ * Context: an iterator belongs to one thread at a time.
+ */
+int memkv_iter_open(struct memkv_pool *pool, const struct memkv_filter *filter, struct memkv_iter **iter);
+
+/**
+ * memkv_iter_next() - the next block
+ * @iter: the iterator.
+ * @info: receives it (fields that need the payload region stay empty).
+ *
+ * Return: 1, or 0 at the end.
+ */
+int memkv_iter_next(struct memkv_iter *iter, struct memkv_block_info *info);
+
+/** memkv_iter_close() - free an iterator (NULL is fine) */
+void memkv_iter_close(struct memkv_iter *iter);
+
+/* ---- the pool as a whole ----------------------------------------------------------------------------------- */
+
+enum memkv_feature_text { MEMKV_FEATURE_TEXT = 128 };
+
+/**
+ * struct memkv_pool_info - sizes, room and use
+ * @uuid, @name: identity.
+ * @path: as opened; belongs to the pool.
+ * @format_major, @format_minor: version of the format on the media.
+ * @bytes: size of the medium that the pool uses.
+ * @control_bytes: of it, what is not segments.
+ * @segments, @segment_room: number and payload room of segments (the last may be smaller).
+ * @max_block: largest block in bytes.
+ * @entries_per_segment: blocks that a segment can describe.
+ * @slots, @slots_live: agents that can be and are attached.
+ * @segments_free, @segments_open, @segments_sealed, @segments_parked, @segments_leaving: by state.
+ * @blocks, @block_bytes: live blocks and their payload bytes.
+ * @direct_io: whether payload goes past the page cache (O_DIRECT).
+ * @medium: "file".
+ */
+struct memkv_pool_info {
+	uint8_t uuid[16];
+	char name[MEMKV_NAME_MAX + 1];
+	const char *path;
+	const char *medium;
+	uint32_t format_major;
+	uint32_t format_minor;
+	uint64_t bytes;
+	uint64_t control_bytes;
+	uint64_t segments;
+	uint64_t segment_room;
+	uint64_t max_block;
+	uint64_t entries_per_segment;
+	uint32_t slots;
+	uint32_t slots_live;
+	uint64_t segments_free;
+	uint64_t segments_open;
+	uint64_t segments_sealed;
+	uint64_t segments_parked;
+	uint64_t segments_leaving;
+	uint64_t blocks;
+	uint64_t block_bytes;
+	int direct_io;
+};
+
+/**
+ * memkv_pool_describe() - sizes, room and use
+ * @pool: the pool.
+ * @info: receives them.
+ *
+ * Return: 0; MEMKV_EFORK.
+ * Context: any thread; looks fresh.
+ */
+int memkv_pool_describe(struct memkv_pool *pool, struct memkv_pool_info *info);
+
+/**
+ * memkv_pool_room() - how many blocks of one size the whole pool can hold
+ * @pool: the pool.
+ * @block_size: payload bytes of such a block, without metadata.
+ *
+ * Return: the number, open segments included; 0 when the size is over the pool's largest block.
+ */
+uint64_t memkv_pool_room(struct memkv_pool *pool, uint64_t block_size);
+
+/**
+ * struct memkv_counters - what this handle has seen since it was opened
+ *
+ * Every miss has one cause: absent (never found in the index), expired, removed, damaged (bytes did not verify),
+ * reclaimed (the block was evicted while it was being looked at), io (the medium answered with an error).
+ */
+struct memkv_counters {
+	uint64_t puts, put_bytes, puts_exist, puts_differ, puts_no_room, puts_failed;
+	uint64_t gets, get_bytes;
+	uint64_t miss_absent, miss_expired, miss_removed, miss_damaged, miss_reclaimed, miss_io;
+	uint64_t removes;
+	uint64_t evicted_blocks, evicted_bytes, moved_blocks, moved_bytes;
+	uint64_t segments_opened, segments_resumed, segments_reclaimed;
+	uint64_t entries_damaged, entries_mended, words_mended;
+};
+
+/** memkv_pool_counters() - read the counters; any thread */
+int memkv_pool_counters(struct memkv_pool *pool, struct memkv_counters *counters);
+
+/**
+ * struct memkv_check_options - how to check
+ * @size: sizeof(struct memkv_check_options).
+ * @meta_only: not 0: headers and tables only, no payload.
+ * @bad_block: called for every damaged block, or NULL.  @why is a static string.
+ * @progress: called now and then with blocks done and to do, or NULL.
+ * @context: handed to both.
+ */
+struct memkv_check_options {
+	size_t size;
+	int meta_only;
+	void (*bad_block)(void *context, const struct memkv_key *key, uint64_t page, const char *why);
+	void (*progress)(void *context, uint64_t done, uint64_t total);
+	void *context;
+};
+
+/**
+ * struct memkv_check_report - what a check found
+ * @blocks, @bytes: live blocks read and their payload.
+ * @bad: of them, how many can't be read back exactly.
+ * @records_bad: metadata that did not verify (superblock copies, cells, words, table headers, entries), mended or not.
+ * @records_mended: of @records_bad, those whose fact was recovered from a second source.
+ * @gone: blocks that vanished by removal or eviction while the check ran; not damage.
+ */
+struct memkv_check_report {
+	uint64_t blocks, bytes, bad, records_bad, records_mended, gone;
+};
+
+/**
+ * memkv_pool_check() - read and verify everything, while the pool is in use
+ * @pool: the pool.
+ * @options: or NULL.
+ * @report: receives the findings.
+ *
+ * Return: 0 when it ran to its end (look at the report); MEMKV_FAILED; MEMKV_EFORK; -ENOMEM.
+ * Context: any thread.
+ */
+int memkv_pool_check(struct memkv_pool *pool, const struct memkv_check_options *options,
+		     struct memkv_check_report *report);
+
+/** memkv_version() - "major.minor.patch" of the library */
+const char *memkv_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
