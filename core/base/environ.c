@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See environ.h.  Whatever cannot be read stays zero: identity is for people and for later checks, never for safety. */
+#include "core/base/environ.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+uint64_t clock_utc_s(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return now.tv_sec > 0 ? (uint64_t)now.tv_sec : 0;
+}
+
+uint64_t clock_monotonic_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+int random_fill(void *to, size_t length)
+{
+	uint8_t *at = to;
+
+	while (length > 0) {
+		ssize_t got = getrandom(at, length, 0);
+		if (got < 0) {
+			if (errno == EINTR)
+				continue;
+			return -errno;
+		}
+		at += got;
+		length -= (size_t)got;
+	}
+	return 0;
+}
+
+static size_t read_text(const char *path, char *to, size_t room)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t got = fd < 0 ? -1 : read(fd, to, room - 1);
+
+	if (fd >= 0)
+		close(fd);
+	to[got > 0 ? got : 0] = 0;
+	to[strcspn(to, "\r\n")] = 0;
+	return strlen(to);
+}
+
+/* 32 hex digits, with or without dashes, into 16 bytes; anything else leaves zeros */
+static void uuid_bytes(const char *text, uint8_t bytes[16])
+{
+	unsigned filled = 0;
+	char pair[3] = {0};
+
+	memset(bytes, 0, 16);
+	for (; *text && filled < 16; text++) {
+		if (*text == '-')
+			continue;
+		if (!text[1])
+			break;
+		memcpy(pair, text, 2);
+		bytes[filled++] = (uint8_t)strtoul(pair, NULL, 16);
+		text++;
+	}
+}
+
+static uint64_t process_start_ticks(void)
+{
+	char stat[1024];
+
+	if (!read_text("/proc/self/stat", stat, sizeof(stat)))
+		return 0;
+	char *at = strrchr(stat, ')'); /* the command's name may hold blanks; it ends at the last parenthesis */
+	for (int field = 2; at && field < 22; field++)
+		at = strchr(at + 1, ' ');
+	return at ? strtoull(at, NULL, 10) : 0;
+}
+
+void identity_read(struct identity *id)
+{
+	char text[256];
+
+	memset(id, 0, sizeof(*id));
+	if (read_text("/etc/machine-id", text, sizeof(text)))
+		uuid_bytes(text, id->machine);
+	if (read_text("/etc/nvme/hostnqn", text, sizeof(text)))
+		snprintf(id->host_nqn, sizeof(id->host_nqn), "%.223s", text);
+	else if (id->machine[0])
+		snprintf(id->host_nqn, sizeof(id->host_nqn),
+			 "nqn.2014-08.org.nvmexpress:uuid:%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-"
+			 "%02x%02x%02x%02x%02x%02x",
+			 id->machine[0], id->machine[1], id->machine[2], id->machine[3], id->machine[4],
+			 id->machine[5], id->machine[6], id->machine[7], id->machine[8], id->machine[9],
+			 id->machine[10], id->machine[11], id->machine[12], id->machine[13], id->machine[14],
+			 id->machine[15]);
+	if (read_text("/proc/sys/kernel/random/boot_id", text, sizeof(text)))
+		uuid_bytes(text, id->boot);
+	id->pid = (uint32_t)getpid();
+	id->process_start = process_start_ticks();
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the machine tells us: clocks, random numbers, its own and this process's identity. */
+#ifndef MEMKV_CORE_ENVIRON_H
+#define MEMKV_CORE_ENVIRON_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+uint64_t clock_utc_s(void);	   /* seconds since 1970, for expiry only; never compared for safety */
+uint64_t clock_monotonic_us(void); /* for intervals */
+
+/* random_fill() - unpredictable bytes.  Return: 0 or -errno. */
+int random_fill(void *to, size_t length);
+
+struct identity {
+	uint8_t machine[16]; /* /etc/machine-id, zero when unknown */
+	uint8_t boot[16];    /* this boot of the kernel, zero when unknown */
+	char host_nqn[224];  /* /etc/nvme/hostnqn, else derived from the machine id, "" when neither is known */
+	uint32_t pid;
+	uint64_t process_start; /* clock ticks since boot: pid + start name a process for good */
+};
+
+void identity_read(struct identity *id);
+
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Memory that other processes change while we look at it (the mapped control region) is read and written as whole
+ * 64-bit words, each atomic; what belongs together is held together by a check value or a publishing word.  These
+ * helpers are the only way the code touches such memory.
+ */
+#ifndef MEMKV_CORE_WORDS_H
+#define MEMKV_CORE_WORDS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef _Atomic uint64_t shared_word;
+
+/* Copies in and out, a word at a time, in no particular order.  @count is in words. */
+static inline void words_load(void *dst, const void *src, size_t count)
+{
+	const shared_word *from = src;
+	uint64_t *to = dst;
+
+	for (size_t i = 0; i < count; i++)
+		to[i] = atomic_load_explicit(&from[i], memory_order_relaxed);
+}
+
+static inline void words_store(void *dst, const void *src, size_t count)
+{
+	shared_word *to = dst;
+	const uint64_t *from = src;
+
+	for (size_t i = 0; i < count; i++)
+		atomic_store_explicit(&to[i], from[i], memory_order_relaxed);
+}
+
+static inline uint64_t word_load(const void *at)
+{
+	return atomic_load_explicit((const shared_word *)at, memory_order_acquire);
+}
+
+/* Everything stored before is visible to whoever loads this word (with word_load) and sees the value. */
+static inline void word_publish(void *at, uint64_t value)
+{
+	atomic_store_explicit((shared_word *)at, value, memory_order_release);
+}
+
+static inline bool word_swap(void *at, uint64_t expected, uint64_t value)
+{
+	return atomic_compare_exchange_strong((shared_word *)at, &expected, value);
+}
+
+static inline uint64_t word_add(void *at, uint64_t n)
+{
+	return atomic_fetch_add((shared_word *)at, n);
+}
+
+#endif
