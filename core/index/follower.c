@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See follower.h. */
+#include "core/index/follower.h"
+#include "core/slot/own.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <time.h>
+
+struct place place_of_entry(const struct control *c, uint64_t segment, const struct entry *entry)
+{
+	return (struct place){
+		.page = (layout_segment(&c->layout, segment) >> PAGE_SHIFT) + entry->page,
+		.pages = (uint32_t)block_pages(entry->length),
+		.header_pages = entry->header_pages,
+	};
+}
+
+/* an entry whose numbers could not be those of a block in this segment is treated as damaged */
+static bool entry_fits(const struct control *c, uint64_t segment, const struct entry *e)
+{
+	uint64_t end = (uint64_t)e->page + e->header_pages + block_pages(e->length);
+
+	return e->page >= 1 && e->header_pages >= 1 && e->length >= 1 && e->length <= c->layout.geo.max_block &&
+	       end <= layout_segment_pages(&c->layout, segment);
+}
+
+bool table_header_known(const struct control *c, const struct follower_recover *recover, uint64_t segment,
+			struct table_header *header, bool *mended)
+{
+	for (int tries = 0; tries < 3; tries++) { /* a table that is just being begun is whole a moment later */
+		enum check_result result = table_header(c, segment, header);
+		*mended = result == CHECK_MENDED;
+		if (result != CHECK_BAD)
+			return true;
+		sched_yield();
+	}
+	*mended = true;
+	return recover && recover->header(recover->context, segment, header);
+}
+
+void table_walk(const struct control *c, const struct follower_recover *recover, uint64_t segment, uint64_t generation,
+		uint32_t from, uint32_t count, table_visit visit, void *context)
+{
+	uint32_t next_page = 1; /* where the next place's header must lie, when the one before is known */
+	struct entry entry;
+	bool mended;
+
+	if (from > 0)
+		next_page = table_entry(c, segment, generation, from - 1, &entry, &mended) == ENTRY_HERE
+				    ? entry.page + entry.header_pages + (uint32_t)block_pages(entry.length)
+				    : 0;
+	for (uint32_t i = from; i < count; i++) {
+		enum entry_state state = table_entry(c, segment, generation, i, &entry, &mended);
+		if (state == ENTRY_HERE && !(entry.flags & ENTRY_VOID) && !entry_fits(c, segment, &entry))
+			state = ENTRY_DAMAGED;
+		if (state == ENTRY_DAMAGED && next_page && recover &&
+		    recover->entry(recover->context, segment, generation, i, next_page, &entry)) {
+			state = ENTRY_HERE;
+			mended = true;
+		}
+		next_page = state == ENTRY_HERE
+				    ? entry.page + entry.header_pages + (uint32_t)block_pages(entry.length)
+				    : 0;
+		visit(context, i, state, &entry, mended);
+	}
+}
+
+struct fold {
+	struct follower *f;
+	uint64_t segment;
+	bool settled;	    /* nobody is writing: what is not there never will be */
+	uint32_t unsettled; /* first place to look at again */
+};
+
+static void fold_entry(void *context, uint32_t index, enum entry_state state, const struct entry *entry, bool mended)
+{
+	struct fold *fold = context;
+	struct follower *f = fold->f;
+
+	if (state != ENTRY_HERE) {
+		if (!fold->settled && index < fold->unsettled)
+			fold->unsettled = index;
+		if (fold->settled && state == ENTRY_DAMAGED)
+			atomic_fetch_add(&f->entries_damaged, 1);
+		return;
+	}
+	if (mended)
+		atomic_fetch_add(&f->entries_mended, 1);
+	if (entry->flags & ENTRY_VOID)
+		return;
+	struct key_hash hash = index_hash(f->index, entry->key);
+	struct place place = place_of_entry(f->control, fold->segment, entry);
+	if (table_life(f->control, fold->segment, index, entry->birth) == LIFE_LIVE)
+		index_insert(f->index, hash, place);
+	else
+		index_drop(f->index, hash, place);
+}
+
+/* see the head of follower.h for why the loads come in this order */
+static void fold_segment(struct follower *f, uint64_t s)
+{
+	const struct control *c = f->control;
+	struct follower_segment *seen = &f->segments[s];
+	struct table_header header, again;
+	struct owned owned;
+	bool mended, mended_again;
+
+	seen->pulse = word_load(control_pulse(c, s));
+	uint64_t changes = word_load(control_table(c, s) + TABLE_CHANGES_OFFSET);
+	if (!table_header_known(c, &f->recover, s, &header, &mended))
+		return;
+	if (mended)
+		atomic_fetch_add(&f->words_mended, 1);
+	uint32_t count = table_count(c, s, header.generation, NULL);
+	bool settled = own_look(c, s, &owned) && owned.word.state != OWNER_OPEN;
+	if (!table_header_known(c, &f->recover, s, &again, &mended_again) || again.generation != header.generation)
+		return; /* reopened under our eyes: its opener rings again */
+	if (header.generation != seen->generation) {
+		index_turn(f->index, s);
+		*seen = (struct follower_segment){.generation = header.generation, .pulse = seen->pulse};
+	}
+	struct fold fold = {.f = f, .segment = s, .settled = settled, .unsettled = count};
+	uint32_t from = changes != seen->changes ? 0 : seen->next;
+	table_walk(c, &f->recover, s, header.generation, from, count, fold_entry, &fold);
+	seen->next = fold.unsettled;
+	seen->changes = changes;
+}
+
+void follower_step(struct follower *f)
+{
+	const struct control *c = f->control;
+
+	pthread_mutex_lock(&f->lock);
+	uint64_t doorbell = word_load(control_doorbell(c));
+	if (doorbell != f->doorbell) {
+		f->doorbell = doorbell;
+		for (uint64_t s = 0; s < c->layout.geo.segments; s++)
+			if (word_load(control_pulse(c, s)) != f->segments[s].pulse)
+				fold_segment(f, s);
+	}
+	pthread_mutex_unlock(&f->lock);
+}
+
+void follower_add(struct follower *f, uint64_t segment, const struct entry *entry)
+{
+	pthread_mutex_lock(&f->lock);
+	struct follower_segment *seen = &f->segments[segment];
+	if (seen->generation != entry->generation) {
+		/* our own new opening: nothing of it was folded yet */
+		index_turn(f->index, segment);
+		*seen = (struct follower_segment){.generation = entry->generation};
+	}
+	index_insert(f->index, index_hash(f->index, entry->key), place_of_entry(f->control, segment, entry));
+	pthread_mutex_unlock(&f->lock);
+}
+
+void follower_drop(struct follower *f, const uint8_t key[32], struct place place)
+{
+	pthread_mutex_lock(&f->lock);
+	index_drop(f->index, index_hash(f->index, key), place);
+	pthread_mutex_unlock(&f->lock);
+}
+
+int follower_open(struct follower *f, const struct control *c, struct index *index,
+		  const struct follower_recover *recover)
+{
+	*f = (struct follower){.control = c, .index = index, .recover = *recover};
+	f->segments = calloc(c->layout.geo.segments, sizeof(*f->segments));
+	if (!f->segments)
+		return -ENOMEM;
+	pthread_mutex_init(&f->lock, NULL);
+	pthread_mutex_lock(&f->lock);
+	f->doorbell = word_load(control_doorbell(c));
+	for (uint64_t s = 0; s < c->layout.geo.segments; s++)
+		fold_segment(f, s);
+	pthread_mutex_unlock(&f->lock);
+	return 0;
+}
+
+static void *follow(void *argument)
+{
+	struct follower *f = argument;
+	struct timespec pause = {.tv_sec = f->poll_us / 1000000, .tv_nsec = (long)(f->poll_us % 1000000) * 1000};
+	struct media *media = f->control->media;
+	uint32_t steps = 0;
+
+	while (!atomic_load(&f->stop)) {
+		clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+		if (steps++ % 64 == 0 && !media->ops->alive(media))
+			continue;
+		follower_step(f);
+	}
+	return NULL;
+}
+
+int follower_start(struct follower *f, uint32_t poll_us)
+{
+	f->poll_us = poll_us;
+	int err = pthread_create(&f->thread, NULL, follow, f);
+	f->running = err == 0;
+	return -err;
+}
+
+void follower_close(struct follower *f)
+{
+	if (f->running) {
+		atomic_store(&f->stop, true);
+		pthread_join(f->thread, NULL);
+	}
+	if (f->segments)
+		pthread_mutex_destroy(&f->lock);
+	free(f->segments);
+	f->segments = NULL;
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The follower folds what any host publishes into the index: one a process, stepped by its own thread every
+ * millisecond, by callers who want to look fresh, and by nobody else.  It is the index's one writer; its lock is
+ * taken inside the process only, never on the get or match path.
+ *
+ * Whoever changes a segment's table raises the segment's pulse, then the pool's doorbell.  A step reads the doorbell;
+ * when it moved, it compares every pulse and folds the segments whose pulse moved.  A step that finds nothing new is
+ * one load.
+ *
+ * Folding a segment: header -> count -> owner state -> header again -> entries.  In this order, when the state is not
+ * OPEN every place below the count is settled: it holds an entry, or nothing for good.  While it is OPEN, places that
+ * hold nothing yet are looked at again next time.
+ *
+ * What the tables lost to damage is asked from the second source (the segment's own headers) through `recover`.
+ */
+#ifndef MEMKV_INDEX_FOLLOWER_H
+#define MEMKV_INDEX_FOLLOWER_H
+
+#include "core/index/index.h"
+#include "core/log/table.h"
+
+#include <pthread.h>
+
+struct follower_recover {
+	void *context;
+	/* the generation that the segment's own header tells; false: unreadable */
+	bool (*header)(void *context, uint64_t segment, struct table_header *header);
+	/* the block header at @page of the segment, as an entry; false: not that of place @index of this generation */
+	bool (*entry)(void *context, uint64_t segment, uint64_t generation, uint32_t index, uint32_t page,
+		      struct entry *entry);
+};
+
+struct follower_segment {
+	uint64_t generation, pulse, changes;
+	uint32_t next; /* places below are settled */
+};
+
+struct follower {
+	const struct control *control;
+	struct index *index;
+	struct follower_recover recover;
+	struct follower_segment *segments;
+	uint64_t doorbell;
+	pthread_mutex_t lock;
+	pthread_t thread;
+	bool running;
+	atomic_bool stop;
+	uint32_t poll_us;
+	atomic_uint_fast64_t entries_damaged, entries_mended, words_mended;
+};
+
+/* follower_open() - fold the whole pool once; 0 or -ENOMEM */
+int follower_open(struct follower *f, const struct control *c, struct index *index,
+		  const struct follower_recover *recover);
+void follower_close(struct follower *f);
+
+/* follower_start() - a thread that steps every @poll_us; 0 or -errno */
+int follower_start(struct follower *f, uint32_t poll_us);
+
+/* follower_step() - fold in what has changed since the last step; everything published before the call is found after */
+void follower_step(struct follower *f);
+
+/* follower_add() - fold in an entry that this process has just published */
+void follower_add(struct follower *f, uint64_t segment, const struct entry *entry);
+
+/* follower_drop() - forget one copy that turned out to be unreadable or removed */
+void follower_drop(struct follower *f, const uint8_t key[32], struct place place);
+
+/*
+ * table_walk() - every entry of a segment that can be known, from the table or from its second source
+ *
+ * @recover: NULL: the table alone.  Calls @visit for each place below the count, with state ENTRY_HERE, or ENTRY_DAMAGED / ENTRY_NOT_YET and no entry.
+ * @mended tells that the table alone would not have yielded the fact.
+ */
+typedef void (*table_visit)(void *context, uint32_t index, enum entry_state state, const struct entry *entry,
+			    bool mended);
+void table_walk(const struct control *c, const struct follower_recover *recover, uint64_t segment, uint64_t generation,
+		uint32_t from, uint32_t count, table_visit visit, void *context);
+
+/* table_header_known() - a segment's table header, from its second source where need be; false: nobody knows */
+bool table_header_known(const struct control *c, const struct follower_recover *recover, uint64_t segment,
+			struct table_header *header, bool *mended);
+
+struct place place_of_entry(const struct control *c, uint64_t segment, const struct entry *entry);
+
+#endif

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See table.h. */
+#include "core/log/table.h"
+#include "core/format/cells.h"
+
+enum { HEADER_WORDS = TABLE_HEADER_BYTES / 8, CHECK_WORD = 1 };
+
+/* all words, then the one that makes them count */
+static void store_checked(void *at, const uint64_t *words, size_t count)
+{
+	uint64_t *to = at;
+
+	words_store(to, words, CHECK_WORD);
+	words_store(to + CHECK_WORD + 1, words + CHECK_WORD + 1, count - CHECK_WORD - 1);
+	word_publish(to + CHECK_WORD, words[CHECK_WORD]);
+}
+
+static void load_checked(uint64_t *words, const void *at, size_t count)
+{
+	const uint64_t *from = at;
+
+	words[CHECK_WORD] = word_load(from + CHECK_WORD); /* acquire: what was stored before it is seen */
+	words_load(words, from, CHECK_WORD);
+	words_load(words + CHECK_WORD + 1, from + CHECK_WORD + 1, count - CHECK_WORD - 1);
+}
+
+enum check_result table_header(const struct control *c, uint64_t segment, struct table_header *header)
+{
+	uint64_t words[HEADER_WORDS];
+
+	load_checked(words, control_table(c, segment), HEADER_WORDS);
+	if (cell_blank((const uint8_t *)words, sizeof(words))) {
+		*header = (struct table_header){.segment = (uint32_t)segment};
+		return CHECK_GOOD;
+	}
+	return table_header_decode((const uint8_t *)words, segment, c->seed, header);
+}
+
+void table_begin(const struct control *c, const struct table_header *header)
+{
+	uint64_t words[HEADER_WORDS];
+
+	/* the tail is bound to the generation, so its order against the header does not matter */
+	table_reserve(c, header->segment, header->generation, 0);
+	table_header_encode(header, c->seed, (uint8_t *)words);
+	store_checked(control_table(c, header->segment), words, HEADER_WORDS);
+}
+
+/* without the tail word: one past the last entry that verifies */
+static uint32_t count_entries(const struct control *c, uint64_t segment, uint64_t generation)
+{
+	struct entry entry;
+	bool mended;
+
+	for (uint32_t n = c->layout.geo.entries; n > 0; n--)
+		if (table_entry(c, segment, generation, n - 1, &entry, &mended) == ENTRY_HERE)
+			return n;
+	return 0;
+}
+
+uint32_t table_count(const struct control *c, uint64_t segment, uint64_t generation, enum check_result *result)
+{
+	uint32_t count = 0;
+	uint64_t raw = word_load(control_table(c, segment) + TABLE_TAIL_OFFSET);
+	enum check_result got = generation ? tail_decode(raw, segment, generation, c->seed, &count) : CHECK_GOOD;
+
+	if (got == CHECK_BAD || count > c->layout.geo.entries)
+		count = count_entries(c, segment, generation);
+	if (result)
+		*result = got;
+	return count;
+}
+
+void table_reserve(const struct control *c, uint64_t segment, uint64_t generation, uint32_t count)
+{
+	word_publish(control_table(c, segment) + TABLE_TAIL_OFFSET, tail_encode(count, segment, generation, c->seed));
+}
+
+void table_publish(const struct control *c, uint64_t segment, const struct entry *entry)
+{
+	uint64_t words[ENTRY_WORDS];
+
+	entry_encode(entry, segment, c->seed, (uint8_t *)words);
+	store_checked(control_entry(c, segment, entry->index), words, ENTRY_WORDS);
+}
+
+/* what lies here looks as if it was meant for this generation */
+static bool meant_for(const uint64_t *words, uint64_t generation)
+{
+	return words[0] != 0 || __builtin_popcountll(le64toh(words[2]) ^ generation) <= 1;
+}
+
+enum entry_state table_entry(const struct control *c, uint64_t segment, uint64_t generation, uint32_t index,
+			     struct entry *entry, bool *mended)
+{
+	uint64_t words[ENTRY_WORDS];
+
+	load_checked(words, control_entry(c, segment, index), ENTRY_WORDS);
+	if (cell_blank((const uint8_t *)words, sizeof(words)))
+		return ENTRY_NOT_YET;
+	enum check_result result =
+		entry_decode((const uint8_t *)words, segment, index, c->seed, mended != NULL, entry);
+	if (mended)
+		*mended = result == CHECK_MENDED;
+	if (result == CHECK_BAD)
+		return meant_for(words, generation) ? ENTRY_DAMAGED : ENTRY_NOT_YET;
+	return entry->generation == generation ? ENTRY_HERE : ENTRY_NOT_YET;
+}
+
+static void *life_at(const struct control *c, uint64_t segment, uint32_t index)
+{
+	return control_entry(c, segment, index) + ENTRY_LIFE_OFFSET;
+}
+
+enum life table_life(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth)
+{
+	return life_read(word_load(life_at(c, segment, index)), birth);
+}
+
+bool table_kill(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth)
+{
+	for (;;) {
+		uint64_t raw = word_load(life_at(c, segment, index));
+		if (life_read(raw, birth) != LIFE_LIVE)
+			return false;
+		if (word_swap(life_at(c, segment, index), raw, life_word(LIFE_REMOVED, birth))) {
+			word_add(control_table(c, segment) + TABLE_CHANGES_OFFSET, 1);
+			control_ring(c, segment);
+			return true;
+		}
+	}
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Segment tables in the control region: begin a generation, reserve places, publish entries, read them.
+ *
+ * The writer of an OPEN segment: table_begin once, then for every put table_reserve -> (block written, completed) ->
+ * table_publish.  Readers and followers: table_header, table_count, table_entry.  What is below the count and does
+ * not verify as an entry of the table's generation is a put that has not finished, or damage; only when nobody can
+ * be writing any more (the segment is not OPEN) is it one or the other for good.
+ */
+#ifndef MEMKV_LOG_TABLE_H
+#define MEMKV_LOG_TABLE_H
+
+#include "core/slot/control.h"
+
+/*
+ * table_header() - the header of a segment's table
+ *
+ * Return: CHECK_GOOD; CHECK_MENDED; CHECK_BAD.  A table that was never begun has generation 0.
+ */
+enum check_result table_header(const struct control *c, uint64_t segment, struct table_header *header);
+
+/* table_begin() - a new generation: no places reserved */
+void table_begin(const struct control *c, const struct table_header *header);
+
+/* table_count() - reserved places of the generation; when the tail word is lost, counted from the entries */
+uint32_t table_count(const struct control *c, uint64_t segment, uint64_t generation, enum check_result *result);
+
+/* table_reserve() - raise the tail to @count places; the segment's writer only */
+void table_reserve(const struct control *c, uint64_t segment, uint64_t generation, uint32_t count);
+
+void table_publish(const struct control *c, uint64_t segment, const struct entry *entry);
+
+enum entry_state {
+	ENTRY_HERE,    /* verified, of the generation asked for */
+	ENTRY_NOT_YET, /* of another generation, or nothing */
+	ENTRY_DAMAGED, /* neither */
+};
+
+/*
+ * table_entry() - read one entry
+ * @mended: a flipped bit was undone in what is returned (may be NULL: then nothing is mended).
+ */
+enum entry_state table_entry(const struct control *c, uint64_t segment, uint64_t generation, uint32_t index,
+			     struct entry *entry, bool *mended);
+
+/* table_life() - live, removed, or another birth's place by now */
+enum life table_life(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth);
+
+/* table_kill() - live -> removed; true when this call did it.  Never touches another birth's word. */
+bool table_kill(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth);
+
+#endif

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See own.h. */
+#include "core/slot/own.h"
+
+#include <assert.h>
+
+/* what one pass over the words remembers about slots: asking the kernel once a slot is enough */
+struct death_notes {
+	uint8_t known[SLOTS_MAX]; /* 0 unknown, 1 gone, 2 alive */
+	uint32_t epoch[SLOTS_MAX];
+};
+
+static bool gone(const struct control *c, struct death_notes *notes, uint32_t slot, uint32_t epoch)
+{
+	if (slot >= SLOTS_MAX)
+		return true;
+	if (notes->known[slot] == 0 || notes->epoch[slot] != epoch) {
+		notes->known[slot] = slot_gone(c, slot, epoch) ? 1 : 2;
+		notes->epoch[slot] = epoch;
+	}
+	return notes->known[slot] == 1;
+}
+
+bool own_look(const struct control *c, uint64_t segment, struct owned *owned)
+{
+	owned->segment = segment;
+	owned->raw = word_load(control_owner_word(c, segment));
+	return owner_word_decode(owned->raw, segment, c->seed, &owned->word);
+}
+
+static bool swap_word(const struct control *c, struct owned *owned, struct owner_word next)
+{
+	uint64_t raw = owner_word_encode(next, owned->segment, c->seed);
+
+	if (!word_swap(control_owner_word(c, owned->segment), owned->raw, raw))
+		return false;
+	owned->raw = raw;
+	owned->word = next;
+	return true;
+}
+
+bool own_move(const struct control *c, struct owned *owned, enum owner_state to, const struct slot *me)
+{
+	assert(owner_move_legal(owned->word.state, to));
+	return swap_word(c, owned,
+			 (struct owner_word){.state = to,
+					     .turn = owned->word.turn + 1,
+					     .slot = me->number,
+					     .epoch = me->epoch});
+}
+
+/* a damaged word: SEALED, unless whoever opened the segment still lives */
+static bool rebuild(const struct control *c, struct owned *owned, struct death_notes *notes)
+{
+	uint64_t words[TABLE_HEADER_BYTES / 8];
+	struct table_header header;
+	struct owner_word word = {.state = OWNER_SEALED};
+
+	words_load(words, control_table(c, owned->segment), TABLE_HEADER_BYTES / 8);
+	if (cell_blank((const uint8_t *)words, sizeof(words)))
+		header = (struct table_header){0}; /* never opened */
+	else if (table_header_decode((const uint8_t *)words, owned->segment, c->seed, &header) == CHECK_BAD)
+		return false;
+	word.slot = generation_slot(header.generation);
+	word.epoch = generation_epoch(header.generation);
+	if (header.generation && !gone(c, notes, word.slot, word.epoch))
+		return false;
+	if (header.generation == 0)
+		word.state = OWNER_FREE;
+	return swap_word(c, owned, word);
+}
+
+static bool look_or_rebuild(const struct control *c, uint64_t segment, struct owned *owned, struct death_notes *notes)
+{
+	return own_look(c, segment, owned) || rebuild(c, owned, notes);
+}
+
+static bool can_resume(const struct control *c, const struct owned *owned, struct death_notes *notes)
+{
+	if (owned->word.state == OWNER_PARKED)
+		return true;
+	return owned->word.state == OWNER_OPEN && gone(c, notes, owned->word.slot, owned->word.epoch);
+}
+
+bool own_take_ready(const struct control *c, const struct slot *me, struct owned *owned, bool *resumed)
+{
+	struct death_notes notes = {0};
+	uint64_t first_free = UINT64_MAX;
+
+	for (uint64_t s = 0; s < c->layout.geo.segments; s++) {
+		if (!look_or_rebuild(c, s, owned, &notes))
+			continue;
+		if (owned->word.state == OWNER_FREE && first_free == UINT64_MAX)
+			first_free = s;
+		*resumed = true;
+		if (can_resume(c, owned, &notes) && own_move(c, owned, OWNER_OPEN, me))
+			return true;
+	}
+	*resumed = false;
+	for (uint64_t s = first_free; s < c->layout.geo.segments; s++)
+		if (own_look(c, s, owned) && owned->word.state == OWNER_FREE && own_move(c, owned, OWNER_OPEN, me))
+			return true;
+	return false;
+}
+
+bool own_take_oldest(const struct control *c, const struct slot *me, struct owned *owned)
+{
+	struct death_notes notes = {0};
+
+	for (;;) {
+		struct owned best = {.segment = UINT64_MAX};
+		uint64_t best_age = UINT64_MAX;
+
+		for (uint64_t s = 0; s < c->layout.geo.segments; s++) {
+			struct owned seen;
+			if (!look_or_rebuild(c, s, &seen, &notes))
+				continue;
+			bool orphan = seen.word.state == OWNER_LEAVING &&
+				      gone(c, &notes, seen.word.slot, seen.word.epoch);
+			uint64_t age = orphan ? 0 : word_load(control_age(c, s));
+			if ((seen.word.state == OWNER_SEALED || orphan) && age < best_age) {
+				best = seen;
+				best_age = age;
+			}
+		}
+		if (best.segment == UINT64_MAX)
+			return false;
+		if (own_move(c, &best, OWNER_LEAVING, me)) {
+			*owned = best;
+			return true;
+		}
+	}
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Who may write to a segment, on coherent media: one word a segment, changed by compare-and-swap of the exact old
+ * word (core/format/owner_word.h has the states and legal moves).  Nobody sweeps; whoever needs room takes it:
+ *
+ *   PARKED, or OPEN of the proven dead  - continue it where it ended
+ *   FREE                                - begin it
+ *   SEALED, the oldest first            - LEAVING: empty it, then begin it anew
+ *
+ * A word that fails its check is left alone while the incarnation that opened the segment (its generation stands in
+ * the table header) lives; else it is rebuilt as SEALED.  Readers never look at owner words.
+ */
+#ifndef MEMKV_SLOT_OWN_H
+#define MEMKV_SLOT_OWN_H
+
+#include "core/format/owner_word.h"
+#include "core/slot/slot.h"
+
+struct owned {
+	uint64_t segment;
+	uint64_t raw; /* the exact word, for the next move */
+	struct owner_word word;
+};
+
+/* own_look() - read a segment's word; false: damaged */
+bool own_look(const struct control *c, uint64_t segment, struct owned *owned);
+
+/* own_move() - change what we have just seen; false: somebody was faster.  @owned is updated. */
+bool own_move(const struct control *c, struct owned *owned, enum owner_state to, const struct slot *me);
+
+/*
+ * own_take_ready() - a segment that can be written to at once
+ *
+ * Return: true; then @owned is OPEN and ours, and *resumed tells whether it has content (else it was FREE).
+ */
+bool own_take_ready(const struct control *c, const struct slot *me, struct owned *owned, bool *resumed);
+
+/* own_take_oldest() - the oldest SEALED segment (or LEAVING of the dead) becomes our LEAVING; false: there is none */
+bool own_take_oldest(const struct control *c, const struct slot *me, struct owned *owned);
+
+#endif

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See slot.h. */
+#include "core/slot/slot.h"
+#include "core/base/environ.h"
+#include "core/base/fail.h"
+#include "core/format/owner_word.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static uint64_t lock_offset(const struct control *c, uint32_t number)
+{
+	return layout_slot_cell(&c->layout, 0, number);
+}
+
+/* one copy: CHECK_GOOD with state VIRGIN when it was never written */
+static enum check_result read_copy(const struct control *c, uint32_t number, unsigned copy, struct slot_cell *cell)
+{
+	uint64_t words[CELL_WORDS];
+	const uint8_t *live = (const uint8_t *)words;
+
+	words_load(words, control_at(c, layout_slot_cell(&c->layout, copy, number)), CELL_WORDS);
+	if (cell_blank(live, CELL_LIVE)) {
+		*cell = (struct slot_cell){.slot = number, .state = SLOT_VIRGIN};
+		return CHECK_GOOD;
+	}
+	return slot_cell_decode(live, number, copy, c->seed, cell);
+}
+
+enum check_result slot_read(const struct control *c, uint32_t number, struct slot_cell *cell)
+{
+	struct slot_cell copies[SLOT_COPIES];
+	enum check_result a = read_copy(c, number, 0, &copies[0]);
+	enum check_result b = read_copy(c, number, 1, &copies[1]);
+
+	if (a == CHECK_BAD && b == CHECK_BAD)
+		return CHECK_BAD;
+	if (a == CHECK_BAD || (b != CHECK_BAD && copies[1].epoch > copies[0].epoch))
+		*cell = copies[1];
+	else
+		*cell = copies[0];
+	return a == CHECK_GOOD && b == CHECK_GOOD ? CHECK_GOOD : CHECK_MENDED;
+}
+
+static void write_cell(const struct control *c, const struct slot_cell *cell)
+{
+	uint64_t words[CELL_WORDS];
+
+	for (unsigned copy = 0; copy < SLOT_COPIES; copy++) {
+		slot_cell_encode(cell, copy, c->seed, (uint8_t *)words);
+		words_store(control_at(c, layout_slot_cell(&c->layout, copy, cell->slot)), words, CELL_WORDS);
+	}
+}
+
+bool slot_locked(const struct control *c, uint32_t number)
+{
+	/* an error is not a proof of death */
+	return c->media->ops->lock_held(c->media, lock_offset(c, number)) != 0;
+}
+
+bool slot_gone(const struct control *c, uint32_t number, uint32_t epoch)
+{
+	struct slot_cell cell;
+
+	if (number >= c->layout.geo.slots)
+		return true; /* such a slot cannot exist: the word that named it was damaged */
+	if (!slot_locked(c, number))
+		return true;
+	return slot_read(c, number, &cell) != CHECK_BAD && cell.epoch > epoch;
+}
+
+/* the lock is ours: start the next incarnation */
+static int begin_incarnation(const struct control *c, uint32_t number, struct slot *slot)
+{
+	struct slot_cell cell;
+	struct identity id;
+	uint64_t random[2];
+
+	if (slot_read(c, number, &cell) == CHECK_BAD || cell.epoch >= EPOCH_MAX)
+		return -EAGAIN; /* both copies lost, so its next epoch is unknown: leave the slot alone */
+	int err = random_fill(random, sizeof(random));
+	if (err)
+		return fail(err, "no random numbers: %s", strerror(-err));
+	identity_read(&id);
+	*slot = (struct slot){.number = number, .epoch = cell.epoch + 1, .nonce = random[0]};
+	atomic_store(&slot->next_birth, random[1] | 1); /* never 0 for the first 2^63 */
+	slot->cell = (struct slot_cell){
+		.slot = number,
+		.state = SLOT_ACTIVE,
+		.epoch = slot->epoch,
+		.pid = id.pid,
+		.nonce = slot->nonce,
+		.process_start = id.process_start,
+		.attached_s = clock_utc_s(),
+		.seen_s = clock_utc_s(),
+	};
+	memcpy(slot->cell.machine, id.machine, sizeof(id.machine));
+	memcpy(slot->cell.boot, id.boot, sizeof(id.boot));
+	memcpy(slot->cell.host_nqn, id.host_nqn, sizeof(slot->cell.host_nqn));
+	snprintf(slot->cell.version, sizeof(slot->cell.version), "%s", MEMKV_VERSION);
+	write_cell(c, &slot->cell);
+	err = c->media->ops->flush(c->media);
+	return err ? fail(err, "%s: cannot flush the slot claim: %s", c->media->path, strerror(-err)) : 0;
+}
+
+static int try_claim(const struct control *c, uint32_t number, struct slot *slot)
+{
+	int err = c->media->ops->lock(c->media, lock_offset(c, number));
+
+	if (err)
+		return err;
+	err = begin_incarnation(c, number, slot);
+	if (err)
+		c->media->ops->unlock(c->media, lock_offset(c, number));
+	return err;
+}
+
+int slot_claim(const struct control *c, bool cli, struct slot *slot)
+{
+	uint32_t slots = c->layout.geo.slots, kept = slots - 1;
+	int err = cli ? try_claim(c, kept, slot) : -EAGAIN;
+
+	for (uint32_t n = 0; err == -EAGAIN && n < kept; n++)
+		err = try_claim(c, n, slot);
+	if (err == -EAGAIN)
+		return fail(MEMKV_NO_SLOT, "%s: all %u slots are taken by live agents; stop one, or make the pool with more "
+					   "--slots", c->media->path, slots);
+	return err;
+}
+
+void slot_leave(const struct control *c, struct slot *slot)
+{
+	slot->cell.state = SLOT_LEFT;
+	slot->cell.seen_s = clock_utc_s();
+	write_cell(c, &slot->cell);
+	c->media->ops->unlock(c->media, lock_offset(c, slot->number));
+}
+
+uint64_t slot_new_generation(struct slot *slot)
+{
+	uint32_t counter = (uint32_t)atomic_fetch_add(&slot->openings, 1) + 1;
+
+	if (counter >> GENERATION_COUNTER_BITS)
+		return 0;
+	return generation_make(slot->number, slot->epoch, counter);
+}

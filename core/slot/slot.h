@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Slots: one per agent process.  An incarnation is (slot, epoch); epochs grow at every attach and are never repeated.
+ *
+ * Exact death (media whose caps say so): the holder keeps an exclusive lock on the slot's byte, through the very file
+ * description that all its writes use.  An incarnation is proven gone when the lock is free or the cell shows a newer
+ * epoch; then none of its writes is still on the way.  A holder that is merely stopped keeps its lock.
+ *
+ * Claim: lock -> epoch + 1 in both copies of the cell -> flush -> first use.  Claimers never wait: a slot whose lock
+ * is held is passed over.
+ */
+#ifndef MEMKV_SLOT_SLOT_H
+#define MEMKV_SLOT_SLOT_H
+
+#include "core/format/cells.h"
+#include "core/slot/control.h"
+
+struct slot {
+	uint32_t number, epoch;
+	uint64_t nonce;
+	atomic_uint_fast64_t next_birth; /* births count up from a random start */
+	atomic_uint_fast32_t openings;	 /* of segments, by this incarnation */
+	struct slot_cell cell;
+};
+
+/*
+ * slot_claim() - become an agent
+ * @cli: may use the slot that is kept for short-lived commands.
+ *
+ * Return: 0; MEMKV_NO_SLOT (all locked: the sentence names holders); -errno of flush or random numbers.
+ */
+int slot_claim(const struct control *c, bool cli, struct slot *slot);
+
+/* slot_leave() - clean leave: nothing of this incarnation is on the way any more */
+void slot_leave(const struct control *c, struct slot *slot);
+
+/* slot_gone() - is (number, epoch) proven gone? */
+bool slot_gone(const struct control *c, uint32_t number, uint32_t epoch);
+
+/*
+ * slot_read() - the better of a slot's two cells
+ *
+ * Return: CHECK_GOOD (also for a virgin slot), CHECK_MENDED (a copy was damaged, the fact is known), CHECK_BAD.
+ */
+enum check_result slot_read(const struct control *c, uint32_t number, struct slot_cell *cell);
+
+/* slot_locked() - does any process hold the slot (this one through another handle included)? */
+bool slot_locked(const struct control *c, uint32_t number);
+
+static inline uint64_t slot_new_birth(struct slot *slot) { return atomic_fetch_add(&slot->next_birth, 1); }
+
+/* slot_new_generation() - 0 when the incarnation has used up its openings (2^24 - 1): leave and attach again */
+uint64_t slot_new_generation(struct slot *slot);
+
+#endif
