@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See block_io.h. */
+#include "core/pool/block_io.h"
+#include "core/base/environ.h"
+
+#include <string.h>
+
+enum { STATE_START, STATE_HEADER, STATE_WHOLE, STATE_STAGED, STATE_WRITTEN };
+
+void op_run(struct op *op)
+{
+	while (op->step(op) == OP_WAIT)
+		while (!lane_idle(op->lane))
+			lane_advance(op->lane);
+}
+
+static bool reachable(const struct lane *lane, const void *memory)
+{
+	return (uintptr_t)memory % lane->media->caps.memory_align == 0;
+}
+
+/* ---- reading ---- */
+
+static enum op_progress read_done(struct block_read *r, enum block_verdict verdict)
+{
+	r->verdict = verdict;
+	return OP_DONE;
+}
+
+static uint64_t header_bytes(const struct block_read *r)
+{
+	return (uint64_t)r->place.header_pages * PAGE;
+}
+
+/* could a block of this many pages have the size that the caller expects? */
+static bool size_possible(const struct block_read *r)
+{
+	return r->upto ? (uint64_t)(r->place.pages - 1) * PAGE < r->length : block_pages(r->length) == r->place.pages;
+}
+
+/* whole pages that fit into the caller's memory; the last one may have to go through the lane */
+static uint64_t body_bytes(const struct block_read *r)
+{
+	uint64_t pages = r->place.pages;
+
+	return (r->length >= pages * PAGE ? pages : pages - 1) * PAGE;
+}
+
+static enum op_progress read_start(struct block_read *r)
+{
+	struct lane *lane = r->op.lane;
+	uint64_t body = body_bytes(r), all = (uint64_t)r->place.pages * PAGE;
+	struct iovec pieces[MEDIA_IO_PIECES] = {{lane->header, header_bytes(r)}};
+	uint32_t count = 1;
+
+	if (r->place.header_pages == 0 || r->place.header_pages > LANE_HEADER_PAGES)
+		return read_done(r, BLOCK_MISMATCH);
+	if (!r->to || !size_possible(r)) {
+		r->state = STATE_HEADER;
+	} else if (reachable(lane, r->to)) {
+		pieces[count++] = (struct iovec){r->to, body};
+		pieces[count++] = (struct iovec){lane->tail, all - body};
+		r->state = STATE_WHOLE;
+	} else {
+		pieces[count++] = (struct iovec){lane->staging, min_u64(all, LANE_STAGING)};
+		r->state = STATE_STAGED;
+	}
+	lane_begin(lane, MEDIA_READ, r->place.page * PAGE, pieces, count);
+	return OP_WAIT;
+}
+
+/* is what was read the header of the block that we are looking for, at this very place? */
+static bool header_is_ours(struct block_read *r)
+{
+	return block_header_decode(r->op.lane->header, header_bytes(r), r->place.page, r->pool->sb.seed, &r->header) &&
+	       r->header.header_pages == r->place.header_pages && block_pages(r->header.length) == r->place.pages &&
+	       memcmp(r->header.key, r->key, sizeof(r->header.key)) == 0;
+}
+
+static bool size_right(const struct block_read *r)
+{
+	return r->upto ? r->header.length <= r->length : r->header.length == r->length;
+}
+
+enum block_verdict block_alive(const struct memkv_pool *pool, const struct block_header *h, bool any_time)
+{
+	const struct geometry *geo = &pool->control.layout.geo;
+
+	if (h->segment >= geo->segments || h->index >= geo->entries)
+		return BLOCK_MISMATCH;
+	enum life life = table_life(&pool->control, h->segment, h->index, h->birth);
+	if (life != LIFE_LIVE)
+		return life == LIFE_REMOVED ? BLOCK_REMOVED : BLOCK_MISMATCH;
+	if (!any_time && h->expires_s && clock_utc_s() >= h->expires_s)
+		return BLOCK_EXPIRED;
+	return BLOCK_GOOD;
+}
+
+bool block_verify_chunks(const struct block_header *h, const uint8_t *payload)
+{
+	for (uint32_t i = 0; i < h->chunks; i++) {
+		uint64_t offset;
+		uint32_t length;
+		chunk_extent(h, i, &offset, &length);
+		if (chunk_bind(chunk_digest(payload + offset, length), h->key, h->birth, i) != le64_get(h->digests[i]))
+			return false;
+	}
+	return true;
+}
+
+static enum op_progress read_verify(struct block_read *r)
+{
+	if (!block_verify_chunks(&r->header, r->to))
+		return read_done(r, BLOCK_MISMATCH);
+	return read_done(r, block_alive(r->pool, &r->header, r->any_time));
+}
+
+static enum op_progress read_header_done(struct block_read *r)
+{
+	if (!header_is_ours(r))
+		return read_done(r, BLOCK_MISMATCH);
+	enum block_verdict alive = block_alive(r->pool, &r->header, r->any_time);
+	if (alive != BLOCK_GOOD)
+		return read_done(r, alive);
+	return read_done(r, r->to ? BLOCK_SIZE : BLOCK_GOOD);
+}
+
+static enum op_progress read_whole_done(struct block_read *r)
+{
+	uint64_t body = body_bytes(r);
+
+	if (!header_is_ours(r))
+		return read_done(r, BLOCK_MISMATCH);
+	if (!size_right(r))
+		return read_done(r, BLOCK_SIZE);
+	if (r->header.length > body)
+		memcpy(r->to + body, r->op.lane->tail, r->header.length - body);
+	return read_verify(r);
+}
+
+static enum op_progress read_staged_piece(struct block_read *r)
+{
+	struct lane *lane = r->op.lane;
+
+	if (r->done == 0) {
+		if (!header_is_ours(r))
+			return read_done(r, BLOCK_MISMATCH);
+		if (!size_right(r))
+			return read_done(r, BLOCK_SIZE);
+	}
+	uint64_t piece = min_u64(r->header.length - r->done, LANE_STAGING);
+	memcpy(r->to + r->done, lane->staging, piece);
+	r->done += piece;
+	if (r->done == r->header.length)
+		return read_verify(r);
+	struct iovec next = {lane->staging, min_u64(round_up(r->header.length - r->done, PAGE), LANE_STAGING)};
+	lane_begin(lane, MEDIA_READ, (r->place.page + r->place.header_pages) * PAGE + r->done, &next, 1);
+	return OP_WAIT;
+}
+
+static enum op_progress read_step(struct op *op)
+{
+	struct block_read *r = CONTAINER_OF(op, struct block_read, op);
+
+	if (r->state == STATE_START)
+		return read_start(r);
+	if (op->lane->transfer.result)
+		return read_done(r, BLOCK_IO);
+	switch (r->state) {
+	case STATE_HEADER:
+		return read_header_done(r);
+	case STATE_WHOLE:
+		return read_whole_done(r);
+	default:
+		return read_staged_piece(r);
+	}
+}
+
+void block_read_init(struct block_read *read, struct memkv_pool *pool, struct lane *lane, const uint8_t *key,
+		     struct place place)
+{
+	*read = (struct block_read){
+		.op = {.step = read_step, .lane = lane}, .pool = pool, .key = key, .place = place};
+}
+
+/* ---- pieces ---- */
+
+static bool touches(const struct memkv_range *range, uint64_t offset, uint32_t length)
+{
+	return range->length && range->offset < offset + length && offset < range->offset + range->length;
+}
+
+static void copy_touched(const struct memkv_range *range, uint64_t offset, uint32_t length, const uint8_t *bytes)
+{
+	uint64_t from = max_u64(range->offset, offset);
+	uint64_t to = min_u64(range->offset + range->length, offset + length);
+
+	memcpy((uint8_t *)range->dst + (from - range->offset), bytes + (from - offset), to - from);
+}
+
+/*
+ * One chunk through the staging memory.  Uniform chunks begin on pages and are at most as large as it; larger ones
+ * come only with writer-chosen ends, which no caller can choose yet.
+ */
+static enum block_verdict read_chunk(struct block_read *r, uint32_t chunk, const uint8_t **bytes)
+{
+	struct lane *lane = r->op.lane;
+	uint64_t offset;
+	uint32_t length;
+
+	chunk_extent(&r->header, chunk, &offset, &length);
+	uint64_t first = round_down(offset, PAGE), end = round_up(offset + length, PAGE);
+	if (end - first > LANE_STAGING)
+		return BLOCK_MISMATCH;
+	struct iovec piece = {lane->staging, end - first};
+	if (lane_transfer(lane, MEDIA_READ, (r->place.page + r->place.header_pages) * PAGE + first, &piece, 1))
+		return BLOCK_IO;
+	*bytes = lane->staging + (offset - first);
+	uint64_t digest = chunk_bind(chunk_digest(*bytes, length), r->header.key, r->header.birth, chunk);
+	return digest == le64_get(r->header.digests[chunk]) ? BLOCK_GOOD : BLOCK_MISMATCH;
+}
+
+enum block_verdict block_read_ranges(struct block_read *r, const struct memkv_range *ranges, size_t count)
+{
+	op_run(&r->op);
+	if (r->verdict != BLOCK_GOOD)
+		return r->verdict;
+	for (size_t i = 0; i < count; i++)
+		if (ranges[i].offset > r->header.length || ranges[i].length > r->header.length - ranges[i].offset)
+			return BLOCK_SIZE;
+	for (uint32_t chunk = 0; chunk < r->header.chunks; chunk++) {
+		uint64_t offset;
+		uint32_t length;
+		const uint8_t *bytes = NULL;
+		chunk_extent(&r->header, chunk, &offset, &length);
+		for (size_t i = 0; i < count; i++) {
+			if (!touches(&ranges[i], offset, length))
+				continue;
+			enum block_verdict verdict = bytes ? BLOCK_GOOD : read_chunk(r, chunk, &bytes);
+			if (verdict != BLOCK_GOOD)
+				return verdict;
+			copy_touched(&ranges[i], offset, length, bytes);
+		}
+	}
+	return block_alive(r->pool, &r->header, r->any_time);
+}
+
+/* ---- writing ---- */
+
+static enum op_progress write_start(struct block_write *w)
+{
+	struct lane *lane = w->op.lane;
+	uint64_t body = round_down(w->length, PAGE), all = round_up(w->length, PAGE);
+	struct iovec pieces[MEDIA_IO_PIECES] = {{lane->header, (uint64_t)w->header_pages * PAGE}};
+	uint32_t count = 1;
+
+	if (reachable(lane, w->from)) {
+		if (all > body) {
+			memcpy(lane->tail, w->from + body, w->length - body);
+			memset(lane->tail + (w->length - body), 0, all - w->length);
+		}
+		pieces[count++] = (struct iovec){(void *)(uintptr_t)w->from, body};
+		pieces[count++] = (struct iovec){lane->tail, all - body};
+		w->done = w->length;
+	}
+	w->state = STATE_WRITTEN;
+	lane_begin(lane, MEDIA_WRITE, w->page * PAGE, pieces, count);
+	return OP_WAIT;
+}
+
+static enum op_progress write_step(struct op *op)
+{
+	struct block_write *w = CONTAINER_OF(op, struct block_write, op);
+	struct lane *lane = op->lane;
+
+	if (w->state == STATE_START)
+		return write_start(w);
+	w->result = lane->transfer.result;
+	if (w->result || w->done == w->length)
+		return OP_DONE;
+	/* memory that the medium cannot reach goes through the lane, a piece at a time */
+	uint64_t piece = min_u64(w->length - w->done, LANE_STAGING), padded = round_up(piece, PAGE);
+	memcpy(lane->staging, w->from + w->done, piece);
+	memset(lane->staging + piece, 0, padded - piece);
+	struct iovec next = {lane->staging, padded};
+	lane_begin(lane, MEDIA_WRITE, (w->page + w->header_pages) * PAGE + w->done, &next, 1);
+	w->done += piece;
+	return OP_WAIT;
+}
+
+void block_write_init(struct block_write *write, struct lane *lane, uint64_t page, uint32_t header_pages,
+		      const void *from, uint64_t length)
+{
+	*write = (struct block_write){
+		.op = {.step = write_step, .lane = lane},
+		.page = page,
+		.header_pages = header_pages,
+		.from = from,
+		.length = length,
+	};
+}
+
+/* ---- heat ---- */
+
+unsigned heat_read(const struct memkv_pool *pool, uint64_t segment, uint32_t page_in_segment)
+{
+	return atomic_load_explicit(control_heat(&pool->control, segment, page_in_segment), memory_order_relaxed);
+}
+
+void heat_set(const struct memkv_pool *pool, uint64_t segment, uint32_t page_in_segment, unsigned heat)
+{
+	atomic_store_explicit(control_heat(&pool->control, segment, page_in_segment), (uint8_t)heat, memory_order_relaxed);
+}
+
+void heat_touch(const struct memkv_pool *pool, struct place place)
+{
+	const struct layout *layout = &pool->control.layout;
+	uint64_t segment = layout_segment_of(layout, place.page);
+	uint32_t page = (uint32_t)(place.page - (layout_segment(layout, segment) >> PAGE_SHIFT));
+
+	if (pool->read_only)
+		return;
+	unsigned heat = heat_read(pool, segment, page);
+	if (heat < HEAT_MAX)
+		heat_set(pool, segment, page, heat + 1);
+}

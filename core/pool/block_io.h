@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reading and writing one block at one place, as stepped operations: `step` is called when nothing of the operation
+ * is in flight; it starts I/O on the lane and returns OP_WAIT, or it is finished.  Plain calls drive one operation
+ * (op_run); queues drive many.
+ */
+#ifndef MEMKV_POOL_BLOCK_IO_H
+#define MEMKV_POOL_BLOCK_IO_H
+
+#include "core/pool/pool.h"
+
+enum op_progress { OP_WAIT, OP_DONE };
+
+struct op {
+	enum op_progress (*step)(struct op *op);
+	struct lane *lane;
+};
+
+/* op_run() - drive an operation to its end in this thread */
+void op_run(struct op *op);
+
+/* What became of a read.  Each but BLOCK_GOOD is a miss with its own cause. */
+enum block_verdict {
+	BLOCK_GOOD,
+	BLOCK_IO,	/* the medium said no */
+	BLOCK_MISMATCH, /* no such block there (any more), or damaged bytes */
+	BLOCK_EXPIRED,
+	BLOCK_REMOVED,
+	BLOCK_SIZE, /* the right block, but not the caller's size */
+};
+
+/*
+ * Read a block: header and payload as one range, straight into the caller's memory where the medium reaches it.
+ * Order: read, verify header, verify every chunk, and only then look at the life word: what was removed before the
+ * read began is never returned.
+ */
+struct block_read {
+	struct op op;
+	struct memkv_pool *pool;
+	const uint8_t *key;
+	struct place place;
+	uint8_t *to;	 /* payload; NULL: header only */
+	uint64_t length; /* of @to */
+	bool upto;	 /* @length is an upper bound */
+	bool any_time;	 /* expired blocks too (moves, checks) */
+	/* results */
+	enum block_verdict verdict;
+	struct block_header header; /* points into the lane */
+	/* inside */
+	int state;
+	uint64_t done; /* payload bytes in @to, when staged */
+};
+
+void block_read_init(struct block_read *read, struct memkv_pool *pool, struct lane *lane, const uint8_t *key,
+		     struct place place);
+
+/*
+ * block_read_ranges() - pieces of a block: header first, then the chunks that the ranges touch, each verified before
+ * its bytes are handed over; the life word last, as for whole reads.  @read is initialised, @to NULL.  Waits.
+ */
+enum block_verdict block_read_ranges(struct block_read *read, const struct memkv_range *ranges, size_t count);
+
+/* block_verify_chunks() - all chunks of a whole payload in memory */
+bool block_verify_chunks(const struct block_header *h, const uint8_t *payload);
+
+/* block_alive() - may the block of this header be handed out? (life word and, unless @any_time, expiry) */
+enum block_verdict block_alive(const struct memkv_pool *pool, const struct block_header *h, bool any_time);
+
+/*
+ * Write a block: header (encoded in lane->header) and payload as one range, straight from the caller's memory where
+ * the medium reaches it.
+ */
+struct block_write {
+	struct op op;
+	uint64_t page; /* from the start of the pool */
+	uint32_t header_pages;
+	const uint8_t *from;
+	uint64_t length;
+	int result; /* 0 or -errno */
+	/* inside */
+	int state;
+	uint64_t done; /* payload bytes handed out, when staged */
+};
+
+void block_write_init(struct block_write *write, struct lane *lane, uint64_t page, uint32_t header_pages,
+		      const void *from, uint64_t length);
+
+/* heat_touch() - the block at @place was used; heat_cool() - lower it; heat_read() */
+void heat_touch(const struct memkv_pool *pool, struct place place);
+unsigned heat_read(const struct memkv_pool *pool, uint64_t segment, uint32_t page_in_segment);
+void heat_set(const struct memkv_pool *pool, uint64_t segment, uint32_t page_in_segment, unsigned heat);
+enum { HEAT_MAX = 3 };
+
+#endif

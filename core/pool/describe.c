@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a pool is and holds: memkv_pool_describe, room, counters. */
+#include "core/base/fail.h"
+#include "core/pool/pool.h"
+#include "core/slot/own.h"
+
+#include <errno.h>
+#include <string.h>
+
+struct usage {
+	const struct control *control;
+	uint64_t segment, blocks, bytes;
+};
+
+static void add_entry(void *context, uint32_t index, enum entry_state state, const struct entry *e, bool mended)
+{
+	struct usage *usage = context;
+
+	(void)mended;
+	if (state != ENTRY_HERE || e->flags & ENTRY_VOID ||
+	    table_life(usage->control, usage->segment, index, e->birth) != LIFE_LIVE)
+		return;
+	usage->blocks++;
+	usage->bytes += e->length;
+}
+
+static void count_states(const struct control *c, struct memkv_pool_info *info)
+{
+	struct owned owned;
+
+	for (uint64_t s = 0; s < c->layout.geo.segments; s++) {
+		if (!own_look(c, s, &owned))
+			continue;
+		info->segments_free += owned.word.state == OWNER_FREE;
+		info->segments_open += owned.word.state == OWNER_OPEN;
+		info->segments_sealed += owned.word.state == OWNER_SEALED;
+		info->segments_parked += owned.word.state == OWNER_PARKED;
+		info->segments_leaving += owned.word.state == OWNER_LEAVING;
+	}
+}
+
+static void count_blocks(const struct control *c, struct memkv_pool_info *info)
+{
+	struct usage usage = {.control = c};
+	struct table_header header;
+
+	for (usage.segment = 0; usage.segment < c->layout.geo.segments; usage.segment++)
+		if (table_header(c, usage.segment, &header) != CHECK_BAD)
+			table_walk(c, NULL, usage.segment, header.generation, 0,
+				   table_count(c, usage.segment, header.generation, NULL), add_entry, &usage);
+	info->blocks = usage.blocks;
+	info->block_bytes = usage.bytes;
+}
+
+int memkv_pool_describe(struct memkv_pool *pool, struct memkv_pool_info *info)
+{
+	int err = pool_usable(pool);
+
+	if (err)
+		return err;
+	if (!info)
+		return fail(-EINVAL, "describe: a place for the answer is needed");
+	const struct control *c = &pool->control;
+	const struct geometry *geo = &c->layout.geo;
+	*info = (struct memkv_pool_info){
+		.path = pool->media->path,
+		.medium = pool->media->ops->name,
+		.format_major = pool->sb.major,
+		.format_minor = pool->sb.minor,
+		.bytes = geo->bytes,
+		.control_bytes = c->layout.control_bytes,
+		.segments = geo->segments,
+		.segment_room = geo->segment_room,
+		.max_block = geo->max_block,
+		.entries_per_segment = geo->entries,
+		.slots = geo->slots,
+		.direct_io = pool->media->caps.direct,
+	};
+	memcpy(info->uuid, pool->sb.uuid, sizeof(info->uuid));
+	memcpy(info->name, pool->sb.name, sizeof(info->name));
+	for (uint32_t n = 0; n < geo->slots; n++)
+		info->slots_live += slot_locked(c, n) || (pool->slot.epoch && n == pool->slot.number);
+	count_states(c, info);
+	count_blocks(c, info);
+	return 0;
+}
+
+uint64_t memkv_pool_room(struct memkv_pool *pool, uint64_t block_size)
+{
+	return pool_usable(pool) ? 0 : geometry_room(&pool->sb.geo, block_size);
+}
+
+int memkv_pool_counters(struct memkv_pool *pool, struct memkv_counters *out)
+{
+	int err = pool_usable(pool);
+
+	if (err)
+		return err;
+	*out = (struct memkv_counters){
+#define COUNTER_READ(name) .name = atomic_load_explicit(&pool->counters.name, memory_order_relaxed),
+		POOL_COUNTERS(COUNTER_READ)
+#undef COUNTER_READ
+		.entries_damaged = atomic_load(&pool->follower.entries_damaged),
+		.entries_mended = atomic_load(&pool->follower.entries_mended),
+		.words_mended = atomic_load(&pool->follower.words_mended),
+	};
+	return 0;
+}

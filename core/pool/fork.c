@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fork: a child must not keep the parent's promises alive.  The slot lock belongs to the open file description, which
+ * a child shares; so in the child every open pool's descriptors are closed at once and the handle is dead
+ * (MEMKV_EFORK).  Mappings were never inherited (MADV_DONTFORK).
+ */
+#include "core/base/fail.h"
+#include "core/pool/pool.h"
+
+#include <errno.h>
+
+static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct memkv_pool *open_pools;
+static pthread_once_t installed = PTHREAD_ONCE_INIT;
+
+static void before_fork(void) { pthread_mutex_lock(&open_lock); }
+static void after_fork_parent(void) { pthread_mutex_unlock(&open_lock); }
+
+static void abandon_lane(struct lane *lane)
+{
+	if (lane->queue)
+		lane->queue->ops->abandon(lane->queue);
+}
+
+static void after_fork_child(void)
+{
+	for (struct memkv_pool *pool = open_pools; pool; pool = pool->next_open) {
+		atomic_store(&pool->forked, true);
+		for (uint32_t i = 0; i < pool->lanes.count; i++)
+			abandon_lane(&pool->lanes.lanes[i]);
+		abandon_lane(&pool->recover_lane);
+		abandon_lane(&pool->room.lane);
+		pool->media->ops->abandon(pool->media);
+	}
+	open_pools = NULL;
+	pthread_mutex_unlock(&open_lock);
+}
+
+static void install(void)
+{
+	pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+}
+
+void fork_register(struct memkv_pool *pool)
+{
+	pthread_once(&installed, install);
+	pthread_mutex_lock(&open_lock);
+	pool->next_open = open_pools;
+	open_pools = pool;
+	pthread_mutex_unlock(&open_lock);
+}
+
+void fork_unregister(struct memkv_pool *pool)
+{
+	pthread_mutex_lock(&open_lock);
+	for (struct memkv_pool **at = &open_pools; *at; at = &(*at)->next_open) {
+		if (*at == pool) {
+			*at = pool->next_open;
+			break;
+		}
+	}
+	pthread_mutex_unlock(&open_lock);
+}
+
+int pool_usable(const struct memkv_pool *pool)
+{
+	if (!pool)
+		return fail(-EINVAL, "a pool handle is needed");
+	if (atomic_load_explicit(&pool->forked, memory_order_relaxed))
+		return fail(MEMKV_EFORK, "%s was opened before fork(); open it again in the child", pool->media->path);
+	return 0;
+}

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * get, exists, match, stat: reading by key.
+ *
+ * A get walks over the copies that the index knows.  A copy that cannot be read back exactly is forgotten for good
+ * (a damaged one) or was on its way out (reclaimed): then the next copy is tried, and a miss is answered when there
+ * is none left.  Only that failing path takes the follower's lock.
+ */
+#include "core/base/fail.h"
+#include "core/pool/block_io.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+enum { COPIES_TRIED_MAX = 32 };
+
+struct get {
+	struct memkv_pool *pool;
+	const struct memkv_key *key;
+	struct key_hash hash;
+	struct lane *lane;
+	struct block_read read;
+	unsigned skip, tried;
+	enum block_verdict worst; /* of the copies tried: the cause of the miss */
+};
+
+static void count_miss(struct memkv_pool *pool, const struct get *get, bool reclaimed)
+{
+	struct pool_counters *c = &pool->counters;
+
+	if (get->tried == 0)
+		count(&c->miss_absent, 1);
+	else if (get->worst == BLOCK_IO)
+		count(&c->miss_io, 1);
+	else if (get->worst == BLOCK_EXPIRED)
+		count(&c->miss_expired, 1);
+	else if (get->worst == BLOCK_REMOVED)
+		count(&c->miss_removed, 1);
+	else if (reclaimed)
+		count(&c->miss_reclaimed, 1);
+	else
+		count(&c->miss_damaged, 1);
+}
+
+/* is the index still of the opinion that this place holds the key? */
+static bool still_indexed(const struct get *get, struct place place)
+{
+	struct place there;
+
+	for (unsigned i = 0; index_find(get->pool->index, get->hash, i, &there); i++)
+		if (there.page == place.page)
+			return true;
+	return false;
+}
+
+/* a copy failed: find out why, and make sure that it is not tried again; returns whether it was reclaimed */
+static bool put_aside(struct get *get)
+{
+	struct memkv_pool *pool = get->pool;
+	struct place place = get->read.place;
+
+	get->worst = get->read.verdict;
+	if (get->worst == BLOCK_IO || get->worst == BLOCK_EXPIRED) {
+		get->skip++; /* may be readable later, for this or for a put that looks */
+		return false;
+	}
+	follower_step(&pool->follower);
+	if (!still_indexed(get, place))
+		return true;
+	follower_drop(&pool->follower, get->key->bytes, place);
+	return false;
+}
+
+static void get_begin(struct get *get, struct memkv_pool *pool, const struct memkv_key *key)
+{
+	*get = (struct get){.pool = pool, .key = key, .hash = index_hash(pool->index, key->bytes)};
+	get->lane = lane_acquire(&pool->lanes);
+}
+
+static void get_end(struct get *get)
+{
+	lane_release(&get->pool->lanes, get->lane);
+}
+
+/* the next copy into get->read, not yet run; false: none left */
+static bool next_copy(struct get *get)
+{
+	struct place place;
+
+	if (get->tried >= COPIES_TRIED_MAX || atomic_load(&get->pool->media->failed) ||
+	    !index_find(get->pool->index, get->hash, get->skip, &place))
+		return false;
+	block_read_init(&get->read, get->pool, get->lane, get->key->bytes, place);
+	return true;
+}
+
+static int64_t get_good(struct get *get)
+{
+	struct memkv_pool *pool = get->pool;
+
+	heat_touch(pool, get->read.place);
+	count(&pool->counters.gets, 1);
+	count(&pool->counters.get_bytes, get->read.header.length);
+	return (int64_t)get->read.header.length;
+}
+
+static void copy_meta(const struct block_header *h, struct memkv_get_options *options)
+{
+	options->meta_length = h->meta_length;
+	if (options->meta && h->meta_length)
+		memcpy(options->meta, h->meta, min_u64(h->meta_length, options->meta_room));
+}
+
+int64_t memkv_get(struct memkv_pool *pool, const struct memkv_key *key, void *buffer, size_t length,
+		  struct memkv_get_options *options)
+{
+	struct get get;
+	int64_t result = MEMKV_MISS;
+	bool reclaimed = false;
+	int err = pool_usable(pool);
+
+	if (err)
+		return err;
+	if (!key || !buffer || length == 0)
+		return fail(-EINVAL, "get: a key and a buffer of at least one byte are needed");
+	get_begin(&get, pool, key);
+	while (next_copy(&get)) {
+		get.read.to = buffer;
+		get.read.length = length;
+		get.read.upto = options && options->flags & MEMKV_GET_UPTO;
+		op_run(&get.read.op);
+		if (get.read.verdict == BLOCK_GOOD) {
+			result = get_good(&get);
+			if (options)
+				copy_meta(&get.read.header, options);
+			break;
+		}
+		if (get.read.verdict == BLOCK_SIZE) {
+			result = MEMKV_SIZE;
+			break;
+		}
+		reclaimed = put_aside(&get);
+		get.tried++;
+	}
+	if (result == MEMKV_MISS)
+		count_miss(pool, &get, reclaimed);
+	get_end(&get);
+	return result;
+}
+
+int64_t memkv_get_ranges(struct memkv_pool *pool, const struct memkv_key *key, const struct memkv_range *ranges,
+			 size_t range_count)
+{
+	struct get get;
+	int64_t result = MEMKV_MISS;
+	bool reclaimed = false;
+	int err = pool_usable(pool);
+
+	if (err)
+		return err;
+	if (!key || !ranges || range_count == 0)
+		return fail(-EINVAL, "get: a key and at least one range are needed");
+	get_begin(&get, pool, key);
+	while (next_copy(&get)) {
+		get.read.verdict = block_read_ranges(&get.read, ranges, range_count);
+		if (get.read.verdict == BLOCK_GOOD) {
+			result = get_good(&get);
+			break;
+		}
+		if (get.read.verdict == BLOCK_SIZE) {
+			result = MEMKV_SIZE;
+			break;
+		}
+		reclaimed = put_aside(&get);
+		get.tried++;
+	}
+	if (result == MEMKV_MISS)
+		count_miss(pool, &get, reclaimed);
+	get_end(&get);
+	return result;
+}
+
+int memkv_exists(struct memkv_pool *pool, const struct memkv_key *key, uint32_t flags)
+{
+	return memkv_match(pool, key, 1, flags);
+}
+
+int memkv_match(struct memkv_pool *pool, const struct memkv_key *keys, size_t key_count, uint32_t flags)
+{
+	int err = pool_usable(pool);
+	int found = 0;
+
+	if (err)
+		return err;
+	if (!keys && key_count)
+		return fail(-EINVAL, "match: keys are needed");
+	if (atomic_load(&pool->media->failed))
+		return 0;
+	if (flags & MEMKV_LOOK_FRESH)
+		follower_step(&pool->follower);
+	while ((size_t)found < key_count && found < INT_MAX &&
+	       index_has(pool->index, index_hash(pool->index, keys[found].bytes)))
+		found++;
+	return found;
+}
+
+static void describe(const struct block_header *h, struct memkv_block_info *info)
+{
+	*info = (struct memkv_block_info){
+		.birth = h->birth,
+		.generation = h->generation,
+		.length = h->length,
+		.segment = h->segment,
+		.page = h->page,
+		.class_id = h->class_id,
+		.depth = h->depth,
+		.expires_s = h->expires_s,
+		.stored_s = h->stored_s,
+		.session_id = h->session_id,
+		.has_parent = h->flags & BLOCK_HAS_PARENT,
+		.meta_length = h->meta_length,
+	};
+	memcpy(info->key.bytes, h->key, sizeof(info->key.bytes));
+	memcpy(info->parent.bytes, h->parent, sizeof(info->parent.bytes));
+	memcpy(info->session, h->session, sizeof(info->session));
+	memcpy(info->meta, h->meta, min_u64(h->meta_length, sizeof(info->meta)));
+}
+
+int memkv_stat(struct memkv_pool *pool, const struct memkv_key *key, struct memkv_block_info *info)
+{
+	struct get get;
+	int result = MEMKV_MISS;
+	bool reclaimed = false;
+	int err = pool_usable(pool);
+
+	if (err)
+		return err;
+	if (!key || !info)
+		return fail(-EINVAL, "stat: a key and a place for the answer are needed");
+	follower_step(&pool->follower);
+	get_begin(&get, pool, key);
+	while (result == MEMKV_MISS && next_copy(&get)) {
+		op_run(&get.read.op);
+		if (get.read.verdict == BLOCK_GOOD) {
+			describe(&get.read.header, info);
+			result = 0;
+		} else {
+			reclaimed = put_aside(&get);
+			get.tried++;
+		}
+	}
+	if (result == MEMKV_MISS)
+		count_miss(pool, &get, reclaimed);
+	get_end(&get);
+	return result;
+}

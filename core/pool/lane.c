@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See lane.h. */
+#include "core/pool/lane.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+
+int lane_open(struct lane *lane, struct media *media)
+{
+	size_t bytes = (size_t)LANE_HEADER_PAGES * PAGE + PAGE + LANE_STAGING;
+
+	*lane = (struct lane){.media = media, .free_ios = (1u << LANE_DEPTH) - 1};
+	lane->header = aligned_alloc(PAGE, bytes);
+	if (!lane->header)
+		return -ENOMEM;
+	lane->tail = lane->header + (size_t)LANE_HEADER_PAGES * PAGE;
+	lane->staging = lane->tail + PAGE;
+	int err = media->ops->queue_open(media, LANE_DEPTH, &lane->queue);
+	if (err) {
+		free(lane->header);
+		lane->header = NULL;
+	}
+	return err;
+}
+
+void lane_close(struct lane *lane)
+{
+	if (lane->queue)
+		lane->queue->ops->close(lane->queue);
+	free(lane->header);
+	*lane = (struct lane){0};
+}
+
+/* the next command's worth of the transfer, in @io; false: all is handed out */
+static bool next_command(struct lane *lane, struct media_io *io)
+{
+	struct transfer *t = &lane->transfer;
+	uint64_t room = lane->media->caps.max_transfer;
+
+	io->direction = t->direction;
+	io->offset = t->offset;
+	io->piece_count = 0;
+	while (t->piece < t->piece_count && room > 0) {
+		struct iovec *piece = &t->pieces[t->piece];
+		uint64_t bytes = min_u64(piece->iov_len, room);
+		if (bytes > 0)
+			io->pieces[io->piece_count++] = (struct iovec){piece->iov_base, bytes};
+		piece->iov_base = (uint8_t *)piece->iov_base + bytes;
+		piece->iov_len -= bytes;
+		t->offset += bytes;
+		room -= bytes;
+		if (piece->iov_len == 0)
+			t->piece++;
+	}
+	return io->piece_count > 0;
+}
+
+static void hand_out(struct lane *lane)
+{
+	struct transfer *t = &lane->transfer;
+
+	while (lane->free_ios && t->result == 0) {
+		uint32_t n = (uint32_t)__builtin_ctz(lane->free_ios);
+		struct media_io *io = &lane->ios[n];
+		if (!next_command(lane, io))
+			return;
+		t->result = lane->queue->ops->submit(lane->queue, io);
+		if (t->result == 0) {
+			lane->free_ios &= ~(1u << n);
+			t->in_flight++;
+		}
+	}
+}
+
+void lane_begin(struct lane *lane, enum media_direction direction, uint64_t offset, const struct iovec *pieces,
+		uint32_t count)
+{
+	lane->transfer = (struct transfer){.direction = direction, .offset = offset, .piece_count = count};
+	for (uint32_t i = 0; i < count; i++)
+		lane->transfer.pieces[i] = pieces[i];
+	hand_out(lane);
+}
+
+bool lane_idle(const struct lane *lane)
+{
+	return lane->transfer.in_flight == 0;
+}
+
+void lane_advance(struct lane *lane)
+{
+	struct transfer *t = &lane->transfer;
+	struct media_io *io = lane->queue->ops->reap(lane->queue, true);
+
+	if (!io) {
+		/* the queue broke down: nothing of this transfer can be trusted, and nothing more will come */
+		t->result = -EIO;
+		t->in_flight = 0;
+		return;
+	}
+	lane->free_ios |= 1u << (io - lane->ios);
+	t->in_flight--;
+	if (io->result && t->result == 0)
+		t->result = io->result;
+	hand_out(lane);
+}
+
+int lane_transfer(struct lane *lane, enum media_direction direction, uint64_t offset, const struct iovec *pieces,
+		  uint32_t count)
+{
+	lane_begin(lane, direction, offset, pieces, count);
+	while (!lane_idle(lane))
+		lane_advance(lane);
+	return lane->transfer.result;
+}
+
+int lane_set_open(struct lane_set *set, struct media *media, uint32_t count)
+{
+	for (set->count = 0; set->count < count; set->count++) {
+		int err = lane_open(&set->lanes[set->count], media);
+		if (err && set->count == 0)
+			return err;
+		if (err)
+			break; /* fewer lanes (locked memory, descriptors) work as well */
+	}
+	if (set->count < LANES_MAX)
+		atomic_store(&set->taken, ~0ULL << set->count);
+	return 0;
+}
+
+void lane_set_close(struct lane_set *set)
+{
+	while (set->count > 0)
+		lane_close(&set->lanes[--set->count]);
+}
+
+struct lane *lane_acquire(struct lane_set *set)
+{
+	for (;;) {
+		uint64_t taken = atomic_load(&set->taken);
+		while (~taken) {
+			uint64_t bit = ~taken & (taken + 1);
+			if (atomic_compare_exchange_weak(&set->taken, &taken, taken | bit))
+				return &set->lanes[__builtin_ctzll(bit)];
+		}
+		sched_yield();
+	}
+}
+
+void lane_release(struct lane_set *set, struct lane *lane)
+{
+	atomic_fetch_and(&set->taken, ~(1ULL << (lane - set->lanes)));
+}

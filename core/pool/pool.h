@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The open pool: everything a handle owns, and what the files of this layer share. */
+#ifndef MEMKV_POOL_POOL_H
+#define MEMKV_POOL_POOL_H
+
+#include "core/format/block_header.h"
+#include "core/format/superblock.h"
+#include "core/index/follower.h"
+#include "core/pool/lane.h"
+#include "core/pool/room.h"
+#include "core/slot/slot.h"
+
+#include <memkv/pool.h>
+
+/* memkv_counters, each an atomic: X(name) */
+#define POOL_COUNTERS(X)                                                                                             \
+	X(puts) X(put_bytes) X(puts_exist) X(puts_differ) X(puts_no_room) X(puts_failed) X(gets) X(get_bytes)        \
+	X(miss_absent) X(miss_expired) X(miss_removed) X(miss_damaged) X(miss_reclaimed) X(miss_io) X(removes)       \
+	X(evicted_blocks) X(evicted_bytes) X(moved_blocks) X(moved_bytes) X(segments_opened) X(segments_resumed)     \
+	X(segments_reclaimed)
+
+struct pool_counters {
+#define COUNTER_FIELD(name) atomic_uint_fast64_t name;
+	POOL_COUNTERS(COUNTER_FIELD)
+#undef COUNTER_FIELD
+};
+
+struct memkv_pool {
+	struct media *media;
+	struct superblock sb;
+	bool superblock_mended;
+	struct control control;
+	struct index *index;
+	struct follower follower;
+	struct lane recover_lane; /* of the follower's second sources; under its lock */
+	struct lane_set lanes;
+	struct slot slot;
+	struct room room;
+	bool read_only;
+	atomic_bool forked;
+	struct pool_counters counters;
+	struct memkv_pool *next_open; /* list for fork */
+};
+
+static inline void count(atomic_uint_fast64_t *counter, uint64_t n)
+{
+	atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
+
+/* pool_usable() - 0, MEMKV_EFORK, or -EINVAL for NULL */
+int pool_usable(const struct memkv_pool *pool);
+
+/* fork.c */
+void fork_register(struct memkv_pool *pool);
+void fork_unregister(struct memkv_pool *pool);
+
+/* superblocks.c: the better of the two copies; *mended when one of them was not right */
+int superblocks_read(struct lane *lane, struct superblock *sb, bool *mended);
+
+/* recover.c: what an entry says, from its block's header; and the follower's second sources */
+void entry_of_header(const struct block_header *h, uint32_t page, struct entry *e);
+struct follower_recover recover_source(struct memkv_pool *pool);
+
+/* remove.c: kill every copy of a key but those of @spare_birth (0: none spared); returns how many */
+int remove_births(struct memkv_pool *pool, const uint8_t *key, uint64_t spare_birth);
+
+/* session_id_of() - hash of a session's name; 0 for none */
+uint64_t session_id_of(const char *session);
+
+#endif

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * check: verify every structure and read every block, while the pool is in use.
+ *
+ * What changes under the check is not damage: a block that fails is looked up again, and only when it still should
+ * be there it is bad.  Cells, words and headers that others may be writing right now are read again before they are
+ * counted.
+ */
+#include "core/base/environ.h"
+#include "core/base/fail.h"
+#include "core/format/cells.h"
+#include "core/pool/block_io.h"
+#include "core/slot/own.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum { REREADS = 4 };
+
+struct check {
+	struct memkv_pool *pool;
+	const struct memkv_check_options *options;
+	struct memkv_check_report *report;
+	struct lane *lane;
+	uint8_t *payload;
+	uint64_t segment, generation;
+	bool settled;
+	struct entry *entries; /* of the segment at hand */
+	uint32_t count;
+};
+
+static void record(struct check *check, bool bad, bool mended)
+{
+	check->report->records_bad += bad;
+	check->report->records_mended += bad && mended;
+}
+
+/* ---- structures ---- */
+
+static void check_slots(struct check *check)
+{
+	struct memkv_pool *pool = check->pool;
+	struct slot_cell cell;
+
+	for (uint32_t n = 0; n < pool->sb.geo.slots; n++) {
+		enum check_result result = CHECK_BAD;
+		for (int i = 0; i < REREADS && result != CHECK_GOOD; i++)
+			result = slot_read(&pool->control, n, &cell);
+		record(check, result != CHECK_GOOD, result == CHECK_MENDED);
+	}
+}
+
+static bool owner_word_good(const struct control *c, uint64_t segment)
+{
+	struct owned owned;
+
+	for (int i = 0; i < REREADS; i++)
+		if (own_look(c, segment, &owned))
+			return true;
+	return false;
+}
+
+/* the header page in front of the segment's blocks says the same as the table */
+static void check_segment_header(struct check *check, const struct table_header *header)
+{
+	struct memkv_pool *pool = check->pool;
+	struct iovec piece = {check->lane->header, PAGE};
+	struct segment_header found;
+	struct table_header again;
+
+	int err = lane_transfer(check->lane, MEDIA_READ, layout_segment(&pool->control.layout, check->segment), &piece, 1);
+	bool good = !err &&
+		    segment_header_decode(check->lane->header, check->segment, pool->sb.seed, &found) &&
+		    found.generation == header->generation;
+	if (!good && table_header(&pool->control, check->segment, &again) != CHECK_BAD &&
+	    again.generation != header->generation)
+		return; /* reopened meanwhile */
+	if (!good && !check->settled)
+		return; /* just being opened: the page follows the table */
+	record(check, !good, true);
+}
+
+static void note_entry(void *context, uint32_t index, enum entry_state state, const struct entry *e, bool mended)
+{
+	struct check *check = context;
+	const struct control *c = &check->pool->control;
+
+	if (state == ENTRY_DAMAGED && check->settled)
+		record(check, true, false);
+	if (state != ENTRY_HERE)
+		return;
+	record(check, mended, true);
+	if (e->flags & ENTRY_VOID)
+		return;
+	enum life life = table_life(c, check->segment, index, e->birth);
+	if (life == LIFE_OTHER && check->settled)
+		record(check, true, false);
+	if (life == LIFE_LIVE && !(e->expires_s && e->expires_s <= clock_utc_s()))
+		check->entries[check->count++] = *e;
+}
+
+/* ---- blocks ---- */
+
+/* should this very block still be there? */
+static bool still_there(const struct check *check, const struct entry *e)
+{
+	const struct control *c = &check->pool->control;
+	struct table_header header;
+
+	return table_header(c, check->segment, &header) != CHECK_BAD && header.generation == check->generation &&
+	       table_life(c, check->segment, e->index, e->birth) == LIFE_LIVE;
+}
+
+static const char *why_bad(enum block_verdict verdict, const struct check *check)
+{
+	if (verdict == BLOCK_IO)
+		return "the medium answered with an error";
+	return check->options->meta_only ? "its header does not verify" : "its bytes do not verify";
+}
+
+static void check_block(struct check *check, const struct entry *e)
+{
+	struct memkv_pool *pool = check->pool;
+	struct block_read read;
+
+	block_read_init(&read, pool, check->lane, e->key, place_of_entry(&pool->control, check->segment, e));
+	read.any_time = true;
+	if (!check->options->meta_only) {
+		read.to = check->payload;
+		read.length = e->length;
+	}
+	op_run(&read.op);
+	bool good = read.verdict == BLOCK_GOOD && read.header.birth == e->birth;
+	if (!good && !still_there(check, e)) {
+		check->report->gone++;
+		return;
+	}
+	check->report->blocks++;
+	check->report->bytes += e->length;
+	if (good)
+		return;
+	check->report->bad++;
+	if (check->options->bad_block) {
+		struct memkv_key key;
+		memcpy(key.bytes, e->key, sizeof(key.bytes));
+		check->options->bad_block(check->options->context, &key, read.place.page, why_bad(read.verdict, check));
+	}
+}
+
+static void check_segment(struct check *check)
+{
+	struct memkv_pool *pool = check->pool;
+	const struct control *c = &pool->control;
+	struct table_header header;
+	struct owned owned;
+	enum check_result tail;
+	bool mended;
+
+	record(check, !owner_word_good(c, check->segment), true);
+	check->count = 0;
+	pthread_mutex_lock(&pool->follower.lock); /* second sources; one segment's table at a time */
+	bool known = table_header_known(c, &pool->follower.recover, check->segment, &header, &mended);
+	if (known && header.generation) {
+		uint32_t n = table_count(c, check->segment, header.generation, &tail);
+		check->generation = header.generation;
+		check->settled = own_look(c, check->segment, &owned) && owned.word.state != OWNER_OPEN;
+		record(check, tail != CHECK_GOOD, true);
+		table_walk(c, &pool->follower.recover, check->segment, header.generation, 0, n, note_entry, check);
+	}
+	pthread_mutex_unlock(&pool->follower.lock);
+	record(check, !known || mended, known);
+	if (!known || !header.generation)
+		return;
+	check_segment_header(check, &header);
+	for (uint32_t i = 0; i < check->count; i++)
+		check_block(check, &check->entries[i]);
+}
+
+static int run(struct check *check)
+{
+	uint64_t segments = check->pool->sb.geo.segments;
+
+	record(check, check->pool->superblock_mended, true);
+	check_slots(check);
+	for (check->segment = 0; check->segment < segments; check->segment++) {
+		if (atomic_load(&check->pool->media->failed))
+			return fail(MEMKV_FAILED, "%s: the pool's file is gone or was cut short", check->pool->media->path);
+		check_segment(check);
+		if (check->options->progress)
+			check->options->progress(check->options->context, check->segment + 1, segments);
+	}
+	return 0;
+}
+
+int memkv_pool_check(struct memkv_pool *pool, const struct memkv_check_options *options,
+		     struct memkv_check_report *report)
+{
+	struct memkv_check_options o = {.size = sizeof(o)};
+	struct check check = {.pool = pool, .options = &o, .report = report};
+	int err = pool_usable(pool);
+
+	if (err)
+		return err;
+	if (!report)
+		return fail(-EINVAL, "check: a place for the report is needed");
+	if (options)
+		memcpy(&o, options, min_u64(options->size, sizeof(o)));
+	*report = (struct memkv_check_report){0};
+	size_t bytes = round_up(pool->sb.geo.max_block, PAGE);
+	check.entries = calloc(pool->sb.geo.entries, sizeof(*check.entries));
+	check.payload = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (check.payload == MAP_FAILED || !check.entries) {
+		err = fail(-ENOMEM, "%s: no memory for the check", pool->media->path);
+	} else {
+		check.lane = lane_acquire(&pool->lanes);
+		follower_step(&pool->follower);
+		err = run(&check);
+		lane_release(&pool->lanes, check.lane);
+	}
+	if (check.payload != MAP_FAILED)
+		munmap(check.payload, bytes);
+	free(check.entries);
+	return err;
+}

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Opening and closing a pool: medium -> superblocks -> control region -> index -> slot -> room. */
+#include "core/base/environ.h"
+#include "core/base/fail.h"
+#include "core/pool/pool.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LANES_DEFAULT = 16, POLL_DEFAULT_US = 1000 };
+
+const char *memkv_version(void)
+{
+	return MEMKV_VERSION;
+}
+
+static int read_superblocks(struct memkv_pool *pool)
+{
+	struct lane *lane = &pool->recover_lane;
+	int err = lane_open(lane, pool->media);
+
+	if (err)
+		return fail(err, "%s: no queue to the medium: %s", pool->media->path, strerror(-err));
+	err = superblocks_read(lane, &pool->sb, &pool->superblock_mended);
+	if (err)
+		return err;
+	if (!pool->read_only && (pool->sb.features_read_only & ~FEATURES_READ_ONLY))
+		return fail(MEMKV_NEWER, "%s uses features (%#" PRIx64 ") that this memkv can only read; open it read-only",
+			    pool->media->path, pool->sb.features_read_only);
+	pool->media->caps.bytes = pool->sb.geo.bytes;
+	return 0;
+}
+
+static int attach_control(struct memkv_pool *pool)
+{
+	struct control *c = &pool->control;
+
+	*c = (struct control){.media = pool->media, .seed = pool->sb.seed, .read_only = pool->read_only};
+	int err = layout_compute(&pool->sb.geo, &c->layout);
+	if (!err)
+		err = pool->media->ops->map_control(pool->media, c->layout.control_bytes);
+	c->base = pool->media->control;
+	return err;
+}
+
+static int attach_index(struct memkv_pool *pool)
+{
+	const struct layout *layout = &pool->control.layout;
+	struct follower_recover recover = recover_source(pool);
+	int err = index_open(pool->sb.seed, (uint64_t)layout->geo.segments * layout->geo.entries, layout->geo.segments,
+			     layout->offset[REGION_SEGMENTS] >> PAGE_SHIFT, layout->geo.segment_pages, &pool->index);
+
+	if (!err)
+		err = follower_open(&pool->follower, &pool->control, pool->index, &recover);
+	return err ? fail(err, "%s: no memory for the index", pool->media->path) : 0;
+}
+
+static int attach_writer(struct memkv_pool *pool, uint32_t flags)
+{
+	if (pool->read_only)
+		return 0;
+	int err = slot_claim(&pool->control, flags & MEMKV_OPEN_CLI, &pool->slot);
+	if (err)
+		return err;
+	err = room_open(&pool->room, pool);
+	if (err) {
+		slot_leave(&pool->control, &pool->slot);
+		pool->slot.epoch = 0;
+		return fail(err, "%s: no memory for writing", pool->media->path);
+	}
+	return 0;
+}
+
+static int attach(struct memkv_pool *pool, const struct memkv_pool_options *o)
+{
+	int err = read_superblocks(pool);
+
+	if (!err)
+		err = attach_control(pool);
+	if (!err)
+		err = lane_set_open(&pool->lanes, pool->media, o->lanes);
+	if (!err)
+		err = attach_index(pool);
+	if (!err)
+		err = attach_writer(pool, o->flags);
+	if (!err && !(o->flags & MEMKV_OPEN_NO_FOLLOWER)) {
+		err = follower_start(&pool->follower, o->poll_us);
+		if (err)
+			fail(err, "%s: cannot start the follower thread: %s", pool->media->path, strerror(-err));
+	}
+	return err;
+}
+
+static int complete_options(const struct memkv_pool_options *given, struct memkv_pool_options *o)
+{
+	*o = (struct memkv_pool_options){.size = sizeof(*o)};
+	if (given)
+		memcpy(o, given, min_u64(given->size, sizeof(*o)));
+	if (o->lanes == 0)
+		o->lanes = LANES_DEFAULT;
+	if (o->poll_us == 0)
+		o->poll_us = POLL_DEFAULT_US;
+	if (o->lanes > LANES_MAX)
+		return fail(-EINVAL, "open: %u lanes are more than %d", o->lanes, LANES_MAX);
+	return 0;
+}
+
+static void tear_down(struct memkv_pool *pool)
+{
+	follower_close(&pool->follower);
+	room_close(&pool->room);
+	if (pool->slot.epoch)
+		slot_leave(&pool->control, &pool->slot);
+	lane_set_close(&pool->lanes);
+	lane_close(&pool->recover_lane);
+	index_close(pool->index);
+	pool->media->ops->close(pool->media);
+	free(pool);
+}
+
+int memkv_pool_open(const char *path, const struct memkv_pool_options *options, struct memkv_pool **out)
+{
+	struct memkv_pool_options o;
+	unsigned flags = 0;
+	int err = complete_options(options, &o);
+
+	if (err)
+		return err;
+	if (!path || !out)
+		return fail(-EINVAL, "open: a path and a place for the handle are needed");
+	struct memkv_pool *pool = calloc(1, sizeof(*pool));
+	if (!pool)
+		return fail(-ENOMEM, "%s: no memory", path);
+	pool->read_only = o.flags & MEMKV_OPEN_READ_ONLY;
+	if (pool->read_only)
+		flags |= MEDIA_OPEN_READ_ONLY;
+	if (o.flags & MEMKV_OPEN_BUFFERED)
+		flags |= MEDIA_OPEN_BUFFERED;
+	err = media_file_open(path, flags, &pool->media);
+	if (err) {
+		free(pool);
+		return err;
+	}
+	fork_register(pool); /* from here on descriptors and locks exist that a child must not keep */
+	err = attach(pool, &o);
+	if (err) {
+		fork_unregister(pool);
+		tear_down(pool);
+		return err;
+	}
+	*out = pool;
+	return 0;
+}
+
+void memkv_pool_close(struct memkv_pool *pool)
+{
+	if (!pool || atomic_load(&pool->forked))
+		return; /* in a child there is nothing to give back: descriptors are closed, the rest is the parent's */
+	fork_unregister(pool);
+	tear_down(pool);
+}
+
+int memkv_pool_refresh(struct memkv_pool *pool)
+{
+	int err = pool_usable(pool);
+
+	if (err)
+		return err;
+	if (!pool->media->ops->alive(pool->media))
+		return fail(MEMKV_FAILED, "%s: the pool's file is gone or was cut short", pool->media->path);
+	follower_step(&pool->follower);
+	return 0;
+}

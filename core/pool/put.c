@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * put: look whether the block is there -> reserve a place -> write header and payload, wait for completion -> publish
+ * the entry -> acknowledged.  A crash before the entry: nothing happened.  A write that fails leaves a void entry in
+ * its place, so that nobody ever wonders about it.
+ *
+ * "There already" is answered only after a look at that block's own header and its life word.  The digests that a
+ * header stores are bound to the block's birth, so the comparison uses the payload digest, which is not.
+ *
+ * durable: payload complete -> flush -> entry published -> flush -> acknowledged.
+ */
+#include "core/base/environ.h"
+#include "core/base/fail.h"
+#include "core/pool/block_io.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <xxhash.h>
+
+enum { CHUNKS_MAX = 256 };
+
+struct put {
+	struct memkv_pool *pool;
+	const struct memkv_key *key;
+	const void *data;
+	uint64_t length;
+	const struct memkv_put_options *options;
+	struct lane *lane;
+	struct block_header header;
+	uint64_t digests[CHUNKS_MAX];
+	struct room_place place;
+};
+
+uint64_t session_id_of(const char *session)
+{
+	if (!session || !*session)
+		return 0;
+	uint64_t id = XXH3_64bits(session, strlen(session));
+	return id ? id : 1;
+}
+
+static int check_arguments(const struct memkv_pool *pool, const struct memkv_key *key, const void *data, size_t length,
+			   const struct memkv_put_options *o)
+{
+	uint64_t max_block = pool->sb.geo.max_block;
+
+	if (pool->read_only)
+		return fail(MEMKV_READ_ONLY, "%s was opened read-only; put needs it open for writing", pool->media->path);
+	if (!key || !data || length == 0)
+		return fail(-EINVAL, "put: a key and at least one byte are needed");
+	if (length > max_block)
+		return fail(MEMKV_TOO_LARGE,
+			    "%s: a block of %zu bytes is larger than this pool's largest (%" PRIu64
+			    "); split it, or make a pool with a larger --max-block",
+			    pool->media->path, length, max_block);
+	if (o->meta_length > MEMKV_META_MAX)
+		return fail(-EINVAL, "put: %zu bytes of metadata are more than %d", o->meta_length, MEMKV_META_MAX);
+	if (o->session && strlen(o->session) > MEMKV_SESSION_MAX)
+		return fail(-EINVAL, "put: the session's name is longer than %d bytes", MEMKV_SESSION_MAX);
+	if (o->class_id > 31)
+		return fail(-EINVAL, "put: class %u is over 31", o->class_id);
+	return 0;
+}
+
+static void digest_payload(struct put *put)
+{
+	struct block_header *h = &put->header;
+
+	for (uint32_t i = 0; i < h->chunks; i++) {
+		uint64_t offset = (uint64_t)i * h->chunk_bytes;
+		uint64_t bytes = min_u64(h->chunk_bytes, put->length - offset);
+		put->digests[i] = chunk_digest((const uint8_t *)put->data + offset, bytes);
+	}
+	payload_digest(put->digests, h->chunks, h->length, h->payload_digest);
+}
+
+static void describe_block(struct put *put)
+{
+	const struct memkv_put_options *o = put->options;
+	struct block_header *h = &put->header;
+	uint64_t now = clock_utc_s();
+
+	*h = (struct block_header){
+		.length = put->length,
+		.chunk_bytes = chunk_bytes_for(put->length),
+		.header_pages = header_pages(put->length, (uint32_t)o->meta_length),
+		.class_id = (uint8_t)o->class_id,
+		.depth = o->depth,
+		.session_id = session_id_of(o->session),
+		.stored_s = now,
+		.expires_s = o->ttl_s ? (o->ttl_s > UINT64_MAX - now ? UINT64_MAX : now + o->ttl_s) : 0,
+		.meta = o->meta,
+		.meta_length = (uint32_t)o->meta_length,
+	};
+	h->chunks = chunk_count(h->length, h->chunk_bytes);
+	memcpy(h->key, put->key->bytes, sizeof(h->key));
+	if (o->parent) {
+		memcpy(h->parent, o->parent->bytes, sizeof(h->parent));
+		h->flags |= BLOCK_HAS_PARENT;
+	}
+	if (o->session)
+		memcpy(h->session, o->session, strlen(o->session));
+	digest_payload(put);
+}
+
+/* compare with a stored block: its header is in @read */
+static int compare(const struct put *put, const struct block_header *stored)
+{
+	const struct block_header *h = &put->header;
+	bool same = stored->length == h->length && stored->chunk_bytes == h->chunk_bytes &&
+		    stored->payload_digest[0] == h->payload_digest[0] && stored->payload_digest[1] == h->payload_digest[1];
+
+	return same ? MEMKV_EXISTS : MEMKV_DIFFERS;
+}
+
+/* MEMKV_EXISTS or MEMKV_DIFFERS when a readable copy is there, else 0 */
+static int look(struct put *put)
+{
+	struct memkv_pool *pool = put->pool;
+	struct key_hash hash = index_hash(pool->index, put->key->bytes);
+	struct block_read read;
+	struct place place;
+
+	follower_step(&pool->follower);
+	for (unsigned i = 0; index_find(pool->index, hash, i, &place); i++) {
+		block_read_init(&read, pool, put->lane, put->key->bytes, place);
+		op_run(&read.op);
+		if (read.verdict != BLOCK_GOOD)
+			continue;
+		int result = compare(put, &read.header);
+		if (result == MEMKV_EXISTS)
+			heat_touch(pool, place);
+		return result;
+	}
+	return 0;
+}
+
+static int flush_if(const struct put *put)
+{
+	struct media *media = put->pool->media;
+
+	return put->options->flags & MEMKV_PUT_DURABLE ? media->ops->flush(media) : 0;
+}
+
+static void publish(struct put *put, bool good)
+{
+	struct memkv_pool *pool = put->pool;
+	struct entry entry;
+
+	entry_of_header(&put->header, put->place.page, &entry);
+	if (!good)
+		entry.flags |= ENTRY_VOID;
+	table_publish(&pool->control, put->place.segment, &entry);
+	control_ring(&pool->control, put->place.segment);
+	if (good)
+		follower_add(&pool->follower, put->place.segment, &entry);
+}
+
+static int write_block(struct put *put)
+{
+	struct memkv_pool *pool = put->pool;
+	struct block_header *h = &put->header;
+	struct block_write write;
+	uint64_t pages = h->header_pages + block_pages(h->length);
+	int err = room_reserve(&pool->room, (uint32_t)pages, &put->place);
+
+	if (err)
+		return err;
+	h->generation = put->place.generation;
+	h->birth = slot_new_birth(&pool->slot);
+	h->segment = (uint32_t)put->place.segment;
+	h->index = put->place.index;
+	h->page = (layout_segment(&pool->control.layout, h->segment) >> PAGE_SHIFT) + put->place.page;
+	block_header_encode(h, put->digests, pool->sb.seed, put->lane->header);
+	block_write_init(&write, put->lane, h->page, h->header_pages, put->data, put->length);
+	op_run(&write.op);
+	err = write.result ? write.result : flush_if(put);
+	publish(put, err == 0);
+	if (err == 0 && flush_if(put))
+		err = MEMKV_UNKNOWN; /* others may have seen it, power loss may take it */
+	room_release(&pool->room, &put->place);
+	return err;
+}
+
+static int count_result(struct put *put, int result)
+{
+	struct pool_counters *c = &put->pool->counters;
+
+	switch (result) {
+	case 0:
+		count(&c->puts, 1);
+		count(&c->put_bytes, put->length);
+		return 0;
+	case MEMKV_EXISTS:
+		count(&c->puts_exist, 1);
+		return result;
+	case MEMKV_DIFFERS:
+		count(&c->puts_differ, 1);
+		return fail(result, "%s: other bytes are stored under this key; remove the block first, or put with replace",
+			    put->pool->media->path);
+	case MEMKV_NO_ROOM:
+		count(&c->puts_no_room, 1);
+		return result;
+	default:
+		count(&c->puts_failed, 1);
+		return fail(result, "%s: the block could not be written: %s", put->pool->media->path,
+			    memkv_strerror(result));
+	}
+}
+
+/* remove what was there before a replacing put; the new block is the youngest, known by its birth */
+static void remove_older(struct put *put)
+{
+	remove_births(put->pool, put->key->bytes, put->header.birth);
+}
+
+int memkv_put(struct memkv_pool *pool, const struct memkv_key *key, const void *data, size_t length,
+	      const struct memkv_put_options *options)
+{
+	struct memkv_put_options o = {.size = sizeof(o)};
+	struct put put = {.pool = pool, .key = key, .data = data, .length = length, .options = &o};
+	int result = pool_usable(pool);
+
+	if (result)
+		return result;
+	if (options)
+		memcpy(&o, options, min_u64(options->size, sizeof(o)));
+	result = check_arguments(pool, key, data, length, &o);
+	if (result)
+		return result;
+	if (atomic_load(&pool->media->failed))
+		return fail(MEMKV_FAILED, "%s: the pool's file is gone or was cut short; restore it and open it again",
+			    pool->media->path);
+	put.lane = lane_acquire(&pool->lanes);
+	describe_block(&put);
+	int there = look(&put);
+	bool replace = there == MEMKV_DIFFERS && o.flags & MEMKV_PUT_REPLACE;
+	if (there && !replace) {
+		result = there;
+		if (there == MEMKV_EXISTS && flush_if(&put))
+			result = -EIO;
+	} else {
+		result = write_block(&put);
+		if (result == 0 && replace)
+			remove_older(&put);
+	}
+	lane_release(&pool->lanes, put.lane);
+	return count_result(&put, result);
+}

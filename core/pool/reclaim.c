@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reclaim: which segment goes, and which of its blocks stay (room.h has the policy and why).
+ *
+ * A block moves by being written again, with the same birth, into the rest of the current segment: read and verify
+ * -> write -> publish -> look at the old life word; a removal that came meanwhile also takes the copy.
+ */
+#include "core/base/environ.h"
+#include "core/pool/block_io.h"
+
+#include <string.h>
+
+enum { SECOND_CHANCES = 16 };
+
+struct hot_list {
+	struct memkv_pool *pool;
+	uint64_t segment;
+	uint64_t hot_pages;
+	bool cool; /* lower the heat of what is hot */
+	struct room *room; /* move what is hot; NULL: only count */
+	uint64_t pages_left, moved, moved_bytes;
+};
+
+static bool is_live(const struct memkv_pool *pool, uint64_t segment, enum entry_state state, const struct entry *e)
+{
+	return state == ENTRY_HERE && !(e->flags & ENTRY_VOID) &&
+	       table_life(&pool->control, segment, e->index, e->birth) == LIFE_LIVE &&
+	       (e->expires_s == 0 || e->expires_s > clock_utc_s());
+}
+
+static void publish_copy(struct memkv_pool *pool, const struct room_place *to, struct entry *e, bool good)
+{
+	if (!good)
+		e->flags |= ENTRY_VOID;
+	table_publish(&pool->control, to->segment, e);
+	control_ring(&pool->control, to->segment);
+	if (good)
+		follower_add(&pool->follower, to->segment, e);
+}
+
+/* true when the block now also lies in the current segment */
+static bool move_block(struct hot_list *list, const struct entry *old)
+{
+	struct memkv_pool *pool = list->pool;
+	struct room *room = list->room;
+	struct room_place to;
+	struct block_read read;
+	struct block_write write;
+	struct entry copy;
+
+	block_read_init(&read, pool, &room->lane, old->key, place_of_entry(&pool->control, list->segment, old));
+	read.to = room->move_buffer;
+	read.length = old->length;
+	op_run(&read.op);
+	if (read.verdict != BLOCK_GOOD)
+		return false;
+	struct block_header h = read.header;
+	if (!room_reserve_rest(room, h.header_pages + (uint32_t)block_pages(h.length), &to))
+		return false;
+	h.generation = to.generation;
+	h.segment = (uint32_t)to.segment;
+	h.index = to.index;
+	h.page = (layout_segment(&pool->control.layout, to.segment) >> PAGE_SHIFT) + to.page;
+	block_header_encode(&h, NULL, pool->sb.seed, room->lane.header); /* metadata and digests stay as read */
+	block_write_init(&write, &room->lane, h.page, h.header_pages, room->move_buffer, h.length);
+	op_run(&write.op);
+	entry_of_header(&h, to.page, &copy);
+	publish_copy(pool, &to, &copy, write.result == 0);
+	if (table_life(&pool->control, list->segment, old->index, old->birth) != LIFE_LIVE)
+		table_kill(&pool->control, to.segment, copy.index, copy.birth);
+	room_release(room, &to);
+	if (write.result)
+		return false;
+	heat_set(pool, list->segment, old->page, 0); /* should this victim be spared after all, it is not moved twice */
+	count(&pool->counters.moved_blocks, 1);
+	count(&pool->counters.moved_bytes, h.length);
+	return true;
+}
+
+static void visit_hot(void *context, uint32_t index, enum entry_state state, const struct entry *e, bool mended)
+{
+	struct hot_list *list = context;
+
+	(void)index;
+	(void)mended;
+	if (!is_live(list->pool, list->segment, state, e))
+		return;
+	unsigned heat = heat_read(list->pool, list->segment, e->page);
+	uint64_t pages = e->header_pages + block_pages(e->length);
+	if (heat == 0)
+		return;
+	list->hot_pages += pages;
+	if (list->cool)
+		heat_set(list->pool, list->segment, e->page, heat - 1);
+	if (list->room && pages <= list->pages_left && move_block(list, e)) {
+		list->pages_left -= pages;
+		list->moved++;
+		list->moved_bytes += e->length;
+	}
+}
+
+/* the victim is LEAVING and ours: nothing is published into it; what only second sources tell is let go */
+static void walk_victim(struct memkv_pool *pool, uint64_t segment, table_visit visit, void *context)
+{
+	struct table_header header;
+	const struct control *c = &pool->control;
+	bool mended;
+
+	if (!table_header_known(c, NULL, segment, &header, &mended))
+		return;
+	table_walk(c, NULL, segment, header.generation, 0, table_count(c, segment, header.generation, NULL), visit, context);
+}
+
+static uint64_t hot_pages(struct memkv_pool *pool, uint64_t segment, bool cool)
+{
+	struct hot_list list = {.pool = pool, .segment = segment, .cool = cool};
+
+	walk_victim(pool, segment, visit_hot, &list);
+	return list.hot_pages;
+}
+
+static void renew_age(const struct control *c, uint64_t segment)
+{
+	word_publish(control_age(c, segment), word_add(control_clock(c), 1) + 1);
+}
+
+/* the oldest that is not mostly in use; after some second chances, the oldest */
+static bool choose(struct memkv_pool *pool, struct owned *victim)
+{
+	const struct control *c = &pool->control;
+
+	for (int chance = 0; own_take_oldest(c, &pool->slot, victim); chance++) {
+		uint64_t half = layout_segment_pages(&c->layout, victim->segment) / 2;
+		if (chance == SECOND_CHANCES || hot_pages(pool, victim->segment, false) <= half)
+			return true;
+		hot_pages(pool, victim->segment, true);
+		renew_age(c, victim->segment);
+		(void)own_move(c, victim, OWNER_SEALED, &pool->slot);
+	}
+	return false;
+}
+
+static bool anything_ready(const struct control *c)
+{
+	struct owned owned;
+
+	for (uint64_t s = 0; s < c->layout.geo.segments; s++)
+		if (own_look(c, s, &owned) && (owned.word.state == OWNER_FREE || owned.word.state == OWNER_PARKED))
+			return true;
+	return false;
+}
+
+void reclaim_prepare(struct room *room)
+{
+	struct memkv_pool *pool = room->pool;
+
+	if (room->next_ready || anything_ready(&pool->control) || !choose(pool, &room->next))
+		return;
+	struct hot_list list = {
+		.pool = pool,
+		.segment = room->next.segment,
+		.room = room,
+		.pages_left = layout_segment_pages(&pool->control.layout, room->next.segment) / 2,
+	};
+	walk_victim(pool, list.segment, visit_hot, &list);
+	room->next_moved = (struct moved){list.moved, list.moved_bytes};
+	room->next_ready = true;
+}
+
+bool reclaim_take(struct room *room, struct owned *owned)
+{
+	return choose(room->pool, owned);
+}
+
+struct account {
+	struct memkv_pool *pool;
+	uint64_t segment, blocks, bytes;
+};
+
+static void visit_account(void *context, uint32_t index, enum entry_state state, const struct entry *e, bool mended)
+{
+	struct account *account = context;
+
+	(void)index;
+	(void)mended;
+	if (!is_live(account->pool, account->segment, state, e))
+		return;
+	account->blocks++;
+	account->bytes += e->length;
+}
+
+void reclaim_account(struct room *room, uint64_t segment, struct moved moved)
+{
+	struct account account = {.pool = room->pool, .segment = segment};
+
+	walk_victim(room->pool, segment, visit_account, &account);
+	count(&room->pool->counters.evicted_blocks, account.blocks - min_u64(moved.blocks, account.blocks));
+	count(&room->pool->counters.evicted_bytes, account.bytes - min_u64(moved.bytes, account.bytes));
+}

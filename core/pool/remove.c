@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * remove: flag every copy's life word, then look for copies that turned up meanwhile, until none does.  A mover
+ * publishes its copy and then looks at the old life word; so one of the two sees the other.  The flag is in force at
+ * once for every get in every process; it is flushed before the call returns.
+ */
+#include "core/base/fail.h"
+#include "core/pool/pool.h"
+
+#include <errno.h>
+#include <string.h>
+
+struct hunt {
+	struct memkv_pool *pool;
+	const uint8_t *key;
+	uint64_t segment, spare_birth;
+	uint32_t page; /* in the segment */
+	bool killed, spared;
+};
+
+static void kill_entry(void *context, uint32_t index, enum entry_state state, const struct entry *entry, bool mended)
+{
+	struct hunt *hunt = context;
+
+	(void)mended;
+	if (state != ENTRY_HERE || entry->page != hunt->page || memcmp(entry->key, hunt->key, sizeof(entry->key)) != 0)
+		return;
+	if (hunt->spare_birth && entry->birth == hunt->spare_birth)
+		hunt->spared = true;
+	else
+		hunt->killed |= table_kill(&hunt->pool->control, hunt->segment, index, entry->birth);
+}
+
+/* the copy at @place, through its segment's table */
+static void kill_copy(struct hunt *hunt, struct place place)
+{
+	struct memkv_pool *pool = hunt->pool;
+	const struct layout *layout = &pool->control.layout;
+	struct table_header header;
+	bool mended;
+
+	hunt->segment = layout_segment_of(layout, place.page);
+	hunt->page = (uint32_t)(place.page - (layout_segment(layout, hunt->segment) >> PAGE_SHIFT));
+	hunt->spared = false;
+	pthread_mutex_lock(&pool->follower.lock); /* the second sources use the follower's lane */
+	if (table_header_known(&pool->control, &pool->follower.recover, hunt->segment, &header, &mended)) {
+		uint32_t n = table_count(&pool->control, hunt->segment, header.generation, NULL);
+		table_walk(&pool->control, &pool->follower.recover, hunt->segment, header.generation, 0, n, kill_entry, hunt);
+	}
+	pthread_mutex_unlock(&pool->follower.lock);
+}
+
+int remove_births(struct memkv_pool *pool, const uint8_t *key, uint64_t spare_birth)
+{
+	struct hunt hunt = {.pool = pool, .key = key, .spare_birth = spare_birth};
+	struct key_hash hash = index_hash(pool->index, key);
+	struct place place;
+	unsigned skip = 0;
+	int removed = 0;
+
+	follower_step(&pool->follower);
+	while (index_find(pool->index, hash, skip, &place)) {
+		hunt.killed = false;
+		kill_copy(&hunt, place);
+		removed += hunt.killed;
+		if (hunt.spared)
+			skip++;
+		else
+			follower_drop(&pool->follower, key, place);
+		follower_step(&pool->follower);
+	}
+	return removed;
+}
+
+int memkv_remove(struct memkv_pool *pool, const struct memkv_key *key)
+{
+	int err = pool_usable(pool);
+
+	if (err)
+		return err;
+	if (!key)
+		return fail(-EINVAL, "remove: a key is needed");
+	if (pool->read_only)
+		return fail(MEMKV_READ_ONLY, "%s was opened read-only; remove needs it open for writing", pool->media->path);
+	if (atomic_load(&pool->media->failed))
+		return fail(MEMKV_FAILED, "%s: the pool's file is gone or was cut short", pool->media->path);
+	int removed = remove_births(pool, key->bytes, 0);
+	if (removed == 0)
+		return MEMKV_MISS;
+	count(&pool->counters.removes, (uint64_t)removed);
+	err = pool->media->ops->flush(pool->media);
+	return err ? fail(err, "%s: the removal is in force, but could not be flushed: %s", pool->media->path,
+			  memkv_strerror(err))
+		   : removed;
+}

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See room.h. */
+#include "core/base/environ.h"
+#include "core/base/fail.h"
+#include "core/pool/pool.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+int room_open(struct room *room, struct memkv_pool *pool)
+{
+	*room = (struct room){.pool = pool};
+	/* a whole largest block with its header; pages are touched only by moves of such blocks */
+	room->move_bytes = round_up(pool->sb.geo.max_block, PAGE);
+	room->move_buffer =
+		mmap(NULL, room->move_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (room->move_buffer == MAP_FAILED) {
+		room->move_buffer = NULL;
+		return -ENOMEM;
+	}
+	int err = lane_open(&room->lane, pool->media);
+	if (err) {
+		munmap(room->move_buffer, room->move_bytes);
+		room->move_buffer = NULL;
+		return err;
+	}
+	pthread_mutex_init(&room->lock, NULL);
+	pthread_mutex_init(&room->refill, NULL);
+	return 0;
+}
+
+static void give_up(struct room *room, struct owned *owned, enum owner_state state)
+{
+	/* nobody takes what a living incarnation owns: a lost race here means a damaged word, which others rebuild */
+	(void)own_move(&room->pool->control, owned, state, &room->pool->slot);
+	control_ring(&room->pool->control, owned->segment);
+}
+
+static bool writer_full(const struct room *room, const struct writer *w)
+{
+	/* less than a smallest block, or no place to describe one */
+	return w->pages - w->next_page < 2 || w->next_index >= room->pool->control.layout.geo.entries;
+}
+
+void room_close(struct room *room)
+{
+	if (!room->move_buffer)
+		return;
+	for (int i = 0; i < WRITERS_MAX; i++) {
+		struct writer *w = &room->writers[i];
+		if (w->used)
+			give_up(room, &w->owned, writer_full(room, w) ? OWNER_SEALED : OWNER_PARKED);
+	}
+	if (room->next_ready)
+		give_up(room, &room->next, OWNER_SEALED);
+	lane_close(&room->lane);
+	munmap(room->move_buffer, room->move_bytes);
+	pthread_mutex_destroy(&room->lock);
+	pthread_mutex_destroy(&room->refill);
+	room->move_buffer = NULL;
+}
+
+static struct writer *writer_new(struct room *room)
+{
+	for (int i = 0; i < WRITERS_MAX; i++)
+		if (!room->writers[i].used)
+			return &room->writers[i];
+	/* each closing writer holds a lane's put, there are more writers than lanes */
+	assert(!"more closing segments than puts in flight");
+	return NULL;
+}
+
+/* under lock */
+static void seal_if_resolved(struct room *room, struct writer *w)
+{
+	if (!w->closing || w->in_flight)
+		return;
+	give_up(room, &w->owned, OWNER_SEALED);
+	w->used = false;
+}
+
+static bool fits(const struct room *room, const struct writer *w, uint32_t pages)
+{
+	return w->pages - w->next_page >= pages && w->next_index < room->pool->control.layout.geo.entries;
+}
+
+/* under lock */
+static void reserve_in(struct room *room, struct writer *w, uint32_t pages, struct room_place *place)
+{
+	*place = (struct room_place){
+		.writer = w,
+		.segment = w->owned.segment,
+		.generation = w->generation,
+		.page = w->next_page,
+		.index = w->next_index,
+	};
+	w->next_page += pages;
+	w->next_index++;
+	w->in_flight++;
+	table_reserve(&room->pool->control, w->owned.segment, w->generation, w->next_index);
+}
+
+static int write_segment_header(struct room *room, const struct table_header *table)
+{
+	struct segment_header header = {
+		.generation = table->generation,
+		.segment = table->segment,
+		.class_id = table->class_id,
+		.opened_s = table->opened_s,
+	};
+	struct iovec piece = {room->lane.header, PAGE};
+
+	segment_header_encode(&header, room->pool->sb.seed, room->lane.header);
+	return lane_transfer(&room->lane, MEDIA_WRITE, layout_segment(&room->pool->control.layout, table->segment), &piece,
+			     1);
+}
+
+/* a new generation in a segment that is OPEN and ours; the table first: until the tail rises, it describes nothing */
+static int begin_generation(struct room *room, struct writer *w)
+{
+	struct memkv_pool *pool = room->pool;
+	const struct control *c = &pool->control;
+	uint64_t s = w->owned.segment;
+	struct table_header header = {
+		.generation = slot_new_generation(&pool->slot),
+		.segment = (uint32_t)s,
+		.opened_s = clock_utc_s(),
+	};
+
+	if (!header.generation)
+		return fail(MEMKV_FENCED, "%s: this agent has opened all the segments that one attach may; open the pool again",
+			    pool->media->path);
+	word_publish(control_age(c, s), word_add(control_clock(c), 1) + 1);
+	memset(control_at(c, c->layout.offset[REGION_HEAT] + s * c->layout.geo.heat_units), 0, c->layout.geo.heat_units);
+	table_begin(c, &header);
+	control_ring(c, s);
+	w->generation = header.generation;
+	w->next_page = 1;
+	w->next_index = 0;
+	count(&pool->counters.segments_opened, 1);
+	return write_segment_header(room, &header);
+}
+
+struct resume {
+	struct room *room;
+	struct writer *writer;
+};
+
+/* places of the incarnation before: what it published stays, what it only reserved is void for good */
+static void resume_entry(void *context, uint32_t index, enum entry_state state, const struct entry *entry, bool mended)
+{
+	struct resume *resume = context;
+	struct writer *w = resume->writer;
+
+	(void)mended;
+	if (state == ENTRY_HERE) {
+		w->next_page = entry->page + entry->header_pages + (uint32_t)block_pages(entry->length);
+	} else if (state == ENTRY_NOT_YET) {
+		struct entry empty = {.index = index,
+				      .generation = w->generation,
+				      .birth = slot_new_birth(&resume->room->pool->slot),
+				      .page = w->next_page,
+				      .flags = ENTRY_VOID};
+		table_publish(&resume->room->pool->control, w->owned.segment, &empty);
+	}
+	w->next_index = index + 1;
+}
+
+/* continue where another ended; false: nothing can be written here (full, or its header is lost) */
+static bool resume_generation(struct room *room, struct writer *w)
+{
+	struct memkv_pool *pool = room->pool;
+	struct resume resume = {room, w};
+	struct table_header header;
+	bool mended;
+
+	pthread_mutex_lock(&pool->follower.lock);
+	bool known = table_header_known(&pool->control, &pool->follower.recover, w->owned.segment, &header, &mended);
+	w->next_page = 1;
+	w->next_index = 0;
+	w->generation = known ? header.generation : 0;
+	if (w->generation) {
+		uint32_t n = table_count(&pool->control, w->owned.segment, w->generation, NULL);
+		table_walk(&pool->control, &pool->follower.recover, w->owned.segment, w->generation, 0, n, resume_entry, &resume);
+	}
+	pthread_mutex_unlock(&pool->follower.lock);
+	count(&pool->counters.segments_resumed, 1);
+	return known && !writer_full(room, w);
+}
+
+/* make a segment that was taken ready to write to; on failure it is given back */
+static int take_up(struct room *room, struct writer *w, bool resumed)
+{
+	int err = 0;
+
+	w->pages = layout_segment_pages(&room->pool->control.layout, w->owned.segment);
+	if (resumed && !resume_generation(room, w)) {
+		give_up(room, &w->owned, OWNER_SEALED);
+		return -EAGAIN;
+	}
+	if (!resumed || !w->generation)
+		err = begin_generation(room, w);
+	if (err)
+		give_up(room, &w->owned, OWNER_PARKED);
+	return err;
+}
+
+/* "before every OPEN, look once more": fold in what others did to the victim, then count what goes and open it */
+static int open_victim(struct room *room, struct writer *w, struct owned *victim, struct moved moved)
+{
+	struct memkv_pool *pool = room->pool;
+
+	follower_step(&pool->follower);
+	reclaim_account(room, victim->segment, moved);
+	if (!own_move(&pool->control, victim, OWNER_OPEN, &pool->slot))
+		return -EAGAIN;
+	w->owned = *victim;
+	count(&pool->counters.segments_reclaimed, 1);
+	return take_up(room, w, false);
+}
+
+/* under refill: a segment into @w, from wherever there is one */
+static int fetch(struct room *room, struct writer *w)
+{
+	struct memkv_pool *pool = room->pool;
+	bool resumed;
+	int err = -EAGAIN;
+
+	while (err == -EAGAIN) {
+		struct owned victim;
+		*w = (struct writer){0};
+		if (room->next_ready) {
+			room->next_ready = false;
+			victim = room->next;
+			err = open_victim(room, w, &victim, room->next_moved);
+		} else if (own_take_ready(&pool->control, &pool->slot, &w->owned, &resumed)) {
+			err = take_up(room, w, resumed);
+		} else if (reclaim_take(room, &victim)) {
+			err = open_victim(room, w, &victim, (struct moved){0});
+		} else {
+			err = fail(MEMKV_NO_ROOM,
+				   "%s: no room: every segment is being written to by a living agent; use a larger pool, or "
+				   "fewer agents", pool->media->path);
+		}
+	}
+	return err;
+}
+
+/* the current segment is too full for @pages: bring the next; nothing is locked */
+static int refill(struct room *room, uint32_t pages)
+{
+	struct writer fresh;
+	int err = 0;
+
+	pthread_mutex_lock(&room->refill);
+	pthread_mutex_lock(&room->lock);
+	struct writer *w = room->current;
+	bool enough = w && fits(room, w, pages); /* another thread was faster */
+	if (!enough && w) {
+		w->closing = true;
+		room->current = NULL;
+		seal_if_resolved(room, w);
+	}
+	pthread_mutex_unlock(&room->lock);
+	if (!enough)
+		err = fetch(room, &fresh);
+	if (!enough && !err) {
+		pthread_mutex_lock(&room->lock);
+		w = writer_new(room);
+		*w = fresh;
+		w->used = true;
+		room->current = w;
+		pthread_mutex_unlock(&room->lock);
+	}
+	pthread_mutex_unlock(&room->refill);
+	return err;
+}
+
+/* under lock: is it time to think of the next segment?  said once a segment */
+static bool preparation_due(struct writer *w)
+{
+	if (w->prepared || w->pages - w->next_page > w->pages / 2)
+		return false;
+	w->prepared = true;
+	return true;
+}
+
+int room_reserve(struct room *room, uint32_t pages, struct room_place *place)
+{
+	for (;;) {
+		pthread_mutex_lock(&room->lock);
+		struct writer *w = room->current;
+		bool got = w && fits(room, w, pages);
+		if (got)
+			reserve_in(room, w, pages, place);
+		bool due = got && preparation_due(w);
+		pthread_mutex_unlock(&room->lock);
+		if (due) {
+			pthread_mutex_lock(&room->refill);
+			reclaim_prepare(room);
+			pthread_mutex_unlock(&room->refill);
+		}
+		if (got)
+			return 0;
+		int err = refill(room, pages);
+		if (err)
+			return err;
+	}
+}
+
+bool room_reserve_rest(struct room *room, uint32_t pages, struct room_place *place)
+{
+	pthread_mutex_lock(&room->lock);
+	bool got = room->current && fits(room, room->current, pages);
+	if (got)
+		reserve_in(room, room->current, pages, place);
+	pthread_mutex_unlock(&room->lock);
+	return got;
+}
+
+void room_release(struct room *room, struct room_place *place)
+{
+	pthread_mutex_lock(&room->lock);
+	place->writer->in_flight--;
+	seal_if_resolved(room, place->writer);
+	pthread_mutex_unlock(&room->lock);
+}

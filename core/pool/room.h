@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Room to write in: this agent's own open segment, and how it gets the next one.
+ *
+ * A place is reserved (page, index, table tail) under a lock of this process; then the block is written and its entry
+ * published without it.  A full segment closes; it becomes SEALED when its last write is resolved.
+ *
+ * Getting the next segment (own.h): one that is ready (parked, of the dead, free), else the oldest sealed one is
+ * emptied.  When the current segment is half full and nothing is ready, the victim is chosen early (LEAVING) and its
+ * blocks that were used again since they were written move into the rest of the current one - up to half a segment;
+ * a victim with more than that is given a second chance instead: its heat is lowered, its age renewed.  A victim's
+ * other blocks stay readable until it is opened anew.
+ *
+ * Why half: measured on a chat service's trace at room for 10 % of its blocks, moving nothing hits 0.248, at most a
+ * fifth 0.263, a half 0.279 (exact LRU: 0.278), for 19 % more blocks written.
+ */
+#ifndef MEMKV_POOL_ROOM_H
+#define MEMKV_POOL_ROOM_H
+
+#include "core/pool/lane.h"
+#include "core/slot/own.h"
+
+#include <pthread.h>
+
+struct memkv_pool;
+
+enum { WRITERS_MAX = LANES_MAX + 2 };
+
+/* a segment that this agent writes to */
+struct writer {
+	bool used, closing;
+	struct owned owned;
+	uint64_t generation;
+	uint32_t next_page, next_index, pages;
+	uint32_t in_flight;
+	bool prepared; /* the next segment was thought of */
+};
+
+/* blocks that left a victim by moving */
+struct moved {
+	uint64_t blocks, bytes;
+};
+
+struct room_place {
+	struct writer *writer;
+	uint64_t segment, generation;
+	uint32_t page, index; /* page within the segment */
+};
+
+struct room {
+	struct memkv_pool *pool;
+	pthread_mutex_t lock;	/* current, writers; held for moments */
+	pthread_mutex_t refill; /* taken before lock; held while a segment is fetched or emptied */
+	struct writer writers[WRITERS_MAX];
+	struct writer *current;
+	bool next_ready;
+	struct owned next; /* LEAVING and ours, its hot blocks moved away */
+	struct moved next_moved;
+	struct lane lane;  /* for headers and moves; under refill */
+	uint8_t *move_buffer;
+	size_t move_bytes;
+};
+
+int room_open(struct room *room, struct memkv_pool *pool);
+void room_close(struct room *room);
+
+/*
+ * room_reserve() - a place for a block of @pages pages, header included
+ *
+ * Return: 0; MEMKV_NO_ROOM when every other segment is open in, or being emptied by, living agents; -errno.
+ */
+int room_reserve(struct room *room, uint32_t pages, struct room_place *place);
+
+/* room_release() - the write into the place is resolved, its entry published */
+void room_release(struct room *room, struct room_place *place);
+
+/* ---- between room.c and reclaim.c ---- */
+
+/* room_reserve_rest() - like room_reserve(), but only in what is left of the current segment; false: it is full */
+bool room_reserve_rest(struct room *room, uint32_t pages, struct room_place *place);
+
+/* reclaim_prepare() - choose the next victim and move its hot blocks; under refill */
+void reclaim_prepare(struct room *room);
+/* reclaim_take() - a LEAVING segment to open anew, with nothing moved; false: none */
+bool reclaim_take(struct room *room, struct owned *owned);
+/* reclaim_account() - count what goes away when @segment is opened anew */
+void reclaim_account(struct room *room, uint64_t segment, struct moved moved);
+
+#endif

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading a pool's two superblocks from its first and last page. */
+#include "core/base/fail.h"
+#include "core/pool/pool.h"
+
+#include <inttypes.h>
+
+static int read_copy(struct lane *lane, unsigned copy, uint64_t offset, struct superblock *sb, bool *mended)
+{
+	struct iovec piece = {lane->header, PAGE};
+	int err = lane_transfer(lane, MEDIA_READ, offset, &piece, 1);
+
+	return err ? err : superblock_decode(lane->header, copy, sb, mended);
+}
+
+/* the file is whole: everything that the superblock speaks of is there */
+static int check_whole(const struct media *media, const struct superblock *sb)
+{
+	struct layout layout;
+	int err = layout_compute(&sb->geo, &layout);
+
+	if (err)
+		return fail_within(MEMKV_DAMAGED, "%s: the superblock verifies, but makes no sense", media->path);
+	if (sb->geo.bytes > media->caps.bytes)
+		return fail(MEMKV_DAMAGED,
+			    "%s was cut short: it has %" PRIu64 " bytes, the pool needs %" PRIu64
+			    "; restore the file, or make a new pool",
+			    media->path, media->caps.bytes, sb->geo.bytes);
+	return 0;
+}
+
+static int explain(const struct media *media, int err, const struct superblock *sb)
+{
+	switch (err) {
+	case MEMKV_NOT_A_POOL:
+		return fail(err, "%s is not a memkv pool; make one with: memkv pool create", media->path);
+	case MEMKV_NEWER:
+		return fail(err, "%s was made by a newer memkv (format %u, features %#" PRIx64 "); this one knows format %d",
+			    media->path, sb->major, sb->features_incompatible, FORMAT_MAJOR);
+	case MEMKV_DAMAGED:
+		return fail(err, "%s: both superblocks are damaged; the pool cannot be opened", media->path);
+	default:
+		return fail(err, "%s: cannot read the superblock: %s", media->path, memkv_strerror(err));
+	}
+}
+
+int superblocks_read(struct lane *lane, struct superblock *sb, bool *mended)
+{
+	struct media *media = lane->media;
+	struct superblock copies[2] = {0};
+	bool bit[2] = {false, false};
+	int a = MEMKV_NOT_A_POOL, b = MEMKV_NOT_A_POOL;
+
+	if (media->caps.bytes >= 2 * PAGE) {
+		a = read_copy(lane, 0, 0, &copies[0], &bit[0]);
+		/* the last page of the medium; where the medium grew since, where the first copy says */
+		uint64_t last = a == 0 && copies[0].geo.bytes >= 2 * PAGE && copies[0].geo.bytes <= media->caps.bytes
+					? copies[0].geo.bytes
+					: round_down(media->caps.bytes, PAGE);
+		b = read_copy(lane, 1, last - PAGE, &copies[1], &bit[1]);
+	}
+	if (a == MEMKV_NEWER || b == MEMKV_NEWER)
+		return explain(media, MEMKV_NEWER, a == MEMKV_NEWER ? &copies[0] : &copies[1]);
+	if (a && b)
+		return explain(media, a == MEMKV_NOT_A_POOL && b == MEMKV_DAMAGED ? b : a, &copies[0]);
+	*mended = a || b || bit[0] || bit[1];
+	*sb = a || (!b && copies[1].version > copies[0].version) ? copies[1] : copies[0];
+	return check_whole(media, sb);
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Iterating over the stored blocks: table by table, a segment's entries copied out at a time.  A block that lies in
+ * two places (it is being moved, or two agents put it at once) is shown where the index finds it first.
+ */
+#include "core/base/environ.h"
+#include "core/base/fail.h"
+#include "core/pool/pool.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct memkv_iter {
+	struct memkv_pool *pool;
+	struct memkv_filter filter;
+	uint64_t session_id;
+	uint64_t segment; /* next to read */
+	uint32_t at, count;
+	struct entry entries[];
+};
+
+static bool wanted(const struct memkv_iter *it, const struct entry *e)
+{
+	if (it->filter.has_class && e->class_id != it->filter.class_id)
+		return false;
+	return !it->filter.session || e->session_id == it->session_id;
+}
+
+static bool shown_here(const struct memkv_iter *it, const struct entry *e)
+{
+	struct memkv_pool *pool = it->pool;
+	struct place first, here = place_of_entry(&pool->control, it->segment, e);
+
+	return index_find(pool->index, index_hash(pool->index, e->key), 0, &first) && first.page == here.page;
+}
+
+static void collect(void *context, uint32_t index, enum entry_state state, const struct entry *e, bool mended)
+{
+	struct memkv_iter *it = context;
+
+	(void)mended;
+	if (state != ENTRY_HERE || e->flags & ENTRY_VOID || !wanted(it, e) ||
+	    table_life(&it->pool->control, it->segment, index, e->birth) != LIFE_LIVE ||
+	    (e->expires_s && e->expires_s <= clock_utc_s()) || !shown_here(it, e))
+		return;
+	it->entries[it->count++] = *e;
+}
+
+/* the next segment's blocks into it->entries; false: there is no further segment */
+static bool load_segment(struct memkv_iter *it)
+{
+	struct memkv_pool *pool = it->pool;
+	const struct control *c = &pool->control;
+	struct table_header header;
+	bool mended;
+
+	if (it->segment >= c->layout.geo.segments)
+		return false;
+	it->at = it->count = 0;
+	pthread_mutex_lock(&pool->follower.lock);
+	if (table_header_known(c, &pool->follower.recover, it->segment, &header, &mended))
+		table_walk(c, &pool->follower.recover, it->segment, header.generation, 0,
+			   table_count(c, it->segment, header.generation, NULL), collect, it);
+	pthread_mutex_unlock(&pool->follower.lock);
+	it->segment++;
+	return true;
+}
+
+int memkv_iter_open(struct memkv_pool *pool, const struct memkv_filter *filter, struct memkv_iter **out)
+{
+	int err = pool_usable(pool);
+
+	if (err)
+		return err;
+	if (!out)
+		return fail(-EINVAL, "iterate: a place for the iterator is needed");
+	struct memkv_iter *it = calloc(1, sizeof(*it) + pool->sb.geo.entries * sizeof(it->entries[0]));
+	if (!it)
+		return fail(-ENOMEM, "%s: no memory to iterate", pool->media->path);
+	it->pool = pool;
+	if (filter)
+		memcpy(&it->filter, filter, min_u64(filter->size, sizeof(it->filter)));
+	it->session_id = session_id_of(it->filter.session);
+	follower_step(&pool->follower);
+	*out = it;
+	return 0;
+}
+
+int memkv_iter_next(struct memkv_iter *it, struct memkv_block_info *info)
+{
+	while (it->at == it->count)
+		if (!load_segment(it))
+			return 0;
+	const struct entry *e = &it->entries[it->at++];
+	uint64_t segment = it->segment - 1;
+	*info = (struct memkv_block_info){
+		.birth = e->birth,
+		.generation = e->generation,
+		.length = e->length,
+		.segment = segment,
+		.page = place_of_entry(&it->pool->control, segment, e).page,
+		.class_id = e->class_id,
+		.depth = e->depth,
+		.expires_s = e->expires_s,
+		.stored_s = e->stored_s,
+		.session_id = e->session_id,
+	};
+	memcpy(info->key.bytes, e->key, sizeof(info->key.bytes));
+	return 1;
+}
+
+void memkv_iter_close(struct memkv_iter *it)
+{
+	free(it);
+}
