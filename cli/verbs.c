@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of verbs with their help. */
+#include "cli/verbs.h"
+
+#define B(id) OPT_BIT(OPT_##id)
+
+static const char create_text[] =
+	"Formats a file as a pool.  Without --size a new file becomes 4 GiB large, an existing one keeps its size.\n"
+	"--blocks with --block-size makes a pool that holds exactly so many blocks of that size.\n"
+	"A file that holds anything is only overwritten with --force, and then after a yes or with --yes.\n";
+
+static const char info_text[] = "Room is given in bytes and in blocks of --block-size (default: the largest block).\n";
+
+static const char check_text[] =
+	"Reads and verifies everything while the pool is in use.  Ends with 4 when damage was found; the keys of\n"
+	"blocks that cannot be read back go to stderr.  Blocks that vanished meanwhile are counted as gone.\n";
+
+static const char destroy_text[] = "Wipes the pool and removes its file.  Refused while anybody has it open.\n";
+
+static const char put_text[] =
+	"Stores FILE, or standard input, as one block.  A block that is there already with the same bytes is left as\n"
+	"it is (done, says so); other bytes under the key are refused (3) unless --replace is given.\n";
+
+static const char get_text[] =
+	"Writes the block to standard output or to -o FILE.  With --json -o is needed.  A miss ends with 1.\n";
+
+static const char rm_text[] =
+	"Removes blocks by key, or all of a session or class (these want --yes or a yes).  Ends with 1 when one of\n"
+	"the keys was not there; the others are removed all the same.\n";
+
+static const char ls_text[] =
+	"One block a line, sorted by key: key, bytes, class, depth, stored (UTC), expires (UTC or -).\n"
+	"--after KEY with --limit N turns pages: give the last key seen.\n";
+
+static const char match_text[] =
+	"Prints how many keys, from the first, are stored.  Without KEY they are read from standard input, one\n"
+	"a line.\n";
+
+static const char replay_text[] =
+	"Drives agent processes through request traces: each request looks up its chain of blocks, gets what is\n"
+	"there (every byte is checked) and puts the rest.  Agents take requests from one cursor and are never over\n"
+	"2N apart; a conversation whose ids are local to its file stays on one agent.  Traces are .jsonl files of\n"
+	"requests (timestamp, input_length, output_length, hash_ids) or .json files with block_size, hash_id_scope\n"
+	"and requests.  Without POOL a scratch pool with room for every block is made in $TMPDIR or /var/tmp and\n"
+	"removed afterwards.\n"
+	"\n"
+	"hit_blocks counts from a request's first key to its first miss; a block that only a later request put is\n"
+	"counted in late_blocks instead; prefix_ceiling is the ratio with unlimited room and one agent; puts counts\n"
+	"blocks stored; refresh_blocks are those that only a second, fresh look found.\n"
+	"\n"
+	"--generate takes sessions=40, turns=6, prompts=4 (system prompts), system=8 (blocks of one), new=5 (most new\n"
+	"blocks of a turn), seed=1.  Ends with 4 when a byte was wrong or an acknowledged block was lost.\n";
+
+const struct cli_verb cli_verbs[] = {
+	{"pool create", "POOL [--size 4G] [--name N]", "format a pool", create_text,
+	 B(POOL_NAME) | B(SIZE) | B(MAX_BLOCK) | B(SEGMENT) | B(SLOTS) | B(BLOCKS) | B(BLOCK_SIZE) | B(FORCE) |
+		 B(DRY_RUN) | B(YES),
+	 verb_pool_create},
+	{"pool info", "POOL [--block-size B]", "sizes, room and use", info_text, B(BLOCK_SIZE), verb_pool_info},
+	{"pool check", "POOL [--meta-only]", "read and verify everything", check_text, B(META_ONLY), verb_pool_check},
+	{"pool destroy", "POOL --yes", "remove a pool", destroy_text, B(YES) | B(DRY_RUN), verb_pool_destroy},
+	{"put", "POOL KEY [FILE]", "store a block", put_text,
+	 B(KEY_NAME) | B(CLASS) | B(SESSION) | B(TTL) | B(DURABLE) | B(META) | B(REPLACE), verb_put},
+	{"get", "POOL KEY [-o FILE]", "read a block", get_text, B(KEY_NAME) | B(OUTPUT), verb_get},
+	{"rm", "POOL KEY... | --session S | --class C", "remove blocks", rm_text,
+	 B(KEY_NAME) | B(CLASS) | B(SESSION) | B(YES) | B(DRY_RUN), verb_rm},
+	{"stat", "POOL KEY", "describe a block", NULL, B(KEY_NAME), verb_stat},
+	{"ls", "POOL", "list blocks", ls_text, B(CLASS) | B(SESSION) | B(LIMIT) | B(AFTER), verb_ls},
+	{"match", "POOL [KEY...]", "the longest stored prefix of a chain of keys", match_text, B(KEY_NAME), verb_match},
+	{"replay", "[POOL] TRACE... | --generate", "drive agents through request traces", replay_text,
+	 B(AGENTS) | B(BLOCK_SIZE) | B(GENERATE) | B(WRITE_TRACE) | B(KILL) | B(SEED) | B(VERIFY) | B(STRICT) |
+		 B(LIVE) | B(LIMIT),
+	 verb_replay},
+	{"help", "[VERB]", "explain a verb", NULL, 0, verb_help},
+	{"version", "", "print the version", NULL, 0, verb_version},
+};
+
+const size_t cli_verb_count = sizeof(cli_verbs) / sizeof(cli_verbs[0]);

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The verbs: one row each in a table that dispatch, help and the parser of options share. */
+#ifndef CLI_VERBS_H
+#define CLI_VERBS_H
+
+#include "cli/options.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/**
+ * struct cli_verb - one verb
+ * @name: one or two words.
+ * @usage: what follows the name.
+ * @summary: one line.
+ * @text: further help, or NULL.
+ * @options: OPT_BIT() of what it takes.
+ * @run: does it; returns an exit code, every error reported.
+ */
+struct cli_verb {
+	const char *name;
+	const char *usage;
+	const char *summary;
+	const char *text;
+	uint64_t options;
+	int (*run)(const struct cli_args *args);
+};
+
+extern const struct cli_verb cli_verbs[];
+extern const size_t cli_verb_count;
+
+int verb_pool_create(const struct cli_args *args);
+int verb_pool_info(const struct cli_args *args);
+int verb_pool_check(const struct cli_args *args);
+int verb_pool_destroy(const struct cli_args *args);
+int verb_put(const struct cli_args *args);
+int verb_get(const struct cli_args *args);
+int verb_rm(const struct cli_args *args);
+int verb_stat(const struct cli_args *args);
+int verb_ls(const struct cli_args *args);
+int verb_match(const struct cli_args *args);
+int verb_replay(const struct cli_args *args);
+int verb_help(const struct cli_args *args);
+int verb_version(const struct cli_args *args);
+
+#endif
