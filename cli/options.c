@@ -66,6 +66,7 @@ static const struct option_row rows[] = {
 	{OPT_VERIFY, "verify", 0, KIND_FLAG, 0, 0, NULL, "read back every acknowledged block after the run"},
 	{OPT_STRICT, "strict", 0, KIND_FLAG, 0, 0, NULL, "refuse a trace with a broken line instead of skipping it"},
 	{OPT_LIVE, "live", 0, KIND_FLAG, 0, 0, NULL, "use the pool although others have it open"},
+	{OPT_PAIRS, "pairs", 0, KIND_COUNT, 0, UINT32_MAX, "N", "pairs of slices a row (default 41)"},
 };
 
 #define ROWS (sizeof(rows) / sizeof(rows[0]))

@@ -42,6 +42,7 @@ enum cli_option_id {
 	OPT_VERIFY,
 	OPT_STRICT,
 	OPT_LIVE,
+	OPT_PAIRS,
 	OPT_COUNT,
 };
 

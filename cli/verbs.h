@@ -40,6 +40,7 @@ int verb_stat(const struct cli_args *args);
 int verb_ls(const struct cli_args *args);
 int verb_match(const struct cli_args *args);
 int verb_replay(const struct cli_args *args);
+int verb_bench(const struct cli_args *args);
 int verb_help(const struct cli_args *args);
 int verb_version(const struct cli_args *args);
 
