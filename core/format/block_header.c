@@ -5,6 +5,9 @@
 #include <string.h>
 #define XXH_STATIC_LINKING_ONLY /* the streaming state on the stack: no allocation */
 #include <xxhash.h>
+#if defined(__x86_64__)
+#include <xxh_x86dispatch.h> /* the same functions, by the widest vectors that the processor has */
+#endif
 
 enum { BLOCK_MAGIC = 0x4B4C424D, BLOCK_VERSION = 1, SEGMENT_MAGIC = 0x4745534D, SEGMENT_VERSION = 1 };
 enum { CHUNKS_COMMON = 256, SEGMENT_HEADER_LIVE = 64 };

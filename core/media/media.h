@@ -19,7 +19,7 @@ struct media_caps {
 	uint64_t bytes;		 /* size of the medium */
 	uint32_t logical_block;	 /* unit and alignment of payload I/O on the medium */
 	uint32_t memory_align;	 /* alignment of payload memory */
-	uint32_t max_transfer;	 /* bytes a command; longer requests are split by the caller */
+	uint32_t cut;		 /* bytes a command: longer transfers are cut, a power of two of at least a chunk */
 	bool mappable;		 /* control region can be mapped */
 	bool coherent;		 /* all hosts see a store at once: compare-and-swap works */
 	bool exact_death;	 /* locks prove that an incarnation is gone with all its writes */
@@ -76,6 +76,8 @@ struct media_queue_ops {
 	void (*close)(struct media_queue *queue);
 	/* take over @io until it is reaped; -EAGAIN when the queue is full */
 	int (*submit)(struct media_queue *queue, struct media_io *io);
+	/* hand what was submitted to the medium, without waiting; what it cannot take now goes with the next reap */
+	void (*kick)(struct media_queue *queue);
 	/* hand what was submitted to the medium and return a finished command; NULL: none yet (only when !wait) */
 	struct media_io *(*reap)(struct media_queue *queue, bool wait);
 	/* in a forked child: close what the queue shares with the parent, touch nothing else */

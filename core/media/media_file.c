@@ -24,7 +24,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FILE_BLOCK = 4096, FILE_MEMORY_ALIGN = 512, FILE_TRANSFER = 1 << 20 };
+enum { FILE_BLOCK = 4096, FILE_MEMORY_ALIGN = 512, FILE_CUT = 1 << 18 };
 
 struct media_file {
 	struct media base;
@@ -224,7 +224,7 @@ int media_file_open(const char *path, unsigned flags, struct media **media)
 		.caps = {.bytes = (uint64_t)st.st_size,
 			 .logical_block = FILE_BLOCK,
 			 .memory_align = direct ? FILE_MEMORY_ALIGN : 1,
-			 .max_transfer = FILE_TRANSFER,
+			 .cut = FILE_CUT,
 			 .mappable = true,
 			 .coherent = true,
 			 .exact_death = true,

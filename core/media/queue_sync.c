@@ -60,6 +60,11 @@ static int sync_submit(struct media_queue *queue, struct media_io *io)
 	return 0;
 }
 
+static void sync_kick(struct media_queue *queue)
+{
+	(void)queue; /* nothing waits */
+}
+
 static struct media_io *sync_reap(struct media_queue *queue, bool wait)
 {
 	struct queue_sync *q = CONTAINER_OF(queue, struct queue_sync, base);
@@ -86,6 +91,7 @@ static void sync_abandon(struct media_queue *queue)
 static const struct media_queue_ops sync_ops = {
 	.close = sync_close,
 	.submit = sync_submit,
+	.kick = sync_kick,
 	.reap = sync_reap,
 	.abandon = sync_abandon,
 };

@@ -108,6 +108,15 @@ static struct media_io *take(struct queue_uring *q, struct io_uring_cqe *cqe)
 	return NULL;
 }
 
+static void uring_kick(struct media_queue *queue)
+{
+	struct queue_uring *q = CONTAINER_OF(queue, struct queue_uring, base);
+	int taken = q->prepared ? io_uring_submit(&q->ring) : 0;
+
+	if (taken > 0)
+		q->prepared -= (unsigned)taken < q->prepared ? (unsigned)taken : q->prepared;
+}
+
 static struct media_io *uring_reap(struct media_queue *queue, bool wait)
 {
 	struct queue_uring *q = CONTAINER_OF(queue, struct queue_uring, base);
@@ -153,6 +162,7 @@ static void uring_abandon(struct media_queue *queue)
 static const struct media_queue_ops uring_ops = {
 	.close = uring_close,
 	.submit = uring_submit,
+	.kick = uring_kick,
 	.reap = uring_reap,
 	.abandon = uring_abandon,
 };

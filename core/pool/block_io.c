@@ -46,6 +46,19 @@ static uint64_t body_bytes(const struct block_read *r)
 	return (r->length >= pages * PAGE ? pages : pages - 1) * PAGE;
 }
 
+/* payload bytes have landed: digest the chunks that are whole in them, while the rest is on the way */
+static void digest_landed(void *context, uint64_t offset, uint64_t length)
+{
+	struct block_read *r = context;
+	uint64_t end = offset + length;
+
+	for (uint64_t at = round_up(offset, r->chunk_bytes); at + r->chunk_bytes <= end; at += r->chunk_bytes) {
+		uint64_t chunk = at / r->chunk_bytes;
+		r->op.lane->digests[chunk] = chunk_digest(r->to + at, r->chunk_bytes);
+		r->digested[chunk / 64] |= 1ULL << chunk % 64;
+	}
+}
+
 static enum op_progress read_start(struct block_read *r)
 {
 	struct lane *lane = r->op.lane;
@@ -66,6 +79,10 @@ static enum op_progress read_start(struct block_read *r)
 		r->state = STATE_STAGED;
 	}
 	lane_begin(lane, MEDIA_READ, r->place.page * PAGE, pieces, count);
+	if (r->state == STATE_WHOLE && !r->upto) {
+		r->chunk_bytes = chunk_bytes_for(r->length);
+		lane_watch(lane, digest_landed, r);
+	}
 	return OP_WAIT;
 }
 
@@ -96,23 +113,27 @@ enum block_verdict block_alive(const struct memkv_pool *pool, const struct block
 	return BLOCK_GOOD;
 }
 
-bool block_verify_chunks(const struct block_header *h, const uint8_t *payload)
+/* a chunk's digest: known since it landed, when the block is cut as expected; else of the bytes in memory */
+static uint64_t digest_of(const struct block_read *r, uint32_t chunk)
 {
-	for (uint32_t i = 0; i < h->chunks; i++) {
-		uint64_t offset;
-		uint32_t length;
-		chunk_extent(h, i, &offset, &length);
-		if (chunk_bind(chunk_digest(payload + offset, length), h->key, h->birth, i) != le64_get(h->digests[i]))
-			return false;
-	}
-	return true;
+	uint64_t offset;
+	uint32_t length;
+
+	chunk_extent(&r->header, chunk, &offset, &length);
+	if (r->chunk_bytes == r->header.chunk_bytes && length == r->chunk_bytes && chunk < 256 &&
+	    r->digested[chunk / 64] >> chunk % 64 & 1)
+		return r->op.lane->digests[chunk];
+	return chunk_digest(r->to + offset, length);
 }
 
 static enum op_progress read_verify(struct block_read *r)
 {
-	if (!block_verify_chunks(&r->header, r->to))
-		return read_done(r, BLOCK_MISMATCH);
-	return read_done(r, block_alive(r->pool, &r->header, r->any_time));
+	const struct block_header *h = &r->header;
+
+	for (uint32_t i = 0; i < h->chunks; i++)
+		if (chunk_bind(digest_of(r, i), h->key, h->birth, i) != le64_get(h->digests[i]))
+			return read_done(r, BLOCK_MISMATCH);
+	return read_done(r, block_alive(r->pool, h, r->any_time));
 }
 
 static enum op_progress read_header_done(struct block_read *r)
@@ -251,7 +272,9 @@ static enum op_progress write_start(struct block_write *w)
 {
 	struct lane *lane = w->op.lane;
 	uint64_t body = round_down(w->length, PAGE), all = round_up(w->length, PAGE);
-	struct iovec pieces[MEDIA_IO_PIECES] = {{lane->header, (uint64_t)w->header_pages * PAGE}};
+	uint64_t header = w->header_later ? 0 : (uint64_t)w->header_pages * PAGE;
+	uint64_t at = w->header_later ? w->page + w->header_pages : w->page;
+	struct iovec pieces[MEDIA_IO_PIECES] = {{lane->header, header}};
 	uint32_t count = 1;
 
 	if (reachable(lane, w->from)) {
@@ -264,8 +287,13 @@ static enum op_progress write_start(struct block_write *w)
 		w->done = w->length;
 	}
 	w->state = STATE_WRITTEN;
-	lane_begin(lane, MEDIA_WRITE, w->page * PAGE, pieces, count);
+	lane_begin(lane, MEDIA_WRITE, at * PAGE, pieces, count);
 	return OP_WAIT;
+}
+
+bool block_write_direct(const struct lane *lane, const void *from)
+{
+	return reachable(lane, from);
 }
 
 static enum op_progress write_step(struct op *op)

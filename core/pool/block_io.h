@@ -49,6 +49,8 @@ struct block_read {
 	/* inside */
 	int state;
 	uint64_t done; /* payload bytes in @to, when staged */
+	uint32_t chunk_bytes;	 /* of a payload of the expected length: to digest what lands */
+	uint64_t digested[4];	 /* bitmap: which of lane->digests are there */
 };
 
 void block_read_init(struct block_read *read, struct memkv_pool *pool, struct lane *lane, const uint8_t *key,
@@ -59,9 +61,6 @@ void block_read_init(struct block_read *read, struct memkv_pool *pool, struct la
  * its bytes are handed over; the life word last, as for whole reads.  @read is initialised, @to NULL.  Waits.
  */
 enum block_verdict block_read_ranges(struct block_read *read, const struct memkv_range *ranges, size_t count);
-
-/* block_verify_chunks() - all chunks of a whole payload in memory */
-bool block_verify_chunks(const struct block_header *h, const uint8_t *payload);
 
 /* block_alive() - may the block of this header be handed out? (life word and, unless @any_time, expiry) */
 enum block_verdict block_alive(const struct memkv_pool *pool, const struct block_header *h, bool any_time);
@@ -76,6 +75,7 @@ struct block_write {
 	uint32_t header_pages;
 	const uint8_t *from;
 	uint64_t length;
+	bool header_later; /* the caller joins the header itself, while the payload is on the way */
 	int result; /* 0 or -errno */
 	/* inside */
 	int state;
@@ -84,6 +84,9 @@ struct block_write {
 
 void block_write_init(struct block_write *write, struct lane *lane, uint64_t page, uint32_t header_pages,
 		      const void *from, uint64_t length);
+
+/* block_write_direct() - can the medium read the payload where it is? */
+bool block_write_direct(const struct lane *lane, const void *from);
 
 /* heat_touch() - the block at @place was used; heat_cool() - lower it; heat_read() */
 void heat_touch(const struct memkv_pool *pool, struct place place);

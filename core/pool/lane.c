@@ -8,14 +8,15 @@
 
 int lane_open(struct lane *lane, struct media *media)
 {
-	size_t bytes = (size_t)LANE_HEADER_PAGES * PAGE + PAGE + LANE_STAGING;
+	size_t bytes = (size_t)LANE_HEADER_PAGES * PAGE + PAGE + LANE_STAGING + LANE_DIGESTS * sizeof(uint64_t);
 
-	*lane = (struct lane){.media = media, .free_ios = (1u << LANE_DEPTH) - 1};
+	*lane = (struct lane){.media = media, .free_ios = UINT32_MAX};
 	lane->header = aligned_alloc(PAGE, bytes);
 	if (!lane->header)
 		return -ENOMEM;
 	lane->tail = lane->header + (size_t)LANE_HEADER_PAGES * PAGE;
 	lane->staging = lane->tail + PAGE;
+	lane->digests = (uint64_t *)(void *)(lane->staging + LANE_STAGING);
 	int err = media->ops->queue_open(media, LANE_DEPTH, &lane->queue);
 	if (err) {
 		free(lane->header);
@@ -32,12 +33,15 @@ void lane_close(struct lane *lane)
 	*lane = (struct lane){0};
 }
 
+_Static_assert(LANE_DEPTH == 32, "free_ios has a bit for each");
+
 /* the next command's worth of the transfer, in @io; false: all is handed out */
 static bool next_command(struct lane *lane, struct media_io *io)
 {
 	struct transfer *t = &lane->transfer;
-	uint64_t room = lane->media->caps.max_transfer;
+	uint64_t room = lane->media->caps.cut + t->first_extra;
 
+	t->first_extra = 0;
 	io->direction = t->direction;
 	io->offset = t->offset;
 	io->piece_count = 0;
@@ -56,30 +60,64 @@ static bool next_command(struct lane *lane, struct media_io *io)
 	return io->piece_count > 0;
 }
 
-static void hand_out(struct lane *lane)
+static void submit(struct lane *lane, uint32_t n)
 {
 	struct transfer *t = &lane->transfer;
 
-	while (lane->free_ios && t->result == 0) {
+	t->result = lane->queue->ops->submit(lane->queue, &lane->ios[n]);
+	if (t->result == 0) {
+		lane->free_ios &= ~(1u << n);
+		t->in_flight++;
+	}
+}
+
+static void hand_out(struct lane *lane)
+{
+	while (lane->free_ios && lane->transfer.result == 0) {
 		uint32_t n = (uint32_t)__builtin_ctz(lane->free_ios);
-		struct media_io *io = &lane->ios[n];
-		if (!next_command(lane, io))
+		if (!next_command(lane, &lane->ios[n]))
 			return;
-		t->result = lane->queue->ops->submit(lane->queue, io);
-		if (t->result == 0) {
-			lane->free_ios &= ~(1u << n);
-			t->in_flight++;
-		}
+		submit(lane, n);
 	}
 }
 
 void lane_begin(struct lane *lane, enum media_direction direction, uint64_t offset, const struct iovec *pieces,
 		uint32_t count)
 {
-	lane->transfer = (struct transfer){.direction = direction, .offset = offset, .piece_count = count};
+	struct transfer *t = &lane->transfer;
+
+	*t = (struct transfer){.direction = direction, .offset = offset, .piece_count = count};
 	for (uint32_t i = 0; i < count; i++)
-		lane->transfer.pieces[i] = pieces[i];
+		t->pieces[i] = pieces[i];
+	if (count > 1) {
+		t->first_extra = pieces[0].iov_len;
+		t->payload_at = offset + pieces[0].iov_len;
+		t->payload_end = t->payload_at + pieces[1].iov_len;
+	}
 	hand_out(lane);
+}
+
+void lane_watch(struct lane *lane, lane_landed landed, void *context)
+{
+	lane->transfer.landed = landed;
+	lane->transfer.context = context;
+}
+
+void lane_kick(struct lane *lane)
+{
+	lane->queue->ops->kick(lane->queue);
+}
+
+void lane_join(struct lane *lane, uint64_t offset, void *memory, size_t length)
+{
+	while (!lane->free_ios)
+		lane_advance(lane);
+	if (lane->transfer.result)
+		return;
+	uint32_t n = (uint32_t)__builtin_ctz(lane->free_ios);
+	lane->ios[n] = (struct media_io){
+		.direction = lane->transfer.direction, .offset = offset, .pieces = {{memory, length}}, .piece_count = 1};
+	submit(lane, n);
 }
 
 bool lane_idle(const struct lane *lane)
@@ -98,11 +136,17 @@ void lane_advance(struct lane *lane)
 		t->in_flight = 0;
 		return;
 	}
+	uint64_t from = max_u64(io->offset, t->payload_at), to = min_u64(io->offset + io->length, t->payload_end);
+	bool tell = t->landed && io->result == 0 && from < to;
 	lane->free_ios |= 1u << (io - lane->ios);
 	t->in_flight--;
 	if (io->result && t->result == 0)
 		t->result = io->result;
-	hand_out(lane);
+	hand_out(lane); /* may use @io again */
+	if (tell) {
+		lane_kick(lane); /* the medium works on while we digest */
+		t->landed(t->context, from - t->payload_at, to - from);
+	}
 }
 
 int lane_transfer(struct lane *lane, enum media_direction direction, uint64_t offset, const struct iovec *pieces,

@@ -4,8 +4,9 @@
  * partial page, and for callers whose memory the medium cannot reach directly.  All of it is allocated when the pool
  * is opened.  A lane is taken by setting its bit; with all bits set the caller yields the processor and tries again.
  *
- * Transfer: one contiguous range of the medium against up to three pieces of memory, cut into commands of at most
- * max_transfer that are in flight together.
+ * Transfer: one contiguous range of the medium against up to three pieces of memory, cut into commands that are in
+ * flight together.  A cut never goes through a chunk: what lies before the payload (the header) comes on top of the
+ * first command.  As commands land, their payload can be digested while the others are still on the way.
  */
 #ifndef MEMKV_POOL_LANE_H
 #define MEMKV_POOL_LANE_H
@@ -13,11 +14,19 @@
 #include "core/format/layout.h"
 #include "core/media/media.h"
 
-enum { LANES_MAX = 64, LANE_DEPTH = 16, LANE_HEADER_PAGES = 16, LANE_STAGING = 1 << 20 };
+enum { LANES_MAX = 64, LANE_DEPTH = 32, LANE_HEADER_PAGES = 16, LANE_STAGING = 1 << 20, LANE_DIGESTS = 4096 };
+
+/* @offset, @length: bytes of the second piece of memory (the payload) that have been transferred */
+typedef void (*lane_landed)(void *context, uint64_t offset, uint64_t length);
 
 struct transfer {
 	enum media_direction direction;
 	uint64_t offset;
+	uint64_t first_extra; /* bytes that the first command may carry beyond a cut */
+	uint64_t payload_at;  /* where the second piece begins on the medium */
+	uint64_t payload_end;
+	lane_landed landed;
+	void *context;
 	struct iovec pieces[MEDIA_IO_PIECES];
 	uint32_t piece_count, piece; /* @piece: first that is not handed out whole */
 	uint32_t in_flight;
@@ -30,6 +39,7 @@ struct lane {
 	uint8_t *header;  /* LANE_HEADER_PAGES pages */
 	uint8_t *tail;	  /* one page */
 	uint8_t *staging; /* LANE_STAGING bytes */
+	uint64_t *digests; /* LANE_DIGESTS: of the chunks that landed */
 	struct media_io ios[LANE_DEPTH];
 	uint32_t free_ios; /* bitmap */
 	struct transfer transfer;
@@ -41,6 +51,11 @@ void lane_close(struct lane *lane);
 /* lane_begin() - start a transfer; lane_finish() - wait for it.  Return of the latter: 0 or -errno. */
 void lane_begin(struct lane *lane, enum media_direction direction, uint64_t offset, const struct iovec *pieces,
 		uint32_t count);
+/* lane_watch() - after lane_begin(): be told what lands; lane_kick(): let the medium begin now */
+void lane_watch(struct lane *lane, lane_landed landed, void *context);
+void lane_kick(struct lane *lane);
+/* lane_join() - more to the transfer in flight: one more command, of at most a cut */
+void lane_join(struct lane *lane, uint64_t offset, void *memory, size_t length);
 bool lane_idle(const struct lane *lane);
 /* lane_advance() - take one completion and hand out what is left; waits for one */
 void lane_advance(struct lane *lane);

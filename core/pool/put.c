@@ -18,7 +18,7 @@
 #include <string.h>
 #include <xxhash.h>
 
-enum { CHUNKS_MAX = 256 };
+enum { CHUNKS_MAX = 256, OVERLAP_MIN = 256 << 10 /* below, one command more costs what the overlap saves */ };
 
 struct put {
 	struct memkv_pool *pool;
@@ -28,6 +28,7 @@ struct put {
 	const struct memkv_put_options *options;
 	struct lane *lane;
 	struct block_header header;
+	bool digested;
 	uint64_t digests[CHUNKS_MAX];
 	struct room_place place;
 };
@@ -67,6 +68,9 @@ static void digest_payload(struct put *put)
 {
 	struct block_header *h = &put->header;
 
+	if (put->digested)
+		return;
+	put->digested = true;
 	for (uint32_t i = 0; i < h->chunks; i++) {
 		uint64_t offset = (uint64_t)i * h->chunk_bytes;
 		uint64_t bytes = min_u64(h->chunk_bytes, put->length - offset);
@@ -101,7 +105,6 @@ static void describe_block(struct put *put)
 	}
 	if (o->session)
 		memcpy(h->session, o->session, strlen(o->session));
-	digest_payload(put);
 }
 
 /* compare with a stored block: its header is in @read */
@@ -128,6 +131,7 @@ static int look(struct put *put)
 		op_run(&read.op);
 		if (read.verdict != BLOCK_GOOD)
 			continue;
+		digest_payload(put);
 		int result = compare(put, &read.header);
 		if (result == MEMKV_EXISTS)
 			heat_touch(pool, place);
@@ -172,8 +176,21 @@ static int write_block(struct put *put)
 	h->segment = (uint32_t)put->place.segment;
 	h->index = put->place.index;
 	h->page = (layout_segment(&pool->control.layout, h->segment) >> PAGE_SHIFT) + put->place.page;
-	block_header_encode(h, put->digests, pool->sb.seed, put->lane->header);
 	block_write_init(&write, put->lane, h->page, h->header_pages, put->data, put->length);
+	write.header_later =
+		!put->digested && put->length >= OVERLAP_MIN && block_write_direct(put->lane, put->data);
+	if (write.header_later) {
+		/* the payload goes first; its digests are computed, and the header sent after it, while it is on the way */
+		write.op.step(&write.op);
+		lane_kick(put->lane);
+	}
+	digest_payload(put);
+	block_header_encode(h, put->digests, pool->sb.seed, put->lane->header);
+	if (write.header_later) {
+		lane_join(put->lane, h->page * PAGE, put->lane->header, (size_t)h->header_pages * PAGE);
+		while (!lane_idle(put->lane))
+			lane_advance(put->lane);
+	}
 	op_run(&write.op);
 	err = write.result ? write.result : flush_if(put);
 	publish(put, err == 0);
