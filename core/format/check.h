@@ -38,6 +38,12 @@ uint64_t check_seed(uint64_t pool_seed, enum check_kind kind, uint64_t place, ui
  */
 uint64_t check_value(const void *structure, size_t length, uint64_t seed);
 
+/*
+ * Stands in word 1 of a structure in shared memory while its writer is at it, or died there: what lies around it says
+ * nothing, and that is not damage.  ("Writing!")
+ */
+#define CHECK_WRITING 0x21676E6974697257ULL
+
 /* check_set() - write word 1; check_holds() - is it right? */
 void check_set(void *structure, size_t length, uint64_t seed);
 bool check_holds(const void *structure, size_t length, uint64_t seed);
