@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # The README's first command: installs what is missing, builds, makes a file pool, and replays a request trace with
 # three agents, one of which is killed half-way.  Leaves build/ behind, and nothing else.
 set -euo pipefail

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # The README's second command: installs what is missing, builds three times (plain, with the address and undefined
 # behaviour sanitizers, with the thread sanitizer) and runs the everyday tests in each.  With --whole: the long ones too.
 set -euo pipefail

@@ -26,18 +26,31 @@ static bool entry_fits(const struct control *c, uint64_t segment, const struct e
 	       end <= layout_segment_pages(&c->layout, segment);
 }
 
+/* a blank table is a segment that was never opened - or was wiped, when its owner word says that it was opened */
+static bool never_opened(const struct control *c, uint64_t segment)
+{
+	struct owned owned;
+
+	return own_look(c, segment, &owned) && owned.word.state == OWNER_FREE;
+}
+
 bool table_header_known(const struct control *c, const struct follower_recover *recover, uint64_t segment,
 			struct table_header *header, bool *mended)
 {
+	bool blank = false;
+
 	for (int tries = 0; tries < 3; tries++) { /* a table that is just being begun is whole a moment later */
 		enum check_result result = table_header(c, segment, header);
 		*mended = result == CHECK_MENDED;
-		if (result != CHECK_BAD)
+		if (result != CHECK_BAD && (header->generation || !recover || never_opened(c, segment)))
 			return true;
+		blank = result != CHECK_BAD;
 		sched_yield();
 	}
-	*mended = true;
-	return recover && recover->header(recover->context, segment, header);
+	*mended = recover && recover->header(recover->context, segment, header);
+	if (blank && !*mended)
+		*header = (struct table_header){.segment = (uint32_t)segment}; /* it is just being opened */
+	return blank || *mended;
 }
 
 void table_walk(const struct control *c, const struct follower_recover *recover, uint64_t segment, uint64_t generation,
@@ -67,12 +80,43 @@ void table_walk(const struct control *c, const struct follower_recover *recover,
 	}
 }
 
+enum { FOLD_AHEAD = 16 }; /* inserts whose memory is on its way while the next entries are verified */
+
 struct fold {
 	struct follower *f;
 	uint64_t segment;
+	struct {
+		struct key_hash hash;
+		struct place place;
+	} ahead[FOLD_AHEAD];
+	uint32_t ahead_count;
 	bool settled;	    /* nobody is writing: what is not there never will be */
 	uint32_t unsettled; /* first place to look at again */
 };
+
+static void insert_ahead(struct fold *fold, uint32_t at)
+{
+	index_insert(fold->f->index, fold->ahead[at].hash, fold->ahead[at].place);
+}
+
+static void insert_later(struct fold *fold, struct key_hash hash, struct place place)
+{
+	uint32_t at = fold->ahead_count++ % FOLD_AHEAD;
+
+	if (fold->ahead_count > FOLD_AHEAD)
+		insert_ahead(fold, at);
+	index_prefetch(fold->f->index, hash);
+	fold->ahead[at].hash = hash;
+	fold->ahead[at].place = place;
+}
+
+static void insert_rest(struct fold *fold)
+{
+	uint32_t rest = fold->ahead_count < FOLD_AHEAD ? fold->ahead_count : FOLD_AHEAD;
+
+	for (uint32_t i = 0; i < rest; i++)
+		insert_ahead(fold, i);
+}
 
 static void fold_entry(void *context, uint32_t index, enum entry_state state, const struct entry *entry, bool mended)
 {
@@ -93,7 +137,7 @@ static void fold_entry(void *context, uint32_t index, enum entry_state state, co
 	struct key_hash hash = index_hash(f->index, entry->key);
 	struct place place = place_of_entry(f->control, fold->segment, entry);
 	if (table_life(f->control, fold->segment, index, entry->birth) == LIFE_LIVE)
-		index_insert(f->index, hash, place);
+		insert_later(fold, hash, place);
 	else
 		index_drop(f->index, hash, place);
 }
@@ -124,6 +168,7 @@ static void fold_segment(struct follower *f, uint64_t s)
 	struct fold fold = {.f = f, .segment = s, .settled = settled, .unsettled = count};
 	uint32_t from = changes != seen->changes ? 0 : seen->next;
 	table_walk(c, &f->recover, s, header.generation, from, count, fold_entry, &fold);
+	insert_rest(&fold);
 	seen->next = fold.unsettled;
 	seen->changes = changes;
 }

@@ -313,6 +313,14 @@ int index_insert(struct index *index, struct key_hash hash, struct place place)
 	return 0;
 }
 
+void index_prefetch(const struct index *index, struct key_hash hash)
+{
+	uint32_t s = shard_of(index, hash);
+	uint64_t view = atomic_load_explicit(&index->shards[s].view, memory_order_relaxed);
+
+	__builtin_prefetch(&entries_of(index, s, view)[home_of(tag_of(hash), view_capacity(view))], 1);
+}
+
 void index_drop(struct index *index, struct key_hash hash, struct place place)
 {
 	uint32_t s = shard_of(index, hash), at;

@@ -56,6 +56,9 @@ void index_close(struct index *index);
 /* index_insert() - 0; -ENOSPC when a shard is at its limit (the block is then a miss); the very same entry twice is one */
 int index_insert(struct index *index, struct key_hash hash, struct place place);
 
+/* index_prefetch() - bring the memory that an insert of @hash will touch nearer, without waiting for it */
+void index_prefetch(const struct index *index, struct key_hash hash);
+
 /* index_drop() - remove exactly this entry, if it is there */
 void index_drop(struct index *index, struct key_hash hash, struct place place);
 

@@ -3,33 +3,14 @@
 #include "core/log/table.h"
 #include "core/format/cells.h"
 
-enum { HEADER_WORDS = TABLE_HEADER_BYTES / 8, CHECK_WORD = 1 };
-
-/* all words, then the one that makes them count */
-static void store_checked(void *at, const uint64_t *words, size_t count)
-{
-	uint64_t *to = at;
-
-	words_store(to, words, CHECK_WORD);
-	words_store(to + CHECK_WORD + 1, words + CHECK_WORD + 1, count - CHECK_WORD - 1);
-	word_publish(to + CHECK_WORD, words[CHECK_WORD]);
-}
-
-static void load_checked(uint64_t *words, const void *at, size_t count)
-{
-	const uint64_t *from = at;
-
-	words[CHECK_WORD] = word_load(from + CHECK_WORD); /* acquire: what was stored before it is seen */
-	words_load(words, from, CHECK_WORD);
-	words_load(words + CHECK_WORD + 1, from + CHECK_WORD + 1, count - CHECK_WORD - 1);
-}
+enum { HEADER_WORDS = TABLE_HEADER_BYTES / 8 };
 
 enum check_result table_header(const struct control *c, uint64_t segment, struct table_header *header)
 {
 	uint64_t words[HEADER_WORDS];
 
-	load_checked(words, control_table(c, segment), HEADER_WORDS);
-	if (cell_blank((const uint8_t *)words, sizeof(words))) {
+	if (!checked_load(words, control_table(c, segment), HEADER_WORDS) ||
+	    cell_blank((const uint8_t *)words, sizeof(words))) {
 		*header = (struct table_header){.segment = (uint32_t)segment};
 		return CHECK_GOOD;
 	}
@@ -40,10 +21,11 @@ void table_begin(const struct control *c, const struct table_header *header)
 {
 	uint64_t words[HEADER_WORDS];
 
-	/* the tail is bound to the generation, so its order against the header does not matter */
+	/* the tail is bound to the generation: it changes while no header stands that it could contradict */
+	checked_withdraw(control_table(c, header->segment));
 	table_reserve(c, header->segment, header->generation, 0);
 	table_header_encode(header, c->seed, (uint8_t *)words);
-	store_checked(control_table(c, header->segment), words, HEADER_WORDS);
+	checked_store(control_table(c, header->segment), words, HEADER_WORDS);
 }
 
 /* without the tail word: one past the last entry that verifies */
@@ -81,7 +63,7 @@ void table_publish(const struct control *c, uint64_t segment, const struct entry
 	uint64_t words[ENTRY_WORDS];
 
 	entry_encode(entry, segment, c->seed, (uint8_t *)words);
-	store_checked(control_entry(c, segment, entry->index), words, ENTRY_WORDS);
+	checked_store(control_entry(c, segment, entry->index), words, ENTRY_WORDS);
 }
 
 /* what lies here looks as if it was meant for this generation */
@@ -95,8 +77,8 @@ enum entry_state table_entry(const struct control *c, uint64_t segment, uint64_t
 {
 	uint64_t words[ENTRY_WORDS];
 
-	load_checked(words, control_entry(c, segment, index), ENTRY_WORDS);
-	if (cell_blank((const uint8_t *)words, sizeof(words)))
+	if (!checked_load(words, control_entry(c, segment, index), ENTRY_WORDS) ||
+	    cell_blank((const uint8_t *)words, sizeof(words)))
 		return ENTRY_NOT_YET;
 	enum check_result result =
 		entry_decode((const uint8_t *)words, segment, index, c->seed, mended != NULL, entry);

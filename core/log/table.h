@@ -15,7 +15,8 @@
 /*
  * table_header() - the header of a segment's table
  *
- * Return: CHECK_GOOD; CHECK_MENDED; CHECK_BAD.  A table that was never begun has generation 0.
+ * Return: CHECK_GOOD; CHECK_MENDED; CHECK_BAD.  A table that was never begun, or is just being begun, has generation
+ * 0: what it described before is gone.
  */
 enum check_result table_header(const struct control *c, uint64_t segment, struct table_header *header);
 

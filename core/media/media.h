@@ -25,6 +25,7 @@ struct media_caps {
 	bool exact_death;	 /* locks prove that an incarnation is gone with all its writes */
 	bool volatile_cache;	 /* a completed write may be lost at power cut before flush */
 	bool direct;		 /* payload bypasses the page cache */
+	bool instant;		 /* a command is a copy: done when it is submitted */
 };
 
 enum media_direction { MEDIA_READ, MEDIA_WRITE };

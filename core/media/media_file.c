@@ -10,29 +10,26 @@
  * mapping nor the rings are inherited (MADV_DONTFORK).
  *
  * Buffered fallback: one description cannot be both, so the choice is made once, at open, by a trial read.
+ *
+ * Memory variant: where the file *is* memory (tmpfs, a DAX file system), the whole of it is mapped and payload moves
+ * by loads and stores (queue_memory.c); everything else is the same, so both see the same pool.
  */
 #include "core/base/fail.h"
 #include "core/media/media.h"
+#include "core/media/media_file.h"
 #include "core/media/sigbus_guard.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libpmem2.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
-enum { FILE_BLOCK = 4096, FILE_MEMORY_ALIGN = 512, FILE_CUT = 1 << 18 };
-
-struct media_file {
-	struct media base;
-	int fd;
-	bool read_only;
-	struct pmem2_source *source;
-	struct pmem2_map *map;
-};
+enum { FILE_BLOCK = 4096, FILE_MEMORY_ALIGN = 512, FILE_CUT = 1 << 18, MEMORY_CUT = 1 << 16 };
 
 static struct media_file *file_of(struct media *media)
 {
@@ -60,19 +57,37 @@ static int map_with_pmem2(struct media_file *f, size_t bytes)
 	return err;
 }
 
-static int file_map_control(struct media *media, size_t bytes)
+/* the mapping of the first @bytes, guarded against a file that is cut short, and kept out of children */
+static int map_guarded(struct media_file *f, size_t bytes)
 {
-	struct media_file *f = file_of(media);
 	int err = map_with_pmem2(f, bytes);
 
 	if (err)
-		return fail(err > -MEMKV_CODE_BASE ? err : -EIO, "%s: cannot map the control region: %s", media->path,
-			    pmem2_errormsg());
-	media->control = pmem2_map_get_address(f->map);
+		return fail(err > -MEMKV_CODE_BASE ? err : -EIO, "%s: cannot be mapped: %s", f->base.path, pmem2_errormsg());
+	f->mapped = pmem2_map_get_address(f->map);
+	f->mapped_bytes = bytes;
+	f->copy_in = pmem2_get_memcpy_fn(f->map);
+	if (madvise(f->mapped, bytes, MADV_DONTFORK))
+		return fail(-errno, "%s: cannot keep the mapping out of children: %s", f->base.path, strerror(errno));
+	return sigbus_guard_add(f->mapped, bytes, &f->base.failed);
+}
+
+static int file_map_control(struct media *media, size_t bytes)
+{
+	struct media_file *f = file_of(media);
+	int err = f->mapped ? 0 : map_guarded(f, bytes);
+
+	if (err)
+		return err;
+	media->control = f->mapped;
 	media->control_bytes = bytes;
-	if (madvise(media->control, bytes, MADV_DONTFORK))
-		return fail(-errno, "%s: cannot keep the mapping out of children: %s", media->path, strerror(errno));
-	return sigbus_guard_add(media->control, bytes, &media->failed);
+	return 0;
+}
+
+static int memory_queue_open(struct media *media, unsigned depth, struct media_queue **queue)
+{
+	(void)depth; /* one command at a time: what was copied is digested while it is in the cache */
+	return queue_memory_open(media, queue);
 }
 
 static int file_queue_open(struct media *media, unsigned depth, struct media_queue **queue)
@@ -143,8 +158,8 @@ static void file_close(struct media *media)
 {
 	struct media_file *f = file_of(media);
 
-	if (media->control)
-		sigbus_guard_remove(media->control);
+	if (f->mapped)
+		sigbus_guard_remove(f->mapped);
 	if (f->map)
 		pmem2_map_delete(&f->map);
 	if (f->source)
@@ -167,6 +182,43 @@ static const struct media_ops file_ops = {
 	.lock_held = file_lock_held,
 	.abandon = file_abandon,
 };
+
+static const struct media_ops memory_ops = {
+	.name = "memory",
+	.close = file_close,
+	.map_control = file_map_control,
+	.queue_open = memory_queue_open,
+	.flush = file_flush,
+	.alive = file_alive,
+	.lock = file_lock,
+	.unlock = file_unlock,
+	.lock_held = file_lock_held,
+	.abandon = file_abandon,
+};
+
+/* a file whose pages are the medium itself */
+static bool is_memory(int fd)
+{
+	struct statx stx;
+	struct statfs fs;
+
+	if (fstatfs(fd, &fs) == 0 && fs.f_type == TMPFS_MAGIC)
+		return true;
+	return statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stx) == 0 && stx.stx_attributes & STATX_ATTR_DAX;
+}
+
+static int become_memory(struct media_file *f)
+{
+	struct media_caps *caps = &f->base.caps;
+
+	f->base.ops = &memory_ops;
+	caps->memory_align = 1;
+	caps->cut = MEMORY_CUT;
+	caps->instant = true;
+	caps->direct = true;
+	/* below two pages it is no pool, which is for upper layers to say */
+	return caps->bytes < 2 * FILE_BLOCK ? 0 : map_guarded(f, caps->bytes);
+}
 
 /* does a direct read of the first block, into memory of the least alignment that we would use, work? */
 static bool direct_works(int fd)
@@ -231,6 +283,11 @@ int media_file_open(const char *path, unsigned flags, struct media **media)
 			 .volatile_cache = true,
 			 .direct = direct},
 	};
+	int err = !(flags & MEDIA_OPEN_BUFFERED) && is_memory(fd) ? become_memory(f) : 0;
+	if (err) {
+		file_close(&f->base);
+		return err;
+	}
 	*media = &f->base;
 	return 0;
 }

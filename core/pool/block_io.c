@@ -332,7 +332,9 @@ void block_write_init(struct block_write *write, struct lane *lane, uint64_t pag
 
 unsigned heat_read(const struct memkv_pool *pool, uint64_t segment, uint32_t page_in_segment)
 {
-	return atomic_load_explicit(control_heat(&pool->control, segment, page_in_segment), memory_order_relaxed);
+	unsigned heat = atomic_load_explicit(control_heat(&pool->control, segment, page_in_segment), memory_order_relaxed);
+
+	return heat < HEAT_MAX ? heat : HEAT_MAX; /* more was never written: damage must not keep a block for ever */
 }
 
 void heat_set(const struct memkv_pool *pool, uint64_t segment, uint32_t page_in_segment, unsigned heat)

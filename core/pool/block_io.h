@@ -7,7 +7,7 @@
 #ifndef MEMKV_POOL_BLOCK_IO_H
 #define MEMKV_POOL_BLOCK_IO_H
 
-#include "core/pool/pool.h"
+#include "core/pool/handle.h"
 
 enum op_progress { OP_WAIT, OP_DONE };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a pool is and holds: memkv_pool_describe, room, counters. */
 #include "core/base/fail.h"
-#include "core/pool/pool.h"
+#include "core/pool/handle.h"
 #include "core/slot/own.h"
 
 #include <errno.h>

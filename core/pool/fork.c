@@ -5,7 +5,7 @@
  * (MEMKV_EFORK).  Mappings were never inherited (MADV_DONTFORK).
  */
 #include "core/base/fail.h"
-#include "core/pool/pool.h"
+#include "core/pool/handle.h"
 
 #include <errno.h>
 

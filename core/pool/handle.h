@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The open pool: everything a handle owns, and what the files of this layer share. */
-#ifndef MEMKV_POOL_POOL_H
-#define MEMKV_POOL_POOL_H
+#ifndef MEMKV_POOL_HANDLE_H
+#define MEMKV_POOL_HANDLE_H
 
 #include "core/format/block_header.h"
 #include "core/format/superblock.h"

@@ -71,9 +71,14 @@ static void submit(struct lane *lane, uint32_t n)
 	}
 }
 
+static bool has_room(const struct lane *lane)
+{
+	return lane->free_ios && lane->queue->used < lane->queue->depth;
+}
+
 static void hand_out(struct lane *lane)
 {
-	while (lane->free_ios && lane->transfer.result == 0) {
+	while (has_room(lane) && lane->transfer.result == 0) {
 		uint32_t n = (uint32_t)__builtin_ctz(lane->free_ios);
 		if (!next_command(lane, &lane->ios[n]))
 			return;
@@ -110,7 +115,7 @@ void lane_kick(struct lane *lane)
 
 void lane_join(struct lane *lane, uint64_t offset, void *memory, size_t length)
 {
-	while (!lane->free_ios)
+	while (!has_room(lane))
 		lane_advance(lane);
 	if (lane->transfer.result)
 		return;

@@ -25,10 +25,12 @@ struct check {
 	struct memkv_check_report *report;
 	struct lane *lane;
 	uint8_t *payload;
-	uint64_t segment, generation;
-	bool settled;
-	struct entry *entries; /* of the segment at hand */
+	uint64_t segment, generation; /* at hand */
+	bool settled;		      /* nobody is writing to it any more */
+	bool closed;		      /* besides, every place in its table was settled by whoever wrote to it */
+	struct entry *entries;	      /* its live blocks */
 	uint32_t count;
+	uint64_t bad, mended; /* records, until it is known that the segment stayed what it was */
 };
 
 static void record(struct check *check, bool bad, bool mended)
@@ -82,21 +84,25 @@ static void check_segment_header(struct check *check, const struct table_header 
 	record(check, !good, true);
 }
 
+static void note(struct check *check, bool bad, bool mended)
+{
+	check->bad += bad;
+	check->mended += bad && mended;
+}
+
 static void note_entry(void *context, uint32_t index, enum entry_state state, const struct entry *e, bool mended)
 {
 	struct check *check = context;
 	const struct control *c = &check->pool->control;
 
-	if (state == ENTRY_DAMAGED && check->settled)
-		record(check, true, false);
+	note(check, (state == ENTRY_DAMAGED && check->settled) || (state == ENTRY_NOT_YET && check->closed), false);
 	if (state != ENTRY_HERE)
 		return;
-	record(check, mended, true);
+	note(check, mended, true);
 	if (e->flags & ENTRY_VOID)
 		return;
 	enum life life = table_life(c, check->segment, index, e->birth);
-	if (life == LIFE_OTHER && check->settled)
-		record(check, true, false);
+	note(check, life == LIFE_OTHER, false);
 	if (life == LIFE_LIVE && !(e->expires_s && e->expires_s <= clock_utc_s()))
 		check->entries[check->count++] = *e;
 }
@@ -106,11 +112,15 @@ static void note_entry(void *context, uint32_t index, enum entry_state state, co
 /* should this very block still be there? */
 static bool still_there(const struct check *check, const struct entry *e)
 {
-	const struct control *c = &check->pool->control;
+	struct follower *f = &check->pool->follower;
 	struct table_header header;
+	bool mended;
 
-	return table_header(c, check->segment, &header) != CHECK_BAD && header.generation == check->generation &&
-	       table_life(c, check->segment, e->index, e->birth) == LIFE_LIVE;
+	pthread_mutex_lock(&f->lock);
+	bool known = table_header_known(f->control, &f->recover, check->segment, &header, &mended);
+	pthread_mutex_unlock(&f->lock);
+	return known && header.generation == check->generation &&
+	       table_life(f->control, check->segment, e->index, e->birth) == LIFE_LIVE;
 }
 
 static const char *why_bad(enum block_verdict verdict, const struct check *check)
@@ -149,29 +159,51 @@ static void check_block(struct check *check, const struct entry *e)
 	}
 }
 
-static void check_segment(struct check *check)
+/* one look at the segment's table; false: it changed hands or was opened anew meanwhile, so nothing of it counts */
+static bool read_table(struct check *check, struct table_header *header)
 {
 	struct memkv_pool *pool = check->pool;
 	const struct control *c = &pool->control;
-	struct table_header header;
-	struct owned owned;
-	enum check_result tail;
-	bool mended;
+	const struct follower_recover *recover = &pool->follower.recover;
+	struct owned owned, after;
+	struct table_header again;
+	enum check_result tail = CHECK_GOOD;
+	bool mended, mended_again;
 
-	record(check, !owner_word_good(c, check->segment), true);
 	check->count = 0;
+	check->bad = check->mended = 0;
+	bool known = table_header_known(c, recover, check->segment, header, &mended);
+	check->generation = known ? header->generation : 0;
+	note(check, !known || mended, known);
+	if (!check->generation)
+		return true;
+	uint32_t places = table_count(c, check->segment, header->generation, &tail);
+	bool owner_known = own_look(c, check->segment, &owned); /* after the count, before the entries: see follower.h */
+	check->closed = owner_known && owned.word.state != OWNER_OPEN;
+	check->settled = check->closed || (owner_known && own_resumable(c, &pool->slot, &owned));
+	note(check, tail != CHECK_GOOD, true);
+	table_walk(c, recover, check->segment, header->generation, 0, places, note_entry, check);
+	own_look(c, check->segment, &after);
+	return after.raw == owned.raw && table_header_known(c, recover, check->segment, &again, &mended_again) &&
+	       again.generation == header->generation;
+}
+
+static void check_segment(struct check *check)
+{
+	struct memkv_pool *pool = check->pool;
+	struct table_header header;
+	bool same = false;
+
+	record(check, !owner_word_good(&pool->control, check->segment), true);
 	pthread_mutex_lock(&pool->follower.lock); /* second sources; one segment's table at a time */
-	bool known = table_header_known(c, &pool->follower.recover, check->segment, &header, &mended);
-	if (known && header.generation) {
-		uint32_t n = table_count(c, check->segment, header.generation, &tail);
-		check->generation = header.generation;
-		check->settled = own_look(c, check->segment, &owned) && owned.word.state != OWNER_OPEN;
-		record(check, tail != CHECK_GOOD, true);
-		table_walk(c, &pool->follower.recover, check->segment, header.generation, 0, n, note_entry, check);
-	}
+	for (int i = 0; i < REREADS && !same; i++)
+		same = read_table(check, &header);
 	pthread_mutex_unlock(&pool->follower.lock);
-	record(check, !known || mended, known);
-	if (!known || !header.generation)
+	if (same) {
+		check->report->records_bad += check->bad;
+		check->report->records_mended += check->mended;
+	}
+	if (!check->generation)
 		return;
 	check_segment_header(check, &header);
 	for (uint32_t i = 0; i < check->count; i++)

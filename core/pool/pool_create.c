@@ -9,7 +9,7 @@
 #include "core/base/environ.h"
 #include "core/base/fail.h"
 #include "core/format/owner_word.h"
-#include "core/pool/pool.h"
+#include "core/pool/handle.h"
 
 #include <errno.h>
 #include <fcntl.h>

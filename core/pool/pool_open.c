@@ -2,7 +2,7 @@
 /* Opening and closing a pool: medium -> superblocks -> control region -> index -> slot -> room. */
 #include "core/base/environ.h"
 #include "core/base/fail.h"
-#include "core/pool/pool.h"
+#include "core/pool/handle.h"
 
 #include <errno.h>
 #include <inttypes.h>

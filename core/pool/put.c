@@ -30,6 +30,7 @@ struct put {
 	struct block_header header;
 	bool digested;
 	uint64_t digests[CHUNKS_MAX];
+	uint32_t digested_chunks; /* from the first */
 	struct room_place place;
 };
 
@@ -71,7 +72,7 @@ static void digest_payload(struct put *put)
 	if (put->digested)
 		return;
 	put->digested = true;
-	for (uint32_t i = 0; i < h->chunks; i++) {
+	for (uint32_t i = put->digested_chunks; i < h->chunks; i++) {
 		uint64_t offset = (uint64_t)i * h->chunk_bytes;
 		uint64_t bytes = min_u64(h->chunk_bytes, put->length - offset);
 		put->digests[i] = chunk_digest((const uint8_t *)put->data + offset, bytes);
@@ -161,6 +162,32 @@ static void publish(struct put *put, bool good)
 		follower_add(&pool->follower, put->place.segment, &entry);
 }
 
+/* bytes were copied to the medium, so they are in the cache: digest the chunks that are whole, in order */
+static void digest_copied(void *context, uint64_t offset, uint64_t length)
+{
+	struct put *put = context;
+	uint32_t chunk_bytes = put->header.chunk_bytes;
+	uint64_t end = offset + length;
+
+	while ((put->digested_chunks + 1ULL) * chunk_bytes <= end) {
+		uint64_t at = (uint64_t)put->digested_chunks * chunk_bytes;
+		put->digests[put->digested_chunks++] = chunk_digest((const uint8_t *)put->data + at, chunk_bytes);
+	}
+}
+
+/* the digests are computed, and the header that holds them is sent, while the payload is on the way */
+static void send_payload_first(struct put *put, struct block_write *write)
+{
+	write->op.step(&write->op);
+	if (!put->pool->media->caps.instant) {
+		lane_kick(put->lane);
+		return;
+	}
+	lane_watch(put->lane, digest_copied, put);
+	while (!lane_idle(put->lane))
+		lane_advance(put->lane);
+}
+
 static int write_block(struct put *put)
 {
 	struct memkv_pool *pool = put->pool;
@@ -179,18 +206,14 @@ static int write_block(struct put *put)
 	block_write_init(&write, put->lane, h->page, h->header_pages, put->data, put->length);
 	write.header_later =
 		!put->digested && put->length >= OVERLAP_MIN && block_write_direct(put->lane, put->data);
-	if (write.header_later) {
-		/* the payload goes first; its digests are computed, and the header sent after it, while it is on the way */
-		write.op.step(&write.op);
-		lane_kick(put->lane);
-	}
+	if (write.header_later)
+		send_payload_first(put, &write);
 	digest_payload(put);
 	block_header_encode(h, put->digests, pool->sb.seed, put->lane->header);
-	if (write.header_later) {
+	if (write.header_later)
 		lane_join(put->lane, h->page * PAGE, put->lane->header, (size_t)h->header_pages * PAGE);
-		while (!lane_idle(put->lane))
-			lane_advance(put->lane);
-	}
+	while (!lane_idle(put->lane))
+		lane_advance(put->lane);
 	op_run(&write.op);
 	err = write.result ? write.result : flush_if(put);
 	publish(put, err == 0);

@@ -140,21 +140,11 @@ static bool choose(struct memkv_pool *pool, struct owned *victim)
 	return false;
 }
 
-static bool anything_ready(const struct control *c)
-{
-	struct owned owned;
-
-	for (uint64_t s = 0; s < c->layout.geo.segments; s++)
-		if (own_look(c, s, &owned) && (owned.word.state == OWNER_FREE || owned.word.state == OWNER_PARKED))
-			return true;
-	return false;
-}
-
 void reclaim_prepare(struct room *room)
 {
 	struct memkv_pool *pool = room->pool;
 
-	if (room->next_ready || anything_ready(&pool->control) || !choose(pool, &room->next))
+	if (room->next_ready || own_any_ready(&pool->control, &pool->slot) || !choose(pool, &room->next))
 		return;
 	struct hot_list list = {
 		.pool = pool,

@@ -4,7 +4,7 @@
  * generation, each block's header tells what its entry told.  Used by whoever holds the follower's lock, with a lane
  * of its own.
  */
-#include "core/pool/pool.h"
+#include "core/pool/handle.h"
 
 #include <string.h>
 

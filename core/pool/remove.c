@@ -5,7 +5,7 @@
  * once for every get in every process; it is flushed before the call returns.
  */
 #include "core/base/fail.h"
-#include "core/pool/pool.h"
+#include "core/pool/handle.h"
 
 #include <errno.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 /* See room.h. */
 #include "core/base/environ.h"
 #include "core/base/fail.h"
-#include "core/pool/pool.h"
+#include "core/pool/handle.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -174,7 +174,7 @@ static bool resume_generation(struct room *room, struct writer *w)
 {
 	struct memkv_pool *pool = room->pool;
 	struct resume resume = {room, w};
-	struct table_header header;
+	struct table_header header, second;
 	bool mended;
 
 	pthread_mutex_lock(&pool->follower.lock);
@@ -186,8 +186,12 @@ static bool resume_generation(struct room *room, struct writer *w)
 		uint32_t n = table_count(&pool->control, w->owned.segment, w->generation, NULL);
 		table_walk(&pool->control, &pool->follower.recover, w->owned.segment, w->generation, 0, n, resume_entry, &resume);
 	}
+	bool second_right = !w->generation || (pool->follower.recover.header(pool, w->owned.segment, &second) &&
+						second.generation == w->generation);
 	pthread_mutex_unlock(&pool->follower.lock);
 	count(&pool->counters.segments_resumed, 1);
+	if (!second_right && write_segment_header(room, &header)) /* its opener died before it wrote the page */
+		return false;
 	return known && !writer_full(room, w);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading a pool's two superblocks from its first and last page. */
 #include "core/base/fail.h"
-#include "core/pool/pool.h"
+#include "core/pool/handle.h"
 
 #include <inttypes.h>
 

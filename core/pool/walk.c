@@ -5,7 +5,7 @@
  */
 #include "core/base/environ.h"
 #include "core/base/fail.h"
-#include "core/pool/pool.h"
+#include "core/pool/handle.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -4,6 +4,7 @@
 #define MEMKV_SLOT_CONTROL_H
 
 #include "core/base/words.h"
+#include "core/format/check.h"
 #include "core/format/layout.h"
 #include "core/format/table_format.h"
 #include "core/media/media.h"
@@ -61,6 +62,40 @@ static inline _Atomic uint8_t *control_heat(const struct control *c, uint64_t se
 
 	return (_Atomic uint8_t *)control_at(c, c->layout.offset[REGION_HEAT] +
 							segment * c->layout.geo.heat_units + unit);
+}
+
+/*
+ * Structures with a check word: withdrawn -> all other words -> the check word that makes them count.  A writer that
+ * dies in between leaves them withdrawn.  Readers take the check word first and last.
+ */
+enum { CHECK_WORD = 1 };
+
+static inline void checked_withdraw(void *at)
+{
+	word_publish((uint64_t *)at + CHECK_WORD, htole64(CHECK_WRITING));
+}
+
+static inline void checked_store(void *at, const uint64_t *words, size_t count)
+{
+	uint64_t *to = at;
+
+	checked_withdraw(at);
+	for (size_t i = 0; i < count; i++)
+		if (i != CHECK_WORD)
+			word_publish(to + i, words[i]); /* each after the withdrawal */
+	word_publish(to + CHECK_WORD, words[CHECK_WORD]);
+}
+
+/* checked_load() - false: its writer is at it, or died there */
+static inline bool checked_load(uint64_t *words, const void *at, size_t count)
+{
+	const uint64_t *from = at;
+
+	words[CHECK_WORD] = word_load(from + CHECK_WORD);
+	for (size_t i = 0; i < count; i++)
+		if (i != CHECK_WORD)
+			words[i] = word_load(from + i);
+	return words[CHECK_WORD] != htole64(CHECK_WRITING) && word_load(from + CHECK_WORD) == words[CHECK_WORD];
 }
 
 /* control_ring() - tell every follower that something about @segment has changed (after it has) */

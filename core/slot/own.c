@@ -6,6 +6,7 @@
 
 /* what one pass over the words remembers about slots: asking the kernel once a slot is enough */
 struct death_notes {
+	const struct slot *me;	  /* alive: a lock does not show to the description that holds it */
 	uint8_t known[SLOTS_MAX]; /* 0 unknown, 1 gone, 2 alive */
 	uint32_t epoch[SLOTS_MAX];
 };
@@ -14,6 +15,8 @@ static bool gone(const struct control *c, struct death_notes *notes, uint32_t sl
 {
 	if (slot >= SLOTS_MAX)
 		return true;
+	if (slot == notes->me->number && epoch == notes->me->epoch)
+		return false;
 	if (notes->known[slot] == 0 || notes->epoch[slot] != epoch) {
 		notes->known[slot] = slot_gone(c, slot, epoch) ? 1 : 2;
 		notes->epoch[slot] = epoch;
@@ -82,9 +85,27 @@ static bool can_resume(const struct control *c, const struct owned *owned, struc
 	return owned->word.state == OWNER_OPEN && gone(c, notes, owned->word.slot, owned->word.epoch);
 }
 
+bool own_resumable(const struct control *c, const struct slot *me, const struct owned *owned)
+{
+	struct death_notes notes = {.me = me};
+
+	return can_resume(c, owned, &notes);
+}
+
+bool own_any_ready(const struct control *c, const struct slot *me)
+{
+	struct death_notes notes = {.me = me};
+	struct owned owned;
+
+	for (uint64_t s = 0; s < c->layout.geo.segments; s++)
+		if (own_look(c, s, &owned) && (owned.word.state == OWNER_FREE || can_resume(c, &owned, &notes)))
+			return true;
+	return false;
+}
+
 bool own_take_ready(const struct control *c, const struct slot *me, struct owned *owned, bool *resumed)
 {
-	struct death_notes notes = {0};
+	struct death_notes notes = {.me = me};
 	uint64_t first_free = UINT64_MAX;
 
 	for (uint64_t s = 0; s < c->layout.geo.segments; s++) {
@@ -103,9 +124,25 @@ bool own_take_ready(const struct control *c, const struct slot *me, struct owned
 	return false;
 }
 
+/*
+ * An age ahead of the clock is damage, of one or the other.  It counts as now, and says so from then on: left as it is
+ * its segment would never be the oldest.  The clock is read second, so a segment that is just being opened is not taken
+ * for damaged.
+ */
+static uint64_t age_of(const struct control *c, uint64_t segment)
+{
+	uint64_t age = word_load(control_age(c, segment));
+	uint64_t now = word_load(control_clock(c));
+
+	if (age <= now)
+		return age;
+	word_swap(control_age(c, segment), age, now);
+	return now;
+}
+
 bool own_take_oldest(const struct control *c, const struct slot *me, struct owned *owned)
 {
-	struct death_notes notes = {0};
+	struct death_notes notes = {.me = me};
 
 	for (;;) {
 		struct owned best = {.segment = UINT64_MAX};
@@ -117,7 +154,7 @@ bool own_take_oldest(const struct control *c, const struct slot *me, struct owne
 				continue;
 			bool orphan = seen.word.state == OWNER_LEAVING &&
 				      gone(c, &notes, seen.word.slot, seen.word.epoch);
-			uint64_t age = orphan ? 0 : word_load(control_age(c, s));
+			uint64_t age = orphan ? 0 : age_of(c, s);
 			if ((seen.word.state == OWNER_SEALED || orphan) && age < best_age) {
 				best = seen;
 				best_age = age;

@@ -28,6 +28,12 @@ bool own_look(const struct control *c, uint64_t segment, struct owned *owned);
 /* own_move() - change what we have just seen; false: somebody was faster.  @owned is updated. */
 bool own_move(const struct control *c, struct owned *owned, enum owner_state to, const struct slot *me);
 
+/* own_resumable() - PARKED, or OPEN of the dead: nobody is writing to it */
+bool own_resumable(const struct control *c, const struct slot *me, const struct owned *owned);
+
+/* own_any_ready() - would own_take_ready() find one? */
+bool own_any_ready(const struct control *c, const struct slot *me);
+
 /*
  * own_take_ready() - a segment that can be written to at once
  *

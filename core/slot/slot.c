@@ -14,14 +14,14 @@ static uint64_t lock_offset(const struct control *c, uint32_t number)
 	return layout_slot_cell(&c->layout, 0, number);
 }
 
-/* one copy: CHECK_GOOD with state VIRGIN when it was never written */
+/* one copy: CHECK_GOOD with state VIRGIN when it was never written, or only half: then the other copy tells */
 static enum check_result read_copy(const struct control *c, uint32_t number, unsigned copy, struct slot_cell *cell)
 {
 	uint64_t words[CELL_WORDS];
 	const uint8_t *live = (const uint8_t *)words;
 
-	words_load(words, control_at(c, layout_slot_cell(&c->layout, copy, number)), CELL_WORDS);
-	if (cell_blank(live, CELL_LIVE)) {
+	if (!checked_load(words, control_at(c, layout_slot_cell(&c->layout, copy, number)), CELL_WORDS) ||
+	    cell_blank(live, CELL_LIVE)) {
 		*cell = (struct slot_cell){.slot = number, .state = SLOT_VIRGIN};
 		return CHECK_GOOD;
 	}
@@ -49,7 +49,7 @@ static void write_cell(const struct control *c, const struct slot_cell *cell)
 
 	for (unsigned copy = 0; copy < SLOT_COPIES; copy++) {
 		slot_cell_encode(cell, copy, c->seed, (uint8_t *)words);
-		words_store(control_at(c, layout_slot_cell(&c->layout, copy, cell->slot)), words, CELL_WORDS);
+		checked_store(control_at(c, layout_slot_cell(&c->layout, copy, cell->slot)), words, CELL_WORDS);
 	}
 }
 
