@@ -318,7 +318,7 @@ void index_prefetch(const struct index *index, struct key_hash hash)
 	uint32_t s = shard_of(index, hash);
 	uint64_t view = atomic_load_explicit(&index->shards[s].view, memory_order_relaxed);
 
-	__builtin_prefetch(&entries_of(index, s, view)[home_of(tag_of(hash), view_capacity(view))], 1);
+	__builtin_prefetch(&entries_of(index, s, view)[home_of(tag_of(hash), view_capacity(view))]);
 }
 
 void index_drop(struct index *index, struct key_hash hash, struct place place)

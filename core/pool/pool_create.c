@@ -189,7 +189,8 @@ static int allocate(struct creation *c)
 
 	if ((uint64_t)c->st.st_size < bytes && ftruncate(c->fd, (off_t)bytes))
 		err = -errno;
-	if (!err && fallocate(c->fd, 0, 0, (off_t)bytes)) {
+	uint64_t now = c->options->flags & MEMKV_CREATE_THIN ? c->layout.control_bytes : bytes;
+	if (!err && fallocate(c->fd, 0, 0, (off_t)now)) {
 		err = -errno;
 		if (err == -EOPNOTSUPP || err == -ENOSYS)
 			err = 0; /* the file system cannot promise space; the control region is written below in any case */
