@@ -50,6 +50,8 @@ struct media_ops {
 	void (*close)(struct media *media);
 	/* map the first @bytes as shared memory; media->control and control_bytes are set */
 	int (*map_control)(struct media *media, size_t bytes);
+	/* the control region's bytes from @offset will be read soon: begin to fetch them, without waiting */
+	void (*ahead)(struct media *media, uint64_t offset, size_t length);
 	int (*queue_open)(struct media *media, unsigned depth, struct media_queue **queue);
 	/* everything completed before the call survives power loss after it */
 	int (*flush)(struct media *media);

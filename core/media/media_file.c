@@ -84,6 +84,13 @@ static int file_map_control(struct media *media, size_t bytes)
 	return 0;
 }
 
+static void file_ahead(struct media *media, uint64_t offset, size_t length)
+{
+	uint64_t first = round_down(offset, FILE_BLOCK);
+
+	(void)madvise(media->control + first, offset + length - first, MADV_WILLNEED);
+}
+
 static int memory_queue_open(struct media *media, unsigned depth, struct media_queue **queue)
 {
 	(void)depth; /* one command at a time: what was copied is digested while it is in the cache */
@@ -174,6 +181,7 @@ static const struct media_ops file_ops = {
 	.name = "file",
 	.close = file_close,
 	.map_control = file_map_control,
+	.ahead = file_ahead,
 	.queue_open = file_queue_open,
 	.flush = file_flush,
 	.alive = file_alive,
@@ -187,6 +195,7 @@ static const struct media_ops memory_ops = {
 	.name = "memory",
 	.close = file_close,
 	.map_control = file_map_control,
+	.ahead = file_ahead,
 	.queue_open = memory_queue_open,
 	.flush = file_flush,
 	.alive = file_alive,
