@@ -36,36 +36,42 @@ static struct media_file *file_of(struct media *media)
 	return CONTAINER_OF(media, struct media_file, base);
 }
 
-static int map_with_pmem2(struct media_file *f, size_t bytes)
+/*
+ * The kernel chooses the addresses: pmem2_map_new() maps by force over a range that it has reserved, and where MAP_SYNC
+ * is refused only after that range was freed (ext4 without DAX), its second attempt may hit what another thread was
+ * given there meanwhile.
+ */
+static int map_shared(struct media_file *f, size_t bytes)
 {
-	struct pmem2_config *config = NULL;
-	int err = pmem2_source_from_fd(&f->source, f->fd);
+	int protection = f->read_only ? PROT_READ : PROT_READ | PROT_WRITE;
+	enum pmem2_granularity granularity = PMEM2_GRANULARITY_CACHE_LINE;
+	void *at = mmap(NULL, bytes, protection, MAP_SHARED_VALIDATE | MAP_SYNC, f->fd, 0);
 
-	if (err)
-		return err;
-	err = pmem2_config_new(&config);
-	if (err)
-		return err;
-	err = pmem2_config_set_length(config, bytes);
+	if (at == MAP_FAILED) {
+		granularity = PMEM2_GRANULARITY_PAGE;
+		at = mmap(NULL, bytes, protection, MAP_SHARED, f->fd, 0);
+	}
+	if (at == MAP_FAILED)
+		return fail(-errno, "%s: cannot be mapped: %s", f->base.path, strerror(errno));
+	int err = pmem2_source_from_fd(&f->source, f->fd);
 	if (!err)
-		err = pmem2_config_set_required_store_granularity(config, PMEM2_GRANULARITY_PAGE);
-	if (!err && f->read_only)
-		err = pmem2_config_set_protection(config, PMEM2_PROT_READ);
-	if (!err)
-		err = pmem2_map_new(&f->map, config, f->source);
-	pmem2_config_delete(&config);
-	return err;
+		err = pmem2_map_from_existing(&f->map, f->source, at, bytes, granularity);
+	if (err) {
+		munmap(at, bytes);
+		return fail(err > -MEMKV_CODE_BASE ? err : -EIO, "%s: cannot be mapped: %s", f->base.path, pmem2_errormsg());
+	}
+	f->mapped = at;
+	f->mapped_bytes = bytes;
+	return 0;
 }
 
 /* the mapping of the first @bytes, guarded against a file that is cut short, and kept out of children */
 static int map_guarded(struct media_file *f, size_t bytes)
 {
-	int err = map_with_pmem2(f, bytes);
+	int err = map_shared(f, bytes);
 
 	if (err)
-		return fail(err > -MEMKV_CODE_BASE ? err : -EIO, "%s: cannot be mapped: %s", f->base.path, pmem2_errormsg());
-	f->mapped = pmem2_map_get_address(f->map);
-	f->mapped_bytes = bytes;
+		return err;
 	f->copy_in = pmem2_get_memcpy_fn(f->map);
 	if (madvise(f->mapped, bytes, MADV_DONTFORK))
 		return fail(-errno, "%s: cannot keep the mapping out of children: %s", f->base.path, strerror(errno));
@@ -156,6 +162,10 @@ static void file_abandon(struct media *media)
 {
 	struct media_file *f = file_of(media);
 
+	if (f->mapped)
+		sigbus_guard_remove(f->mapped); /* the mapping was not inherited; other things may come to lie there */
+	if (f->map)
+		pmem2_map_delete(&f->map); /* likewise: else a pool that the child opens could not lie there */
 	if (f->fd >= 0)
 		close(f->fd);
 	f->fd = -1;
@@ -168,7 +178,9 @@ static void file_close(struct media *media)
 	if (f->mapped)
 		sigbus_guard_remove(f->mapped);
 	if (f->map)
-		pmem2_map_delete(&f->map);
+		pmem2_map_delete(&f->map); /* forgets the mapping */
+	if (f->mapped)
+		munmap(f->mapped, f->mapped_bytes);
 	if (f->source)
 		pmem2_source_delete(&f->source);
 	if (f->fd >= 0)

@@ -29,10 +29,10 @@ static void count_miss(struct memkv_pool *pool, const struct get *get, bool recl
 {
 	struct pool_counters *c = &pool->counters;
 
-	if (get->tried == 0)
-		count(&c->miss_absent, 1);
-	else if (get->worst == BLOCK_IO)
+	if (get->worst == BLOCK_IO || atomic_load(&pool->media->failed))
 		count(&c->miss_io, 1);
+	else if (get->tried == 0)
+		count(&c->miss_absent, 1);
 	else if (get->worst == BLOCK_EXPIRED)
 		count(&c->miss_expired, 1);
 	else if (get->worst == BLOCK_REMOVED)

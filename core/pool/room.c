@@ -7,7 +7,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 
 int room_open(struct room *room, struct memkv_pool *pool)
@@ -134,7 +133,7 @@ static int begin_generation(struct room *room, struct writer *w)
 		return fail(MEMKV_FENCED, "%s: this agent has opened all the segments that one attach may; open the pool again",
 			    pool->media->path);
 	word_publish(control_age(c, s), word_add(control_clock(c), 1) + 1);
-	memset(control_at(c, c->layout.offset[REGION_HEAT] + s * c->layout.geo.heat_units), 0, c->layout.geo.heat_units);
+	words_clear(control_at(c, c->layout.offset[REGION_HEAT] + s * c->layout.geo.heat_units), c->layout.geo.heat_units / 8);
 	table_begin(c, &header);
 	control_ring(c, s);
 	w->generation = header.generation;
@@ -253,6 +252,18 @@ static int fetch(struct room *room, struct writer *w)
 	return err;
 }
 
+/* our own words, before we or others take them for anything else; under refill */
+static void keep_words(struct room *room)
+{
+	pthread_mutex_lock(&room->lock);
+	for (int i = 0; i < WRITERS_MAX; i++)
+		if (room->writers[i].used)
+			own_keep(&room->pool->control, &room->writers[i].owned);
+	pthread_mutex_unlock(&room->lock);
+	if (room->next_ready)
+		own_keep(&room->pool->control, &room->next);
+}
+
 /* the current segment is too full for @pages: bring the next; nothing is locked */
 static int refill(struct room *room, uint32_t pages)
 {
@@ -260,6 +271,7 @@ static int refill(struct room *room, uint32_t pages)
 	int err = 0;
 
 	pthread_mutex_lock(&room->refill);
+	keep_words(room);
 	pthread_mutex_lock(&room->lock);
 	struct writer *w = room->current;
 	bool enough = w && fits(room, w, pages); /* another thread was faster */
@@ -304,6 +316,7 @@ int room_reserve(struct room *room, uint32_t pages, struct room_place *place)
 		pthread_mutex_unlock(&room->lock);
 		if (due) {
 			pthread_mutex_lock(&room->refill);
+			keep_words(room);
 			reclaim_prepare(room);
 			pthread_mutex_unlock(&room->refill);
 		}
