@@ -138,7 +138,9 @@ static void fold_entry(void *context, uint32_t index, enum entry_state state, co
 		return;
 	struct key_hash hash = index_hash(f->index, entry->key);
 	struct place place = place_of_entry(f->control, fold->segment, entry);
-	if (table_life(f->control, fold->segment, index, entry->birth) == LIFE_LIVE)
+	enum life life = table_life(f->control, fold->segment, index, entry->birth);
+	/* one that is moving will be live in a moment, unless its mover died: then it stays behind in a settled segment */
+	if (life == LIFE_LIVE || (life == LIFE_MOVING && !fold->settled))
 		insert_later(fold, hash, place);
 	else
 		index_drop(f->index, hash, place);

@@ -63,12 +63,23 @@ void table_reserve(const struct control *c, uint64_t segment, uint64_t generatio
 	word_publish(control_table(c, segment) + TABLE_TAIL_OFFSET, tail_encode(count, segment, generation, c->seed));
 }
 
-void table_publish(const struct control *c, uint64_t segment, const struct entry *entry)
+static void publish(const struct control *c, uint64_t segment, const struct entry *entry, enum life life)
 {
 	uint64_t words[ENTRY_WORDS];
 
 	entry_encode(entry, segment, c->seed, (uint8_t *)words);
+	words[ENTRY_LIFE_OFFSET / 8] = life_word(life, entry->birth);
 	checked_store(control_entry(c, segment, entry->index), words, ENTRY_WORDS);
+}
+
+void table_publish(const struct control *c, uint64_t segment, const struct entry *entry)
+{
+	publish(c, segment, entry, entry->flags & ENTRY_VOID ? LIFE_REMOVED : LIFE_LIVE);
+}
+
+void table_publish_moving(const struct control *c, uint64_t segment, const struct entry *entry)
+{
+	publish(c, segment, entry, LIFE_MOVING);
 }
 
 /* what lies here looks as if it was meant for this generation */
@@ -110,14 +121,21 @@ bool table_life_exact(const struct control *c, uint64_t segment, uint32_t index,
 {
 	uint64_t raw = word_load(life_at(c, segment, index));
 
-	return raw == life_word(LIFE_LIVE, birth) || raw == life_word(LIFE_REMOVED, birth);
+	return raw == life_word(LIFE_LIVE, birth) || raw == life_word(LIFE_REMOVED, birth) ||
+	       raw == life_word(LIFE_MOVING, birth);
+}
+
+bool table_settle(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth)
+{
+	return word_swap(life_at(c, segment, index), life_word(LIFE_MOVING, birth), life_word(LIFE_LIVE, birth));
 }
 
 bool table_kill(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth)
 {
 	for (;;) {
 		uint64_t raw = word_load(life_at(c, segment, index));
-		if (life_read(raw, birth) != LIFE_LIVE)
+		enum life life = life_read(raw, birth);
+		if (life != LIFE_LIVE && life != LIFE_MOVING)
 			return false;
 		if (word_swap(life_at(c, segment, index), raw, life_word(LIFE_REMOVED, birth))) {
 			word_add(control_table(c, segment) + TABLE_CHANGES_OFFSET, 1);

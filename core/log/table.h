@@ -32,7 +32,12 @@ uint32_t table_count(const struct control *c, uint64_t segment, uint64_t generat
 /* table_reserve() - raise the tail to @count places; the segment's writer only */
 void table_reserve(const struct control *c, uint64_t segment, uint64_t generation, uint32_t count);
 
+/* table_publish() - live, or void when it says so; table_publish_moving() - not live until table_settle() */
 void table_publish(const struct control *c, uint64_t segment, const struct entry *entry);
+void table_publish_moving(const struct control *c, uint64_t segment, const struct entry *entry);
+
+/* table_settle() - moving -> live; false: it was removed meanwhile */
+bool table_settle(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth);
 
 enum entry_state {
 	ENTRY_HERE,    /* verified, of the generation asked for */
@@ -53,7 +58,7 @@ enum life table_life(const struct control *c, uint64_t segment, uint32_t index, 
 /* table_life_exact() - false: a flipped bit is being forgiven, or there is nothing to forgive */
 bool table_life_exact(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth);
 
-/* table_kill() - live -> removed; true when this call did it.  Never touches another birth's word. */
+/* table_kill() - live or moving -> removed; true when this call did it.  Never touches another birth's word. */
 bool table_kill(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth);
 
 #endif

@@ -3,7 +3,7 @@
  * The file medium.
  *
  * One open file description does it all: payload by io_uring (O_DIRECT where possible), the control region through a
- * libpmem2 mapping, the slot locks (open file description locks).  Because queued I/O keeps the description alive,
+ * mapping, the slot locks (open file description locks).  Because queued I/O keeps the description alive,
  * a lock that is free proves that no write of its holder is still on the way.
  *
  * In a forked child the description would keep a killed parent's locks: `abandon` closes it there, and neither the
@@ -36,52 +36,59 @@ static struct media_file *file_of(struct media *media)
 	return CONTAINER_OF(media, struct media_file, base);
 }
 
-/*
- * The kernel chooses the addresses: pmem2_map_new() maps by force over a range that it has reserved, and where MAP_SYNC
- * is refused only after that range was freed (ext4 without DAX), its second attempt may hit what another thread was
- * given there meanwhile.
- */
-static int map_shared(struct media_file *f, size_t bytes)
+/* the whole file by libpmem2, which knows how to store to it; see is_memory() for where that is safe */
+static int map_memory(struct media_file *f, size_t bytes)
 {
-	int protection = f->read_only ? PROT_READ : PROT_READ | PROT_WRITE;
-	enum pmem2_granularity granularity = PMEM2_GRANULARITY_CACHE_LINE;
-	void *at = mmap(NULL, bytes, protection, MAP_SHARED_VALIDATE | MAP_SYNC, f->fd, 0);
+	struct pmem2_config *config = NULL;
+	int err = pmem2_source_from_fd(&f->source, f->fd);
 
-	if (at == MAP_FAILED) {
-		granularity = PMEM2_GRANULARITY_PAGE;
-		at = mmap(NULL, bytes, protection, MAP_SHARED, f->fd, 0);
-	}
+	if (!err)
+		err = pmem2_config_new(&config);
+	if (!err)
+		err = pmem2_config_set_length(config, bytes);
+	if (!err)
+		err = pmem2_config_set_required_store_granularity(config, PMEM2_GRANULARITY_PAGE);
+	if (!err && f->read_only)
+		err = pmem2_config_set_protection(config, PMEM2_PROT_READ);
+	if (!err)
+		err = pmem2_map_new(&f->map, config, f->source);
+	if (config)
+		pmem2_config_delete(&config);
+	if (err)
+		return fail(err > -MEMKV_CODE_BASE ? err : -EIO, "%s: cannot be mapped: %s", f->base.path, pmem2_errormsg());
+	f->mapped = pmem2_map_get_address(f->map);
+	f->copy_in = pmem2_get_memcpy_fn(f->map);
+	return 0;
+}
+
+static int map_file(struct media_file *f, size_t bytes)
+{
+	void *at = mmap(NULL, bytes, f->read_only ? PROT_READ : PROT_READ | PROT_WRITE, MAP_SHARED, f->fd, 0);
+
 	if (at == MAP_FAILED)
 		return fail(-errno, "%s: cannot be mapped: %s", f->base.path, strerror(errno));
-	int err = pmem2_source_from_fd(&f->source, f->fd);
-	if (!err)
-		err = pmem2_map_from_existing(&f->map, f->source, at, bytes, granularity);
-	if (err) {
-		munmap(at, bytes);
-		return fail(err > -MEMKV_CODE_BASE ? err : -EIO, "%s: cannot be mapped: %s", f->base.path, pmem2_errormsg());
-	}
 	f->mapped = at;
-	f->mapped_bytes = bytes;
 	return 0;
 }
 
 /* the mapping of the first @bytes, guarded against a file that is cut short, and kept out of children */
-static int map_guarded(struct media_file *f, size_t bytes)
+static int map_guarded(struct media_file *f, size_t bytes, int (*map)(struct media_file *f, size_t bytes))
 {
-	int err = map_shared(f, bytes);
+	int err = map(f, bytes);
 
 	if (err)
 		return err;
-	f->copy_in = pmem2_get_memcpy_fn(f->map);
+	f->mapped_bytes = bytes;
 	if (madvise(f->mapped, bytes, MADV_DONTFORK))
 		return fail(-errno, "%s: cannot keep the mapping out of children: %s", f->base.path, strerror(errno));
-	return sigbus_guard_add(f->mapped, bytes, &f->base.failed);
+	err = sigbus_guard_add(f->mapped, bytes, &f->base.failed);
+	return err ? fail(err, "%s: this process has too many pools open", f->base.path) : 0;
 }
 
 static int file_map_control(struct media *media, size_t bytes)
 {
 	struct media_file *f = file_of(media);
-	int err = f->mapped ? 0 : map_guarded(f, bytes);
+	int err = f->mapped ? 0 : map_guarded(f, bytes, map_file);
 
 	if (err)
 		return err;
@@ -178,8 +185,8 @@ static void file_close(struct media *media)
 	if (f->mapped)
 		sigbus_guard_remove(f->mapped);
 	if (f->map)
-		pmem2_map_delete(&f->map); /* forgets the mapping */
-	if (f->mapped)
+		pmem2_map_delete(&f->map);
+	else if (f->mapped)
 		munmap(f->mapped, f->mapped_bytes);
 	if (f->source)
 		pmem2_source_delete(&f->source);
@@ -217,7 +224,21 @@ static const struct media_ops memory_ops = {
 	.abandon = file_abandon,
 };
 
-/* a file whose pages are the medium itself */
+/* is MAP_SYNC to be had: stores reach the medium without the kernel's help? */
+static bool sync_works(int fd)
+{
+	void *page = mmap(NULL, FILE_BLOCK, PROT_READ, MAP_SHARED_VALIDATE | MAP_SYNC, fd, 0);
+
+	return page != MAP_FAILED && munmap(page, FILE_BLOCK) == 0;
+}
+
+/*
+ * A file whose pages are the medium itself.
+ *
+ * Only these are mapped by pmem2_map_new().  It maps by force over a range that it has reserved, at first with MAP_SYNC;
+ * where a file system refuses that late (ext4 without DAX), Linux has freed the range already, and the second attempt
+ * may replace what another thread was given there meanwhile.  tmpfs refuses early, DAX does not refuse.
+ */
 static bool is_memory(int fd)
 {
 	struct statx stx;
@@ -225,7 +246,8 @@ static bool is_memory(int fd)
 
 	if (fstatfs(fd, &fs) == 0 && fs.f_type == TMPFS_MAGIC)
 		return true;
-	return statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stx) == 0 && stx.stx_attributes & STATX_ATTR_DAX;
+	return statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stx) == 0 && stx.stx_attributes & STATX_ATTR_DAX &&
+	       sync_works(fd);
 }
 
 static int become_memory(struct media_file *f)
@@ -238,7 +260,7 @@ static int become_memory(struct media_file *f)
 	caps->instant = true;
 	caps->direct = true;
 	/* below two pages it is no pool, which is for upper layers to say */
-	return caps->bytes < 2 * FILE_BLOCK ? 0 : map_guarded(f, caps->bytes);
+	return caps->bytes < 2 * FILE_BLOCK ? 0 : map_guarded(f, caps->bytes, map_memory);
 }
 
 /* does a direct read of the first block, into memory of the least alignment that we would use, work? */

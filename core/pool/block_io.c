@@ -107,7 +107,7 @@ enum block_verdict block_alive(const struct memkv_pool *pool, const struct block
 		return BLOCK_MISMATCH;
 	enum life life = table_life(&pool->control, h->segment, h->index, h->birth);
 	if (life != LIFE_LIVE)
-		return life == LIFE_REMOVED ? BLOCK_REMOVED : BLOCK_MISMATCH;
+		return life == LIFE_REMOVED ? BLOCK_REMOVED : life == LIFE_MOVING ? BLOCK_MOVING : BLOCK_MISMATCH;
 	if (!any_time && h->expires_s && clock_utc_s() >= h->expires_s)
 		return BLOCK_EXPIRED;
 	return BLOCK_GOOD;

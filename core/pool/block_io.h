@@ -26,6 +26,7 @@ enum block_verdict {
 	BLOCK_MISMATCH, /* no such block there (any more), or damaged bytes */
 	BLOCK_EXPIRED,
 	BLOCK_REMOVED,
+	BLOCK_MOVING, /* a copy that does not count yet; the block is where it was */
 	BLOCK_SIZE, /* the right block, but not the caller's size */
 };
 

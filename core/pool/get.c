@@ -22,6 +22,7 @@ struct get {
 	struct lane *lane;
 	struct block_read read;
 	unsigned skip, tried;
+	bool moving; /* a copy was not live yet; by now it may be, and the one before it gone */
 	enum block_verdict worst; /* of the copies tried: the cause of the miss */
 };
 
@@ -37,7 +38,7 @@ static void count_miss(struct memkv_pool *pool, const struct get *get, bool recl
 		count(&c->miss_expired, 1);
 	else if (get->worst == BLOCK_REMOVED)
 		count(&c->miss_removed, 1);
-	else if (reclaimed)
+	else if (reclaimed || get->worst == BLOCK_MOVING)
 		count(&c->miss_reclaimed, 1);
 	else
 		count(&c->miss_damaged, 1);
@@ -61,8 +62,9 @@ static bool put_aside(struct get *get)
 	struct place place = get->read.place;
 
 	get->worst = get->read.verdict;
-	if (get->worst == BLOCK_IO || get->worst == BLOCK_EXPIRED) {
+	if (get->worst == BLOCK_IO || get->worst == BLOCK_EXPIRED || get->worst == BLOCK_MOVING) {
 		get->skip++; /* may be readable later, for this or for a put that looks */
+		get->moving |= get->worst == BLOCK_MOVING;
 		return false;
 	}
 	follower_step(&pool->follower);
@@ -88,8 +90,15 @@ static bool next_copy(struct get *get)
 {
 	struct place place;
 
-	if (get->tried >= COPIES_TRIED_MAX || atomic_load(&get->pool->media->failed) ||
-	    !index_find(get->pool->index, get->hash, get->skip, &place))
+	if (get->tried >= COPIES_TRIED_MAX || atomic_load(&get->pool->media->failed))
+		return false;
+	bool found = index_find(get->pool->index, get->hash, get->skip, &place);
+	if (!found && get->moving) {
+		get->moving = false;
+		get->skip = 0; /* once more, from the first */
+		found = index_find(get->pool->index, get->hash, 0, &place);
+	}
+	if (!found)
 		return false;
 	block_read_init(&get->read, get->pool, get->lane, get->key->bytes, place);
 	return true;

@@ -3,7 +3,9 @@
  * Reclaim: which segment goes, and which of its blocks stay (room.h has the policy and why).
  *
  * A block moves by being written again, with the same birth, into the rest of the current segment: read and verify
- * -> write -> publish -> look at the old life word; a removal that came meanwhile also takes the copy.
+ * -> write -> publish as moving, which nobody is given -> look at the old life word: still live -> the copy is made live.
+ * A removal marks first and then looks for copies, moving ones too; so either it finds the copy, or the mover finds the
+ * mark.  A mover that dies before the last step leaves the block where it was.
  */
 #include "core/base/environ.h"
 #include "core/pool/block_io.h"
@@ -28,14 +30,27 @@ static bool is_live(const struct memkv_pool *pool, uint64_t segment, enum entry_
 	       (e->expires_s == 0 || e->expires_s > clock_utc_s());
 }
 
-static void publish_copy(struct memkv_pool *pool, const struct room_place *to, struct entry *e, bool good)
+/* false: the block was removed meanwhile, or could not be written */
+static bool publish_copy(struct hot_list *list, const struct entry *old, const struct room_place *to, struct entry *e,
+			 bool good)
 {
-	if (!good)
+	struct memkv_pool *pool = list->pool;
+	const struct control *c = &pool->control;
+
+	if (!good) {
 		e->flags |= ENTRY_VOID;
-	table_publish(&pool->control, to->segment, e);
-	control_ring(&pool->control, to->segment);
-	if (good)
-		follower_add(&pool->follower, to->segment, e);
+		table_publish(c, to->segment, e);
+		control_ring(c, to->segment);
+		return false;
+	}
+	table_publish_moving(c, to->segment, e);
+	control_ring(c, to->segment);
+	follower_add(&pool->follower, to->segment, e);
+	if (table_life(c, list->segment, old->index, old->birth) == LIFE_LIVE &&
+	    table_settle(c, to->segment, e->index, e->birth))
+		return true;
+	table_kill(c, to->segment, e->index, e->birth);
+	return false;
 }
 
 /* true when the block now also lies in the current segment */
@@ -65,11 +80,9 @@ static bool move_block(struct hot_list *list, const struct entry *old)
 	block_write_init(&write, &room->lane, h.page, h.header_pages, room->move_buffer, h.length);
 	op_run(&write.op);
 	entry_of_header(&h, to.page, &copy);
-	publish_copy(pool, &to, &copy, write.result == 0);
-	if (table_life(&pool->control, list->segment, old->index, old->birth) != LIFE_LIVE)
-		table_kill(&pool->control, to.segment, copy.index, copy.birth);
+	bool moved = publish_copy(list, old, &to, &copy, write.result == 0);
 	room_release(room, &to);
-	if (write.result)
+	if (!moved)
 		return false;
 	heat_set(pool, list->segment, old->page, 0); /* should this victim be spared after all, it is not moved twice */
 	count(&pool->counters.moved_blocks, 1);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * remove: flag every copy's life word, then look for copies that turned up meanwhile, until none does.  A mover
- * publishes its copy and then looks at the old life word; so one of the two sees the other.  The flag is in force at
- * once for every get in every process; it is flushed before the call returns.
+ * publishes its copy as moving and then looks at the old life word; so one of the two sees the other (reclaim.c).  The
+ * flag is in force at once for every get in every process; it is flushed before the call returns.
  */
 #include "core/base/fail.h"
 #include "core/pool/handle.h"

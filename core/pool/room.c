@@ -152,18 +152,21 @@ struct resume {
 static void resume_entry(void *context, uint32_t index, enum entry_state state, const struct entry *entry, bool mended)
 {
 	struct resume *resume = context;
+	const struct control *c = &resume->room->pool->control;
 	struct writer *w = resume->writer;
 
 	(void)mended;
 	if (state == ENTRY_HERE) {
 		w->next_page = entry->page + entry->header_pages + (uint32_t)block_pages(entry->length);
+		if (table_life(c, w->owned.segment, index, entry->birth) == LIFE_MOVING)
+			table_kill(c, w->owned.segment, index, entry->birth); /* the mover died: it never came here */
 	} else if (state == ENTRY_NOT_YET) {
 		struct entry empty = {.index = index,
 				      .generation = w->generation,
 				      .birth = slot_new_birth(&resume->room->pool->slot),
 				      .page = w->next_page,
 				      .flags = ENTRY_VOID};
-		table_publish(&resume->room->pool->control, w->owned.segment, &empty);
+		table_publish(c, w->owned.segment, &empty);
 	}
 	w->next_index = index + 1;
 }
