@@ -5,6 +5,26 @@
 
 enum { HEADER_WORDS = TABLE_HEADER_BYTES / 8 };
 
+bool table_refresh_header(const struct control *c, uint64_t segment)
+{
+	return control_refresh(c, control_table(c, segment), PAGE);
+}
+
+bool table_refresh_entries(const struct control *c, uint64_t segment, uint32_t from, uint32_t end)
+{
+	return from >= end || control_refresh(c, control_entry(c, segment, from), (size_t)(end - from) * ENTRY_BYTES);
+}
+
+bool table_refresh(const struct control *c, uint64_t segment)
+{
+	return control_refresh(c, control_table(c, segment), c->layout.table_bytes);
+}
+
+void table_forget(const struct control *c, uint64_t segment)
+{
+	c->media->ops->forget(c->media, layout_table(&c->layout, segment), c->layout.table_bytes);
+}
+
 enum check_result table_header(const struct control *c, uint64_t segment, struct table_header *header)
 {
 	uint64_t words[HEADER_WORDS];
@@ -17,15 +37,21 @@ enum check_result table_header(const struct control *c, uint64_t segment, struct
 	return table_header_decode((const uint8_t *)words, segment, c->seed, header);
 }
 
+static void store_tail(const struct control *c, uint64_t segment, uint64_t generation, uint32_t count)
+{
+	word_publish(control_table(c, segment) + TABLE_TAIL_OFFSET, tail_encode(count, segment, generation, c->seed));
+}
+
 void table_begin(const struct control *c, const struct table_header *header)
 {
 	uint64_t words[HEADER_WORDS];
 
 	/* the tail is bound to the generation: it changes while no header stands that it could contradict */
 	checked_withdraw(control_table(c, header->segment));
-	table_reserve(c, header->segment, header->generation, 0);
+	store_tail(c, header->segment, header->generation, 0);
 	table_header_encode(header, c->seed, (uint8_t *)words);
 	checked_store(control_table(c, header->segment), words, HEADER_WORDS);
+	control_publish(c, control_table(c, header->segment), PAGE); /* all in the first sector of one block */
 }
 
 /* without the tail word: one past the last entry that verifies */
@@ -55,7 +81,8 @@ uint32_t table_count(const struct control *c, uint64_t segment, uint64_t generat
 
 void table_reserve(const struct control *c, uint64_t segment, uint64_t generation, uint32_t count)
 {
-	word_publish(control_table(c, segment) + TABLE_TAIL_OFFSET, tail_encode(count, segment, generation, c->seed));
+	store_tail(c, segment, generation, count);
+	control_publish(c, control_table(c, segment) + TABLE_TAIL_OFFSET, 8);
 }
 
 void table_publish(const struct control *c, uint64_t segment, const struct entry *entry)
@@ -64,6 +91,7 @@ void table_publish(const struct control *c, uint64_t segment, const struct entry
 
 	entry_encode(entry, segment, c->seed, (uint8_t *)words);
 	checked_store(control_entry(c, segment, entry->index), words, ENTRY_WORDS);
+	control_publish(c, control_entry(c, segment, entry->index), ENTRY_BYTES);
 }
 
 /* what lies here looks as if it was meant for this generation */
@@ -106,7 +134,9 @@ bool table_kill(const struct control *c, uint64_t segment, uint32_t index, uint6
 		if (life_read(raw, birth) != LIFE_LIVE)
 			return false;
 		if (word_swap(life_at(c, segment, index), raw, life_word(LIFE_REMOVED, birth))) {
+			control_publish(c, life_at(c, segment, index), 8);
 			word_add(control_table(c, segment) + TABLE_CHANGES_OFFSET, 1);
+			control_publish(c, control_table(c, segment) + TABLE_CHANGES_OFFSET, 8);
 			control_ring(c, segment);
 			return true;
 		}

@@ -20,6 +20,16 @@
  */
 enum check_result table_header(const struct control *c, uint64_t segment, struct table_header *header);
 
+/*
+ * On mirrored media (media.h) a table is brought in before it is looked at: its first page (header, tail, changes),
+ * entries, or all of it; false: unreadable now, and what is in memory means nothing.  table_forget() gives its memory
+ * back.  On mapped media these do nothing.
+ */
+bool table_refresh_header(const struct control *c, uint64_t segment);
+bool table_refresh_entries(const struct control *c, uint64_t segment, uint32_t from, uint32_t end);
+bool table_refresh(const struct control *c, uint64_t segment);
+void table_forget(const struct control *c, uint64_t segment);
+
 /* table_begin() - a new generation: no places reserved */
 void table_begin(const struct control *c, const struct table_header *header);
 

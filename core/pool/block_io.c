@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { STATE_START, STATE_HEADER, STATE_WHOLE, STATE_STAGED, STATE_WRITTEN };
+enum { STATE_START, STATE_HEADER, STATE_WHOLE, STATE_STAGED, STATE_LIFE, STATE_WRITTEN };
 
 void op_run(struct op *op)
 {
@@ -46,12 +46,104 @@ static uint64_t body_bytes(const struct block_read *r)
 	return (r->length >= pages * PAGE ? pages : pages - 1) * PAGE;
 }
 
+/* ---- the life word ---- */
+
+static bool mirrored(const struct block_read *r)
+{
+	return !r->pool->media->caps.mappable;
+}
+
+static uint64_t segment_of(const struct block_read *r)
+{
+	return layout_segment_of(&r->pool->control.layout, r->place.page);
+}
+
+static uint64_t entry_offset(const struct block_read *r, uint32_t index)
+{
+	return layout_table(&r->pool->control.layout, segment_of(r)) + PAGE + (uint64_t)index * ENTRY_BYTES;
+}
+
+/* the header has landed: one more command for the entry's block, in which its life word stands */
+static void ask_life_early(struct block_read *r)
+{
+	struct lane *lane = r->op.lane;
+	uint32_t index = block_header_index(lane->header);
+
+	if (!mirrored(r) || r->life_asked || index >= r->pool->sb.geo.entries)
+		return;
+	r->life_asked = true;
+	r->life_index = index;
+	lane_join(lane, round_down(entry_offset(r, index), PAGE), lane->life, PAGE);
+	lane_kick(lane);
+}
+
+/* false: it has been read for this very entry already */
+static bool ask_life(struct block_read *r)
+{
+	uint32_t index = r->header.index;
+	struct iovec piece = {r->op.lane->life, PAGE};
+
+	if (r->life_asked && r->life_index == index)
+		return false;
+	r->life_asked = true;
+	r->life_index = index;
+	lane_begin(r->op.lane, MEDIA_READ, round_down(entry_offset(r, index), PAGE), &piece, 1);
+	return true;
+}
+
+static enum life life_of(const struct block_read *r)
+{
+	const struct block_header *h = &r->header;
+	uint64_t raw;
+
+	if (!mirrored(r))
+		return table_life(&r->pool->control, h->segment, h->index, h->birth);
+	memcpy(&raw, r->op.lane->life + entry_offset(r, h->index) % PAGE + ENTRY_LIFE_OFFSET, sizeof(raw));
+	return life_read(raw, h->birth);
+}
+
+/* may the block be handed out? (life word and, unless any_time, expiry) */
+static enum block_verdict alive(const struct block_read *r)
+{
+	const struct block_header *h = &r->header;
+	enum life life = life_of(r);
+
+	if (life != LIFE_LIVE)
+		return life == LIFE_REMOVED ? BLOCK_REMOVED : BLOCK_MISMATCH;
+	if (!r->any_time && h->expires_s && clock_utc_s() >= h->expires_s)
+		return BLOCK_EXPIRED;
+	return BLOCK_GOOD;
+}
+
+static enum op_progress judged(struct block_read *r)
+{
+	enum block_verdict verdict = alive(r);
+
+	return read_done(r, verdict == BLOCK_GOOD ? r->otherwise : verdict);
+}
+
+/* all is verified: what remains is whether it lives.  @otherwise: the verdict when it does */
+static enum op_progress judge(struct block_read *r, enum block_verdict otherwise)
+{
+	if (r->header.segment != segment_of(r) || r->header.index >= r->pool->sb.geo.entries)
+		return read_done(r, BLOCK_MISMATCH);
+	r->otherwise = otherwise;
+	if (!mirrored(r) || !ask_life(r))
+		return judged(r);
+	r->state = STATE_LIFE;
+	return OP_WAIT;
+}
+
+/* ---- header and payload ---- */
+
 /* payload bytes have landed: digest the chunks that are whole in them, while the rest is on the way */
 static void digest_landed(void *context, uint64_t offset, uint64_t length)
 {
 	struct block_read *r = context;
 	uint64_t end = offset + length;
 
+	if (offset == 0)
+		ask_life_early(r);
 	for (uint64_t at = round_up(offset, r->chunk_bytes); at + r->chunk_bytes <= end; at += r->chunk_bytes) {
 		uint64_t chunk = at / r->chunk_bytes;
 		r->op.lane->digests[chunk] = chunk_digest(r->to + at, r->chunk_bytes);
@@ -99,20 +191,6 @@ static bool size_right(const struct block_read *r)
 	return r->upto ? r->header.length <= r->length : r->header.length == r->length;
 }
 
-enum block_verdict block_alive(const struct memkv_pool *pool, const struct block_header *h, bool any_time)
-{
-	const struct geometry *geo = &pool->control.layout.geo;
-
-	if (h->segment >= geo->segments || h->index >= geo->entries)
-		return BLOCK_MISMATCH;
-	enum life life = table_life(&pool->control, h->segment, h->index, h->birth);
-	if (life != LIFE_LIVE)
-		return life == LIFE_REMOVED ? BLOCK_REMOVED : BLOCK_MISMATCH;
-	if (!any_time && h->expires_s && clock_utc_s() >= h->expires_s)
-		return BLOCK_EXPIRED;
-	return BLOCK_GOOD;
-}
-
 /* a chunk's digest: known since it landed, when the block is cut as expected; else of the bytes in memory */
 static uint64_t digest_of(const struct block_read *r, uint32_t chunk)
 {
@@ -133,17 +211,14 @@ static enum op_progress read_verify(struct block_read *r)
 	for (uint32_t i = 0; i < h->chunks; i++)
 		if (chunk_bind(digest_of(r, i), h->key, h->birth, i) != le64_get(h->digests[i]))
 			return read_done(r, BLOCK_MISMATCH);
-	return read_done(r, block_alive(r->pool, h, r->any_time));
+	return judge(r, BLOCK_GOOD);
 }
 
 static enum op_progress read_header_done(struct block_read *r)
 {
 	if (!header_is_ours(r))
 		return read_done(r, BLOCK_MISMATCH);
-	enum block_verdict alive = block_alive(r->pool, &r->header, r->any_time);
-	if (alive != BLOCK_GOOD)
-		return read_done(r, alive);
-	return read_done(r, r->to ? BLOCK_SIZE : BLOCK_GOOD);
+	return judge(r, r->to ? BLOCK_SIZE : BLOCK_GOOD);
 }
 
 static enum op_progress read_whole_done(struct block_read *r)
@@ -188,6 +263,8 @@ static enum op_progress read_step(struct op *op)
 	if (op->lane->transfer.result)
 		return read_done(r, BLOCK_IO);
 	switch (r->state) {
+	case STATE_LIFE:
+		return judged(r);
 	case STATE_HEADER:
 		return read_header_done(r);
 	case STATE_WHOLE:
@@ -263,7 +340,11 @@ enum block_verdict block_read_ranges(struct block_read *r, const struct memkv_ra
 			copy_touched(&ranges[i], offset, length, bytes);
 		}
 	}
-	return block_alive(r->pool, &r->header, r->any_time);
+	r->life_asked = false; /* look once more, after the bytes */
+	if (mirrored(r) && ask_life(r))
+		while (!lane_idle(r->op.lane))
+			lane_advance(r->op.lane);
+	return r->op.lane->transfer.result ? BLOCK_IO : alive(r);
 }
 
 /* ---- writing ---- */

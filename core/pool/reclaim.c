@@ -33,7 +33,7 @@ static void publish_copy(struct memkv_pool *pool, const struct room_place *to, s
 	if (!good)
 		e->flags |= ENTRY_VOID;
 	table_publish(&pool->control, to->segment, e);
-	control_ring(&pool->control, to->segment);
+	control_ring_entry(&pool->control, to->segment);
 	if (good)
 		follower_add(&pool->follower, to->segment, e);
 }
@@ -106,9 +106,11 @@ static void walk_victim(struct memkv_pool *pool, uint64_t segment, table_visit v
 	const struct control *c = &pool->control;
 	bool mended;
 
-	if (!table_header_known(c, NULL, segment, &header, &mended))
-		return;
-	table_walk(c, NULL, segment, header.generation, 0, table_count(c, segment, header.generation, NULL), visit, context);
+	follower_keep(&pool->follower);
+	if (table_refresh(c, segment) && table_header_known(c, NULL, segment, &header, &mended))
+		table_walk(c, NULL, segment, header.generation, 0, table_count(c, segment, header.generation, NULL), visit,
+			   context);
+	follower_unkeep(&pool->follower, segment);
 }
 
 static uint64_t hot_pages(struct memkv_pool *pool, uint64_t segment, bool cool)
@@ -117,11 +119,6 @@ static uint64_t hot_pages(struct memkv_pool *pool, uint64_t segment, bool cool)
 
 	walk_victim(pool, segment, visit_hot, &list);
 	return list.hot_pages;
-}
-
-static void renew_age(const struct control *c, uint64_t segment)
-{
-	word_publish(control_age(c, segment), word_add(control_clock(c), 1) + 1);
 }
 
 /* the oldest that is not mostly in use; after some second chances, the oldest */
@@ -134,7 +131,7 @@ static bool choose(struct memkv_pool *pool, struct owned *victim)
 		if (chance == SECOND_CHANCES || hot_pages(pool, victim->segment, false) <= half)
 			return true;
 		hot_pages(pool, victim->segment, true);
-		renew_age(c, victim->segment);
+		control_renew_age(c, victim->segment);
 		(void)own_move(c, victim, OWNER_SEALED, &pool->slot);
 	}
 	return false;

@@ -32,6 +32,7 @@ struct writer {
 	struct owned owned;
 	uint64_t generation;
 	uint32_t next_page, next_index, pages;
+	uint32_t tail; /* places that the table says are reserved: next_index, or some ahead on mirrored media */
 	uint32_t in_flight;
 	bool prepared; /* the next segment was thought of */
 };

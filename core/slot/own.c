@@ -39,7 +39,13 @@ static bool swap_word(const struct control *c, struct owned *owned, struct owner
 		return false;
 	owned->raw = raw;
 	owned->word = next;
-	return true;
+	control_publish(c, control_owner_word(c, owned->segment), 8);
+	return control_published(c); /* else it is nobody's business to write there */
+}
+
+bool own_refresh(const struct control *c, uint64_t segment)
+{
+	return control_refresh(c, control_owner_word(c, segment), 8);
 }
 
 bool own_move(const struct control *c, struct owned *owned, enum owner_state to, const struct slot *me)
@@ -59,6 +65,8 @@ static bool rebuild(const struct control *c, struct owned *owned, struct death_n
 	struct table_header header;
 	struct owner_word word = {.state = OWNER_SEALED};
 
+	if (!control_refresh(c, control_table(c, owned->segment), TABLE_HEADER_BYTES))
+		return false;
 	words_load(words, control_table(c, owned->segment), TABLE_HEADER_BYTES / 8);
 	if (cell_blank((const uint8_t *)words, sizeof(words)))
 		header = (struct table_header){0}; /* never opened */
@@ -160,7 +168,7 @@ bool own_take_oldest(const struct control *c, const struct slot *me, struct owne
 				best_age = age;
 			}
 		}
-		if (best.segment == UINT64_MAX)
+		if (best.segment == UINT64_MAX || !control_published(c))
 			return false;
 		if (own_move(c, &best, OWNER_LEAVING, me)) {
 			*owned = best;

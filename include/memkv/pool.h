@@ -100,7 +100,7 @@ enum memkv_open_flag {
  * @size: sizeof(struct memkv_pool_options).
  * @flags: enum memkv_open_flag.
  * @lanes: payload operations that can be in flight at once from all threads; 0: 16, at most 64.
- * @poll_us: the follower's polling interval in microseconds; 0: 1000.
+ * @poll_us: the follower's polling interval in microseconds; 0: 1000, on block devices 10000.
  */
 struct memkv_pool_options {
 	size_t size;
