@@ -133,6 +133,12 @@ int media_file_open(const char *path, unsigned flags, struct media **media);
  */
 int media_block_open(const char *path, unsigned flags, struct media **media);
 
+/*
+ * media_block_claim() - open a device with O_EXCL besides @flags; -EBUSY when it is somebody else's.  A claim that is
+ * just being given up is waited for: of a process that was killed, the kernel ends the I/O first.
+ */
+int media_block_claim(const char *path, int flags);
+
 /* media_open() - the medium that is at @path, by what it is */
 int media_open(const char *path, unsigned flags, struct media **media);
 

@@ -28,6 +28,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -37,6 +38,8 @@ enum {
 	BLOCK_CUT = 1 << 18,
 	PASSAGES = 16,
 	REFRESH_BYTES = 1 << 20,
+	CLAIM_PAUSE_US = 5000,
+	CLAIM_WAIT_US = 500000,
 };
 
 /* where blocks go to the medium: those of one passage one after the other, so that no older image lands last */
@@ -286,6 +289,18 @@ static const struct media_ops block_ops = {
 	.abandon = block_abandon,
 };
 
+int media_block_claim(const char *path, int flags)
+{
+	struct timespec pause = {.tv_nsec = (long)CLAIM_PAUSE_US * 1000};
+
+	for (int waited = 0;; waited += CLAIM_PAUSE_US) {
+		int fd = open(path, flags | O_EXCL);
+		if (fd >= 0 || errno != EBUSY || waited >= CLAIM_WAIT_US)
+			return fd < 0 ? -errno : fd;
+		clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+	}
+}
+
 /* somebody else has the device: a writing agent, or what is no business of ours? */
 static int explain_claim(const char *path)
 {
@@ -307,11 +322,11 @@ static int open_device(const char *path, unsigned flags)
 
 	if (flags & MEDIA_OPEN_BUFFERED)
 		return fail(MEMKV_CONFLICT, "%s is a block device, which is never used through the page cache", path);
-	int fd = open(path, (writer ? O_RDWR | O_EXCL : O_RDONLY) | O_DIRECT | O_CLOEXEC);
-	if (fd < 0 && errno == EBUSY)
+	int fd = writer ? media_block_claim(path, O_RDWR | O_DIRECT | O_CLOEXEC) : open(path, O_RDONLY | O_DIRECT | O_CLOEXEC);
+	if (fd == -EBUSY)
 		return explain_claim(path);
 	if (fd < 0)
-		return fail(-errno, "%s: cannot open the pool: %s", path, strerror(errno));
+		return fail(writer ? fd : -errno, "%s: cannot open the pool: %s", path, strerror(writer ? -fd : errno));
 	if (writer && media_lock(fd, MEDIA_WRITER_BYTE)) {
 		close(fd);
 		return explain_claim(path);

@@ -42,7 +42,7 @@ enum memkv_create_flag {
  * struct memkv_create_options - what pool to make
  * @size: sizeof(struct memkv_create_options).
  * @flags: enum memkv_create_flag.
- * @bytes: the medium's size; 0: 4 GiB for a new file, an existing file's size when it has one.
+ * @bytes: the medium's size; 0: 4 GiB for a new file, an existing file's or a device's whole size.
  * @max_block: largest block in bytes; 0: 16 MiB (size/128 rounded down to 64 KiB for pools under 2 GiB).
  * @segment: room of a segment in bytes; 0: follows from the pool's size and @max_block.
  * @slots: agents at a time; 0: min(256, segments / 4).
@@ -65,7 +65,7 @@ struct memkv_create_options {
 
 /**
  * memkv_pool_create() - format a pool
- * @path: a file to make or to format.
+ * @path: a file to make or to format, or a block device.
  * @options: or NULL.
  *
  * The superblocks are written last: an interrupted create leaves no pool.
@@ -78,7 +78,7 @@ struct memkv_create_options {
 int memkv_pool_create(const char *path, const struct memkv_create_options *options);
 
 /**
- * memkv_pool_destroy() - wipe a pool's superblocks and remove its file
+ * memkv_pool_destroy() - wipe a pool's superblocks and remove its file; of a device, wipe both ends
  * @path: the pool's file.
  * @dry_run: not 0: only tell whether it could be done.
  *
