@@ -172,7 +172,9 @@ void follower_give_back(struct follower *f, uint64_t s)
 
 	if (f->control->media->caps.mappable || f->keep)
 		return;
-	if (f->control->read_only || (own_look(f->control, s, &owned) && owned.word.state != OWNER_OPEN))
+	/* OPEN: it is written to; LEAVING: it will be soon */
+	if (f->control->read_only || (own_look(f->control, s, &owned) && owned.word.state != OWNER_OPEN &&
+				      owned.word.state != OWNER_LEAVING))
 		table_forget(f->control, s);
 }
 
@@ -373,6 +375,7 @@ static void *follow(void *argument)
 		clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
 		if (steps++ % 64 == 0 && !media->ops->alive(media))
 			continue;
+		(void)media->ops->settle(media);
 		follower_step(f);
 	}
 	return NULL;

@@ -42,13 +42,13 @@ static void store_tail(const struct control *c, uint64_t segment, uint64_t gener
 	word_publish(control_table(c, segment) + TABLE_TAIL_OFFSET, tail_encode(count, segment, generation, c->seed));
 }
 
-void table_begin(const struct control *c, const struct table_header *header)
+void table_begin(const struct control *c, const struct table_header *header, uint32_t reserved)
 {
 	uint64_t words[HEADER_WORDS];
 
 	/* the tail is bound to the generation: it changes while no header stands that it could contradict */
 	checked_withdraw(control_table(c, header->segment));
-	store_tail(c, header->segment, header->generation, 0);
+	store_tail(c, header->segment, header->generation, reserved);
 	table_header_encode(header, c->seed, (uint8_t *)words);
 	checked_store(control_table(c, header->segment), words, HEADER_WORDS);
 	control_publish(c, control_table(c, header->segment), PAGE); /* all in the first sector of one block */

@@ -30,8 +30,8 @@ bool table_refresh_entries(const struct control *c, uint64_t segment, uint32_t f
 bool table_refresh(const struct control *c, uint64_t segment);
 void table_forget(const struct control *c, uint64_t segment);
 
-/* table_begin() - a new generation: no places reserved */
-void table_begin(const struct control *c, const struct table_header *header);
+/* table_begin() - a new generation; @reserved: places that are reserved from the start */
+void table_begin(const struct control *c, const struct table_header *header, uint32_t reserved);
 
 /* table_count() - reserved places of the generation; when the tail word is lost, counted from the entries */
 uint32_t table_count(const struct control *c, uint64_t segment, uint64_t generation, enum check_result *result);

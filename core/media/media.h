@@ -60,6 +60,9 @@ struct media_ops {
 	 * also sets media->unpublished.  Calls that meet in one block share a write.
 	 */
 	int (*publish)(struct media *media, uint64_t offset, size_t length);
+	/* mirrors: the same some time later, at the latest at settle(): nothing may be acknowledged that needs it */
+	int (*publish_later)(struct media *media, uint64_t offset, size_t length);
+	int (*settle)(struct media *media);
 	/* mirrors: the blocks around the range come from the medium, but for what this process writes; 0 or -errno */
 	int (*refresh)(struct media *media, uint64_t offset, size_t length);
 	/* mirrors: give the memory of the whole blocks in the range back; they read as zero until the next refresh */
@@ -144,6 +147,7 @@ int media_open(const char *path, unsigned flags, struct media **media);
 
 /* for the ops of mapped media: there is nothing to publish, refresh or forget */
 int media_range_nothing(struct media *media, uint64_t offset, size_t length);
+int media_settle_nothing(struct media *media);
 void media_forget_nothing(struct media *media, uint64_t offset, size_t length);
 
 /* media_lock(), media_unlock(), media_lock_held() - the lock ops, by open file description locks on @fd */

@@ -37,6 +37,7 @@ enum {
 	BLOCK_MEMORY_ALIGN = 512, /* where the kernel does not tell */
 	BLOCK_CUT = 1 << 18,
 	PASSAGES = 16,
+	LATER_MAX = 32,
 	REFRESH_BYTES = 1 << 20,
 	CLAIM_PAUSE_US = 5000,
 	CLAIM_WAIT_US = 500000,
@@ -59,6 +60,9 @@ struct media_block {
 	uint8_t *bounce;
 	uint8_t *images; /* of the passages */
 	struct passage passages[PASSAGES];
+	pthread_mutex_t later_lock;
+	uint64_t later[LATER_MAX]; /* blocks to publish at the next settle */
+	unsigned later_count;
 };
 
 static struct media_block *block_of(struct media *media)
@@ -213,6 +217,47 @@ static int block_publish(struct media *media, uint64_t offset, size_t length)
 	return err;
 }
 
+/* false: there is no place left to remember it */
+static bool put_off(struct media_block *b, uint64_t block)
+{
+	unsigned i = 0;
+
+	pthread_mutex_lock(&b->later_lock);
+	while (i < b->later_count && b->later[i] != block)
+		i++;
+	if (i == b->later_count && i < LATER_MAX)
+		b->later[b->later_count++] = block;
+	pthread_mutex_unlock(&b->later_lock);
+	return i < LATER_MAX;
+}
+
+static int block_publish_later(struct media *media, uint64_t offset, size_t length)
+{
+	uint64_t end = div_up(offset + length, MIRROR_BLOCK);
+	int err = 0;
+
+	for (uint64_t block = offset / MIRROR_BLOCK; block < end && !err; block++)
+		if (!put_off(block_of(media), block))
+			err = block_publish(media, block * MIRROR_BLOCK, MIRROR_BLOCK);
+	return err;
+}
+
+static int block_settle(struct media *media)
+{
+	struct media_block *b = block_of(media);
+	uint64_t blocks[LATER_MAX];
+	int err = 0;
+
+	pthread_mutex_lock(&b->later_lock);
+	unsigned count = b->later_count;
+	memcpy(blocks, b->later, sizeof(blocks));
+	b->later_count = 0;
+	pthread_mutex_unlock(&b->later_lock);
+	for (unsigned i = 0; i < count && !err; i++)
+		err = block_publish(media, blocks[i] * MIRROR_BLOCK, MIRROR_BLOCK);
+	return err;
+}
+
 /* ---- the device ---- */
 
 static int block_queue_open(struct media *media, unsigned depth, struct media_queue **queue)
@@ -266,6 +311,7 @@ static void block_close(struct media *media)
 	for (int i = 0; i < PASSAGES; i++)
 		pthread_mutex_destroy(&b->passages[i].lock);
 	pthread_mutex_destroy(&b->refresh_lock);
+	pthread_mutex_destroy(&b->later_lock);
 	free(b->present);
 	free(b->images);
 	free(b->bounce);
@@ -278,6 +324,8 @@ static const struct media_ops block_ops = {
 	.close = block_close,
 	.map_control = block_map_control,
 	.publish = block_publish,
+	.publish_later = block_publish_later,
+	.settle = block_settle,
 	.refresh = block_refresh,
 	.forget = block_forget,
 	.queue_open = block_queue_open,
@@ -358,6 +406,7 @@ static struct media_block *new_block(const char *path)
 	b->images = aligned_alloc(MIRROR_BLOCK, (size_t)PASSAGES * MIRROR_BLOCK);
 	b->bounce = aligned_alloc(MIRROR_BLOCK, REFRESH_BYTES);
 	pthread_mutex_init(&b->refresh_lock, NULL);
+	pthread_mutex_init(&b->later_lock, NULL);
 	for (int i = 0; i < PASSAGES; i++) {
 		pthread_mutex_init(&b->passages[i].lock, NULL);
 		b->passages[i].image = b->images + (size_t)i * MIRROR_BLOCK;

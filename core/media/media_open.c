@@ -23,6 +23,11 @@ int media_range_nothing(struct media *media, uint64_t offset, size_t length)
 	return 0;
 }
 
+int media_settle_nothing(struct media *media)
+{
+	return media_range_nothing(media, 0, 0);
+}
+
 void media_forget_nothing(struct media *media, uint64_t offset, size_t length)
 {
 	(void)media_range_nothing(media, offset, length);

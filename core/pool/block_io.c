@@ -63,31 +63,72 @@ static uint64_t entry_offset(const struct block_read *r, uint32_t index)
 	return layout_table(&r->pool->control.layout, segment_of(r)) + PAGE + (uint64_t)index * ENTRY_BYTES;
 }
 
+static uint64_t entry_block(const struct block_read *r, uint32_t index)
+{
+	return round_down(entry_offset(r, index), PAGE);
+}
+
+static void join_life(struct block_read *r, uint64_t block)
+{
+	r->life_asked = true;
+	r->life_block = block;
+	lane_join(r->op.lane, block, r->op.lane->life, PAGE);
+}
+
+/*
+ * Blocks are often alike, and a block of a table holds 32 entries: then the place of the payload tells the place of
+ * the entry well enough to read both at once.  Where guesses fail, they are soon rare.
+ */
+enum { GUESSES_TRUSTED = 16, GUESS_ANYWAY = 64 };
+
+static void guess_life(struct block_read *r)
+{
+	struct memkv_pool *pool = r->pool;
+	uint64_t first = layout_segment(&pool->control.layout, segment_of(r)) / PAGE + 1;
+	uint64_t index = (r->place.page - first) / (r->place.header_pages + r->place.pages);
+
+	if (!mirrored(r) || r->place.page < first || index >= pool->sb.geo.entries)
+		return;
+	if (atomic_load_explicit(&pool->life_guesses, memory_order_relaxed) < 0 && (r->place.page & (GUESS_ANYWAY - 1)))
+		return;
+	join_life(r, entry_block(r, (uint32_t)index));
+}
+
+/* the header tells which entry it is: was the guess right? */
+static bool guessed(struct block_read *r, uint32_t index)
+{
+	bool right = r->life_asked && r->life_block == entry_block(r, index);
+	int trust = atomic_load_explicit(&r->pool->life_guesses, memory_order_relaxed);
+
+	if (r->life_asked && right && trust < GUESSES_TRUSTED)
+		atomic_store_explicit(&r->pool->life_guesses, trust + 1, memory_order_relaxed);
+	if (r->life_asked && !right && trust > -GUESSES_TRUSTED)
+		atomic_store_explicit(&r->pool->life_guesses, trust - 1, memory_order_relaxed);
+	return right;
+}
+
 /* the header has landed: one more command for the entry's block, in which its life word stands */
 static void ask_life_early(struct block_read *r)
 {
-	struct lane *lane = r->op.lane;
-	uint32_t index = block_header_index(lane->header);
+	uint32_t index = block_header_index(r->op.lane->header);
 
-	if (!mirrored(r) || r->life_asked || index >= r->pool->sb.geo.entries)
-		return;
-	r->life_asked = true;
-	r->life_index = index;
-	lane_join(lane, round_down(entry_offset(r, index), PAGE), lane->life, PAGE);
-	lane_kick(lane);
+	if (!mirrored(r) || index >= r->pool->sb.geo.entries || guessed(r, index) || r->life_asked)
+		return; /* a wrong guess is on the way to the same memory: ask when it has landed */
+	join_life(r, entry_block(r, index));
+	lane_kick(r->op.lane);
 }
 
 /* false: it has been read for this very entry already */
 static bool ask_life(struct block_read *r)
 {
-	uint32_t index = r->header.index;
 	struct iovec piece = {r->op.lane->life, PAGE};
+	uint64_t block = entry_block(r, r->header.index);
 
-	if (r->life_asked && r->life_index == index)
+	if (r->life_asked && r->life_block == block)
 		return false;
 	r->life_asked = true;
-	r->life_index = index;
-	lane_begin(r->op.lane, MEDIA_READ, round_down(entry_offset(r, index), PAGE), &piece, 1);
+	r->life_block = block;
+	lane_begin(r->op.lane, MEDIA_READ, block, &piece, 1);
 	return true;
 }
 
@@ -175,6 +216,7 @@ static enum op_progress read_start(struct block_read *r)
 		r->chunk_bytes = chunk_bytes_for(r->length);
 		lane_watch(lane, digest_landed, r);
 	}
+	guess_life(r);
 	return OP_WAIT;
 }
 

@@ -34,8 +34,8 @@ enum block_verdict {
  * Order: read, verify header, verify every chunk, and only then look at the life word: what was removed before the
  * read began is never returned.
  *
- * Where the tables are mirrored, the mirror is not asked: the entry's block is read from the medium, as soon as the
- * block's header has landed and tells which, while the rest of the payload is on the way.
+ * Where the tables are mirrored, the mirror is not asked: the entry's block is read from the medium, together with the
+ * block where it can be guessed, else as soon as the block's header has landed and tells which.
  */
 struct block_read {
 	struct op op;
@@ -54,8 +54,8 @@ struct block_read {
 	uint64_t done; /* payload bytes in @to, when staged */
 	uint32_t chunk_bytes;	 /* of a payload of the expected length: to digest what lands */
 	uint64_t digested[4];	 /* bitmap: which of lane->digests are there */
-	bool life_asked;	 /* lane->life holds the block of entry @life_index, or will when the lane is idle */
-	uint32_t life_index;
+	bool life_asked;	 /* lane->life holds, or will when the lane is idle: */
+	uint64_t life_block;	 /* this part of the medium */
 	enum block_verdict otherwise; /* the verdict, should the block turn out to be alive */
 };
 

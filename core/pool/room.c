@@ -36,7 +36,7 @@ static void give_up(struct room *room, struct owned *owned, enum owner_state sta
 {
 	/* nobody takes what a living incarnation owns: a lost race here means a damaged word, which others rebuild */
 	(void)own_move(&room->pool->control, owned, state, &room->pool->slot);
-	control_ring(&room->pool->control, owned->segment);
+	control_ring_later(&room->pool->control, owned->segment);
 }
 
 /* give up a segment that was written to: first the table says what was really reserved */
@@ -64,6 +64,7 @@ void room_close(struct room *room)
 	}
 	if (room->next_ready)
 		give_up(room, &room->next, OWNER_SEALED);
+	(void)room->pool->media->ops->settle(room->pool->media);
 	lane_close(&room->lane);
 	munmap(room->move_buffer, room->move_bytes);
 	pthread_mutex_destroy(&room->lock);
@@ -99,13 +100,17 @@ static bool fits(const struct room *room, const struct writer *w, uint32_t pages
  * Where raising the tail costs a write, it is raised for some places at a time.  Those that a crash leaves unused are
  * void for good: at most one in 32.
  */
-static uint32_t places_ahead(const struct room *room)
+static uint32_t places_ahead(const struct room *room, const struct writer *w)
 {
 	enum { AHEAD_MAX = 31, AHEAD_SHARE = 32 };
+	uint32_t entries = room->pool->control.layout.geo.entries;
 
 	if (room->pool->media->caps.mappable)
 		return 0;
-	return (uint32_t)min_u64(room->pool->control.layout.geo.entries / AHEAD_SHARE, AHEAD_MAX);
+	uint64_t ahead = min_u64(entries / AHEAD_SHARE, AHEAD_MAX);
+	/* blocks are alike: what would not fit need not be given back when the segment is full */
+	ahead = min_u64(ahead, (w->pages - w->next_page) / max_u64(room->usual_pages, 2));
+	return (uint32_t)min_u64(ahead, entries - w->next_index);
 }
 
 /* under lock */
@@ -121,9 +126,10 @@ static void reserve_in(struct room *room, struct writer *w, uint32_t pages, stru
 	w->next_page += pages;
 	w->next_index++;
 	w->in_flight++;
+	room->usual_pages = pages;
 	if (w->next_index <= w->tail)
 		return;
-	w->tail = (uint32_t)min_u64(w->next_index + places_ahead(room), room->pool->control.layout.geo.entries);
+	w->tail = w->next_index + places_ahead(room, w);
 	table_reserve(&room->pool->control, w->owned.segment, w->generation, w->tail);
 }
 
@@ -170,11 +176,12 @@ static int begin_generation(struct room *room, struct writer *w)
 		return fail(-EIO, "%s: a segment's table cannot be read", pool->media->path);
 	control_renew_age(c, s);
 	memset(control_at(c, c->layout.offset[REGION_HEAT] + s * c->layout.geo.heat_units), 0, c->layout.geo.heat_units);
-	table_begin(c, &header);
-	control_ring(c, s);
 	w->generation = header.generation;
 	w->next_page = 1;
-	w->next_index = w->tail = 0;
+	w->next_index = 0;
+	w->tail = places_ahead(room, w);
+	table_begin(c, &header, w->tail);
+	control_ring(c, s);
 	count(&pool->counters.segments_opened, 1);
 	return write_segment_header(room, &header);
 }

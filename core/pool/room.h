@@ -54,6 +54,7 @@ struct room {
 	pthread_mutex_t refill; /* taken before lock; held while a segment is fetched or emptied */
 	struct writer writers[WRITERS_MAX];
 	struct writer *current;
+	uint32_t usual_pages; /* of the last block */
 	bool next_ready;
 	struct owned next; /* LEAVING and ours, its hot blocks moved away */
 	struct moved next_moved;

@@ -29,6 +29,12 @@ static inline void control_publish(const struct control *c, const void *at, size
 	(void)c->media->ops->publish(c->media, (uint64_t)((const uint8_t *)at - c->base), length);
 }
 
+/* control_publish_later() - what no acknowledgement waits for: it goes with what lies beside it, or with the follower's thread */
+static inline void control_publish_later(const struct control *c, const void *at, size_t length)
+{
+	(void)c->media->ops->publish_later(c->media, (uint64_t)((const uint8_t *)at - c->base), length);
+}
+
 static inline bool control_refresh(const struct control *c, const void *at, size_t length)
 {
 	return c->media->ops->refresh(c->media, (uint64_t)((const uint8_t *)at - c->base), length) == 0;
@@ -141,14 +147,23 @@ static inline void control_ring_entry(const struct control *c, uint64_t segment)
 		control_ring(c, segment);
 }
 
-/* control_renew_age() - the segment is the youngest now */
+/* control_ring_later() - likewise, when no acknowledgement depends on it */
+static inline void control_ring_later(const struct control *c, uint64_t segment)
+{
+	word_add(control_pulse(c, segment), 1);
+	word_add(control_doorbell(c), 1);
+	control_publish_later(c, control_pulse(c, segment), 8);
+	control_publish_later(c, control_doorbell(c), 8);
+}
+
+/* control_renew_age() - the segment is the youngest now; age and clock mend each other should one of them get lost */
 static inline void control_renew_age(const struct control *c, uint64_t segment)
 {
 	uint64_t now = word_add(control_clock(c), 1) + 1;
 
-	control_publish(c, control_clock(c), 8);
 	word_publish(control_age(c, segment), now);
-	control_publish(c, control_age(c, segment), 8);
+	control_publish_later(c, control_clock(c), 8);
+	control_publish_later(c, control_age(c, segment), 8);
 }
 
 #endif
