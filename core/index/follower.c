@@ -233,7 +233,13 @@ static bool fold_segment(struct follower *f, uint64_t s, const struct brought *b
 	}
 	if (mended)
 		atomic_fetch_add(&f->words_mended, 1);
-	uint32_t count = table_count(c, s, header.generation, NULL);
+	enum check_result tail;
+	uint32_t count = table_count(c, s, header.generation, &tail);
+	if (tail == CHECK_BAD && !brought) { /* it was counted from the entries, which may not be in memory */
+		if (!table_refresh(c, s))
+			return false;
+		count = table_count(c, s, header.generation, NULL);
+	}
 	if (!brought && !own_refresh(c, s))
 		return false;
 	bool settled = own_look(c, s, &owned) && owned.word.state != OWNER_OPEN && (!brought || owned.raw == brought->owner);
@@ -266,8 +272,9 @@ static void fold_growth(struct follower *f, uint64_t s)
 
 	if (!table_refresh_header(c, s) || table_header(c, s, &header) != CHECK_GOOD || header.generation != seen->generation)
 		return; /* opened anew, or cannot be told: that rings, or is told next time */
-	uint32_t count = table_count(c, s, header.generation, NULL);
-	if (table_refresh_entries(c, s, seen->next, count))
+	enum check_result tail;
+	uint32_t count = table_count(c, s, header.generation, &tail);
+	if (tail != CHECK_BAD && table_refresh_entries(c, s, seen->next, count))
 		fold_places(f, s, header.generation, seen->next, count, false);
 }
 

@@ -176,7 +176,7 @@ static bool read_table(struct check *check, struct table_header *header)
 
 	check->count = 0;
 	check->bad = check->mended = 0;
-	bool known = table_refresh_header(c, check->segment) &&
+	bool known = table_refresh(c, check->segment) &&
 		     table_header_known(c, recover, check->segment, header, &mended);
 	check->generation = known ? header->generation : 0;
 	note(check, !known || mended, known);

@@ -157,6 +157,16 @@ static bool refresh_table(struct memkv_pool *pool, uint64_t segment)
 	return good;
 }
 
+/* only what is not zero: a mirror's untouched pages cost nothing */
+static void clear_heat(const struct control *c, uint64_t segment)
+{
+	uint8_t *heat = control_at(c, c->layout.offset[REGION_HEAT] + segment * c->layout.geo.heat_units);
+
+	for (uint32_t i = 0; i < c->layout.geo.heat_units; i++)
+		if (heat[i])
+			heat[i] = 0;
+}
+
 /* a new generation in a segment that is OPEN and ours; the table first: until the tail rises, it describes nothing */
 static int begin_generation(struct room *room, struct writer *w)
 {
@@ -175,7 +185,7 @@ static int begin_generation(struct room *room, struct writer *w)
 	if (!refresh_table(pool, s))
 		return fail(-EIO, "%s: a segment's table cannot be read", pool->media->path);
 	control_renew_age(c, s);
-	memset(control_at(c, c->layout.offset[REGION_HEAT] + s * c->layout.geo.heat_units), 0, c->layout.geo.heat_units);
+	clear_heat(c, s);
 	w->generation = header.generation;
 	w->next_page = 1;
 	w->next_index = 0;
