@@ -4,7 +4,8 @@
  *
  * A comparison has three sides that take turns in short slices: memkv, raw, and raw once more (the control).  Both
  * raws do what memkv's payload I/O does and nothing else: O_DIRECT through io_uring on the same extents, same block
- * size, same number of threads with one operation in flight each.  A ratio is the median over the pairs of
+ * size, same number of threads with one operation in flight each.  On a file system that is memory, raw is memcpy from
+ * and to the same file, and the other side of every copy rotates through a gigabyte.  A ratio is the median over the pairs of
  * neighbouring slices; the control's ratio says how much of it is noise.
  */
 #ifndef CLI_BENCH_H
@@ -31,6 +32,8 @@ struct bench_extent {
  * @pool, @pool_fd: the pool, and its file opened with O_DIRECT.
  * @extents, @extent_count: get only: the blocks.
  * @raw_fd, @raw_bytes: put only: a file that was written before, for raw to write to.
+ * @pool_memory, @raw_memory: the two files mapped, where the medium is memory; else NULL.
+ * @buffer_bytes: memory that a thread's operations rotate through, at least a block.
  * @next_key: put only: keys that were not used yet.
  */
 struct bench_setup {
@@ -45,6 +48,8 @@ struct bench_setup {
 	size_t extent_count;
 	int raw_fd;
 	uint64_t raw_bytes;
+	uint8_t *pool_memory, *raw_memory;
+	size_t buffer_bytes;
 	atomic_uint_fast64_t next_key;
 	atomic_uint_fast64_t cursor;
 };

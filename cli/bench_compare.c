@@ -16,7 +16,8 @@ enum { THREADS_MAX = 64, BUFFER_ALIGN = 4096 };
 struct worker {
 	struct bench_setup *setup;
 	enum side side;
-	uint8_t *buffer;
+	uint8_t *buffers;
+	size_t turn;
 	struct bench_raw raw;
 	uint64_t deadline, bytes, failed;
 	struct latency latency;
@@ -35,16 +36,24 @@ struct memkv_key bench_key(uint64_t number)
 	return key;
 }
 
+/* the next of the thread's buffers */
+static uint8_t *buffer_of(struct worker *w)
+{
+	size_t size = w->setup->block_size, count = w->setup->buffer_bytes / size;
+
+	return w->buffers + w->turn++ % (count ? count : 1) * size;
+}
+
 static bool memkv_operation(struct worker *w)
 {
 	struct bench_setup *s = w->setup;
 
 	if (s->op == BENCH_PUT) {
 		struct memkv_key key = bench_key(atomic_fetch_add(&s->next_key, 1));
-		return memkv_put(s->pool, &key, w->buffer, s->block_size, NULL) == 0;
+		return memkv_put(s->pool, &key, buffer_of(w), s->block_size, NULL) == 0;
 	}
 	size_t n = (size_t)atomic_fetch_add(&s->cursor, 1) % s->extent_count;
-	return memkv_get(s->pool, &s->extents[n].key, w->buffer, s->block_size, NULL) == (int64_t)s->block_size;
+	return memkv_get(s->pool, &s->extents[n].key, buffer_of(w), s->block_size, NULL) == (int64_t)s->block_size;
 }
 
 static bool raw_operation(struct worker *w)
@@ -53,9 +62,9 @@ static bool raw_operation(struct worker *w)
 	uint64_t n = atomic_fetch_add(&s->cursor, 1);
 
 	if (s->op == BENCH_PUT)
-		return bench_raw_write(&w->raw, w->buffer, s->block_size,
+		return bench_raw_write(&w->raw, buffer_of(w), s->block_size,
 				       n * s->block_size % (s->raw_bytes / s->block_size * s->block_size)) == 0;
-	return bench_raw_read(&w->raw, w->buffer, s->block_size, s->extents[n % s->extent_count].offset) == 0;
+	return bench_raw_read(&w->raw, buffer_of(w), s->block_size, s->extents[n % s->extent_count].offset) == 0;
 }
 
 static void *work(void *argument)
@@ -131,11 +140,14 @@ static int open_workers(struct bench_setup *setup, struct worker *workers)
 	for (unsigned i = 0; i < setup->threads; i++) {
 		struct worker *w = &workers[i];
 		w->setup = setup;
-		w->buffer = aligned_alloc(BUFFER_ALIGN, (setup->block_size + BUFFER_ALIGN - 1) / BUFFER_ALIGN * BUFFER_ALIGN);
-		if (!w->buffer)
+		size_t bytes = setup->buffer_bytes > setup->block_size ? setup->buffer_bytes : setup->block_size;
+		w->buffers = aligned_alloc(BUFFER_ALIGN, (bytes + BUFFER_ALIGN - 1) / BUFFER_ALIGN * BUFFER_ALIGN);
+		if (!w->buffers)
 			return -ENOMEM;
-		memset(w->buffer, (int)i + 1, setup->block_size);
-		int err = bench_raw_open(&w->raw, setup->op == BENCH_PUT ? setup->raw_fd : setup->pool_fd);
+		memset(w->buffers, (int)i + 1, bytes);
+		bool put = setup->op == BENCH_PUT;
+		int err = bench_raw_open(&w->raw, put ? setup->raw_fd : setup->pool_fd,
+					 put ? setup->raw_memory : setup->pool_memory);
 		if (err)
 			return err;
 	}
@@ -145,7 +157,7 @@ static int open_workers(struct bench_setup *setup, struct worker *workers)
 static void close_workers(struct bench_setup *setup, struct worker *workers)
 {
 	for (unsigned i = 0; i < setup->threads; i++) {
-		free(workers[i].buffer);
+		free(workers[i].buffers);
 		bench_raw_close(&workers[i].raw);
 	}
 }

@@ -13,14 +13,17 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <linux/magic.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define MIB (UINT64_C(1) << 20)
 
 enum { PAIRS_DEFAULT = 41, MATCH_CHAIN = 1000, MATCH_ROUNDS = 200 };
-#define POOL_BYTES (2048 * MIB)
-#define GET_BYTES (512 * MIB)
+#define POOL_BYTES (3072 * MIB)
+#define GET_BYTES (1024 * MIB)
 #define RAW_BYTES (1024 * MIB)
 #define SLICE_S 0.25
 
@@ -28,22 +31,10 @@ struct bench_files {
 	char directory[4096], pool[4096 + 16], raw[4096 + 16];
 	struct memkv_pool *handle;
 	int pool_fd, raw_fd;
+	bool memory; /* the directory's file system is memory */
+	uint8_t *pool_memory, *raw_memory;
 	struct bench_extent *extents;
 };
-
-static void files_close(struct bench_files *f)
-{
-	memkv_pool_close(f->handle);
-	if (f->pool_fd >= 0)
-		close(f->pool_fd);
-	if (f->raw_fd >= 0)
-		close(f->raw_fd);
-	unlink(f->pool);
-	unlink(f->raw);
-	if (f->directory[0])
-		rmdir(f->directory);
-	free(f->extents);
-}
 
 /* a file whose every block has been written, so that writing it again allocates nothing */
 static int write_raw_file(struct bench_files *f)
@@ -52,7 +43,7 @@ static int write_raw_file(struct bench_files *f)
 	void *bytes = aligned_alloc(4096, piece);
 	int err = bytes ? 0 : -ENOMEM;
 
-	f->raw_fd = open(f->raw, O_RDWR | O_CREAT | O_EXCL | O_DIRECT | O_CLOEXEC, 0600);
+	f->raw_fd = open(f->raw, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | (f->memory ? 0 : O_DIRECT), 0600);
 	if (f->raw_fd < 0)
 		err = -errno;
 	if (!err)
@@ -83,11 +74,54 @@ static int fill_pool(struct bench_files *f, uint64_t *next_key)
 	return err;
 }
 
-static int files_open(struct bench_files *f, const char *where, uint64_t *next_key)
+static int map_one(int fd, size_t bytes, uint8_t **memory)
+{
+	void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
+
+	if (at == MAP_FAILED)
+		return -errno;
+	*memory = at;
+	return 0;
+}
+
+static bool is_memory(const char *directory)
+{
+	struct statfs fs;
+
+	return statfs(directory, &fs) == 0 && fs.f_type == TMPFS_MAGIC;
+}
+
+static void pool_close(struct bench_files *f)
+{
+	memkv_pool_close(f->handle);
+	f->handle = NULL;
+	if (f->pool_memory)
+		munmap(f->pool_memory, POOL_BYTES);
+	f->pool_memory = NULL;
+	if (f->pool_fd >= 0)
+		close(f->pool_fd);
+	f->pool_fd = -1;
+	unlink(f->pool);
+}
+
+/* a new, empty pool: what an earlier row left behind must neither be evicted nor stay instead of what comes */
+static int pool_renew(struct bench_files *f)
 {
 	struct memkv_create_options options = {.size = sizeof(options), .bytes = POOL_BYTES, .max_block = 16 * MIB};
-	int err;
 
+	pool_close(f);
+	int err = memkv_pool_create(f->pool, &options);
+	if (!err)
+		err = memkv_pool_open(f->pool, NULL, &f->handle);
+	if (!err)
+		f->pool_fd = open(f->pool, O_RDWR | O_CLOEXEC | (f->memory ? 0 : O_DIRECT));
+	if (!err && f->pool_fd < 0)
+		err = -errno;
+	return err || !f->memory ? err : map_one(f->pool_fd, POOL_BYTES, &f->pool_memory);
+}
+
+static int files_open(struct bench_files *f, const char *where)
+{
 	f->pool_fd = f->raw_fd = -1;
 	snprintf(f->directory, sizeof(f->directory), "%s/memkv-bench-XXXXXX", where);
 	if (!mkdtemp(f->directory)) {
@@ -96,16 +130,22 @@ static int files_open(struct bench_files *f, const char *where, uint64_t *next_k
 	}
 	snprintf(f->pool, sizeof(f->pool), "%s/pool", f->directory);
 	snprintf(f->raw, sizeof(f->raw), "%s/raw", f->directory);
-	err = memkv_pool_create(f->pool, &options);
-	if (!err)
-		err = memkv_pool_open(f->pool, NULL, &f->handle);
-	if (!err)
-		f->pool_fd = open(f->pool, O_RDONLY | O_DIRECT | O_CLOEXEC);
-	if (!err && f->pool_fd < 0)
-		err = -errno;
-	if (!err)
-		err = write_raw_file(f);
-	return err ? err : fill_pool(f, next_key);
+	f->memory = is_memory(where);
+	int err = write_raw_file(f);
+	return err || !f->memory ? err : map_one(f->raw_fd, RAW_BYTES, &f->raw_memory);
+}
+
+static void files_close(struct bench_files *f)
+{
+	pool_close(f);
+	if (f->raw_memory)
+		munmap(f->raw_memory, RAW_BYTES);
+	if (f->raw_fd >= 0)
+		close(f->raw_fd);
+	unlink(f->raw);
+	if (f->directory[0])
+		rmdir(f->directory);
+	free(f->extents);
 }
 
 /* blocks of one size for get, and where they lie */
@@ -171,13 +211,28 @@ static void print_row(const struct bench_result *r, struct json_object *rows)
 	json_object_array_add(rows, row);
 }
 
-static int compare_one(struct bench_files *f, struct bench_setup *setup, struct json_object *rows)
+/* what the rows of one operation and size share */
+static int prepare(struct bench_files *f, struct bench_setup *setup)
+{
+	uint64_t next_key = atomic_load(&setup->next_key);
+	int err = pool_renew(f);
+
+	setup->pool = f->handle;
+	setup->pool_fd = f->pool_fd;
+	setup->pool_memory = f->pool_memory;
+	if (!err && setup->op == BENCH_GET)
+		return store_extents(f, setup);
+	if (!err)
+		err = fill_pool(f, &next_key);
+	atomic_store(&setup->next_key, next_key);
+	return err;
+}
+
+static int compare_one(struct bench_setup *setup, struct json_object *rows)
 {
 	struct bench_result result;
-	int err = setup->op == BENCH_GET && setup->threads == 1 ? store_extents(f, setup) : 0;
+	int err = bench_compare(setup, &result);
 
-	if (!err)
-		err = bench_compare(setup, &result);
 	if (!err && result.failed)
 		return report_failed(-EIO, "%" PRIu64 " operations of the benchmark failed", result.failed);
 	if (!err)
@@ -185,40 +240,40 @@ static int compare_one(struct bench_files *f, struct bench_setup *setup, struct 
 	return err;
 }
 
-static int compare_all(const struct cli_args *args, struct bench_files *f, uint64_t next_key, struct json_object *rows)
+static int compare_all(const struct cli_args *args, struct bench_files *f, struct json_object *rows)
 {
 	static const size_t sizes[] = {64 << 10, 2 << 20, 16 << 20};
 	static const unsigned threads[] = {1, 4};
 	struct bench_setup setup = {
 		.slice_s = SLICE_S,
 		.pairs = args->given[OPT_PAIRS] ? (unsigned)args->number[OPT_PAIRS] : PAIRS_DEFAULT,
-		.pool = f->handle,
-		.pool_fd = f->pool_fd,
 		.raw_fd = f->raw_fd,
 		.raw_bytes = RAW_BYTES,
-		.next_key = next_key,
+		.raw_memory = f->raw_memory,
+		.buffer_bytes = f->memory ? 1024 * MIB : 0,
+		.next_key = 1,
 	};
 	int err = 0;
 
 	if (!rows)
 		printf("op    block size      GB/s     raw   ratio   (iqr)  control (iqr)       p50      p99   raw p50      p99   "
 		       "CPU s/GB    raw\n");
-	for (size_t op = 0; op < 2; op++)
-		for (size_t s = 0; s < 3; s++)
-			for (size_t t = 0; !err && t < 2; t++) {
-				setup.op = op ? BENCH_PUT : BENCH_GET;
-				setup.block_size = sizes[s];
-				setup.threads = threads[t];
-				err = compare_one(f, &setup, rows);
-			}
+	for (size_t row = 0; !err && row < 6; row++) {
+		setup.op = row < 3 ? BENCH_GET : BENCH_PUT;
+		setup.block_size = sizes[row % 3];
+		err = prepare(f, &setup);
+		for (size_t t = 0; !err && t < 2; t++) {
+			setup.threads = threads[t];
+			err = compare_one(&setup, rows);
+		}
+	}
 	return err;
 }
 
 int verb_bench(const struct cli_args *args)
 {
-	struct bench_files files = {0};
+	struct bench_files files = {.pool_fd = -1, .raw_fd = -1};
 	const char *where = args->words ? args->word[0].text : getenv("TMPDIR");
-	uint64_t next_key = 1;
 
 	if (args->words > 1)
 		return report_usage(args->verb, "one directory at most");
@@ -227,9 +282,9 @@ int verb_bench(const struct cli_args *args)
 	interrupt_defer();
 	struct json_object *document = report_json() ? report_document() : NULL;
 	struct json_object *rows = document ? json_object_new_array() : NULL;
-	int err = files_open(&files, where && *where ? where : "/var/tmp", &next_key);
+	int err = files_open(&files, where && *where ? where : "/var/tmp");
 	if (!err)
-		err = compare_all(args, &files, next_key, rows);
+		err = compare_all(args, &files, rows);
 	files_close(&files);
 	if (document)
 		json_object_object_add(document, "results", rows);

@@ -52,7 +52,7 @@ static const char replay_text[] =
 	"blocks of a turn), seed=1.  Ends with 4 when a byte was wrong or an acknowledged block was lost.\n";
 
 static const char bench_text[] =
-	"Measures verified get and put beside the raw medium on a scratch pool of 2 GiB in DIR ($TMPDIR, /var/tmp).\n"
+	"Measures verified get and put beside the raw medium on a scratch pool of 3 GiB in DIR ($TMPDIR, /var/tmp).\n"
 	"memkv, raw, and raw once more as a control take turns in slices of a quarter of a second; raw is O_DIRECT\n"
 	"through io_uring on the same extents with the same block size and threads.  ratio is the median over the\n"
 	"pairs with its interquartile range; a run whose control is off 1 by more than 0.03 says little.  Latencies\n"

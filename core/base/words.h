@@ -33,6 +33,14 @@ static inline void words_store(void *dst, const void *src, size_t count)
 		atomic_store_explicit(&to[i], from[i], memory_order_relaxed);
 }
 
+static inline void words_clear(void *dst, size_t count)
+{
+	shared_word *to = dst;
+
+	for (size_t i = 0; i < count; i++)
+		atomic_store_explicit(&to[i], 0, memory_order_relaxed);
+}
+
 static inline uint64_t word_load(const void *at)
 {
 	return atomic_load_explicit((const shared_word *)at, memory_order_acquire);

@@ -10,7 +10,7 @@
 #endif
 
 enum { BLOCK_MAGIC = 0x4B4C424D, BLOCK_VERSION = 1, SEGMENT_MAGIC = 0x4745534D, SEGMENT_VERSION = 1 };
-enum { CHUNKS_COMMON = 256, SEGMENT_HEADER_LIVE = 64 };
+enum { CHUNKS_COMMON = 256 };
 
 struct block_header_disk {
 	le32 magic;

@@ -20,6 +20,7 @@ enum {
 	BLOCK_CHUNKS_MAX = 4096,
 	BLOCK_HEADER_PAGES_MAX = 255,
 	CHUNK_BYTES_MIN = 64 << 10,
+	SEGMENT_HEADER_LIVE = 64,
 };
 
 enum digest_kind { DIGEST_XXH3_64 = 1 };
@@ -103,6 +104,7 @@ struct segment_header {
 };
 
 void segment_header_encode(const struct segment_header *h, uint64_t pool_seed, uint8_t page[PAGE]);
+/* segment_header_decode() - a single flipped bit is mended in @h */
 bool segment_header_decode(const uint8_t page[PAGE], uint64_t segment, uint64_t pool_seed, struct segment_header *h);
 
 #endif

@@ -56,6 +56,14 @@ bool owner_word_decode(uint64_t raw, uint64_t segment, uint64_t pool_seed, struc
 	       word_check(payload, segment, pool_seed) == (value & MASK(OWNER_CHECK_BITS));
 }
 
+bool owner_word_mend(uint64_t raw, uint64_t segment, uint64_t pool_seed, struct owner_word *word)
+{
+	for (int bit = 0; bit < 64; bit++)
+		if (owner_word_decode(raw ^ 1ULL << bit, segment, pool_seed, word))
+			return true;
+	return false;
+}
+
 bool owner_move_legal(enum owner_state from, enum owner_state to)
 {
 	return (legal_moves[from] >> to) & 1;

@@ -5,7 +5,7 @@
  *   63      61 60      52 51      42 41                12 11       0
  *   [ state 3 | turn 9   | slot 10  | epoch 30          | check 12 ]
  *
- * The check is a CRC (up to four flipped bits never pass) bound to the segment and the pool.
+ * The check is a CRC (up to four flipped bits never pass, one can be undone) bound to the segment and the pool.
  *
  * Legal moves (OWNER_MOVES asserts them):
  *   FREE -> OPEN           whoever needs room takes it
@@ -35,6 +35,8 @@ struct owner_word {
 
 uint64_t owner_word_encode(struct owner_word word, uint64_t segment, uint64_t pool_seed);
 bool owner_word_decode(uint64_t raw, uint64_t segment, uint64_t pool_seed, struct owner_word *word);
+/* owner_word_mend() - undo one flipped bit: there is one word, or none, that close */
+bool owner_word_mend(uint64_t raw, uint64_t segment, uint64_t pool_seed, struct owner_word *word);
 bool owner_move_legal(enum owner_state from, enum owner_state to);
 const char *owner_state_name(enum owner_state state);
 

@@ -42,7 +42,8 @@ bool table_header_known(const struct control *c, const struct follower_recover *
 	for (int tries = 0; tries < 3; tries++) { /* a table that is just being begun is whole a moment later */
 		enum check_result result = table_header(c, segment, header);
 		*mended = result == CHECK_MENDED;
-		if (result != CHECK_BAD && (header->generation || !recover || never_opened(c, segment)))
+		if (result != CHECK_BAD && (header->generation || !recover || never_opened(c, segment) ||
+					    table_withdrawn(c, segment)))
 			return true;
 		blank = result != CHECK_BAD;
 		sched_yield();
@@ -82,6 +83,7 @@ void table_walk(const struct control *c, const struct follower_recover *recover,
 	}
 }
 
+enum { ATTACH_AHEAD = 32 << 20 /* bytes of tables that are fetched ahead */, HEADERS_AHEAD = 256 };
 enum { FOLD_AHEAD = 16 }; /* inserts whose memory is on its way while the next entries are verified */
 
 struct fold {
@@ -334,15 +336,14 @@ static uint64_t bring_tables(const struct control *c, uint64_t first, struct bro
 	return good ? count : 0;
 }
 
-/* the whole pool for the first time */
-static void fold_all(struct follower *f)
+/* mirrored media: the whole pool for the first time */
+static void fold_brought(struct follower *f)
 {
 	struct brought brought[ATTACH_TABLES];
 	uint64_t segments = f->control->layout.geo.segments;
-	bool mirrored = !f->control->media->caps.mappable;
 
 	for (uint64_t s = 0; s < segments;) {
-		uint64_t count = mirrored ? bring_tables(f->control, s, brought) : 0;
+		uint64_t count = bring_tables(f->control, s, brought);
 		for (uint64_t i = 0; i < max_u64(count, 1); i++)
 			if (!fold_segment(f, s + i, count ? &brought[i] : NULL))
 				f->doorbell--; /* look again */
@@ -350,24 +351,83 @@ static void fold_all(struct follower *f)
 	}
 }
 
+/*
+ * Attach: first how much there is (one page a segment), then the tables themselves, each asked for some way ahead, so
+ * that the medium is read in large pieces and the index is made large enough at once.
+ */
+struct attach {
+	struct follower *f;
+	uint32_t *counts;
+	uint64_t asked; /* first segment that was not asked for yet */
+	uint64_t asked_bytes, folded_bytes;
+};
+
+static uint64_t table_used_bytes(uint32_t count) { return PAGE + (uint64_t)count * ENTRY_BYTES; }
+
+static void count_tables(struct attach *a)
+{
+	const struct control *c = a->f->control;
+	uint64_t segments = c->layout.geo.segments, total = 0, asked = 0;
+	struct table_header header;
+	struct owned owned;
+
+	for (uint64_t s = 0; s < segments; s++) {
+		for (; asked < segments && asked < s + HEADERS_AHEAD; asked++)
+			if (!own_look(c, asked, &owned) || owned.word.state != OWNER_FREE)
+				c->media->ops->ahead(c->media, layout_table(&c->layout, asked), PAGE);
+		if (own_look(c, s, &owned) && owned.word.state == OWNER_FREE)
+			continue;
+		/* what is damaged here is found again, and mended, when the segment is folded */
+		if (table_header(c, s, &header) != CHECK_BAD && header.generation)
+			a->counts[s] = table_count(c, s, header.generation, NULL);
+		total += a->counts[s];
+	}
+	index_reserve(a->f->index, total);
+}
+
+static void fold_tables(struct attach *a)
+{
+	const struct control *c = a->f->control;
+
+	for (uint64_t s = 0; s < c->layout.geo.segments; s++) {
+		for (; a->asked < c->layout.geo.segments && a->asked_bytes < a->folded_bytes + ATTACH_AHEAD; a->asked++) {
+			uint32_t count = a->counts[a->asked];
+			if (count)
+				c->media->ops->ahead(c->media, layout_table(&c->layout, a->asked), table_used_bytes(count));
+			a->asked_bytes += table_used_bytes(count);
+		}
+		fold_segment(a->f, s, NULL);
+		a->folded_bytes += table_used_bytes(a->counts[s]);
+	}
+}
+
 int follower_open(struct follower *f, const struct control *c, struct index *index,
 		  const struct follower_recover *recover)
 {
 	*f = (struct follower){.control = c, .index = index, .recover = *recover};
+	struct attach attach = {.f = f, .counts = calloc(c->layout.geo.segments, sizeof(*attach.counts))};
+
 	f->segments = calloc(c->layout.geo.segments, sizeof(*f->segments));
-	if (!f->segments)
-		return -ENOMEM;
 	f->watched = calloc(c->layout.geo.segments, sizeof(*f->watched));
-	if (!f->watched) {
+	if (!f->segments || !f->watched || !attach.counts) {
+		free(attach.counts);
+		free(f->watched);
 		free(f->segments);
+		f->watched = NULL;
 		f->segments = NULL;
 		return -ENOMEM;
 	}
 	pthread_mutex_init(&f->lock, NULL);
 	pthread_mutex_lock(&f->lock);
 	f->doorbell = word_load(control_doorbell(c));
-	fold_all(f);
+	if (c->media->caps.mappable) {
+		count_tables(&attach);
+		fold_tables(&attach);
+	} else {
+		fold_brought(f);
+	}
 	pthread_mutex_unlock(&f->lock);
+	free(attach.counts);
 	return 0;
 }
 

@@ -313,12 +313,22 @@ int index_insert(struct index *index, struct key_hash hash, struct place place)
 	return 0;
 }
 
+void index_reserve(struct index *index, uint64_t entries)
+{
+	uint64_t mean = entries >> index->shard_bits;
+	uint64_t capacity = min_u64(index->capacity_max, round_up(mean + mean / 4 + 1, CAPACITY_STEP));
+
+	for (uint32_t s = 0; s < 1u << index->shard_bits; s++)
+		if (index->shards[s].used == 0 && capacity > CAPACITY_STEP)
+			atomic_store_explicit(&index->shards[s].view, view_make(0, capacity, 0), memory_order_release);
+}
+
 void index_prefetch(const struct index *index, struct key_hash hash)
 {
 	uint32_t s = shard_of(index, hash);
 	uint64_t view = atomic_load_explicit(&index->shards[s].view, memory_order_relaxed);
 
-	__builtin_prefetch(&entries_of(index, s, view)[home_of(tag_of(hash), view_capacity(view))], 1);
+	__builtin_prefetch(&entries_of(index, s, view)[home_of(tag_of(hash), view_capacity(view))]);
 }
 
 void index_drop(struct index *index, struct key_hash hash, struct place place)

@@ -53,6 +53,9 @@ void index_close(struct index *index);
 
 /* ---- writer: the caller makes sure there is one at a time ---- */
 
+/* index_reserve() - @entries more will come: make room at once instead of growing step by step.  Before any insert. */
+void index_reserve(struct index *index, uint64_t entries);
+
 /* index_insert() - 0; -ENOSPC when a shard is at its limit (the block is then a miss); the very same entry twice is one */
 int index_insert(struct index *index, struct key_hash hash, struct place place);
 

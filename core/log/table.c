@@ -37,6 +37,11 @@ enum check_result table_header(const struct control *c, uint64_t segment, struct
 	return table_header_decode((const uint8_t *)words, segment, c->seed, header);
 }
 
+bool table_withdrawn(const struct control *c, uint64_t segment)
+{
+	return checked_withdrawn(control_table(c, segment));
+}
+
 static void store_tail(const struct control *c, uint64_t segment, uint64_t generation, uint32_t count)
 {
 	word_publish(control_table(c, segment) + TABLE_TAIL_OFFSET, tail_encode(count, segment, generation, c->seed));
@@ -105,6 +110,8 @@ enum entry_state table_entry(const struct control *c, uint64_t segment, uint64_t
 {
 	uint64_t words[ENTRY_WORDS];
 
+	if (mended)
+		*mended = false;
 	if (!checked_load(words, control_entry(c, segment, index), ENTRY_WORDS) ||
 	    cell_blank((const uint8_t *)words, sizeof(words)))
 		return ENTRY_NOT_YET;
@@ -125,6 +132,13 @@ static void *life_at(const struct control *c, uint64_t segment, uint32_t index)
 enum life table_life(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth)
 {
 	return life_read(word_load(life_at(c, segment, index)), birth);
+}
+
+bool table_life_exact(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth)
+{
+	uint64_t raw = word_load(life_at(c, segment, index));
+
+	return raw == life_word(LIFE_LIVE, birth) || raw == life_word(LIFE_REMOVED, birth);
 }
 
 bool table_kill(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth)

@@ -20,6 +20,9 @@
  */
 enum check_result table_header(const struct control *c, uint64_t segment, struct table_header *header);
 
+/* table_withdrawn() - a writer is just beginning the segment's table, or died at it: what it described is given up */
+bool table_withdrawn(const struct control *c, uint64_t segment);
+
 /*
  * On mirrored media (media.h) a table is brought in before it is looked at: its first page (header, tail, changes),
  * entries, or all of it; false: unreadable now, and what is in memory means nothing.  table_forget() gives its memory
@@ -56,6 +59,9 @@ enum entry_state table_entry(const struct control *c, uint64_t segment, uint64_t
 
 /* table_life() - live, removed, or another birth's place by now */
 enum life table_life(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth);
+
+/* table_life_exact() - false: a flipped bit is being forgiven, or there is nothing to forgive */
+bool table_life_exact(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth);
 
 /* table_kill() - live -> removed; true when this call did it.  Never touches another birth's word. */
 bool table_kill(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth);

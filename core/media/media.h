@@ -67,6 +67,8 @@ struct media_ops {
 	int (*refresh)(struct media *media, uint64_t offset, size_t length);
 	/* mirrors: give the memory of the whole blocks in the range back; they read as zero until the next refresh */
 	void (*forget)(struct media *media, uint64_t offset, size_t length);
+	/* the control region's bytes from @offset will be read soon: begin to fetch them, without waiting */
+	void (*ahead)(struct media *media, uint64_t offset, size_t length);
 	int (*queue_open)(struct media *media, unsigned depth, struct media_queue **queue);
 	/* everything completed before the call survives power loss after it */
 	int (*flush)(struct media *media);

@@ -323,6 +323,7 @@ static const struct media_ops block_ops = {
 	.name = "block device",
 	.close = block_close,
 	.map_control = block_map_control,
+	.ahead = media_forget_nothing,
 	.publish = block_publish,
 	.publish_later = block_publish_later,
 	.settle = block_settle,

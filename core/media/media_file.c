@@ -36,36 +36,42 @@ static struct media_file *file_of(struct media *media)
 	return CONTAINER_OF(media, struct media_file, base);
 }
 
-static int map_with_pmem2(struct media_file *f, size_t bytes)
+/*
+ * The kernel chooses the addresses: pmem2_map_new() maps by force over a range that it has reserved, and where MAP_SYNC
+ * is refused only after that range was freed (ext4 without DAX), its second attempt may hit what another thread was
+ * given there meanwhile.
+ */
+static int map_shared(struct media_file *f, size_t bytes)
 {
-	struct pmem2_config *config = NULL;
-	int err = pmem2_source_from_fd(&f->source, f->fd);
+	int protection = f->read_only ? PROT_READ : PROT_READ | PROT_WRITE;
+	enum pmem2_granularity granularity = PMEM2_GRANULARITY_CACHE_LINE;
+	void *at = mmap(NULL, bytes, protection, MAP_SHARED_VALIDATE | MAP_SYNC, f->fd, 0);
 
-	if (err)
-		return err;
-	err = pmem2_config_new(&config);
-	if (err)
-		return err;
-	err = pmem2_config_set_length(config, bytes);
+	if (at == MAP_FAILED) {
+		granularity = PMEM2_GRANULARITY_PAGE;
+		at = mmap(NULL, bytes, protection, MAP_SHARED, f->fd, 0);
+	}
+	if (at == MAP_FAILED)
+		return fail(-errno, "%s: cannot be mapped: %s", f->base.path, strerror(errno));
+	int err = pmem2_source_from_fd(&f->source, f->fd);
 	if (!err)
-		err = pmem2_config_set_required_store_granularity(config, PMEM2_GRANULARITY_PAGE);
-	if (!err && f->read_only)
-		err = pmem2_config_set_protection(config, PMEM2_PROT_READ);
-	if (!err)
-		err = pmem2_map_new(&f->map, config, f->source);
-	pmem2_config_delete(&config);
-	return err;
+		err = pmem2_map_from_existing(&f->map, f->source, at, bytes, granularity);
+	if (err) {
+		munmap(at, bytes);
+		return fail(err > -MEMKV_CODE_BASE ? err : -EIO, "%s: cannot be mapped: %s", f->base.path, pmem2_errormsg());
+	}
+	f->mapped = at;
+	f->mapped_bytes = bytes;
+	return 0;
 }
 
 /* the mapping of the first @bytes, guarded against a file that is cut short, and kept out of children */
 static int map_guarded(struct media_file *f, size_t bytes)
 {
-	int err = map_with_pmem2(f, bytes);
+	int err = map_shared(f, bytes);
 
 	if (err)
-		return fail(err > -MEMKV_CODE_BASE ? err : -EIO, "%s: cannot be mapped: %s", f->base.path, pmem2_errormsg());
-	f->mapped = pmem2_map_get_address(f->map);
-	f->mapped_bytes = bytes;
+		return err;
 	f->copy_in = pmem2_get_memcpy_fn(f->map);
 	if (madvise(f->mapped, bytes, MADV_DONTFORK))
 		return fail(-errno, "%s: cannot keep the mapping out of children: %s", f->base.path, strerror(errno));
@@ -82,6 +88,13 @@ static int file_map_control(struct media *media, size_t bytes)
 	media->control = f->mapped;
 	media->control_bytes = bytes;
 	return 0;
+}
+
+static void file_ahead(struct media *media, uint64_t offset, size_t length)
+{
+	uint64_t first = round_down(offset, FILE_BLOCK);
+
+	(void)madvise(media->control + first, offset + length - first, MADV_WILLNEED);
 }
 
 static int memory_queue_open(struct media *media, unsigned depth, struct media_queue **queue)
@@ -123,6 +136,10 @@ static void file_abandon(struct media *media)
 {
 	struct media_file *f = file_of(media);
 
+	if (f->mapped)
+		sigbus_guard_remove(f->mapped); /* the mapping was not inherited; other things may come to lie there */
+	if (f->map)
+		pmem2_map_delete(&f->map); /* likewise: else a pool that the child opens could not lie there */
 	if (f->fd >= 0)
 		close(f->fd);
 	f->fd = -1;
@@ -135,7 +152,9 @@ static void file_close(struct media *media)
 	if (f->mapped)
 		sigbus_guard_remove(f->mapped);
 	if (f->map)
-		pmem2_map_delete(&f->map);
+		pmem2_map_delete(&f->map); /* forgets the mapping */
+	if (f->mapped)
+		munmap(f->mapped, f->mapped_bytes);
 	if (f->source)
 		pmem2_source_delete(&f->source);
 	if (f->fd >= 0)
@@ -153,6 +172,7 @@ static const struct media_ops file_ops = {
 	.settle = media_settle_nothing,
 	.refresh = media_range_nothing,
 	.forget = media_forget_nothing,
+	.ahead = file_ahead,
 	.queue_open = file_queue_open,
 	.flush = file_flush,
 	.alive = file_alive,
@@ -171,6 +191,7 @@ static const struct media_ops memory_ops = {
 	.settle = media_settle_nothing,
 	.refresh = media_range_nothing,
 	.forget = media_forget_nothing,
+	.ahead = file_ahead,
 	.queue_open = memory_queue_open,
 	.flush = file_flush,
 	.alive = file_alive,

@@ -3,6 +3,9 @@
  * fork: a child must not keep the parent's promises alive.  The slot lock belongs to the open file description, which
  * a child shares; so in the child every open pool's descriptors are closed at once and the handle is dead
  * (MEMKV_EFORK).  Mappings were never inherited (MADV_DONTFORK).
+ *
+ * While a pool is being opened or closed it has descriptors that are not written down in it yet, or no more; fork waits
+ * for that moment to pass.
  */
 #include "core/base/fail.h"
 #include "core/pool/handle.h"
@@ -41,25 +44,31 @@ static void install(void)
 	pthread_atfork(before_fork, after_fork_parent, after_fork_child);
 }
 
-void fork_register(struct memkv_pool *pool)
+void fork_hold(void)
 {
 	pthread_once(&installed, install);
 	pthread_mutex_lock(&open_lock);
+}
+
+void fork_release(void)
+{
+	pthread_mutex_unlock(&open_lock);
+}
+
+void fork_register(struct memkv_pool *pool)
+{
 	pool->next_open = open_pools;
 	open_pools = pool;
-	pthread_mutex_unlock(&open_lock);
 }
 
 void fork_unregister(struct memkv_pool *pool)
 {
-	pthread_mutex_lock(&open_lock);
-	for (struct memkv_pool **at = &open_pools; *at; at = &(*at)->next_open) {
-		if (*at == pool) {
-			*at = pool->next_open;
-			break;
-		}
-	}
-	pthread_mutex_unlock(&open_lock);
+	struct memkv_pool **at = &open_pools;
+
+	while (*at && *at != pool)
+		at = &(*at)->next_open;
+	if (*at)
+		*at = pool->next_open;
 }
 
 int pool_usable(const struct memkv_pool *pool)

@@ -13,7 +13,7 @@
 #include <limits.h>
 #include <string.h>
 
-enum { COPIES_TRIED_MAX = 32 };
+enum { COPIES_TRIED_MAX = 32, MATCH_AHEAD = 8 };
 
 struct get {
 	struct memkv_pool *pool;
@@ -29,10 +29,10 @@ static void count_miss(struct memkv_pool *pool, const struct get *get, bool recl
 {
 	struct pool_counters *c = &pool->counters;
 
-	if (get->tried == 0)
-		count(&c->miss_absent, 1);
-	else if (get->worst == BLOCK_IO)
+	if (get->worst == BLOCK_IO || atomic_load(&pool->media->failed))
 		count(&c->miss_io, 1);
+	else if (get->tried == 0)
+		count(&c->miss_absent, 1);
 	else if (get->worst == BLOCK_EXPIRED)
 		count(&c->miss_expired, 1);
 	else if (get->worst == BLOCK_REMOVED)
@@ -186,10 +186,27 @@ int memkv_exists(struct memkv_pool *pool, const struct memkv_key *key, uint32_t 
 	return memkv_match(pool, key, 1, flags);
 }
 
+/* each key's memory is on its way while those before it are looked up */
+static int match_chain(const struct index *index, const struct memkv_key *keys, uint64_t key_count)
+{
+	struct key_hash ahead[MATCH_AHEAD];
+	uint64_t hashed = 0, found = 0;
+
+	while (found < key_count) {
+		while (hashed < key_count && hashed < found + MATCH_AHEAD) {
+			ahead[hashed % MATCH_AHEAD] = index_hash(index, keys[hashed].bytes);
+			index_prefetch(index, ahead[hashed++ % MATCH_AHEAD]);
+		}
+		if (!index_has(index, ahead[found % MATCH_AHEAD]))
+			break;
+		found++;
+	}
+	return (int)found;
+}
+
 int memkv_match(struct memkv_pool *pool, const struct memkv_key *keys, size_t key_count, uint32_t flags)
 {
 	int err = pool_usable(pool);
-	int found = 0;
 
 	if (err)
 		return err;
@@ -199,10 +216,7 @@ int memkv_match(struct memkv_pool *pool, const struct memkv_key *keys, size_t ke
 		return 0;
 	if (flags & MEMKV_LOOK_FRESH)
 		follower_step(&pool->follower);
-	while ((size_t)found < key_count && found < INT_MAX &&
-	       index_has(pool->index, index_hash(pool->index, keys[found].bytes)))
-		found++;
-	return found;
+	return match_chain(pool->index, keys, min_u64(key_count, INT_MAX));
 }
 
 static void describe(const struct block_header *h, struct memkv_block_info *info)

@@ -51,7 +51,9 @@ static inline void count(atomic_uint_fast64_t *counter, uint64_t n)
 /* pool_usable() - 0, MEMKV_EFORK, or -EINVAL for NULL */
 int pool_usable(const struct memkv_pool *pool);
 
-/* fork.c */
+/* fork.c: what happens between hold and release, no child sees half of; the others only in between */
+void fork_hold(void);
+void fork_release(void);
 void fork_register(struct memkv_pool *pool);
 void fork_unregister(struct memkv_pool *pool);
 
@@ -62,8 +64,15 @@ int superblocks_read(struct lane *lane, struct superblock *sb, bool *mended);
 void entry_of_header(const struct block_header *h, uint32_t page, struct entry *e);
 struct follower_recover recover_source(struct memkv_pool *pool);
 
-/* remove.c: kill every copy of a key but those of @spare_birth (0: none spared); returns how many */
-int remove_births(struct memkv_pool *pool, const uint8_t *key, uint64_t spare_birth);
+/* remove.c: the births that are stored under a key (a block that moves keeps its birth) */
+enum { BIRTHS_MAX = 32 };
+struct births {
+	uint64_t births[BIRTHS_MAX];
+	uint32_t count;
+};
+void births_note(struct memkv_pool *pool, const uint8_t *key, struct births *births);
+/* kill every copy of a key, or only those of births that were noted (@only not NULL); returns how many */
+int births_remove(struct memkv_pool *pool, const uint8_t *key, const struct births *only);
 
 /* session_id_of() - hash of a session's name; 0 for none */
 uint64_t session_id_of(const char *session);

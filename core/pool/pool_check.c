@@ -76,12 +76,16 @@ static void check_segment_header(struct check *check, const struct table_header 
 	bool good = !err &&
 		    segment_header_decode(check->lane->header, check->segment, pool->sb.seed, &found) &&
 		    found.generation == header->generation;
+	if (good) {
+		segment_header_encode(&found, pool->sb.seed, check->lane->tail);
+		good = memcmp(check->lane->header, check->lane->tail, SEGMENT_HEADER_LIVE) == 0; /* no bit was mended */
+	}
 	if (!good && table_refresh_header(&pool->control, check->segment) &&
 	    table_header(&pool->control, check->segment, &again) != CHECK_BAD &&
 	    again.generation != header->generation)
 		return; /* reopened meanwhile */
-	if (!good && !check->settled)
-		return; /* just being opened: the page follows the table */
+	if (!good && !check->closed)
+		return; /* just being opened, or its opener died at it: the page follows the table */
 	record(check, !good, true);
 }
 
@@ -103,7 +107,7 @@ static void note_entry(void *context, uint32_t index, enum entry_state state, co
 	if (e->flags & ENTRY_VOID)
 		return;
 	enum life life = table_life(c, check->segment, index, e->birth);
-	note(check, life == LIFE_OTHER, false);
+	note(check, !table_life_exact(c, check->segment, index, e->birth), life != LIFE_OTHER);
 	if (life == LIFE_LIVE && !(e->expires_s && e->expires_s <= clock_utc_s()))
 		check->entries[check->count++] = *e;
 }

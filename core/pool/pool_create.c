@@ -6,8 +6,9 @@
  * else it may hold is asked of libblkid as well as looked at.  It has its size and is never removed.
  *
  * Order of create: lock -> look what is there -> allocate every byte (nothing can run out of space later) -> wipe the
- * control region -> owner words -> flush -> superblock B -> superblock A -> flush.  Interrupted anywhere before the
- * last steps there is no pool; a file that this call made is removed again when it fails.
+ * superblocks of a pool that was there -> flush -> wipe the control region -> owner words -> flush -> superblock B ->
+ * superblock A -> flush.  Interrupted anywhere before the last steps there is no pool, or still the old one; a file that
+ * this call made is removed again when it fails.
  */
 #include "core/base/environ.h"
 #include "core/base/fail.h"
@@ -237,6 +238,34 @@ static int choose_sizes(struct creation *c)
 	return err ? err : layout_compute(&c->sb.geo, &c->layout);
 }
 
+static int wipe_page(const struct creation *c, uint64_t offset)
+{
+	static const uint8_t zero[PAGE];
+
+	return offset + PAGE <= c->size ? write_pages(c, zero, sizeof(zero), offset) : 0;
+}
+
+/* both superblocks of the pool that was there, so that neither is ever taken for one of what is made now */
+static int wipe_old_superblocks(struct creation *c)
+{
+	uint64_t size = round_down(c->size, PAGE);
+	struct superblock old;
+	bool mended;
+
+	if (size < 2 * PAGE)
+		return 0;
+	int err = pread(c->fd, c->pages, PAGE, 0) < 0 ? -errno : 0;
+	if (!err && superblock_decode(c->pages, 0, &old, &mended) == 0 && old.geo.bytes >= PAGE && old.geo.bytes < size)
+		err = wipe_page(c, round_down(old.geo.bytes, PAGE) - PAGE); /* the medium has grown since */
+	if (!err)
+		err = wipe_page(c, size - PAGE);
+	if (!err)
+		err = wipe_page(c, 0);
+	if (!err && fsync(c->fd))
+		err = -errno;
+	return err ? fail(err, "%s: cannot wipe what was there: %s", c->path, strerror(-err)) : 0;
+}
+
 static int zero_range(int fd, uint64_t offset, uint64_t length)
 {
 	if (fallocate(fd, FALLOC_FL_ZERO_RANGE, (off_t)offset, (off_t)length) == 0)
@@ -262,17 +291,23 @@ static int allocate(struct creation *c)
 		return fail(MEMKV_GEOMETRY, "%s has %" PRIu64 " bytes, the pool would need %" PRIu64, c->path, c->size, bytes);
 	if (c->size < bytes && ftruncate(c->fd, (off_t)bytes))
 		err = -errno;
-	if (!err && !c->device && fallocate(c->fd, 0, 0, (off_t)bytes)) {
+	uint64_t now = c->options->flags & MEMKV_CREATE_THIN ? c->layout.control_bytes : bytes;
+	if (!err && !c->device && fallocate(c->fd, 0, 0, (off_t)now)) {
 		err = -errno;
 		if (err == -EOPNOTSUPP || err == -ENOSYS)
 			err = 0; /* the file system cannot promise space; the control region is written below in any case */
 	}
-	if (!err)
-		err = zero_range(c->fd, 0, c->layout.control_bytes);
 	if (err)
 		return fail(err, "%s: cannot allocate %" PRIu64 " bytes: %s; choose a smaller --size or free some space",
 			    c->path, bytes, strerror(-err));
 	return 0;
+}
+
+static int wipe_control(struct creation *c)
+{
+	int err = zero_range(c->fd, 0, c->layout.control_bytes);
+
+	return err ? fail(err, "%s: cannot write %" PRIu64 " bytes: %s", c->path, c->layout.control_bytes, strerror(-err)) : 0;
 }
 
 static int write_owner_words(struct creation *c)
@@ -367,6 +402,10 @@ int memkv_pool_create(const char *path, const struct memkv_create_options *optio
 		err = choose_sizes(&c);
 	if (!err)
 		err = allocate(&c);
+	if (!err)
+		err = wipe_old_superblocks(&c);
+	if (!err)
+		err = wipe_control(&c);
 	if (!err)
 		err = format(&c);
 	if (err && c.made)

@@ -142,28 +142,31 @@ int memkv_pool_open(const char *path, const struct memkv_pool_options *options, 
 		flags |= MEDIA_OPEN_READ_ONLY;
 	if (o.flags & MEMKV_OPEN_BUFFERED)
 		flags |= MEDIA_OPEN_BUFFERED;
+	fork_hold(); /* from here on descriptors and locks exist that a child must not keep */
 	err = media_open(path, flags, &pool->media);
 	if (err) {
 		free(pool);
-		return err;
+	} else {
+		err = attach(pool, &o);
+		if (err)
+			tear_down(pool);
+		else
+			fork_register(pool);
 	}
-	fork_register(pool); /* from here on descriptors and locks exist that a child must not keep */
-	err = attach(pool, &o);
-	if (err) {
-		fork_unregister(pool);
-		tear_down(pool);
-		return err;
-	}
-	*out = pool;
-	return 0;
+	fork_release();
+	if (!err)
+		*out = pool;
+	return err;
 }
 
 void memkv_pool_close(struct memkv_pool *pool)
 {
 	if (!pool || atomic_load(&pool->forked))
 		return; /* in a child there is nothing to give back: descriptors are closed, the rest is the parent's */
+	fork_hold();
 	fork_unregister(pool);
 	tear_down(pool);
+	fork_release();
 }
 
 int memkv_pool_refresh(struct memkv_pool *pool)

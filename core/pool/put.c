@@ -251,12 +251,6 @@ static int count_result(struct put *put, int result)
 	}
 }
 
-/* remove what was there before a replacing put; the new block is the youngest, known by its birth */
-static void remove_older(struct put *put)
-{
-	remove_births(put->pool, put->key->bytes, put->header.birth);
-}
-
 int memkv_put(struct memkv_pool *pool, const struct memkv_key *key, const void *data, size_t length,
 	      const struct memkv_put_options *options)
 {
@@ -271,11 +265,14 @@ int memkv_put(struct memkv_pool *pool, const struct memkv_key *key, const void *
 	result = check_arguments(pool, key, data, length, &o);
 	if (result)
 		return result;
-	if (atomic_load(&pool->media->failed) || !control_published(&pool->control))
+	if (atomic_load(&pool->media->failed) || !control_published(&pool->control)) {
+		count(&pool->counters.puts_failed, 1);
 		return fail(MEMKV_FAILED, "%s: the pool's medium is gone, was cut short or failed; restore it and open it again",
 			    pool->media->path);
+	}
 	put.lane = lane_acquire(&pool->lanes);
 	describe_block(&put);
+	struct births before;
 	int there = look(&put);
 	bool replace = there == MEMKV_DIFFERS && o.flags & MEMKV_PUT_REPLACE;
 	if (there && !replace) {
@@ -283,9 +280,15 @@ int memkv_put(struct memkv_pool *pool, const struct memkv_key *key, const void *
 		if (there == MEMKV_EXISTS && flush_if(&put))
 			result = -EIO;
 	} else {
+		/*
+		 * What was there before goes once the new block is there.  What turns up in between is another's
+		 * replacing put, which spares ours as we spare it: of two at once at least one stays.
+		 */
+		if (replace)
+			births_note(pool, key->bytes, &before);
 		result = write_block(&put);
 		if (result == 0 && replace)
-			remove_older(&put);
+			births_remove(pool, key->bytes, &before);
 	}
 	lane_release(&pool->lanes, put.lane);
 	return count_result(&put, result);

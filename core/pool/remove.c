@@ -13,26 +13,44 @@
 struct hunt {
 	struct memkv_pool *pool;
 	const uint8_t *key;
-	uint64_t segment, spare_birth;
+	const struct births *only; /* NULL: all */
+	struct births *note;	   /* not NULL: kill nothing, write down what is there */
+	uint64_t segment;
 	uint32_t page; /* in the segment */
 	bool killed, spared;
 };
 
-static void kill_entry(void *context, uint32_t index, enum entry_state state, const struct entry *entry, bool mended)
+static bool is_among(const struct births *births, uint64_t birth)
+{
+	for (uint32_t i = 0; i < births->count; i++)
+		if (births->births[i] == birth)
+			return true;
+	return false;
+}
+
+static void note_birth(struct births *births, uint64_t birth)
+{
+	if (births->count < BIRTHS_MAX && !is_among(births, birth))
+		births->births[births->count++] = birth;
+}
+
+static void meet_entry(void *context, uint32_t index, enum entry_state state, const struct entry *entry, bool mended)
 {
 	struct hunt *hunt = context;
 
 	(void)mended;
 	if (state != ENTRY_HERE || entry->page != hunt->page || memcmp(entry->key, hunt->key, sizeof(entry->key)) != 0)
 		return;
-	if (hunt->spare_birth && entry->birth == hunt->spare_birth)
+	if (hunt->note)
+		note_birth(hunt->note, entry->birth);
+	else if (hunt->only && !is_among(hunt->only, entry->birth))
 		hunt->spared = true;
 	else
 		hunt->killed |= table_kill(&hunt->pool->control, hunt->segment, index, entry->birth);
 }
 
 /* the copy at @place, through its segment's table */
-static void kill_copy(struct hunt *hunt, struct place place)
+static void meet_copy(struct hunt *hunt, struct place place)
 {
 	struct memkv_pool *pool = hunt->pool;
 	const struct layout *layout = &pool->control.layout;
@@ -41,19 +59,32 @@ static void kill_copy(struct hunt *hunt, struct place place)
 
 	hunt->segment = layout_segment_of(layout, place.page);
 	hunt->page = (uint32_t)(place.page - (layout_segment(layout, hunt->segment) >> PAGE_SHIFT));
-	hunt->spared = false;
+	hunt->killed = hunt->spared = false;
 	pthread_mutex_lock(&pool->follower.lock); /* the second sources use the follower's lane */
 	if (table_refresh(&pool->control, hunt->segment) &&
 	    table_header_known(&pool->control, &pool->follower.recover, hunt->segment, &header, &mended)) {
 		uint32_t n = table_count(&pool->control, hunt->segment, header.generation, NULL);
-		table_walk(&pool->control, &pool->follower.recover, hunt->segment, header.generation, 0, n, kill_entry, hunt);
+		table_walk(&pool->control, &pool->follower.recover, hunt->segment, header.generation, 0, n, meet_entry, hunt);
 	}
+	follower_give_back(&pool->follower, hunt->segment);
 	pthread_mutex_unlock(&pool->follower.lock);
 }
 
-int remove_births(struct memkv_pool *pool, const uint8_t *key, uint64_t spare_birth)
+void births_note(struct memkv_pool *pool, const uint8_t *key, struct births *births)
 {
-	struct hunt hunt = {.pool = pool, .key = key, .spare_birth = spare_birth};
+	struct hunt hunt = {.pool = pool, .key = key, .note = births};
+	struct key_hash hash = index_hash(pool->index, key);
+	struct place place;
+
+	births->count = 0;
+	follower_step(&pool->follower);
+	for (unsigned i = 0; index_find(pool->index, hash, i, &place); i++)
+		meet_copy(&hunt, place);
+}
+
+int births_remove(struct memkv_pool *pool, const uint8_t *key, const struct births *only)
+{
+	struct hunt hunt = {.pool = pool, .key = key, .only = only};
 	struct key_hash hash = index_hash(pool->index, key);
 	struct place place;
 	unsigned skip = 0;
@@ -61,8 +92,7 @@ int remove_births(struct memkv_pool *pool, const uint8_t *key, uint64_t spare_bi
 
 	follower_step(&pool->follower);
 	while (index_find(pool->index, hash, skip, &place)) {
-		hunt.killed = false;
-		kill_copy(&hunt, place);
+		meet_copy(&hunt, place);
 		removed += hunt.killed;
 		if (hunt.spared)
 			skip++;
@@ -86,7 +116,7 @@ int memkv_remove(struct memkv_pool *pool, const struct memkv_key *key)
 	if (atomic_load(&pool->media->failed) || !control_published(&pool->control))
 		return fail(MEMKV_FAILED, "%s: the pool's medium is gone, was cut short or failed; open it again",
 			    pool->media->path);
-	int removed = remove_births(pool, key->bytes, 0);
+	int removed = births_remove(pool, key->bytes, NULL);
 	if (removed == 0)
 		return MEMKV_MISS;
 	count(&pool->counters.removes, (uint64_t)removed);

@@ -7,7 +7,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 
 int room_open(struct room *room, struct memkv_pool *pool)
@@ -160,11 +159,11 @@ static bool refresh_table(struct memkv_pool *pool, uint64_t segment)
 /* only what is not zero: a mirror's untouched pages cost nothing */
 static void clear_heat(const struct control *c, uint64_t segment)
 {
-	uint8_t *heat = control_at(c, c->layout.offset[REGION_HEAT] + segment * c->layout.geo.heat_units);
+	uint64_t *heat = control_at(c, c->layout.offset[REGION_HEAT] + segment * c->layout.geo.heat_units);
 
-	for (uint32_t i = 0; i < c->layout.geo.heat_units; i++)
-		if (heat[i])
-			heat[i] = 0;
+	for (uint32_t i = 0; i < c->layout.geo.heat_units / sizeof(*heat); i++)
+		if (word_load(&heat[i]))
+			word_publish(&heat[i], 0);
 }
 
 /* a new generation in a segment that is OPEN and ours; the table first: until the tail rises, it describes nothing */
@@ -311,6 +310,18 @@ static int fetch(struct room *room, struct writer *w)
 	return err == -EAGAIN ? -EIO : err;
 }
 
+/* our own words, before we or others take them for anything else; under refill */
+static void keep_words(struct room *room)
+{
+	pthread_mutex_lock(&room->lock);
+	for (int i = 0; i < WRITERS_MAX; i++)
+		if (room->writers[i].used)
+			own_keep(&room->pool->control, &room->writers[i].owned);
+	pthread_mutex_unlock(&room->lock);
+	if (room->next_ready)
+		own_keep(&room->pool->control, &room->next);
+}
+
 /* the current segment is too full for @pages: bring the next; nothing is locked */
 static int refill(struct room *room, uint32_t pages)
 {
@@ -318,6 +329,7 @@ static int refill(struct room *room, uint32_t pages)
 	int err = 0;
 
 	pthread_mutex_lock(&room->refill);
+	keep_words(room);
 	pthread_mutex_lock(&room->lock);
 	struct writer *w = room->current;
 	bool enough = w && fits(room, w, pages); /* another thread was faster */
@@ -362,6 +374,7 @@ int room_reserve(struct room *room, uint32_t pages, struct room_place *place)
 		pthread_mutex_unlock(&room->lock);
 		if (due) {
 			pthread_mutex_lock(&room->refill);
+			keep_words(room);
 			reclaim_prepare(room);
 			pthread_mutex_unlock(&room->refill);
 		}

@@ -91,6 +91,10 @@ int memkv_iter_open(struct memkv_pool *pool, const struct memkv_filter *filter, 
 
 int memkv_iter_next(struct memkv_iter *it, struct memkv_block_info *info)
 {
+	int err = pool_usable(it->pool);
+
+	if (err)
+		return err;
 	while (it->at == it->count)
 		if (!load_segment(it))
 			return 0;

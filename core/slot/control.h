@@ -105,6 +105,11 @@ static inline void checked_withdraw(void *at)
 	word_publish((uint64_t *)at + CHECK_WORD, htole64(CHECK_WRITING));
 }
 
+static inline bool checked_withdrawn(const void *at)
+{
+	return word_load((const uint64_t *)at + CHECK_WORD) == htole64(CHECK_WRITING);
+}
+
 static inline void checked_store(void *at, const uint64_t *words, size_t count)
 {
 	uint64_t *to = at;

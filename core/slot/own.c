@@ -9,6 +9,7 @@ struct death_notes {
 	const struct slot *me;	  /* alive: a lock does not show to the description that holds it */
 	uint8_t known[SLOTS_MAX]; /* 0 unknown, 1 gone, 2 alive */
 	uint32_t epoch[SLOTS_MAX];
+	enum { OTHERS_UNKNOWN, OTHERS_NONE, OTHERS_ATTACHED } others;
 };
 
 static bool gone(const struct control *c, struct death_notes *notes, uint32_t slot, uint32_t epoch)
@@ -52,36 +53,64 @@ bool own_refresh(const struct control *c, uint64_t segment)
 	return control_refresh(c, control_owner_word(c, segment), 8);
 }
 
-bool own_move(const struct control *c, struct owned *owned, enum owner_state to, const struct slot *me)
+void own_keep(const struct control *c, const struct owned *owned)
 {
-	assert(owner_move_legal(owned->word.state, to));
-	return swap_word(c, owned,
-			 (struct owner_word){.state = to,
-					     .turn = owned->word.turn + 1,
-					     .slot = me->number,
-					     .epoch = me->epoch});
+	uint64_t raw = word_load(control_owner_word(c, owned->segment));
+	struct owner_word word;
+
+	if (raw != owned->raw && !owner_word_decode(raw, owned->segment, c->seed, &word))
+		word_swap(control_owner_word(c, owned->segment), raw, owned->raw);
 }
 
-/* a damaged word: SEALED, unless whoever opened the segment still lives */
+bool own_move(const struct control *c, struct owned *owned, enum owner_state to, const struct slot *me)
+{
+	const struct owner_word *old = &owned->word;
+	bool mine = (old->state == OWNER_OPEN || old->state == OWNER_LEAVING) && old->slot == me->number &&
+		    old->epoch == me->epoch;
+	struct owner_word next = {.state = to, .turn = old->turn + 1, .slot = me->number, .epoch = me->epoch};
+
+	assert(owner_move_legal(old->state, to));
+	if (mine)
+		own_keep(c, owned);
+	return swap_word(c, owned, next);
+}
+
+static bool others_attached(const struct control *c, struct death_notes *notes)
+{
+	for (uint32_t n = 0; notes->others == OTHERS_UNKNOWN && n < c->layout.geo.slots; n++)
+		if (n != notes->me->number && slot_locked(c, n))
+			notes->others = OTHERS_ATTACHED;
+	if (notes->others == OTHERS_UNKNOWN)
+		notes->others = OTHERS_NONE;
+	return notes->others == OTHERS_ATTACHED;
+}
+
+/*
+ * A damaged word.  One flipped bit is undone.  With more than that nobody knows whose the segment is - whoever opened
+ * it need not be the one who continues it - so it is left alone while anybody else is attached.  Then it is PARKED:
+ * whoever takes it looks what there is in it, settles the places that were left open, and seals it when it is full.
+ */
 static bool rebuild(const struct control *c, struct owned *owned, struct death_notes *notes)
 {
 	uint64_t words[TABLE_HEADER_BYTES / 8];
-	struct table_header header;
-	struct owner_word word = {.state = OWNER_SEALED};
+	struct table_header header = {0}; /* never opened */
+	struct owner_word word;
 
 	if (!control_refresh(c, control_table(c, owned->segment), TABLE_HEADER_BYTES))
 		return false;
 	words_load(words, control_table(c, owned->segment), TABLE_HEADER_BYTES / 8);
-	if (cell_blank((const uint8_t *)words, sizeof(words)))
-		header = (struct table_header){0}; /* never opened */
-	else if (table_header_decode((const uint8_t *)words, owned->segment, c->seed, &header) == CHECK_BAD)
+	bool blank = cell_blank((const uint8_t *)words, sizeof(words));
+	if (owner_word_mend(owned->raw, owned->segment, c->seed, &word) && (word.state != OWNER_FREE || blank))
+		return swap_word(c, owned, word);
+	if (others_attached(c, notes))
 		return false;
-	word.slot = generation_slot(header.generation);
-	word.epoch = generation_epoch(header.generation);
-	if (header.generation && !gone(c, notes, word.slot, word.epoch))
+	if (!blank && table_header_decode((const uint8_t *)words, owned->segment, c->seed, &header) == CHECK_BAD)
 		return false;
-	if (header.generation == 0)
-		word.state = OWNER_FREE;
+	word = (struct owner_word){
+		.state = blank ? OWNER_FREE : OWNER_PARKED,
+		.slot = generation_slot(header.generation),
+		.epoch = generation_epoch(header.generation),
+	};
 	return swap_word(c, owned, word);
 }
 
@@ -110,7 +139,8 @@ bool own_any_ready(const struct control *c, const struct slot *me)
 	struct owned owned;
 
 	for (uint64_t s = 0; s < c->layout.geo.segments; s++)
-		if (own_look(c, s, &owned) && (owned.word.state == OWNER_FREE || can_resume(c, &owned, &notes)))
+		if (look_or_rebuild(c, s, &owned, &notes) &&
+		    (owned.word.state == OWNER_FREE || can_resume(c, &owned, &notes)))
 			return true;
 	return false;
 }

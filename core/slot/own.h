@@ -7,8 +7,9 @@
  *   FREE                                - begin it
  *   SEALED, the oldest first            - LEAVING: empty it, then begin it anew
  *
- * A word that fails its check is left alone while the incarnation that opened the segment (its generation stands in
- * the table header) lives; else it is rebuilt as SEALED.  Readers never look at owner words.
+ * A word with a flipped bit is mended.  One that is damaged beyond that is left alone while any other agent is attached;
+ * then it is PARKED (FREE when the table was never begun).  Agents put their own words right.  Readers never look at
+ * owner words.
  */
 #ifndef MEMKV_SLOT_OWN_H
 #define MEMKV_SLOT_OWN_H
@@ -30,6 +31,9 @@ bool own_refresh(const struct control *c, uint64_t segment);
 
 /* own_move() - change what we have just seen; false: somebody was faster.  @owned is updated. */
 bool own_move(const struct control *c, struct owned *owned, enum owner_state to, const struct slot *me);
+
+/* own_keep() - put the word of a segment that is ours right, when it was damaged under us */
+void own_keep(const struct control *c, const struct owned *owned);
 
 /* own_resumable() - PARKED, or OPEN of the dead: nobody is writing to it */
 bool own_resumable(const struct control *c, const struct slot *me, const struct owned *owned);

@@ -36,6 +36,7 @@ struct memkv_iter;
 
 enum memkv_create_flag {
 	MEMKV_CREATE_FORCE = 1 << 0, /* overwrite foreign data, or a pool that nobody has open */
+	MEMKV_CREATE_THIN = 1 << 1,  /* allocate the control region only: a full file system fails puts later on */
 };
 
 /**
@@ -375,7 +376,7 @@ int memkv_iter_open(struct memkv_pool *pool, const struct memkv_filter *filter, 
  * @iter: the iterator.
  * @info: receives it (fields that need the payload region stay empty).
  *
- * Return: 1, or 0 at the end.
+ * Return: 1; 0 at the end; MEMKV_EFORK.
  */
 int memkv_iter_next(struct memkv_iter *iter, struct memkv_block_info *info);
 
