@@ -125,9 +125,28 @@ int verb_pool_info(const struct cli_args *args)
 /* What stands at a path where a pool is to be made. */
 enum target { TARGET_NEW, TARGET_EMPTY, TARGET_POOL, TARGET_OTHER };
 
+/* Anything at either end of a device?  What cannot be read counts as data. */
+static bool device_holds_data(const char *path)
+{
+	enum { END_BYTES = 64 << 10 };
+	static const uint8_t zero[END_BYTES];
+	static uint8_t bytes[END_BYTES];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	off_t end = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
+	bool data = end < END_BYTES || pread(fd, bytes, END_BYTES, 0) != END_BYTES ||
+		    memcmp(bytes, zero, END_BYTES) != 0 || pread(fd, bytes, END_BYTES, end - END_BYTES) != END_BYTES ||
+		    memcmp(bytes, zero, END_BYTES) != 0;
+
+	if (fd >= 0)
+		close(fd);
+	return data;
+}
+
 /* No bytes, or nothing but a hole. */
 static bool is_empty(const char *path, const struct stat *st)
 {
+	if (S_ISBLK(st->st_mode))
+		return !device_holds_data(path);
 	if (!S_ISREG(st->st_mode))
 		return false;
 	if (!st->st_size)

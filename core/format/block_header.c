@@ -51,6 +51,14 @@ struct segment_header_disk {
 };
 _Static_assert(sizeof(struct segment_header_disk) == SEGMENT_HEADER_LIVE, "segment header");
 
+uint32_t block_header_index(const uint8_t *page)
+{
+	le32 index;
+
+	memcpy(&index, page + offsetof(struct block_header_disk, index), sizeof(index));
+	return le32_get(index);
+}
+
 uint32_t chunk_bytes_for(uint64_t length)
 {
 	uint32_t bytes = CHUNK_BYTES_MIN;

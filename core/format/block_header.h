@@ -26,6 +26,9 @@ enum {
 enum digest_kind { DIGEST_XXH3_64 = 1 };
 enum { BLOCK_HAS_PARENT = 1 << 0 };
 
+/* block_header_index() - what @page claims to be the header of, before it is verified */
+uint32_t block_header_index(const uint8_t *page);
+
 struct block_header {
 	uint32_t header_pages;
 	uint64_t generation, birth;

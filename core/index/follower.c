@@ -31,7 +31,7 @@ static bool never_opened(const struct control *c, uint64_t segment)
 {
 	struct owned owned;
 
-	return own_look(c, segment, &owned) && owned.word.state == OWNER_FREE;
+	return own_refresh(c, segment) && own_look(c, segment, &owned) && owned.word.state == OWNER_FREE;
 }
 
 bool table_header_known(const struct control *c, const struct follower_recover *recover, uint64_t segment,
@@ -47,6 +47,8 @@ bool table_header_known(const struct control *c, const struct follower_recover *
 			return true;
 		blank = result != CHECK_BAD;
 		sched_yield();
+		if (!table_refresh_header(c, segment))
+			return false;
 	}
 	*mended = recover && recover->header(recover->context, segment, header);
 	if (blank && !*mended)
@@ -146,49 +148,158 @@ static void fold_entry(void *context, uint32_t index, enum entry_state state, co
 		index_drop(f->index, hash, place);
 }
 
-/* see the head of follower.h for why the loads come in this order */
-static void fold_segment(struct follower *f, uint64_t s)
+static bool watches(const struct follower *f)
+{
+	/* a writing process knows what it wrote itself; nobody else writes */
+	return !f->control->media->caps.mappable && f->control->read_only;
+}
+
+static void watch(struct follower *f, uint64_t s, bool open)
+{
+	struct follower_segment *seen = &f->segments[s];
+
+	if (!watches(f) || seen->watched == open)
+		return;
+	seen->watched = open;
+	if (open) {
+		f->watched[f->watched_count++] = (uint32_t)s;
+		return;
+	}
+	for (uint32_t i = 0; i < f->watched_count; i++)
+		if (f->watched[i] == s)
+			f->watched[i--] = f->watched[--f->watched_count];
+}
+
+void follower_give_back(struct follower *f, uint64_t s)
+{
+	struct owned owned;
+
+	if (f->control->media->caps.mappable || f->keep)
+		return;
+	/* OPEN: it is written to; LEAVING: it will be soon */
+	if (f->control->read_only || (own_look(f->control, s, &owned) && owned.word.state != OWNER_OPEN &&
+				      owned.word.state != OWNER_LEAVING))
+		table_forget(f->control, s);
+}
+
+void follower_keep(struct follower *f)
+{
+	pthread_mutex_lock(&f->lock);
+	f->keep++;
+	pthread_mutex_unlock(&f->lock);
+}
+
+void follower_unkeep(struct follower *f, uint64_t segment)
+{
+	pthread_mutex_lock(&f->lock);
+	f->keep--;
+	follower_give_back(f, segment);
+	pthread_mutex_unlock(&f->lock);
+}
+
+/* fold the places from @from on that are below @count */
+static void fold_places(struct follower *f, uint64_t s, uint64_t generation, uint32_t from, uint32_t count, bool settled)
+{
+	struct fold fold = {.f = f, .segment = s, .settled = settled, .unsettled = count};
+
+	table_walk(f->control, &f->recover, s, generation, from, count, fold_entry, &fold);
+	insert_rest(&fold);
+	f->segments[s].next = fold.unsettled;
+}
+
+/*
+ * A table that is in memory already, and the owner word from before it was read: when that is still the same and not
+ * OPEN, nobody wrote meanwhile, and it does not matter in which order the parts came.
+ */
+struct brought {
+	uint64_t owner;
+};
+
+/*
+ * See the head of follower.h for why the loads come in this order.  False: the medium did not answer; then nothing of
+ * the segment has changed, and its pulse counts as not seen.
+ */
+static bool fold_segment(struct follower *f, uint64_t s, const struct brought *brought)
 {
 	const struct control *c = f->control;
 	struct follower_segment *seen = &f->segments[s];
 	struct table_header header, again;
 	struct owned owned;
 	bool mended, mended_again;
+	uint64_t pulse = word_load(control_pulse(c, s));
 
-	seen->pulse = word_load(control_pulse(c, s));
+	if (!brought && !table_refresh_header(c, s))
+		return false;
 	uint64_t changes = word_load(control_table(c, s) + TABLE_CHANGES_OFFSET);
-	if (!table_header_known(c, &f->recover, s, &header, &mended))
-		return;
+	if (!table_header_known(c, &f->recover, s, &header, &mended)) {
+		seen->pulse = pulse;
+		return true;
+	}
 	if (mended)
 		atomic_fetch_add(&f->words_mended, 1);
-	uint32_t count = table_count(c, s, header.generation, NULL);
-	bool settled = own_look(c, s, &owned) && owned.word.state != OWNER_OPEN;
+	enum check_result tail;
+	uint32_t count = table_count(c, s, header.generation, &tail);
+	if (tail == CHECK_BAD && !brought) { /* it was counted from the entries, which may not be in memory */
+		if (!table_refresh(c, s))
+			return false;
+		count = table_count(c, s, header.generation, NULL);
+	}
+	if (!brought && !own_refresh(c, s))
+		return false;
+	bool settled = own_look(c, s, &owned) && owned.word.state != OWNER_OPEN && (!brought || owned.raw == brought->owner);
+	uint32_t from = changes != seen->changes || header.generation != seen->generation ? 0 : seen->next;
+	if (!brought && (!table_refresh_header(c, s) || !table_refresh_entries(c, s, from, count)))
+		return false;
+	seen->pulse = pulse;
 	if (!table_header_known(c, &f->recover, s, &again, &mended_again) || again.generation != header.generation)
-		return; /* reopened under our eyes: its opener rings again */
+		return true; /* reopened under our eyes: its opener rings again */
+	/* places that were reserved ahead, and given up meanwhile: their number is not final until it stays */
+	settled = settled && table_count(c, s, header.generation, NULL) == count;
 	if (header.generation != seen->generation) {
 		index_turn(f->index, s);
-		*seen = (struct follower_segment){.generation = header.generation, .pulse = seen->pulse};
+		watch(f, s, false);
+		*seen = (struct follower_segment){.generation = header.generation, .pulse = pulse};
 	}
-	struct fold fold = {.f = f, .segment = s, .settled = settled, .unsettled = count};
-	uint32_t from = changes != seen->changes ? 0 : seen->next;
-	table_walk(c, &f->recover, s, header.generation, from, count, fold_entry, &fold);
-	insert_rest(&fold);
-	seen->next = fold.unsettled;
 	seen->changes = changes;
+	fold_places(f, s, header.generation, from, count, settled);
+	watch(f, s, !settled);
+	follower_give_back(f, s);
+	return true;
+}
+
+/* a segment that was OPEN: are there entries behind those that we know?  Other changes ring. */
+static void fold_growth(struct follower *f, uint64_t s)
+{
+	const struct control *c = f->control;
+	struct follower_segment *seen = &f->segments[s];
+	struct table_header header;
+
+	if (!table_refresh_header(c, s) || table_header(c, s, &header) != CHECK_GOOD || header.generation != seen->generation)
+		return; /* opened anew, or cannot be told: that rings, or is told next time */
+	enum check_result tail;
+	uint32_t count = table_count(c, s, header.generation, &tail);
+	if (tail != CHECK_BAD && table_refresh_entries(c, s, seen->next, count))
+		fold_places(f, s, header.generation, seen->next, count, false);
 }
 
 void follower_step(struct follower *f)
 {
 	const struct control *c = f->control;
+	bool complete;
 
 	pthread_mutex_lock(&f->lock);
+	complete = control_refresh_regions(c, REGION_STATISTICS, REGION_STATISTICS);
 	uint64_t doorbell = word_load(control_doorbell(c));
-	if (doorbell != f->doorbell) {
-		f->doorbell = doorbell;
+	if (complete && doorbell != f->doorbell) {
+		complete = control_refresh_regions(c, REGION_PULSES, REGION_PULSES);
 		for (uint64_t s = 0; s < c->layout.geo.segments; s++)
 			if (word_load(control_pulse(c, s)) != f->segments[s].pulse)
-				fold_segment(f, s);
+				complete &= fold_segment(f, s, NULL);
+		if (complete)
+			f->doorbell = doorbell;
 	}
+	for (uint32_t i = 0; i < f->watched_count; i++)
+		fold_growth(f, f->watched[i]);
 	pthread_mutex_unlock(&f->lock);
 }
 
@@ -210,6 +321,36 @@ void follower_drop(struct follower *f, const uint8_t key[32], struct place place
 	pthread_mutex_lock(&f->lock);
 	index_drop(f->index, index_hash(f->index, key), place);
 	pthread_mutex_unlock(&f->lock);
+}
+
+enum { ATTACH_READ = 1 << 20, ATTACH_TABLES = 256 };
+
+/* mirrored media: the tables from @first on that are brought in by one read, with their owner words around it */
+static uint64_t bring_tables(const struct control *c, uint64_t first, struct brought *brought)
+{
+	uint64_t room = max_u64(1, ATTACH_READ / c->layout.table_bytes);
+	uint64_t count = min_u64(min_u64(room, ATTACH_TABLES), c->layout.geo.segments - first);
+
+	for (uint64_t i = 0; i < count; i++)
+		brought[i].owner = word_load(control_owner_word(c, first + i));
+	bool good = control_refresh(c, control_table(c, first), count * c->layout.table_bytes) &&
+		    control_refresh(c, control_owner_word(c, first), count * 8);
+	return good ? count : 0;
+}
+
+/* mirrored media: the whole pool for the first time */
+static void fold_brought(struct follower *f)
+{
+	struct brought brought[ATTACH_TABLES];
+	uint64_t segments = f->control->layout.geo.segments;
+
+	for (uint64_t s = 0; s < segments;) {
+		uint64_t count = bring_tables(f->control, s, brought);
+		for (uint64_t i = 0; i < max_u64(count, 1); i++)
+			if (!fold_segment(f, s + i, count ? &brought[i] : NULL))
+				f->doorbell--; /* look again */
+		s += max_u64(count, 1);
+	}
 }
 
 /*
@@ -257,7 +398,7 @@ static void fold_tables(struct attach *a)
 				c->media->ops->ahead(c->media, layout_table(&c->layout, a->asked), table_used_bytes(count));
 			a->asked_bytes += table_used_bytes(count);
 		}
-		fold_segment(a->f, s);
+		fold_segment(a->f, s, NULL);
 		a->folded_bytes += table_used_bytes(a->counts[s]);
 	}
 }
@@ -269,17 +410,24 @@ int follower_open(struct follower *f, const struct control *c, struct index *ind
 	struct attach attach = {.f = f, .counts = calloc(c->layout.geo.segments, sizeof(*attach.counts))};
 
 	f->segments = calloc(c->layout.geo.segments, sizeof(*f->segments));
-	if (!f->segments || !attach.counts) {
+	f->watched = calloc(c->layout.geo.segments, sizeof(*f->watched));
+	if (!f->segments || !f->watched || !attach.counts) {
 		free(attach.counts);
+		free(f->watched);
 		free(f->segments);
+		f->watched = NULL;
 		f->segments = NULL;
 		return -ENOMEM;
 	}
 	pthread_mutex_init(&f->lock, NULL);
 	pthread_mutex_lock(&f->lock);
 	f->doorbell = word_load(control_doorbell(c));
-	count_tables(&attach);
-	fold_tables(&attach);
+	if (c->media->caps.mappable) {
+		count_tables(&attach);
+		fold_tables(&attach);
+	} else {
+		fold_brought(f);
+	}
 	pthread_mutex_unlock(&f->lock);
 	free(attach.counts);
 	return 0;
@@ -296,6 +444,7 @@ static void *follow(void *argument)
 		clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
 		if (steps++ % 64 == 0 && !media->ops->alive(media))
 			continue;
+		(void)media->ops->settle(media);
 		follower_step(f);
 	}
 	return NULL;
@@ -318,5 +467,7 @@ void follower_close(struct follower *f)
 	if (f->segments)
 		pthread_mutex_destroy(&f->lock);
 	free(f->segments);
+	free(f->watched);
 	f->segments = NULL;
+	f->watched = NULL;
 }

@@ -12,6 +12,10 @@
  * OPEN every place below the count is settled: it holds an entry, or nothing for good.  While it is OPEN, places that
  * hold nothing yet are looked at again next time.
  *
+ * On mirrored media (media.h) each of these looks is a read.  A new entry of an OPEN segment does not ring there:
+ * every step also looks behind the settled places of the segments that were OPEN when last folded.  Tables are given
+ * back when they are folded, but for those that this process writes to.
+ *
  * What the tables lost to damage is asked from the second source (the segment's own headers) through `recover`.
  */
 #ifndef MEMKV_INDEX_FOLLOWER_H
@@ -34,6 +38,7 @@ struct follower_recover {
 struct follower_segment {
 	uint64_t generation, pulse, changes;
 	uint32_t next; /* places below are settled */
+	bool watched;  /* OPEN when last folded: in follower.watched */
 };
 
 struct follower {
@@ -42,6 +47,8 @@ struct follower {
 	struct follower_recover recover;
 	struct follower_segment *segments;
 	uint64_t doorbell;
+	uint32_t *watched, watched_count; /* mirrored media, reading processes: segments to look into at each step */
+	uint32_t keep;			  /* somebody walks over tables without the lock: none is given back */
 	pthread_mutex_t lock;
 	pthread_t thread;
 	bool running;
@@ -60,6 +67,19 @@ int follower_start(struct follower *f, uint32_t poll_us);
 
 /* follower_step() - fold in what has changed since the last step; everything published before the call is found after */
 void follower_step(struct follower *f);
+
+/*
+ * follower_keep() - while tables are walked over without the lock, their memory stays
+ * follower_unkeep() - @segment was walked over
+ */
+void follower_keep(struct follower *f);
+void follower_unkeep(struct follower *f, uint64_t segment);
+
+/*
+ * follower_give_back() - under the lock: this segment's table was looked at.  On mirrored media a table that nobody in
+ * this process writes to costs memory only that long.
+ */
+void follower_give_back(struct follower *f, uint64_t segment);
 
 /* follower_add() - fold in an entry that this process has just published */
 void follower_add(struct follower *f, uint64_t segment, const struct entry *entry);

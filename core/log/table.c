@@ -5,6 +5,26 @@
 
 enum { HEADER_WORDS = TABLE_HEADER_BYTES / 8 };
 
+bool table_refresh_header(const struct control *c, uint64_t segment)
+{
+	return control_refresh(c, control_table(c, segment), PAGE);
+}
+
+bool table_refresh_entries(const struct control *c, uint64_t segment, uint32_t from, uint32_t end)
+{
+	return from >= end || control_refresh(c, control_entry(c, segment, from), (size_t)(end - from) * ENTRY_BYTES);
+}
+
+bool table_refresh(const struct control *c, uint64_t segment)
+{
+	return control_refresh(c, control_table(c, segment), c->layout.table_bytes);
+}
+
+void table_forget(const struct control *c, uint64_t segment)
+{
+	c->media->ops->forget(c->media, layout_table(&c->layout, segment), c->layout.table_bytes);
+}
+
 enum check_result table_header(const struct control *c, uint64_t segment, struct table_header *header)
 {
 	uint64_t words[HEADER_WORDS];
@@ -22,15 +42,21 @@ bool table_withdrawn(const struct control *c, uint64_t segment)
 	return checked_withdrawn(control_table(c, segment));
 }
 
-void table_begin(const struct control *c, const struct table_header *header)
+static void store_tail(const struct control *c, uint64_t segment, uint64_t generation, uint32_t count)
+{
+	word_publish(control_table(c, segment) + TABLE_TAIL_OFFSET, tail_encode(count, segment, generation, c->seed));
+}
+
+void table_begin(const struct control *c, const struct table_header *header, uint32_t reserved)
 {
 	uint64_t words[HEADER_WORDS];
 
 	/* the tail is bound to the generation: it changes while no header stands that it could contradict */
 	checked_withdraw(control_table(c, header->segment));
-	table_reserve(c, header->segment, header->generation, 0);
+	store_tail(c, header->segment, header->generation, reserved);
 	table_header_encode(header, c->seed, (uint8_t *)words);
 	checked_store(control_table(c, header->segment), words, HEADER_WORDS);
+	control_publish(c, control_table(c, header->segment), PAGE); /* all in the first sector of one block */
 }
 
 /* without the tail word: one past the last entry that verifies */
@@ -60,7 +86,8 @@ uint32_t table_count(const struct control *c, uint64_t segment, uint64_t generat
 
 void table_reserve(const struct control *c, uint64_t segment, uint64_t generation, uint32_t count)
 {
-	word_publish(control_table(c, segment) + TABLE_TAIL_OFFSET, tail_encode(count, segment, generation, c->seed));
+	store_tail(c, segment, generation, count);
+	control_publish(c, control_table(c, segment) + TABLE_TAIL_OFFSET, 8);
 }
 
 static void publish(const struct control *c, uint64_t segment, const struct entry *entry, enum life life)
@@ -70,6 +97,7 @@ static void publish(const struct control *c, uint64_t segment, const struct entr
 	entry_encode(entry, segment, c->seed, (uint8_t *)words);
 	words[ENTRY_LIFE_OFFSET / 8] = life_word(life, entry->birth);
 	checked_store(control_entry(c, segment, entry->index), words, ENTRY_WORDS);
+	control_publish(c, control_entry(c, segment, entry->index), ENTRY_BYTES);
 }
 
 void table_publish(const struct control *c, uint64_t segment, const struct entry *entry)
@@ -127,7 +155,10 @@ bool table_life_exact(const struct control *c, uint64_t segment, uint32_t index,
 
 bool table_settle(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth)
 {
-	return word_swap(life_at(c, segment, index), life_word(LIFE_MOVING, birth), life_word(LIFE_LIVE, birth));
+	if (!word_swap(life_at(c, segment, index), life_word(LIFE_MOVING, birth), life_word(LIFE_LIVE, birth)))
+		return false;
+	control_publish(c, life_at(c, segment, index), 8);
+	return true;
 }
 
 bool table_kill(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth)
@@ -138,7 +169,9 @@ bool table_kill(const struct control *c, uint64_t segment, uint32_t index, uint6
 		if (life != LIFE_LIVE && life != LIFE_MOVING)
 			return false;
 		if (word_swap(life_at(c, segment, index), raw, life_word(LIFE_REMOVED, birth))) {
+			control_publish(c, life_at(c, segment, index), 8);
 			word_add(control_table(c, segment) + TABLE_CHANGES_OFFSET, 1);
+			control_publish(c, control_table(c, segment) + TABLE_CHANGES_OFFSET, 8);
 			control_ring(c, segment);
 			return true;
 		}

@@ -23,8 +23,18 @@ enum check_result table_header(const struct control *c, uint64_t segment, struct
 /* table_withdrawn() - a writer is just beginning the segment's table, or died at it: what it described is given up */
 bool table_withdrawn(const struct control *c, uint64_t segment);
 
-/* table_begin() - a new generation: no places reserved */
-void table_begin(const struct control *c, const struct table_header *header);
+/*
+ * On mirrored media (media.h) a table is brought in before it is looked at: its first page (header, tail, changes),
+ * entries, or all of it; false: unreadable now, and what is in memory means nothing.  table_forget() gives its memory
+ * back.  On mapped media these do nothing.
+ */
+bool table_refresh_header(const struct control *c, uint64_t segment);
+bool table_refresh_entries(const struct control *c, uint64_t segment, uint32_t from, uint32_t end);
+bool table_refresh(const struct control *c, uint64_t segment);
+void table_forget(const struct control *c, uint64_t segment);
+
+/* table_begin() - a new generation; @reserved: places that are reserved from the start */
+void table_begin(const struct control *c, const struct table_header *header, uint32_t reserved);
 
 /* table_count() - reserved places of the generation; when the tail word is lost, counted from the entries */
 uint32_t table_count(const struct control *c, uint64_t segment, uint64_t generation, enum check_result *result);

@@ -3,8 +3,13 @@
  * The media seam: moves bytes, never interprets them.
  *
  * A medium has a control region at its start, reached through memory (map), and payload, reached through queues of
- * reads and writes.  What a medium can promise is in its caps; upper layers choose by them.  The file medium is the
- * first implementation; block devices, DAX memory and the simulator stand behind the same ops.
+ * reads and writes.  What a medium can promise is in its caps; upper layers choose by them.  Files, the
+ * memory variant of them, and block devices stand behind the same ops.
+ *
+ * Media that cannot be mapped give the control region as a private mirror of this process: what was stored in it
+ * counts when it is *published*, what others published is there after a *refresh*.  A mirror has one writing process,
+ * whose own copy is the truth (it took the medium for itself), and any number of reading ones.  On mapped media both
+ * do nothing, so upper layers call them wherever shared words are changed or are to be fresh.
  *
  * Threads: a queue has one user at a time.  Everything else may be called from any thread.
  */
@@ -20,7 +25,7 @@ struct media_caps {
 	uint32_t logical_block;	 /* unit and alignment of payload I/O on the medium */
 	uint32_t memory_align;	 /* alignment of payload memory */
 	uint32_t cut;		 /* bytes a command: longer transfers are cut, a power of two of at least a chunk */
-	bool mappable;		 /* control region can be mapped */
+	bool mappable;		 /* control region is mapped; else it is a mirror: publish and refresh */
 	bool coherent;		 /* all hosts see a store at once: compare-and-swap works */
 	bool exact_death;	 /* locks prove that an incarnation is gone with all its writes */
 	bool volatile_cache;	 /* a completed write may be lost at power cut before flush */
@@ -48,8 +53,20 @@ struct media_queue;
 struct media_ops {
 	const char *name;
 	void (*close)(struct media *media);
-	/* map the first @bytes as shared memory; media->control and control_bytes are set */
+	/* map the first @bytes as shared memory, or mirror them; media->control and control_bytes are set */
 	int (*map_control)(struct media *media, size_t bytes);
+	/*
+	 * Mirrors: the blocks around the range go to the medium, and are there when this returns: 0 or -errno, which
+	 * also sets media->unpublished.  Calls that meet in one block share a write.
+	 */
+	int (*publish)(struct media *media, uint64_t offset, size_t length);
+	/* mirrors: the same some time later, at the latest at settle(): nothing may be acknowledged that needs it */
+	int (*publish_later)(struct media *media, uint64_t offset, size_t length);
+	int (*settle)(struct media *media);
+	/* mirrors: the blocks around the range come from the medium, but for what this process writes; 0 or -errno */
+	int (*refresh)(struct media *media, uint64_t offset, size_t length);
+	/* mirrors: give the memory of the whole blocks in the range back; they read as zero until the next refresh */
+	void (*forget)(struct media *media, uint64_t offset, size_t length);
 	/* the control region's bytes from @offset will be read soon: begin to fetch them, without waiting */
 	void (*ahead)(struct media *media, uint64_t offset, size_t length);
 	int (*queue_open)(struct media *media, unsigned depth, struct media_queue **queue);
@@ -72,6 +89,11 @@ struct media {
 	uint8_t *control;
 	size_t control_bytes;
 	atomic_bool failed; /* once true, stays true: gets are misses, puts are refused */
+	/*
+	 * Once true, stays true: a publish failed.  What stands on the medium there is not known, and must not be
+	 * written again with other bytes; so nothing more is acknowledged, and this handle writes no more.
+	 */
+	atomic_bool unpublished;
 	char *path;
 };
 
@@ -105,6 +127,38 @@ enum media_open_flag { MEDIA_OPEN_READ_ONLY = 1 << 0, MEDIA_OPEN_BUFFERED = 1 <<
  * Return: 0 or a negative code with a sentence.
  */
 int media_file_open(const char *path, unsigned flags, struct media **media);
+
+/*
+ * media_block_open() - a block device as a medium
+ *
+ * For writing it is claimed for this process alone (also against mounts, mkfs and other nodes of the device).
+ *
+ * Return: 0; MEMKV_NO_SLOT: another agent writes to it; MEMKV_IN_USE: somebody else has claimed it; or a negative
+ * code, each with a sentence.
+ */
+int media_block_open(const char *path, unsigned flags, struct media **media);
+
+/*
+ * media_block_claim() - open a device with O_EXCL besides @flags; -EBUSY when it is somebody else's.  A claim that is
+ * just being given up is waited for: of a process that was killed, the kernel ends the I/O first.
+ */
+int media_block_claim(const char *path, int flags);
+
+/* media_open() - the medium that is at @path, by what it is */
+int media_open(const char *path, unsigned flags, struct media **media);
+
+/* for the ops of mapped media: there is nothing to publish, refresh or forget */
+int media_range_nothing(struct media *media, uint64_t offset, size_t length);
+int media_settle_nothing(struct media *media);
+void media_forget_nothing(struct media *media, uint64_t offset, size_t length);
+
+/* media_lock(), media_unlock(), media_lock_held() - the lock ops, by open file description locks on @fd */
+int media_lock(int fd, uint64_t offset);
+int media_unlock(int fd, uint64_t offset);
+int media_lock_held(int fd, uint64_t offset);
+
+/* the byte that is locked by whoever writes to a medium that has one writing agent */
+enum { MEDIA_WRITER_BYTE = 1 };
 
 /* queue_sync_open() - preadv and pwritev in the caller's thread, where io_uring is not to be had */
 int queue_sync_open(struct media *media, int fd, unsigned depth, struct media_queue **queue);

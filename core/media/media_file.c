@@ -135,35 +135,9 @@ static bool file_alive(struct media *media)
 	return !atomic_load(&media->failed);
 }
 
-static int lock_command(struct media *media, int command, short type, uint64_t offset, struct flock *lock)
-{
-	*lock = (struct flock){.l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)offset, .l_len = 1};
-	if (fcntl(file_of(media)->fd, command, lock) == 0)
-		return 0;
-	return errno == EACCES ? -EAGAIN : -errno;
-}
-
-static int file_lock(struct media *media, uint64_t offset)
-{
-	struct flock lock;
-
-	return lock_command(media, F_OFD_SETLK, F_WRLCK, offset, &lock);
-}
-
-static int file_unlock(struct media *media, uint64_t offset)
-{
-	struct flock lock;
-
-	return lock_command(media, F_OFD_SETLK, F_UNLCK, offset, &lock);
-}
-
-static int file_lock_held(struct media *media, uint64_t offset)
-{
-	struct flock lock;
-	int err = lock_command(media, F_OFD_GETLK, F_WRLCK, offset, &lock);
-
-	return err ? err : lock.l_type != F_UNLCK;
-}
+static int file_lock(struct media *media, uint64_t offset) { return media_lock(file_of(media)->fd, offset); }
+static int file_unlock(struct media *media, uint64_t offset) { return media_unlock(file_of(media)->fd, offset); }
+static int file_lock_held(struct media *media, uint64_t offset) { return media_lock_held(file_of(media)->fd, offset); }
 
 static void file_abandon(struct media *media)
 {
@@ -200,6 +174,11 @@ static const struct media_ops file_ops = {
 	.name = "file",
 	.close = file_close,
 	.map_control = file_map_control,
+	.publish = media_range_nothing,
+	.publish_later = media_range_nothing,
+	.settle = media_settle_nothing,
+	.refresh = media_range_nothing,
+	.forget = media_forget_nothing,
 	.ahead = file_ahead,
 	.queue_open = file_queue_open,
 	.flush = file_flush,
@@ -214,6 +193,11 @@ static const struct media_ops memory_ops = {
 	.name = "memory",
 	.close = file_close,
 	.map_control = file_map_control,
+	.publish = media_range_nothing,
+	.publish_later = media_range_nothing,
+	.settle = media_settle_nothing,
+	.refresh = media_range_nothing,
+	.forget = media_forget_nothing,
 	.ahead = file_ahead,
 	.queue_open = memory_queue_open,
 	.flush = file_flush,
@@ -301,7 +285,7 @@ int media_file_open(const char *path, unsigned flags, struct media **media)
 		return fail(fd, "%s: cannot open the pool: %s", path, strerror(-fd));
 	if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
 		close(fd);
-		return fail(MEMKV_NOT_A_POOL, "%s is not a regular file; a pool on a device is not supported yet", path);
+		return fail(MEMKV_NOT_A_POOL, "%s is neither a regular file nor a block device", path);
 	}
 	struct media_file *f = calloc(1, sizeof(*f));
 	char *name = strdup(path);

@@ -150,6 +150,8 @@ static void uring_close(struct media_queue *queue)
 
 	while (queue->used > 0 && uring_reap(queue, true))
 		;
+	/* the kernel takes a ring apart later, by a worker; the description, and what it has locked, goes now */
+	(void)io_uring_unregister_files(&q->ring);
 	io_uring_queue_exit(&q->ring);
 	free(q);
 }

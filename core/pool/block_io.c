@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { STATE_START, STATE_HEADER, STATE_WHOLE, STATE_STAGED, STATE_WRITTEN };
+enum { STATE_START, STATE_HEADER, STATE_WHOLE, STATE_STAGED, STATE_LIFE, STATE_WRITTEN };
 
 void op_run(struct op *op)
 {
@@ -46,12 +46,145 @@ static uint64_t body_bytes(const struct block_read *r)
 	return (r->length >= pages * PAGE ? pages : pages - 1) * PAGE;
 }
 
+/* ---- the life word ---- */
+
+static bool mirrored(const struct block_read *r)
+{
+	return !r->pool->media->caps.mappable;
+}
+
+static uint64_t segment_of(const struct block_read *r)
+{
+	return layout_segment_of(&r->pool->control.layout, r->place.page);
+}
+
+static uint64_t entry_offset(const struct block_read *r, uint32_t index)
+{
+	return layout_table(&r->pool->control.layout, segment_of(r)) + PAGE + (uint64_t)index * ENTRY_BYTES;
+}
+
+static uint64_t entry_block(const struct block_read *r, uint32_t index)
+{
+	return round_down(entry_offset(r, index), PAGE);
+}
+
+static void join_life(struct block_read *r, uint64_t block)
+{
+	r->life_asked = true;
+	r->life_block = block;
+	lane_join(r->op.lane, block, r->op.lane->life, PAGE);
+}
+
+/*
+ * Blocks are often alike, and a block of a table holds 32 entries: then the place of the payload tells the place of
+ * the entry well enough to read both at once.  Where guesses fail, they are soon rare.
+ */
+enum { GUESSES_TRUSTED = 16, GUESS_ANYWAY = 64 };
+
+static void guess_life(struct block_read *r)
+{
+	struct memkv_pool *pool = r->pool;
+	uint64_t first = layout_segment(&pool->control.layout, segment_of(r)) / PAGE + 1;
+	uint64_t index = (r->place.page - first) / (r->place.header_pages + r->place.pages);
+
+	if (!mirrored(r) || r->place.page < first || index >= pool->sb.geo.entries)
+		return;
+	if (atomic_load_explicit(&pool->life_guesses, memory_order_relaxed) < 0 && (r->place.page & (GUESS_ANYWAY - 1)))
+		return;
+	join_life(r, entry_block(r, (uint32_t)index));
+}
+
+/* the header tells which entry it is: was the guess right? */
+static bool guessed(struct block_read *r, uint32_t index)
+{
+	bool right = r->life_asked && r->life_block == entry_block(r, index);
+	int trust = atomic_load_explicit(&r->pool->life_guesses, memory_order_relaxed);
+
+	if (r->life_asked && right && trust < GUESSES_TRUSTED)
+		atomic_store_explicit(&r->pool->life_guesses, trust + 1, memory_order_relaxed);
+	if (r->life_asked && !right && trust > -GUESSES_TRUSTED)
+		atomic_store_explicit(&r->pool->life_guesses, trust - 1, memory_order_relaxed);
+	return right;
+}
+
+/* the header has landed: one more command for the entry's block, in which its life word stands */
+static void ask_life_early(struct block_read *r)
+{
+	uint32_t index = block_header_index(r->op.lane->header);
+
+	if (!mirrored(r) || index >= r->pool->sb.geo.entries || guessed(r, index) || r->life_asked)
+		return; /* a wrong guess is on the way to the same memory: ask when it has landed */
+	join_life(r, entry_block(r, index));
+	lane_kick(r->op.lane);
+}
+
+/* false: it has been read for this very entry already */
+static bool ask_life(struct block_read *r)
+{
+	struct iovec piece = {r->op.lane->life, PAGE};
+	uint64_t block = entry_block(r, r->header.index);
+
+	if (r->life_asked && r->life_block == block)
+		return false;
+	r->life_asked = true;
+	r->life_block = block;
+	lane_begin(r->op.lane, MEDIA_READ, block, &piece, 1);
+	return true;
+}
+
+static enum life life_of(const struct block_read *r)
+{
+	const struct block_header *h = &r->header;
+	uint64_t raw;
+
+	if (!mirrored(r))
+		return table_life(&r->pool->control, h->segment, h->index, h->birth);
+	memcpy(&raw, r->op.lane->life + entry_offset(r, h->index) % PAGE + ENTRY_LIFE_OFFSET, sizeof(raw));
+	return life_read(raw, h->birth);
+}
+
+/* may the block be handed out? (life word and, unless any_time, expiry) */
+static enum block_verdict alive(const struct block_read *r)
+{
+	const struct block_header *h = &r->header;
+	enum life life = life_of(r);
+
+	if (life != LIFE_LIVE)
+		return life == LIFE_REMOVED ? BLOCK_REMOVED : life == LIFE_MOVING ? BLOCK_MOVING : BLOCK_MISMATCH;
+	if (!r->any_time && h->expires_s && clock_utc_s() >= h->expires_s)
+		return BLOCK_EXPIRED;
+	return BLOCK_GOOD;
+}
+
+static enum op_progress judged(struct block_read *r)
+{
+	enum block_verdict verdict = alive(r);
+
+	return read_done(r, verdict == BLOCK_GOOD ? r->otherwise : verdict);
+}
+
+/* all is verified: what remains is whether it lives.  @otherwise: the verdict when it does */
+static enum op_progress judge(struct block_read *r, enum block_verdict otherwise)
+{
+	if (r->header.segment != segment_of(r) || r->header.index >= r->pool->sb.geo.entries)
+		return read_done(r, BLOCK_MISMATCH);
+	r->otherwise = otherwise;
+	if (!mirrored(r) || !ask_life(r))
+		return judged(r);
+	r->state = STATE_LIFE;
+	return OP_WAIT;
+}
+
+/* ---- header and payload ---- */
+
 /* payload bytes have landed: digest the chunks that are whole in them, while the rest is on the way */
 static void digest_landed(void *context, uint64_t offset, uint64_t length)
 {
 	struct block_read *r = context;
 	uint64_t end = offset + length;
 
+	if (offset == 0)
+		ask_life_early(r);
 	for (uint64_t at = round_up(offset, r->chunk_bytes); at + r->chunk_bytes <= end; at += r->chunk_bytes) {
 		uint64_t chunk = at / r->chunk_bytes;
 		r->op.lane->digests[chunk] = chunk_digest(r->to + at, r->chunk_bytes);
@@ -83,6 +216,7 @@ static enum op_progress read_start(struct block_read *r)
 		r->chunk_bytes = chunk_bytes_for(r->length);
 		lane_watch(lane, digest_landed, r);
 	}
+	guess_life(r);
 	return OP_WAIT;
 }
 
@@ -97,20 +231,6 @@ static bool header_is_ours(struct block_read *r)
 static bool size_right(const struct block_read *r)
 {
 	return r->upto ? r->header.length <= r->length : r->header.length == r->length;
-}
-
-enum block_verdict block_alive(const struct memkv_pool *pool, const struct block_header *h, bool any_time)
-{
-	const struct geometry *geo = &pool->control.layout.geo;
-
-	if (h->segment >= geo->segments || h->index >= geo->entries)
-		return BLOCK_MISMATCH;
-	enum life life = table_life(&pool->control, h->segment, h->index, h->birth);
-	if (life != LIFE_LIVE)
-		return life == LIFE_REMOVED ? BLOCK_REMOVED : life == LIFE_MOVING ? BLOCK_MOVING : BLOCK_MISMATCH;
-	if (!any_time && h->expires_s && clock_utc_s() >= h->expires_s)
-		return BLOCK_EXPIRED;
-	return BLOCK_GOOD;
 }
 
 /* a chunk's digest: known since it landed, when the block is cut as expected; else of the bytes in memory */
@@ -133,17 +253,14 @@ static enum op_progress read_verify(struct block_read *r)
 	for (uint32_t i = 0; i < h->chunks; i++)
 		if (chunk_bind(digest_of(r, i), h->key, h->birth, i) != le64_get(h->digests[i]))
 			return read_done(r, BLOCK_MISMATCH);
-	return read_done(r, block_alive(r->pool, h, r->any_time));
+	return judge(r, BLOCK_GOOD);
 }
 
 static enum op_progress read_header_done(struct block_read *r)
 {
 	if (!header_is_ours(r))
 		return read_done(r, BLOCK_MISMATCH);
-	enum block_verdict alive = block_alive(r->pool, &r->header, r->any_time);
-	if (alive != BLOCK_GOOD)
-		return read_done(r, alive);
-	return read_done(r, r->to ? BLOCK_SIZE : BLOCK_GOOD);
+	return judge(r, r->to ? BLOCK_SIZE : BLOCK_GOOD);
 }
 
 static enum op_progress read_whole_done(struct block_read *r)
@@ -188,6 +305,8 @@ static enum op_progress read_step(struct op *op)
 	if (op->lane->transfer.result)
 		return read_done(r, BLOCK_IO);
 	switch (r->state) {
+	case STATE_LIFE:
+		return judged(r);
 	case STATE_HEADER:
 		return read_header_done(r);
 	case STATE_WHOLE:
@@ -263,7 +382,11 @@ enum block_verdict block_read_ranges(struct block_read *r, const struct memkv_ra
 			copy_touched(&ranges[i], offset, length, bytes);
 		}
 	}
-	return block_alive(r->pool, &r->header, r->any_time);
+	r->life_asked = false; /* look once more, after the bytes */
+	if (mirrored(r) && ask_life(r))
+		while (!lane_idle(r->op.lane))
+			lane_advance(r->op.lane);
+	return r->op.lane->transfer.result ? BLOCK_IO : alive(r);
 }
 
 /* ---- writing ---- */

@@ -34,6 +34,9 @@ enum block_verdict {
  * Read a block: header and payload as one range, straight into the caller's memory where the medium reaches it.
  * Order: read, verify header, verify every chunk, and only then look at the life word: what was removed before the
  * read began is never returned.
+ *
+ * Where the tables are mirrored, the mirror is not asked: the entry's block is read from the medium, together with the
+ * block where it can be guessed, else as soon as the block's header has landed and tells which.
  */
 struct block_read {
 	struct op op;
@@ -52,6 +55,9 @@ struct block_read {
 	uint64_t done; /* payload bytes in @to, when staged */
 	uint32_t chunk_bytes;	 /* of a payload of the expected length: to digest what lands */
 	uint64_t digested[4];	 /* bitmap: which of lane->digests are there */
+	bool life_asked;	 /* lane->life holds, or will when the lane is idle: */
+	uint64_t life_block;	 /* this part of the medium */
+	enum block_verdict otherwise; /* the verdict, should the block turn out to be alive */
 };
 
 void block_read_init(struct block_read *read, struct memkv_pool *pool, struct lane *lane, const uint8_t *key,
@@ -62,9 +68,6 @@ void block_read_init(struct block_read *read, struct memkv_pool *pool, struct la
  * its bytes are handed over; the life word last, as for whole reads.  @read is initialised, @to NULL.  Waits.
  */
 enum block_verdict block_read_ranges(struct block_read *read, const struct memkv_range *ranges, size_t count);
-
-/* block_alive() - may the block of this header be handed out? (life word and, unless @any_time, expiry) */
-enum block_verdict block_alive(const struct memkv_pool *pool, const struct block_header *h, bool any_time);
 
 /*
  * Write a block: header (encoded in lane->header) and payload as one range, straight from the caller's memory where

@@ -39,15 +39,19 @@ static void count_states(const struct control *c, struct memkv_pool_info *info)
 	}
 }
 
-static void count_blocks(const struct control *c, struct memkv_pool_info *info)
+static void count_blocks(struct memkv_pool *pool, struct memkv_pool_info *info)
 {
+	const struct control *c = &pool->control;
 	struct usage usage = {.control = c};
 	struct table_header header;
 
-	for (usage.segment = 0; usage.segment < c->layout.geo.segments; usage.segment++)
-		if (table_header(c, usage.segment, &header) != CHECK_BAD)
+	for (usage.segment = 0; usage.segment < c->layout.geo.segments; usage.segment++) {
+		follower_keep(&pool->follower);
+		if (table_refresh(c, usage.segment) && table_header(c, usage.segment, &header) != CHECK_BAD)
 			table_walk(c, NULL, usage.segment, header.generation, 0,
 				   table_count(c, usage.segment, header.generation, NULL), add_entry, &usage);
+		follower_unkeep(&pool->follower, usage.segment);
+	}
 	info->blocks = usage.blocks;
 	info->block_bytes = usage.bytes;
 }
@@ -80,8 +84,10 @@ int memkv_pool_describe(struct memkv_pool *pool, struct memkv_pool_info *info)
 	memcpy(info->name, pool->sb.name, sizeof(info->name));
 	for (uint32_t n = 0; n < geo->slots; n++)
 		info->slots_live += slot_locked(c, n) || (pool->slot.epoch && n == pool->slot.number);
+	if (!control_refresh_regions(c, REGION_OWNER_WORDS, REGION_OWNER_WORDS))
+		return fail(-EIO, "%s: the pool's control structures cannot be read", pool->media->path);
 	count_states(c, info);
-	count_blocks(c, info);
+	count_blocks(pool, info);
 	return 0;
 }
 

@@ -38,6 +38,7 @@ struct memkv_pool {
 	struct room room;
 	bool read_only;
 	atomic_bool forked;
+	atomic_int life_guesses; /* mirrored media: is it worth while to guess where a block's entry lies? (block_io.c) */
 	struct pool_counters counters;
 	struct memkv_pool *next_open; /* list for fork */
 };

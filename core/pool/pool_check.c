@@ -49,7 +49,7 @@ static void check_slots(struct check *check)
 	for (uint32_t n = 0; n < pool->sb.geo.slots; n++) {
 		enum check_result result = CHECK_BAD;
 		for (int i = 0; i < REREADS && result != CHECK_GOOD; i++)
-			result = slot_read(&pool->control, n, &cell);
+			result = slot_refresh(&pool->control, n) ? slot_read(&pool->control, n, &cell) : CHECK_BAD;
 		record(check, result != CHECK_GOOD, result == CHECK_MENDED);
 	}
 }
@@ -59,7 +59,7 @@ static bool owner_word_good(const struct control *c, uint64_t segment)
 	struct owned owned;
 
 	for (int i = 0; i < REREADS; i++)
-		if (own_look(c, segment, &owned))
+		if (own_refresh(c, segment) && own_look(c, segment, &owned))
 			return true;
 	return false;
 }
@@ -80,7 +80,8 @@ static void check_segment_header(struct check *check, const struct table_header 
 		segment_header_encode(&found, pool->sb.seed, check->lane->tail);
 		good = memcmp(check->lane->header, check->lane->tail, SEGMENT_HEADER_LIVE) == 0; /* no bit was mended */
 	}
-	if (!good && table_header(&pool->control, check->segment, &again) != CHECK_BAD &&
+	if (!good && table_refresh_header(&pool->control, check->segment) &&
+	    table_header(&pool->control, check->segment, &again) != CHECK_BAD &&
 	    again.generation != header->generation)
 		return; /* reopened meanwhile */
 	if (!good && !check->closed)
@@ -121,10 +122,13 @@ static bool still_there(const struct check *check, const struct entry *e)
 	bool mended;
 
 	pthread_mutex_lock(&f->lock);
-	bool known = table_header_known(f->control, &f->recover, check->segment, &header, &mended);
+	bool there = table_refresh(f->control, check->segment) &&
+		     table_header_known(f->control, &f->recover, check->segment, &header, &mended) &&
+		     header.generation == check->generation &&
+		     table_life(f->control, check->segment, e->index, e->birth) == LIFE_LIVE;
+	follower_give_back(f, check->segment);
 	pthread_mutex_unlock(&f->lock);
-	return known && header.generation == check->generation &&
-	       table_life(f->control, check->segment, e->index, e->birth) == LIFE_LIVE;
+	return there;
 }
 
 static const char *why_bad(enum block_verdict verdict, const struct check *check)
@@ -176,19 +180,24 @@ static bool read_table(struct check *check, struct table_header *header)
 
 	check->count = 0;
 	check->bad = check->mended = 0;
-	bool known = table_header_known(c, recover, check->segment, header, &mended);
+	bool known = table_refresh(c, check->segment) &&
+		     table_header_known(c, recover, check->segment, header, &mended);
 	check->generation = known ? header->generation : 0;
 	note(check, !known || mended, known);
 	if (!check->generation)
 		return true;
 	uint32_t places = table_count(c, check->segment, header->generation, &tail);
-	bool owner_known = own_look(c, check->segment, &owned); /* after the count, before the entries: see follower.h */
+	bool owner_known = own_refresh(c, check->segment) && own_look(c, check->segment, &owned); /* after the count, before the entries: see follower.h */
 	check->closed = owner_known && owned.word.state != OWNER_OPEN;
 	check->settled = check->closed || (owner_known && own_resumable(c, &pool->slot, &owned));
 	note(check, tail != CHECK_GOOD, true);
+	bool read = table_refresh(c, check->segment);
 	table_walk(c, recover, check->segment, header->generation, 0, places, note_entry, check);
+	if (!read || !own_refresh(c, check->segment) || !table_refresh_header(c, check->segment))
+		return false;
+	bool final = table_count(c, check->segment, header->generation, NULL) == places || !check->closed;
 	own_look(c, check->segment, &after);
-	return after.raw == owned.raw && table_header_known(c, recover, check->segment, &again, &mended_again) &&
+	return final && after.raw == owned.raw && table_header_known(c, recover, check->segment, &again, &mended_again) &&
 	       again.generation == header->generation;
 }
 
@@ -202,6 +211,7 @@ static void check_segment(struct check *check)
 	pthread_mutex_lock(&pool->follower.lock); /* second sources; one segment's table at a time */
 	for (int i = 0; i < REREADS && !same; i++)
 		same = read_table(check, &header);
+	follower_give_back(&pool->follower, check->segment);
 	pthread_mutex_unlock(&pool->follower.lock);
 	if (same) {
 		check->report->records_bad += check->bad;

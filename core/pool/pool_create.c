@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Making and destroying pools on files.
+ * Making and destroying pools on files and block devices.
+ *
+ * A device is opened exclusively, which excludes its writing agent, mounts and mkfs, and without the page cache; what
+ * else it may hold is asked of libblkid as well as looked at.  It has its size and is never removed.
  *
  * Order of create: lock -> look what is there -> allocate every byte (nothing can run out of space later) -> wipe the
  * superblocks of a pool that was there -> flush -> wipe the control region -> owner words -> flush -> superblock B ->
@@ -10,14 +13,17 @@
 #include "core/base/environ.h"
 #include "core/base/fail.h"
 #include "core/format/owner_word.h"
+#include "core/media/signature.h"
 #include "core/pool/handle.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/falloc.h>
+#include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -29,6 +35,9 @@ struct creation {
 	const struct memkv_create_options *options;
 	int fd;
 	bool made; /* the file is ours to remove */
+	bool device;
+	uint64_t size; /* of the file or device */
+	uint8_t *pages; /* PEEK_BYTES, aligned, through which all bytes go */
 	struct stat st;
 	struct superblock sb;
 	struct layout layout;
@@ -51,6 +60,21 @@ static int write_all(int fd, const void *bytes, size_t length, uint64_t offset)
 	return 0;
 }
 
+/* whole pages to the file or device; the last one padded with zeros */
+static int write_pages(const struct creation *c, const void *bytes, size_t length, uint64_t offset)
+{
+	const uint8_t *from = bytes;
+	int err = 0;
+
+	for (size_t at = 0; !err && at < length; at += PEEK_BYTES) {
+		size_t piece = min_u64(length - at, PEEK_BYTES), padded = round_up(piece, PAGE);
+		memcpy(c->pages, from + at, piece);
+		memset(c->pages + piece, 0, padded - piece);
+		err = write_all(c->fd, c->pages, padded, offset + at);
+	}
+	return err;
+}
+
 static int lock_file(struct creation *c)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1};
@@ -62,8 +86,32 @@ static int lock_file(struct creation *c)
 	return fail(-errno, "%s: cannot lock the file: %s", c->path, strerror(errno));
 }
 
+static int open_device(struct creation *c)
+{
+	int sector = 0;
+
+	c->device = true;
+	c->fd = media_block_claim(c->path, O_RDWR | O_DIRECT | O_CLOEXEC);
+	if (c->fd == -EBUSY)
+		return fail(MEMKV_IN_USE, "%s is in use: an agent writes to it, it is mounted, or it is part of another device",
+			    c->path);
+	if (c->fd < 0)
+		return fail(c->fd, "%s: cannot open: %s", c->path, strerror(-c->fd));
+	if (fstat(c->fd, &c->st) || ioctl(c->fd, BLKGETSIZE64, &c->size) || ioctl(c->fd, BLKSSZGET, &sector))
+		return fail(-errno, "%s: %s", c->path, strerror(errno));
+	if (sector > PAGE)
+		return fail(MEMKV_GEOMETRY, "%s has logical blocks of %d bytes; at most %d are supported", c->path, sector, PAGE);
+	c->size = round_down(c->size, PAGE);
+	return lock_file(c);
+}
+
 static int open_file(struct creation *c)
 {
+	c->pages = aligned_alloc(PAGE, PEEK_BYTES);
+	if (!c->pages)
+		return fail(-ENOMEM, "%s: no memory", c->path);
+	if (stat(c->path, &c->st) == 0 && S_ISBLK(c->st.st_mode))
+		return open_device(c);
 	c->fd = open(c->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0660);
 	c->made = c->fd >= 0;
 	if (c->fd < 0 && errno == EEXIST)
@@ -78,28 +126,45 @@ static int open_file(struct creation *c)
 	if (fstat(c->fd, &c->st))
 		return fail(-errno, "%s: %s", c->path, strerror(errno));
 	if (!S_ISREG(c->st.st_mode))
-		return fail(MEMKV_NOT_A_POOL, "%s is not a regular file; a pool on a device is not supported yet", c->path);
+		return fail(MEMKV_NOT_A_POOL, "%s is neither a regular file nor a block device", c->path);
 	if (c->st.st_nlink == 0)
 		return fail(MEMKV_IN_USE, "%s vanished while it was opened; try again", c->path);
+	c->size = (uint64_t)c->st.st_size;
 	return 0;
+}
+
+/* as open_file(), to destroy what is there */
+static int open_existing(struct creation *c)
+{
+	struct stat st;
+
+	c->pages = aligned_alloc(PAGE, PEEK_BYTES);
+	if (!c->pages)
+		return fail(-ENOMEM, "%s: no memory", c->path);
+	memset(c->pages, 0, PEEK_BYTES);
+	if (stat(c->path, &st) == 0 && S_ISBLK(st.st_mode))
+		return open_device(c);
+	c->fd = open(c->path, O_RDWR | O_CLOEXEC);
+	if (c->fd < 0)
+		return fail(-errno, "%s: cannot open: %s", c->path, strerror(errno));
+	off_t end = lseek(c->fd, 0, SEEK_END);
+	c->size = end > 0 ? (uint64_t)end : 0;
+	return lock_file(c);
 }
 
 /* 1 yes, 0 no, -errno */
 static int holds_data(const struct creation *c)
 {
-	static const uint8_t zero[4096];
-	uint8_t bytes[4096];
-	uint64_t size = (uint64_t)c->st.st_size, peek = min_u64(size, PEEK_BYTES);
-	uint64_t starts[2] = {0, size - peek};
+	uint64_t peek = min_u64(c->size, PEEK_BYTES);
+	uint64_t starts[2] = {0, c->size - peek};
 
 	for (int part = 0; part < 2; part++) {
-		for (uint64_t at = 0; at < peek; at += sizeof(bytes)) {
-			ssize_t got = pread(c->fd, bytes, sizeof(bytes), (off_t)(starts[part] + at));
-			if (got < 0)
-				return -errno;
-			if (memcmp(bytes, zero, (size_t)got) != 0)
+		ssize_t got = pread(c->fd, c->pages, peek, (off_t)starts[part]);
+		if (got < 0)
+			return -errno;
+		for (ssize_t i = 0; i < got; i++)
+			if (c->pages[i])
 				return 1;
-		}
 	}
 	return 0;
 }
@@ -131,19 +196,23 @@ static int check_unused(const char *path)
 
 static int look_what_is_there(struct creation *c)
 {
-	uint8_t page[PAGE] = {0};
 	bool force = c->options->flags & MEMKV_CREATE_FORCE;
+	char name[64] = "";
 
-	if (c->st.st_size == 0)
+	if (c->size == 0)
 		return 0;
-	if (pread(c->fd, page, sizeof(page), 0) < 0)
+	memset(c->pages, 0, PAGE);
+	if (pread(c->fd, c->pages, PAGE, 0) < 0)
 		return fail(-errno, "%s: cannot read: %s", c->path, strerror(errno));
-	if (superblock_magic(page)) {
+	if (superblock_magic(c->pages)) {
 		if (!force)
 			return fail(MEMKV_POOL_EXISTS, "%s holds a pool already; destroy it first, or use --force", c->path);
 		return check_unused(c->path);
 	}
-	int data = holds_data(c);
+	int known = c->device ? signature_look(c->path, name, sizeof(name)) : 0;
+	if (known > 0 && !force)
+		return fail(MEMKV_FOREIGN, "%s holds data that is not memkv's (%s); use --force to overwrite it", c->path, name);
+	int data = known < 0 ? known : holds_data(c);
 	if (data < 0)
 		return fail(data, "%s: cannot read: %s", c->path, strerror(-data));
 	if (data && !force)
@@ -164,7 +233,7 @@ static int choose_sizes(struct creation *c)
 	};
 
 	if (!wish.bytes && !wish.blocks)
-		wish.bytes = c->st.st_size ? (uint64_t)c->st.st_size : DEFAULT_BYTES;
+		wish.bytes = c->size ? c->size : DEFAULT_BYTES;
 	int err = geometry_choose(&wish, &c->sb.geo);
 	return err ? err : layout_compute(&c->sb.geo, &c->layout);
 }
@@ -173,21 +242,20 @@ static int wipe_page(const struct creation *c, uint64_t offset)
 {
 	static const uint8_t zero[PAGE];
 
-	return offset + PAGE <= (uint64_t)c->st.st_size ? write_all(c->fd, zero, sizeof(zero), offset) : 0;
+	return offset + PAGE <= c->size ? write_pages(c, zero, sizeof(zero), offset) : 0;
 }
 
 /* both superblocks of the pool that was there, so that neither is ever taken for one of what is made now */
 static int wipe_old_superblocks(struct creation *c)
 {
-	uint64_t size = round_down((uint64_t)c->st.st_size, PAGE);
-	uint8_t page[PAGE] = {0};
+	uint64_t size = round_down(c->size, PAGE);
 	struct superblock old;
 	bool mended;
 
 	if (size < 2 * PAGE)
 		return 0;
-	int err = pread(c->fd, page, sizeof(page), 0) < 0 ? -errno : 0;
-	if (!err && superblock_decode(page, 0, &old, &mended) == 0 && old.geo.bytes >= PAGE && old.geo.bytes < size)
+	int err = pread(c->fd, c->pages, PAGE, 0) < 0 ? -errno : 0;
+	if (!err && superblock_decode(c->pages, 0, &old, &mended) == 0 && old.geo.bytes >= PAGE && old.geo.bytes < size)
 		err = wipe_page(c, round_down(old.geo.bytes, PAGE) - PAGE); /* the medium has grown since */
 	if (!err)
 		err = wipe_page(c, size - PAGE);
@@ -204,8 +272,10 @@ static int zero_range(int fd, uint64_t offset, uint64_t length)
 		return 0;
 	if (errno != EOPNOTSUPP && errno != ENOSYS)
 		return -errno;
-	uint8_t *zero = calloc(1, ZERO_CHUNK);
+	uint8_t *zero = aligned_alloc(PAGE, ZERO_CHUNK);
 	int err = zero ? 0 : -ENOMEM;
+	if (zero)
+		memset(zero, 0, ZERO_CHUNK);
 	for (uint64_t at = 0; !err && at < length; at += ZERO_CHUNK)
 		err = write_all(fd, zero, min_u64(ZERO_CHUNK, length - at), offset + at);
 	free(zero);
@@ -217,10 +287,12 @@ static int allocate(struct creation *c)
 	uint64_t bytes = c->sb.geo.bytes;
 	int err = 0;
 
-	if ((uint64_t)c->st.st_size < bytes && ftruncate(c->fd, (off_t)bytes))
+	if (c->device && c->size < bytes)
+		return fail(MEMKV_GEOMETRY, "%s has %" PRIu64 " bytes, the pool would need %" PRIu64, c->path, c->size, bytes);
+	if (c->size < bytes && ftruncate(c->fd, (off_t)bytes))
 		err = -errno;
 	uint64_t now = c->options->flags & MEMKV_CREATE_THIN ? c->layout.control_bytes : bytes;
-	if (!err && fallocate(c->fd, 0, 0, (off_t)now)) {
+	if (!err && !c->device && fallocate(c->fd, 0, 0, (off_t)now)) {
 		err = -errno;
 		if (err == -EOPNOTSUPP || err == -ENOSYS)
 			err = 0; /* the file system cannot promise space; the control region is written below in any case */
@@ -247,7 +319,7 @@ static int write_owner_words(struct creation *c)
 		return -ENOMEM;
 	for (uint64_t s = 0; s < n; s++)
 		words[s] = owner_word_encode((struct owner_word){.state = OWNER_FREE}, s, c->sb.seed);
-	int err = write_all(c->fd, words, n * sizeof(*words), c->layout.offset[REGION_OWNER_WORDS]);
+	int err = write_pages(c, words, n * sizeof(*words), c->layout.offset[REGION_OWNER_WORDS]);
 	free(words);
 	return err;
 }
@@ -258,11 +330,11 @@ static int write_superblocks(struct creation *c)
 	int err;
 
 	superblock_encode(&c->sb, 1, page);
-	err = write_all(c->fd, page, sizeof(page), c->layout.offset[REGION_SUPERBLOCK_B]);
+	err = write_pages(c, page, sizeof(page), c->layout.offset[REGION_SUPERBLOCK_B]);
 	if (err)
 		return err;
 	superblock_encode(&c->sb, 0, page);
-	return write_all(c->fd, page, sizeof(page), 0);
+	return write_pages(c, page, sizeof(page), 0);
 }
 
 static int format(struct creation *c)
@@ -340,40 +412,49 @@ int memkv_pool_create(const char *path, const struct memkv_create_options *optio
 		unlink(path);
 	if (c.fd >= 0)
 		close(c.fd);
-	if (!err)
+	free(c.pages);
+	if (!err && !c.device)
 		flush_directory(path);
 	return err;
+}
+
+/* a file goes; of a device both ends are wiped, so that it looks empty */
+static int wipe(struct creation *c)
+{
+	uint64_t peek = min_u64(c->size, PEEK_BYTES);
+	int err;
+
+	memset(c->pages, 0, PEEK_BYTES);
+	err = write_all(c->fd, c->pages, c->device ? peek : PAGE, 0);
+	if (!err && c->size > PAGE)
+		err = write_all(c->fd, c->pages, c->device ? peek : PAGE, c->size - (c->device ? peek : PAGE));
+	if (!err && (fsync(c->fd) || (!c->device && unlink(c->path))))
+		err = -errno;
+	return err ? fail(err, "%s: could not be wiped and removed: %s", c->path, strerror(-err)) : 0;
+}
+
+static int destroy(struct creation *c, bool dry_run)
+{
+	int err = open_existing(c);
+
+	if (!err && pread(c->fd, c->pages, PAGE, 0) < 0)
+		err = fail(-errno, "%s: cannot read: %s", c->path, strerror(errno));
+	if (!err && !superblock_magic(c->pages))
+		err = fail(MEMKV_NOT_A_POOL, "%s is not a memkv pool: nothing was destroyed", c->path);
+	if (!err)
+		err = check_unused(c->path);
+	return err || dry_run ? err : wipe(c);
 }
 
 int memkv_pool_destroy(const char *path, int dry_run)
 {
 	struct creation c = {.path = path, .fd = -1};
-	uint8_t page[PAGE] = {0};
-	int err;
 
 	if (!path || !*path)
 		return fail(-EINVAL, "destroy: a path is needed");
-	c.fd = open(path, O_RDWR | O_CLOEXEC);
-	if (c.fd < 0)
-		return fail(-errno, "%s: cannot open: %s", path, strerror(errno));
-	err = lock_file(&c);
-	if (!err && pread(c.fd, page, sizeof(page), 0) < 0)
-		err = fail(-errno, "%s: cannot read: %s", path, strerror(errno));
-	if (!err && !superblock_magic(page))
-		err = fail(MEMKV_NOT_A_POOL, "%s is not a memkv pool: nothing was destroyed", path);
-	if (!err)
-		err = check_unused(path);
-	if (!err && !dry_run) {
-		memset(page, 0, sizeof(page));
-		off_t end = lseek(c.fd, 0, SEEK_END);
-		err = write_all(c.fd, page, sizeof(page), 0);
-		if (!err && end > PAGE)
-			err = write_all(c.fd, page, sizeof(page), (uint64_t)end - PAGE);
-		if (!err && (fsync(c.fd) || unlink(path)))
-			err = -errno;
-		if (err)
-			fail(err, "%s: could not be wiped and removed: %s", path, strerror(-err));
-	}
-	close(c.fd);
+	int err = destroy(&c, dry_run);
+	if (c.fd >= 0)
+		close(c.fd);
+	free(c.pages);
 	return err;
 }

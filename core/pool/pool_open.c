@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LANES_DEFAULT = 16, POLL_DEFAULT_US = 1000 };
+enum { LANES_DEFAULT = 16, POLL_DEFAULT_US = 1000, POLL_MIRRORED_US = 10000 };
 
 const char *memkv_version(void)
 {
@@ -42,6 +42,11 @@ static int attach_control(struct memkv_pool *pool)
 	if (!err)
 		err = pool->media->ops->map_control(pool->media, c->layout.control_bytes);
 	c->base = pool->media->control;
+	/* mirrored media: what is looked at without asking; tables are brought in by whoever looks into them */
+	if (!err && !(control_refresh_regions(c, REGION_SLOT_CELLS, REGION_SLOT_CELLS) &&
+		      control_refresh_regions(c, REGION_OWNER_WORDS, REGION_OWNER_WORDS) &&
+		      control_refresh_regions(c, REGION_AGES, REGION_STATISTICS)))
+		err = fail(-EIO, "%s: the pool's control structures cannot be read", pool->media->path);
 	return err;
 }
 
@@ -86,7 +91,8 @@ static int attach(struct memkv_pool *pool, const struct memkv_pool_options *o)
 	if (!err)
 		err = attach_writer(pool, o->flags);
 	if (!err && !(o->flags & MEMKV_OPEN_NO_FOLLOWER)) {
-		err = follower_start(&pool->follower, o->poll_us);
+		uint32_t usual = pool->media->caps.mappable ? POLL_DEFAULT_US : POLL_MIRRORED_US;
+		err = follower_start(&pool->follower, o->poll_us ? o->poll_us : usual);
 		if (err)
 			fail(err, "%s: cannot start the follower thread: %s", pool->media->path, strerror(-err));
 	}
@@ -100,8 +106,6 @@ static int complete_options(const struct memkv_pool_options *given, struct memkv
 		memcpy(o, given, min_u64(given->size, sizeof(*o)));
 	if (o->lanes == 0)
 		o->lanes = LANES_DEFAULT;
-	if (o->poll_us == 0)
-		o->poll_us = POLL_DEFAULT_US;
 	if (o->lanes > LANES_MAX)
 		return fail(-EINVAL, "open: %u lanes are more than %d", o->lanes, LANES_MAX);
 	return 0;
@@ -139,7 +143,7 @@ int memkv_pool_open(const char *path, const struct memkv_pool_options *options, 
 	if (o.flags & MEMKV_OPEN_BUFFERED)
 		flags |= MEDIA_OPEN_BUFFERED;
 	fork_hold(); /* from here on descriptors and locks exist that a child must not keep */
-	err = media_file_open(path, flags, &pool->media);
+	err = media_open(path, flags, &pool->media);
 	if (err) {
 		free(pool);
 	} else {

@@ -157,8 +157,8 @@ static void publish(struct put *put, bool good)
 	if (!good)
 		entry.flags |= ENTRY_VOID;
 	table_publish(&pool->control, put->place.segment, &entry);
-	control_ring(&pool->control, put->place.segment);
-	if (good)
+	control_ring_entry(&pool->control, put->place.segment);
+	if (good && control_published(&pool->control))
 		follower_add(&pool->follower, put->place.segment, &entry);
 }
 
@@ -217,6 +217,8 @@ static int write_block(struct put *put)
 	op_run(&write.op);
 	err = write.result ? write.result : flush_if(put);
 	publish(put, err == 0);
+	if (err == 0 && !control_published(&pool->control))
+		err = MEMKV_UNKNOWN; /* the entry may have reached the medium or not */
 	if (err == 0 && flush_if(put))
 		err = MEMKV_UNKNOWN; /* others may have seen it, power loss may take it */
 	room_release(&pool->room, &put->place);
@@ -263,9 +265,9 @@ int memkv_put(struct memkv_pool *pool, const struct memkv_key *key, const void *
 	result = check_arguments(pool, key, data, length, &o);
 	if (result)
 		return result;
-	if (atomic_load(&pool->media->failed)) {
+	if (atomic_load(&pool->media->failed) || !control_published(&pool->control)) {
 		count(&pool->counters.puts_failed, 1);
-		return fail(MEMKV_FAILED, "%s: the pool's file is gone or was cut short; restore it and open it again",
+		return fail(MEMKV_FAILED, "%s: the pool's medium is gone, was cut short or failed; restore it and open it again",
 			    pool->media->path);
 	}
 	put.lane = lane_acquire(&pool->lanes);

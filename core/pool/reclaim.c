@@ -40,11 +40,11 @@ static bool publish_copy(struct hot_list *list, const struct entry *old, const s
 	if (!good) {
 		e->flags |= ENTRY_VOID;
 		table_publish(c, to->segment, e);
-		control_ring(c, to->segment);
+		control_ring_entry(c, to->segment);
 		return false;
 	}
 	table_publish_moving(c, to->segment, e);
-	control_ring(c, to->segment);
+	control_ring_entry(c, to->segment);
 	follower_add(&pool->follower, to->segment, e);
 	if (table_life(c, list->segment, old->index, old->birth) == LIFE_LIVE &&
 	    table_settle(c, to->segment, e->index, e->birth))
@@ -119,9 +119,11 @@ static void walk_victim(struct memkv_pool *pool, uint64_t segment, table_visit v
 	const struct control *c = &pool->control;
 	bool mended;
 
-	if (!table_header_known(c, NULL, segment, &header, &mended))
-		return;
-	table_walk(c, NULL, segment, header.generation, 0, table_count(c, segment, header.generation, NULL), visit, context);
+	follower_keep(&pool->follower);
+	if (table_refresh(c, segment) && table_header_known(c, NULL, segment, &header, &mended))
+		table_walk(c, NULL, segment, header.generation, 0, table_count(c, segment, header.generation, NULL), visit,
+			   context);
+	follower_unkeep(&pool->follower, segment);
 }
 
 static uint64_t hot_pages(struct memkv_pool *pool, uint64_t segment, bool cool)
@@ -130,11 +132,6 @@ static uint64_t hot_pages(struct memkv_pool *pool, uint64_t segment, bool cool)
 
 	walk_victim(pool, segment, visit_hot, &list);
 	return list.hot_pages;
-}
-
-static void renew_age(const struct control *c, uint64_t segment)
-{
-	word_publish(control_age(c, segment), word_add(control_clock(c), 1) + 1);
 }
 
 /* the oldest that is not mostly in use; after some second chances, the oldest */
@@ -147,7 +144,7 @@ static bool choose(struct memkv_pool *pool, struct owned *victim)
 		if (chance == SECOND_CHANCES || hot_pages(pool, victim->segment, false) <= half)
 			return true;
 		hot_pages(pool, victim->segment, true);
-		renew_age(c, victim->segment);
+		control_renew_age(c, victim->segment);
 		(void)own_move(c, victim, OWNER_SEALED, &pool->slot);
 	}
 	return false;

@@ -61,10 +61,12 @@ static void meet_copy(struct hunt *hunt, struct place place)
 	hunt->page = (uint32_t)(place.page - (layout_segment(layout, hunt->segment) >> PAGE_SHIFT));
 	hunt->killed = hunt->spared = false;
 	pthread_mutex_lock(&pool->follower.lock); /* the second sources use the follower's lane */
-	if (table_header_known(&pool->control, &pool->follower.recover, hunt->segment, &header, &mended)) {
+	if (table_refresh(&pool->control, hunt->segment) &&
+	    table_header_known(&pool->control, &pool->follower.recover, hunt->segment, &header, &mended)) {
 		uint32_t n = table_count(&pool->control, hunt->segment, header.generation, NULL);
 		table_walk(&pool->control, &pool->follower.recover, hunt->segment, header.generation, 0, n, meet_entry, hunt);
 	}
+	follower_give_back(&pool->follower, hunt->segment);
 	pthread_mutex_unlock(&pool->follower.lock);
 }
 
@@ -111,12 +113,15 @@ int memkv_remove(struct memkv_pool *pool, const struct memkv_key *key)
 		return fail(-EINVAL, "remove: a key is needed");
 	if (pool->read_only)
 		return fail(MEMKV_READ_ONLY, "%s was opened read-only; remove needs it open for writing", pool->media->path);
-	if (atomic_load(&pool->media->failed))
-		return fail(MEMKV_FAILED, "%s: the pool's file is gone or was cut short", pool->media->path);
+	if (atomic_load(&pool->media->failed) || !control_published(&pool->control))
+		return fail(MEMKV_FAILED, "%s: the pool's medium is gone, was cut short or failed; open it again",
+			    pool->media->path);
 	int removed = births_remove(pool, key->bytes, NULL);
 	if (removed == 0)
 		return MEMKV_MISS;
 	count(&pool->counters.removes, (uint64_t)removed);
+	if (!control_published(&pool->control))
+		return fail(MEMKV_UNKNOWN, "%s: the removal could not be written, and may come back", pool->media->path);
 	err = pool->media->ops->flush(pool->media);
 	return err ? fail(err, "%s: the removal is in force, but could not be flushed: %s", pool->media->path,
 			  memkv_strerror(err))

@@ -35,7 +35,15 @@ static void give_up(struct room *room, struct owned *owned, enum owner_state sta
 {
 	/* nobody takes what a living incarnation owns: a lost race here means a damaged word, which others rebuild */
 	(void)own_move(&room->pool->control, owned, state, &room->pool->slot);
-	control_ring(&room->pool->control, owned->segment);
+	control_ring_later(&room->pool->control, owned->segment);
+}
+
+/* give up a segment that was written to: first the table says what was really reserved */
+static void close_writer(struct room *room, struct writer *w, enum owner_state state)
+{
+	if (w->tail != w->next_index)
+		table_reserve(&room->pool->control, w->owned.segment, w->generation, w->next_index);
+	give_up(room, &w->owned, state);
 }
 
 static bool writer_full(const struct room *room, const struct writer *w)
@@ -51,10 +59,11 @@ void room_close(struct room *room)
 	for (int i = 0; i < WRITERS_MAX; i++) {
 		struct writer *w = &room->writers[i];
 		if (w->used)
-			give_up(room, &w->owned, writer_full(room, w) ? OWNER_SEALED : OWNER_PARKED);
+			close_writer(room, w, writer_full(room, w) ? OWNER_SEALED : OWNER_PARKED);
 	}
 	if (room->next_ready)
 		give_up(room, &room->next, OWNER_SEALED);
+	(void)room->pool->media->ops->settle(room->pool->media);
 	lane_close(&room->lane);
 	munmap(room->move_buffer, room->move_bytes);
 	pthread_mutex_destroy(&room->lock);
@@ -77,13 +86,30 @@ static void seal_if_resolved(struct room *room, struct writer *w)
 {
 	if (!w->closing || w->in_flight)
 		return;
-	give_up(room, &w->owned, OWNER_SEALED);
+	close_writer(room, w, OWNER_SEALED);
 	w->used = false;
 }
 
 static bool fits(const struct room *room, const struct writer *w, uint32_t pages)
 {
 	return w->pages - w->next_page >= pages && w->next_index < room->pool->control.layout.geo.entries;
+}
+
+/*
+ * Where raising the tail costs a write, it is raised for some places at a time.  Those that a crash leaves unused are
+ * void for good: at most one in 32.
+ */
+static uint32_t places_ahead(const struct room *room, const struct writer *w)
+{
+	enum { AHEAD_MAX = 31, AHEAD_SHARE = 32 };
+	uint32_t entries = room->pool->control.layout.geo.entries;
+
+	if (room->pool->media->caps.mappable)
+		return 0;
+	uint64_t ahead = min_u64(entries / AHEAD_SHARE, AHEAD_MAX);
+	/* blocks are alike: what would not fit need not be given back when the segment is full */
+	ahead = min_u64(ahead, (w->pages - w->next_page) / max_u64(room->usual_pages, 2));
+	return (uint32_t)min_u64(ahead, entries - w->next_index);
 }
 
 /* under lock */
@@ -99,7 +125,11 @@ static void reserve_in(struct room *room, struct writer *w, uint32_t pages, stru
 	w->next_page += pages;
 	w->next_index++;
 	w->in_flight++;
-	table_reserve(&room->pool->control, w->owned.segment, w->generation, w->next_index);
+	room->usual_pages = pages;
+	if (w->next_index <= w->tail)
+		return;
+	w->tail = w->next_index + places_ahead(room, w);
+	table_reserve(&room->pool->control, w->owned.segment, w->generation, w->tail);
 }
 
 static int write_segment_header(struct room *room, const struct table_header *table)
@@ -117,6 +147,25 @@ static int write_segment_header(struct room *room, const struct table_header *ta
 			     1);
 }
 
+/* an OPEN segment's whole table is in memory, and stays: from now on the follower leaves it alone */
+static bool refresh_table(struct memkv_pool *pool, uint64_t segment)
+{
+	pthread_mutex_lock(&pool->follower.lock);
+	bool good = table_refresh(&pool->control, segment);
+	pthread_mutex_unlock(&pool->follower.lock);
+	return good;
+}
+
+/* only what is not zero: a mirror's untouched pages cost nothing */
+static void clear_heat(const struct control *c, uint64_t segment)
+{
+	uint64_t *heat = control_at(c, c->layout.offset[REGION_HEAT] + segment * c->layout.geo.heat_units);
+
+	for (uint32_t i = 0; i < c->layout.geo.heat_units / sizeof(*heat); i++)
+		if (word_load(&heat[i]))
+			word_publish(&heat[i], 0);
+}
+
 /* a new generation in a segment that is OPEN and ours; the table first: until the tail rises, it describes nothing */
 static int begin_generation(struct room *room, struct writer *w)
 {
@@ -132,13 +181,16 @@ static int begin_generation(struct room *room, struct writer *w)
 	if (!header.generation)
 		return fail(MEMKV_FENCED, "%s: this agent has opened all the segments that one attach may; open the pool again",
 			    pool->media->path);
-	word_publish(control_age(c, s), word_add(control_clock(c), 1) + 1);
-	words_clear(control_at(c, c->layout.offset[REGION_HEAT] + s * c->layout.geo.heat_units), c->layout.geo.heat_units / 8);
-	table_begin(c, &header);
-	control_ring(c, s);
+	if (!refresh_table(pool, s))
+		return fail(-EIO, "%s: a segment's table cannot be read", pool->media->path);
+	control_renew_age(c, s);
+	clear_heat(c, s);
 	w->generation = header.generation;
 	w->next_page = 1;
 	w->next_index = 0;
+	w->tail = places_ahead(room, w);
+	table_begin(c, &header, w->tail);
+	control_ring(c, s);
 	count(&pool->counters.segments_opened, 1);
 	return write_segment_header(room, &header);
 }
@@ -180,13 +232,17 @@ static bool resume_generation(struct room *room, struct writer *w)
 	bool mended;
 
 	pthread_mutex_lock(&pool->follower.lock);
-	bool known = table_header_known(&pool->control, &pool->follower.recover, w->owned.segment, &header, &mended);
+	bool known = table_refresh(&pool->control, w->owned.segment) &&
+		     table_header_known(&pool->control, &pool->follower.recover, w->owned.segment, &header, &mended);
 	w->next_page = 1;
 	w->next_index = 0;
+	w->tail = 0;
 	w->generation = known ? header.generation : 0;
 	if (w->generation) {
 		uint32_t n = table_count(&pool->control, w->owned.segment, w->generation, NULL);
 		table_walk(&pool->control, &pool->follower.recover, w->owned.segment, w->generation, 0, n, resume_entry, &resume);
+		w->tail = w->next_index;
+		control_ring(&pool->control, w->owned.segment); /* it is OPEN again: followers look into it by themselves */
 	}
 	bool second_right = !w->generation || (pool->follower.recover.header(pool, w->owned.segment, &second) &&
 						second.generation == w->generation);
@@ -211,6 +267,8 @@ static int take_up(struct room *room, struct writer *w, bool resumed)
 		err = begin_generation(room, w);
 	if (err)
 		give_up(room, &w->owned, OWNER_PARKED);
+	if (!err && !control_published(&room->pool->control))
+		err = -EIO;
 	return err;
 }
 
@@ -235,7 +293,7 @@ static int fetch(struct room *room, struct writer *w)
 	bool resumed;
 	int err = -EAGAIN;
 
-	while (err == -EAGAIN) {
+	while (err == -EAGAIN && control_published(&pool->control)) {
 		struct owned victim;
 		*w = (struct writer){0};
 		if (room->next_ready) {
@@ -252,7 +310,7 @@ static int fetch(struct room *room, struct writer *w)
 				   "fewer agents", pool->media->path);
 		}
 	}
-	return err;
+	return err == -EAGAIN ? -EIO : err;
 }
 
 /* our own words, before we or others take them for anything else; under refill */

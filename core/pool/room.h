@@ -32,6 +32,7 @@ struct writer {
 	struct owned owned;
 	uint64_t generation;
 	uint32_t next_page, next_index, pages;
+	uint32_t tail; /* places that the table says are reserved: next_index, or some ahead on mirrored media */
 	uint32_t in_flight;
 	bool prepared; /* the next segment was thought of */
 };
@@ -53,6 +54,7 @@ struct room {
 	pthread_mutex_t refill; /* taken before lock; held while a segment is fetched or emptied */
 	struct writer writers[WRITERS_MAX];
 	struct writer *current;
+	uint32_t usual_pages; /* of the last block */
 	bool next_ready;
 	struct owned next; /* LEAVING and ours, its hot blocks moved away */
 	struct moved next_moved;

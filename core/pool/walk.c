@@ -59,9 +59,11 @@ static bool load_segment(struct memkv_iter *it)
 		return false;
 	it->at = it->count = 0;
 	pthread_mutex_lock(&pool->follower.lock);
-	if (table_header_known(c, &pool->follower.recover, it->segment, &header, &mended))
+	if (table_refresh(c, it->segment) &&
+	    table_header_known(c, &pool->follower.recover, it->segment, &header, &mended))
 		table_walk(c, &pool->follower.recover, it->segment, header.generation, 0,
 			   table_count(c, it->segment, header.generation, NULL), collect, it);
+	follower_give_back(&pool->follower, it->segment);
 	pthread_mutex_unlock(&pool->follower.lock);
 	it->segment++;
 	return true;

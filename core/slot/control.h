@@ -19,6 +19,36 @@ struct control {
 
 enum { STATISTICS_DOORBELL = 0, STATISTICS_CLOCK = 64 };
 
+/*
+ * On mirrored media (media.h), what was stored counts when it is published, and what others published is seen after a
+ * refresh; on mapped ones these do nothing.  Whether publishing worked is asked once, before something is
+ * acknowledged: control_published().  control_refresh() tells whether the range is right now.
+ */
+static inline void control_publish(const struct control *c, const void *at, size_t length)
+{
+	(void)c->media->ops->publish(c->media, (uint64_t)((const uint8_t *)at - c->base), length);
+}
+
+/* control_publish_later() - what no acknowledgement waits for: it goes with what lies beside it, or with the follower's thread */
+static inline void control_publish_later(const struct control *c, const void *at, size_t length)
+{
+	(void)c->media->ops->publish_later(c->media, (uint64_t)((const uint8_t *)at - c->base), length);
+}
+
+static inline bool control_refresh(const struct control *c, const void *at, size_t length)
+{
+	return c->media->ops->refresh(c->media, (uint64_t)((const uint8_t *)at - c->base), length) == 0;
+}
+
+static inline bool control_published(const struct control *c) { return !atomic_load(&c->media->unpublished); }
+
+static inline bool control_refresh_regions(const struct control *c, enum region first, enum region last)
+{
+	uint64_t from = c->layout.offset[first], to = c->layout.offset[last] + c->layout.length[last];
+
+	return c->media->ops->refresh(c->media, from, to - from) == 0;
+}
+
 static inline void *control_at(const struct control *c, uint64_t offset) { return c->base + offset; }
 
 static inline void *control_owner_word(const struct control *c, uint64_t segment)
@@ -107,7 +137,38 @@ static inline bool checked_load(uint64_t *words, const void *at, size_t count)
 static inline void control_ring(const struct control *c, uint64_t segment)
 {
 	word_add(control_pulse(c, segment), 1);
+	control_publish(c, control_pulse(c, segment), 8);
 	word_add(control_doorbell(c), 1);
+	control_publish(c, control_doorbell(c), 8);
+}
+
+/*
+ * control_ring_entry() - likewise, after a new entry in a segment that is known to be OPEN: on mirrored media, where
+ * ringing costs two writes, followers look into the tables of such segments by themselves
+ */
+static inline void control_ring_entry(const struct control *c, uint64_t segment)
+{
+	if (c->media->caps.mappable)
+		control_ring(c, segment);
+}
+
+/* control_ring_later() - likewise, when no acknowledgement depends on it */
+static inline void control_ring_later(const struct control *c, uint64_t segment)
+{
+	word_add(control_pulse(c, segment), 1);
+	word_add(control_doorbell(c), 1);
+	control_publish_later(c, control_pulse(c, segment), 8);
+	control_publish_later(c, control_doorbell(c), 8);
+}
+
+/* control_renew_age() - the segment is the youngest now; age and clock mend each other should one of them get lost */
+static inline void control_renew_age(const struct control *c, uint64_t segment)
+{
+	uint64_t now = word_add(control_clock(c), 1) + 1;
+
+	word_publish(control_age(c, segment), now);
+	control_publish_later(c, control_clock(c), 8);
+	control_publish_later(c, control_age(c, segment), 8);
 }
 
 #endif

@@ -40,7 +40,17 @@ static bool swap_word(const struct control *c, struct owned *owned, struct owner
 		return false;
 	owned->raw = raw;
 	owned->word = next;
-	return true;
+	/* before anything is written to a segment it must be known as OPEN; what is closed a moment later harms nobody */
+	if (next.state == OWNER_OPEN)
+		control_publish(c, control_owner_word(c, owned->segment), 8);
+	else
+		control_publish_later(c, control_owner_word(c, owned->segment), 8);
+	return control_published(c); /* else it is nobody's business to write there */
+}
+
+bool own_refresh(const struct control *c, uint64_t segment)
+{
+	return control_refresh(c, control_owner_word(c, segment), 8);
 }
 
 void own_keep(const struct control *c, const struct owned *owned)
@@ -86,6 +96,8 @@ static bool rebuild(const struct control *c, struct owned *owned, struct death_n
 	struct table_header header = {0}; /* never opened */
 	struct owner_word word;
 
+	if (!control_refresh(c, control_table(c, owned->segment), TABLE_HEADER_BYTES))
+		return false;
 	words_load(words, control_table(c, owned->segment), TABLE_HEADER_BYTES / 8);
 	bool blank = cell_blank((const uint8_t *)words, sizeof(words));
 	if (owner_word_mend(owned->raw, owned->segment, c->seed, &word) && (word.state != OWNER_FREE || blank))
@@ -190,7 +202,7 @@ bool own_take_oldest(const struct control *c, const struct slot *me, struct owne
 				best_age = age;
 			}
 		}
-		if (best.segment == UINT64_MAX)
+		if (best.segment == UINT64_MAX || !control_published(c))
 			return false;
 		if (own_move(c, &best, OWNER_LEAVING, me)) {
 			*owned = best;

@@ -26,6 +26,9 @@ struct owned {
 /* own_look() - read a segment's word; false: damaged */
 bool own_look(const struct control *c, uint64_t segment, struct owned *owned);
 
+/* own_refresh() - before own_look(), where others may have changed the word on mirrored media; false: unreadable */
+bool own_refresh(const struct control *c, uint64_t segment);
+
 /* own_move() - change what we have just seen; false: somebody was faster.  @owned is updated. */
 bool own_move(const struct control *c, struct owned *owned, enum owner_state to, const struct slot *me);
 

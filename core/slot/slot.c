@@ -43,13 +43,21 @@ enum check_result slot_read(const struct control *c, uint32_t number, struct slo
 	return a == CHECK_GOOD && b == CHECK_GOOD ? CHECK_GOOD : CHECK_MENDED;
 }
 
+bool slot_refresh(const struct control *c, uint32_t number)
+{
+	return control_refresh(c, control_at(c, layout_slot_cell(&c->layout, 0, number)), CELL_LIVE) &&
+	       control_refresh(c, control_at(c, layout_slot_cell(&c->layout, 1, number)), CELL_LIVE);
+}
+
 static void write_cell(const struct control *c, const struct slot_cell *cell)
 {
 	uint64_t words[CELL_WORDS];
 
 	for (unsigned copy = 0; copy < SLOT_COPIES; copy++) {
 		slot_cell_encode(cell, copy, c->seed, (uint8_t *)words);
-		checked_store(control_at(c, layout_slot_cell(&c->layout, copy, cell->slot)), words, CELL_WORDS);
+		void *at = control_at(c, layout_slot_cell(&c->layout, copy, cell->slot));
+		checked_store(at, words, CELL_WORDS);
+		control_publish(c, at, sizeof(words));
 	}
 }
 
@@ -100,8 +108,8 @@ static int begin_incarnation(const struct control *c, uint32_t number, struct sl
 	memcpy(slot->cell.host_nqn, id.host_nqn, sizeof(slot->cell.host_nqn));
 	snprintf(slot->cell.version, sizeof(slot->cell.version), "%s", MEMKV_VERSION);
 	write_cell(c, &slot->cell);
-	err = c->media->ops->flush(c->media);
-	return err ? fail(err, "%s: cannot flush the slot claim: %s", c->media->path, strerror(-err)) : 0;
+	err = control_published(c) ? c->media->ops->flush(c->media) : -EIO;
+	return err ? fail(err, "%s: cannot write the slot claim: %s", c->media->path, strerror(-err)) : 0;
 }
 
 static int try_claim(const struct control *c, uint32_t number, struct slot *slot)

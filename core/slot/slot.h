@@ -44,6 +44,9 @@ bool slot_gone(const struct control *c, uint32_t number, uint32_t epoch);
  */
 enum check_result slot_read(const struct control *c, uint32_t number, struct slot_cell *cell);
 
+/* slot_refresh() - before slot_read(), where others may have changed the cells on mirrored media; false: unreadable */
+bool slot_refresh(const struct control *c, uint32_t number);
+
 /* slot_locked() - does any process hold the slot (this one through another handle included)? */
 bool slot_locked(const struct control *c, uint32_t number);
 

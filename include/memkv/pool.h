@@ -43,7 +43,7 @@ enum memkv_create_flag {
  * struct memkv_create_options - what pool to make
  * @size: sizeof(struct memkv_create_options).
  * @flags: enum memkv_create_flag.
- * @bytes: the medium's size; 0: 4 GiB for a new file, an existing file's size when it has one.
+ * @bytes: the medium's size; 0: 4 GiB for a new file, an existing file's or a device's whole size.
  * @max_block: largest block in bytes; 0: 16 MiB (size/128 rounded down to 64 KiB for pools under 2 GiB).
  * @segment: room of a segment in bytes; 0: follows from the pool's size and @max_block.
  * @slots: agents at a time; 0: min(256, segments / 4).
@@ -66,7 +66,7 @@ struct memkv_create_options {
 
 /**
  * memkv_pool_create() - format a pool
- * @path: a file to make or to format.
+ * @path: a file to make or to format, or a block device.
  * @options: or NULL.
  *
  * The superblocks are written last: an interrupted create leaves no pool.
@@ -79,7 +79,7 @@ struct memkv_create_options {
 int memkv_pool_create(const char *path, const struct memkv_create_options *options);
 
 /**
- * memkv_pool_destroy() - wipe a pool's superblocks and remove its file
+ * memkv_pool_destroy() - wipe a pool's superblocks and remove its file; of a device, wipe both ends
  * @path: the pool's file.
  * @dry_run: not 0: only tell whether it could be done.
  *
@@ -101,7 +101,7 @@ enum memkv_open_flag {
  * @size: sizeof(struct memkv_pool_options).
  * @flags: enum memkv_open_flag.
  * @lanes: payload operations that can be in flight at once from all threads; 0: 16, at most 64.
- * @poll_us: the follower's polling interval in microseconds; 0: 1000.
+ * @poll_us: the follower's polling interval in microseconds; 0: 1000, on block devices 10000.
  */
 struct memkv_pool_options {
 	size_t size;

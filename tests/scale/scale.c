@@ -67,7 +67,7 @@ static uint64_t fill_segment(struct memkv_pool *pool, struct owned *owned, uint6
 	struct table_header header = {.generation = slot_new_generation(&pool->slot), .segment = (uint32_t)owned->segment};
 	uint32_t pages = layout_segment_pages(&c->layout, owned->segment), page = 1, n = 0;
 
-	table_begin(c, &header);
+	table_begin(c, &header, 0);
 	for (; n < c->layout.geo.entries && page + 2 <= pages && number < blocks; n++, number++, page += 2) {
 		struct memkv_key key = key_of(number);
 		struct entry e = {.index = n,

@@ -1,0 +1,459 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The block medium: a raw block device, never through the page cache, which no other host would see.
+ *
+ * The control region is a mirror in private memory: publish writes whole blocks of it, refresh reads them, both with
+ * O_DIRECT.  Payload goes by the same queues as on files.
+ *
+ * One writing process.  It opens the device exclusively: that claim belongs to the device, not to one of its nodes,
+ * so that it also holds against containers with a /dev of their own, mounts and mkfs; and, like the slot's lock, it
+ * is there as long as the description is, queued I/O included.  Other hosts do not see it: until hosts share devices
+ * by a protocol of their own, whoever attaches a device to several hosts must see to it that one of them writes.
+ * The writer's byte is locked besides, so that others can tell a writing agent from a mount.
+ *
+ * The writer's mirror is the truth for every block of it that is present; it reads only what it has given back.
+ * Readers read again whatever they refresh.  Words are stored whole (words.h), so that others in this process never
+ * see half of one.
+ */
+#include "core/base/fail.h"
+#include "core/base/words.h"
+#include "core/media/media.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	MIRROR_BLOCK = 4096,
+	MIRROR_WORDS = MIRROR_BLOCK / sizeof(uint64_t),
+	BLOCK_MEMORY_ALIGN = 512, /* where the kernel does not tell */
+	BLOCK_CUT = 1 << 18,
+	PASSAGES = 16,
+	LATER_MAX = 32,
+	REFRESH_BYTES = 1 << 20,
+	CLAIM_PAUSE_US = 5000,
+	CLAIM_WAIT_US = 500000,
+};
+
+/* where blocks go to the medium: those of one passage one after the other, so that no older image lands last */
+struct passage {
+	pthread_mutex_t lock; /* held over I/O of this process */
+	atomic_uint_fast64_t asked;
+	uint64_t block, covered; /* written last, and up to which request its image counts */
+	uint8_t *image;
+};
+
+struct media_block {
+	struct media base;
+	int fd;
+	bool writer;
+	_Atomic uint64_t *present; /* bitmap: mirrored blocks that were read or are written here */
+	pthread_mutex_t refresh_lock; /* over a read and its stores: the mirror never goes back in time */
+	uint8_t *bounce;
+	uint8_t *images; /* of the passages */
+	struct passage passages[PASSAGES];
+	pthread_mutex_t later_lock;
+	uint64_t later[LATER_MAX]; /* blocks to publish at the next settle */
+	unsigned later_count;
+};
+
+static struct media_block *block_of(struct media *media)
+{
+	return CONTAINER_OF(media, struct media_block, base);
+}
+
+/* ---- the mirror ---- */
+
+static bool is_present(const struct media_block *b, uint64_t block)
+{
+	return atomic_load(&b->present[block / 64]) >> block % 64 & 1;
+}
+
+static int move_whole(int fd, enum media_direction direction, uint8_t *memory, size_t length, uint64_t offset)
+{
+	while (length > 0) {
+		ssize_t moved = direction == MEDIA_READ ? pread(fd, memory, length, (off_t)offset)
+							: pwrite(fd, memory, length, (off_t)offset);
+		if (moved < 0 && errno == EINTR)
+			continue;
+		if (moved < 0)
+			return -errno;
+		if (moved == 0)
+			return -EIO; /* the device ends here */
+		memory += moved;
+		offset += (uint64_t)moved;
+		length -= (size_t)moved;
+	}
+	return 0;
+}
+
+static int block_map_control(struct media *media, size_t bytes)
+{
+	struct media_block *b = block_of(media);
+	uint64_t blocks = div_up(bytes, MIRROR_BLOCK);
+	void *mirror = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (mirror == MAP_FAILED)
+		return fail(-errno, "%s: no memory for a mirror of %zu bytes", media->path, bytes);
+	media->control = mirror;
+	media->control_bytes = bytes;
+	b->present = calloc(div_up(blocks, 64), sizeof(*b->present));
+	if (!b->present || madvise(mirror, bytes, MADV_DONTFORK))
+		return fail(-ENOMEM, "%s: no memory for a mirror of %zu bytes", media->path, bytes);
+	return 0;
+}
+
+static bool all_zero(const uint8_t *bytes)
+{
+	return bytes[0] == 0 && memcmp(bytes, bytes + 1, MIRROR_BLOCK - 1) == 0;
+}
+
+static int read_blocks(struct media_block *b, uint64_t first, uint64_t count)
+{
+	int err = move_whole(b->fd, MEDIA_READ, b->bounce, count * MIRROR_BLOCK, first * MIRROR_BLOCK);
+
+	for (uint64_t i = 0; !err && i < count; i++) {
+		const uint8_t *image = b->bounce + i * MIRROR_BLOCK;
+		uint64_t block = first + i;
+		/* what was never there is zero already, and costs no memory as long as nothing is stored */
+		if (is_present(b, block) || !all_zero(image))
+			words_store(b->base.control + block * MIRROR_BLOCK, image, MIRROR_WORDS);
+		atomic_fetch_or(&b->present[block / 64], 1ULL << block % 64);
+	}
+	return err;
+}
+
+/* does the mirror know better than the medium? */
+static bool own_truth(const struct media_block *b, uint64_t block)
+{
+	return b->writer && is_present(b, block);
+}
+
+static int block_refresh(struct media *media, uint64_t offset, size_t length)
+{
+	struct media_block *b = block_of(media);
+	uint64_t at = offset / MIRROR_BLOCK, end = div_up(offset + length, MIRROR_BLOCK);
+	int err = 0;
+
+	while (at < end && own_truth(b, at))
+		at++;
+	if (at == end)
+		return 0;
+	pthread_mutex_lock(&b->refresh_lock);
+	while (at < end && !err) {
+		uint64_t count = 0;
+		while (at + count < end && count < REFRESH_BYTES / MIRROR_BLOCK && !own_truth(b, at + count))
+			count++;
+		if (count)
+			err = read_blocks(b, at, count);
+		at += count ? count : 1;
+	}
+	pthread_mutex_unlock(&b->refresh_lock);
+	return err;
+}
+
+static void block_forget(struct media *media, uint64_t offset, size_t length)
+{
+	struct media_block *b = block_of(media);
+	uint64_t first = div_up(offset, MIRROR_BLOCK), end = (offset + length) / MIRROR_BLOCK;
+
+	if (first >= end)
+		return;
+	pthread_mutex_lock(&b->refresh_lock);
+	for (uint64_t block = first; block < end; block++)
+		atomic_fetch_and(&b->present[block / 64], ~(1ULL << block % 64));
+	(void)madvise(media->control + first * MIRROR_BLOCK, (end - first) * MIRROR_BLOCK, MADV_DONTNEED);
+	pthread_mutex_unlock(&b->refresh_lock);
+}
+
+/*
+ * The image is taken after the request, so it has what the caller stored.  Whoever finds that an image which was
+ * taken after its own request has been written meanwhile has nothing left to do.
+ */
+static int publish_block(struct media_block *b, uint64_t block)
+{
+	struct passage *p = &b->passages[block % PASSAGES];
+	uint64_t ticket = atomic_fetch_add(&p->asked, 1) + 1;
+	int err = 0;
+
+	pthread_mutex_lock(&p->lock);
+	if (atomic_load(&b->base.unpublished)) {
+		err = -EIO;
+	} else if (p->block != block || p->covered < ticket) {
+		uint64_t covered = atomic_load(&p->asked);
+		words_load(p->image, b->base.control + block * MIRROR_BLOCK, MIRROR_WORDS);
+		err = move_whole(b->fd, MEDIA_WRITE, p->image, MIRROR_BLOCK, block * MIRROR_BLOCK);
+		p->block = block;
+		p->covered = err ? 0 : covered;
+	}
+	if (err)
+		atomic_store(&b->base.unpublished, true); /* before anybody else writes this block */
+	pthread_mutex_unlock(&p->lock);
+	return err;
+}
+
+static int block_publish(struct media *media, uint64_t offset, size_t length)
+{
+	struct media_block *b = block_of(media);
+	uint64_t end = div_up(offset + length, MIRROR_BLOCK);
+	int err = 0;
+
+	for (uint64_t block = offset / MIRROR_BLOCK; block < end && !err; block++) {
+		if (!b->writer || !is_present(b, block))
+			err = -EROFS; /* it would wipe what it does not know */
+		else
+			err = publish_block(b, block);
+	}
+	if (err)
+		atomic_store(&media->unpublished, true);
+	return err;
+}
+
+/* false: there is no place left to remember it */
+static bool put_off(struct media_block *b, uint64_t block)
+{
+	unsigned i = 0;
+
+	pthread_mutex_lock(&b->later_lock);
+	while (i < b->later_count && b->later[i] != block)
+		i++;
+	if (i == b->later_count && i < LATER_MAX)
+		b->later[b->later_count++] = block;
+	pthread_mutex_unlock(&b->later_lock);
+	return i < LATER_MAX;
+}
+
+static int block_publish_later(struct media *media, uint64_t offset, size_t length)
+{
+	uint64_t end = div_up(offset + length, MIRROR_BLOCK);
+	int err = 0;
+
+	for (uint64_t block = offset / MIRROR_BLOCK; block < end && !err; block++)
+		if (!put_off(block_of(media), block))
+			err = block_publish(media, block * MIRROR_BLOCK, MIRROR_BLOCK);
+	return err;
+}
+
+static int block_settle(struct media *media)
+{
+	struct media_block *b = block_of(media);
+	uint64_t blocks[LATER_MAX];
+	int err = 0;
+
+	pthread_mutex_lock(&b->later_lock);
+	unsigned count = b->later_count;
+	memcpy(blocks, b->later, sizeof(blocks));
+	b->later_count = 0;
+	pthread_mutex_unlock(&b->later_lock);
+	for (unsigned i = 0; i < count && !err; i++)
+		err = block_publish(media, blocks[i] * MIRROR_BLOCK, MIRROR_BLOCK);
+	return err;
+}
+
+/* ---- the device ---- */
+
+static int block_queue_open(struct media *media, unsigned depth, struct media_queue **queue)
+{
+	struct media_block *b = block_of(media);
+	int err = queue_uring_open(media, b->fd, depth, queue);
+
+	if (err == -ENOSYS || err == -EPERM || err == -ENOMEM)
+		err = queue_sync_open(media, b->fd, depth, queue);
+	return err;
+}
+
+static int block_flush(struct media *media)
+{
+	return fdatasync(block_of(media)->fd) ? -errno : 0;
+}
+
+static bool block_alive(struct media *media)
+{
+	uint64_t bytes = 0;
+
+	if (ioctl(block_of(media)->fd, BLKGETSIZE64, &bytes) || bytes < media->caps.bytes)
+		atomic_store(&media->failed, true);
+	return !atomic_load(&media->failed);
+}
+
+static int block_lock(struct media *media, uint64_t offset) { return media_lock(block_of(media)->fd, offset); }
+static int block_unlock(struct media *media, uint64_t offset) { return media_unlock(block_of(media)->fd, offset); }
+
+static int block_lock_held(struct media *media, uint64_t offset)
+{
+	return media_lock_held(block_of(media)->fd, offset);
+}
+
+static void block_abandon(struct media *media)
+{
+	struct media_block *b = block_of(media);
+
+	if (b->fd >= 0)
+		close(b->fd);
+	b->fd = -1;
+}
+
+static void block_close(struct media *media)
+{
+	struct media_block *b = block_of(media);
+
+	if (media->control)
+		munmap(media->control, media->control_bytes);
+	block_abandon(media);
+	for (int i = 0; i < PASSAGES; i++)
+		pthread_mutex_destroy(&b->passages[i].lock);
+	pthread_mutex_destroy(&b->refresh_lock);
+	pthread_mutex_destroy(&b->later_lock);
+	free(b->present);
+	free(b->images);
+	free(b->bounce);
+	free(media->path);
+	free(b);
+}
+
+static const struct media_ops block_ops = {
+	.name = "block device",
+	.close = block_close,
+	.map_control = block_map_control,
+	.ahead = media_forget_nothing,
+	.publish = block_publish,
+	.publish_later = block_publish_later,
+	.settle = block_settle,
+	.refresh = block_refresh,
+	.forget = block_forget,
+	.queue_open = block_queue_open,
+	.flush = block_flush,
+	.alive = block_alive,
+	.lock = block_lock,
+	.unlock = block_unlock,
+	.lock_held = block_lock_held,
+	.abandon = block_abandon,
+};
+
+int media_block_claim(const char *path, int flags)
+{
+	struct timespec pause = {.tv_nsec = (long)CLAIM_PAUSE_US * 1000};
+
+	for (int waited = 0;; waited += CLAIM_PAUSE_US) {
+		int fd = open(path, flags | O_EXCL);
+		if (fd >= 0 || errno != EBUSY || waited >= CLAIM_WAIT_US)
+			return fd < 0 ? -errno : fd;
+		clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+	}
+}
+
+/* somebody else has the device: a writing agent, or what is no business of ours? */
+static int explain_claim(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECT | O_CLOEXEC);
+	bool agent = fd >= 0 && media_lock_held(fd, MEDIA_WRITER_BYTE) == 1;
+
+	if (fd >= 0)
+		close(fd);
+	if (agent)
+		return fail(MEMKV_NO_SLOT, "%s: another agent writes to this device, and for now a device has one; stop it, or "
+					   "open the pool read-only", path);
+	return fail(MEMKV_IN_USE, "%s is claimed by somebody else: it is mounted, part of another device, or just being "
+				  "formatted or written to; open it read-only, or wait", path);
+}
+
+static int open_device(const char *path, unsigned flags)
+{
+	bool writer = !(flags & MEDIA_OPEN_READ_ONLY);
+
+	if (flags & MEDIA_OPEN_BUFFERED)
+		return fail(MEMKV_CONFLICT, "%s is a block device, which is never used through the page cache", path);
+	int fd = writer ? media_block_claim(path, O_RDWR | O_DIRECT | O_CLOEXEC) : open(path, O_RDONLY | O_DIRECT | O_CLOEXEC);
+	if (fd == -EBUSY)
+		return explain_claim(path);
+	if (fd < 0)
+		return fail(writer ? fd : -errno, "%s: cannot open the pool: %s", path, strerror(writer ? -fd : errno));
+	if (writer && media_lock(fd, MEDIA_WRITER_BYTE)) {
+		close(fd);
+		return explain_claim(path);
+	}
+	return fd;
+}
+
+static uint32_t memory_align(int fd)
+{
+#ifdef STATX_DIOALIGN
+	struct statx stx;
+
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &stx) == 0 && stx.stx_mask & STATX_DIOALIGN &&
+	    stx.stx_dio_mem_align)
+		return (uint32_t)max_u64(stx.stx_dio_mem_align, sizeof(uint64_t));
+#else
+	(void)fd;
+#endif
+	return BLOCK_MEMORY_ALIGN;
+}
+
+static struct media_block *new_block(const char *path)
+{
+	struct media_block *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		return NULL;
+	b->base.path = strdup(path);
+	b->images = aligned_alloc(MIRROR_BLOCK, (size_t)PASSAGES * MIRROR_BLOCK);
+	b->bounce = aligned_alloc(MIRROR_BLOCK, REFRESH_BYTES);
+	pthread_mutex_init(&b->refresh_lock, NULL);
+	pthread_mutex_init(&b->later_lock, NULL);
+	for (int i = 0; i < PASSAGES; i++) {
+		pthread_mutex_init(&b->passages[i].lock, NULL);
+		b->passages[i].image = b->images + (size_t)i * MIRROR_BLOCK;
+	}
+	b->base.ops = &block_ops;
+	b->fd = -1;
+	if (b->base.path && b->images && b->bounce)
+		return b;
+	block_close(&b->base);
+	return NULL;
+}
+
+int media_block_open(const char *path, unsigned flags, struct media **media)
+{
+	uint64_t bytes = 0;
+	int sector = 0;
+	int fd = open_device(path, flags);
+
+	if (fd < 0)
+		return fd;
+	struct media_block *b = new_block(path);
+	if (!b) {
+		close(fd);
+		return fail(-ENOMEM, "%s: no memory to open the pool", path);
+	}
+	b->fd = fd;
+	b->writer = !(flags & MEDIA_OPEN_READ_ONLY);
+	if (ioctl(fd, BLKGETSIZE64, &bytes) || ioctl(fd, BLKSSZGET, &sector)) {
+		int err = fail(-errno, "%s: cannot ask for the device's size: %s", path, strerror(errno));
+		block_close(&b->base);
+		return err;
+	}
+	if (sector > MIRROR_BLOCK) {
+		block_close(&b->base);
+		return fail(MEMKV_GEOMETRY, "%s has logical blocks of %d bytes; at most %d are supported", path, sector,
+			    MIRROR_BLOCK);
+	}
+	b->base.caps = (struct media_caps){
+		.bytes = bytes,
+		.logical_block = MIRROR_BLOCK,
+		.memory_align = memory_align(fd),
+		.cut = BLOCK_CUT,
+		.exact_death = true,
+		.volatile_cache = true,
+		.direct = true,
+	};
+	*media = &b->base;
+	return 0;
+}
