@@ -3,6 +3,10 @@
  * A queue on io_uring.  Submit only prepares; reap hands everything prepared to the kernel in one call and takes a
  * completion.  A command that moved less than asked is continued from where it stopped; one that moves nothing has
  * met the end of the medium.
+ *
+ * The file is not registered with the ring.  The kernel takes the ring of a process that ended apart later, by a worker
+ * (20 ms, under load several hundred), and a registered description would keep its locks until then; so only what is in
+ * flight keeps it.
  */
 #include "core/media/media.h"
 
@@ -23,6 +27,7 @@ struct command {
 struct queue_uring {
 	struct media_queue base;
 	struct io_uring ring;
+	int fd;
 	unsigned prepared;
 	struct command *free;
 	struct command commands[];
@@ -33,10 +38,9 @@ static void prepare(struct queue_uring *q, struct command *c)
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&q->ring); /* never NULL: one a command, depth of them */
 
 	if (c->io->direction == MEDIA_READ)
-		io_uring_prep_readv(sqe, 0, c->at, c->count, c->offset);
+		io_uring_prep_readv(sqe, q->fd, c->at, c->count, c->offset);
 	else
-		io_uring_prep_writev(sqe, 0, c->at, c->count, c->offset);
-	sqe->flags |= IOSQE_FIXED_FILE;
+		io_uring_prep_writev(sqe, q->fd, c->at, c->count, c->offset);
 	io_uring_sqe_set_data(sqe, c);
 	q->prepared++;
 }
@@ -150,8 +154,6 @@ static void uring_close(struct media_queue *queue)
 
 	while (queue->used > 0 && uring_reap(queue, true))
 		;
-	/* the kernel takes a ring apart later, by a worker; the description, and what it has locked, goes now */
-	(void)io_uring_unregister_files(&q->ring);
 	io_uring_queue_exit(&q->ring);
 	free(q);
 }
@@ -178,21 +180,16 @@ int queue_uring_open(struct media *media, int fd, unsigned depth, struct media_q
 		return -ENOMEM;
 	q->base = (struct media_queue){.ops = &uring_ops, .media = media, .depth = depth};
 	err = io_uring_queue_init(depth, &q->ring, 0);
-	if (err)
-		goto free_queue;
-	io_uring_ring_dontfork(&q->ring); /* a child must not keep the ring, and with it the locks, alive */
-	err = io_uring_register_files(&q->ring, &fd, 1);
-	if (err)
-		goto exit_ring;
+	if (err) {
+		free(q);
+		return err;
+	}
+	q->fd = fd;
+	io_uring_ring_dontfork(&q->ring); /* a child must not keep the ring alive */
 	for (unsigned i = 0; i < depth; i++) {
 		q->commands[i].next_free = q->free;
 		q->free = &q->commands[i];
 	}
 	*queue = &q->base;
 	return 0;
-exit_ring:
-	io_uring_queue_exit(&q->ring);
-free_queue:
-	free(q);
-	return err;
 }

@@ -200,7 +200,7 @@ int main(int argc, char **argv)
 {
 	uint64_t puts = argument_number(argc, argv, "--puts", 500);
 
-	four_agents("room", agent_body, MIB(96) + 4 * puts * KIB(28), puts, false);
+	four_agents("room", agent_body, MIB(96) + 4 * puts * KIB(40), puts, false);
 	four_agents("reclaim", agent_body, MIB(16), puts, true);
 	four_agents("contest", contest_body, MIB(64), 10 * puts, false);
 	return 0;

@@ -171,6 +171,12 @@ static void looker_init(struct looker *l, struct memkv_pool *pool, uint64_t bloc
 		l->holes[i] = make_chain(l->keys + i * CHAIN, blocks, &seed);
 }
 
+static void looker_fini(struct looker *l)
+{
+	free(l->keys);
+	free(l->holes);
+}
+
 /* keys a second of one thread, then of two at once; every answer is checked */
 static int measure_match(struct memkv_pool *pool, uint64_t blocks, double *ns, double *scaling)
 {
@@ -203,6 +209,9 @@ static int measure_match(struct memkv_pool *pool, uint64_t blocks, double *ns, d
 		}
 	*ns = rounds[2];
 	*scaling = pairs[2];
+	looker_fini(&one);
+	looker_fini(&two[0]);
+	looker_fini(&two[1]);
 	return wrong != 0;
 }
 
