@@ -133,6 +133,23 @@ START_TEST(names)
 }
 END_TEST
 
+START_TEST(one_flip_is_mended)
+{
+	struct owner_word word = {.state = OWNER_OPEN, .turn = 300, .slot = 17, .epoch = 123456}, mended;
+	uint64_t raw = owner_word_encode(word, 9, 0x1234);
+
+	for (unsigned bit = 0; bit < 64; bit++) {
+		ck_assert(owner_word_mend(raw ^ 1ULL << bit, 9, 0x1234, &mended));
+		ck_assert_int_eq(mended.state, word.state);
+		ck_assert_uint_eq(mended.turn, word.turn);
+		ck_assert_uint_eq(mended.slot, word.slot);
+		ck_assert_uint_eq(mended.epoch, word.epoch);
+	}
+	for (unsigned bit = 0; bit + 1 < 64; bit++)
+		ck_assert(!owner_word_mend(raw ^ 3ULL << bit, 9, 0x1234, &mended)); /* two are not taken for one */
+}
+END_TEST
+
 START_TEST(generations)
 {
 	uint64_t generation = generation_make(255, EPOCH_MAX, (1u << GENERATION_COUNTER_BITS) - 1);
@@ -155,6 +172,7 @@ int main(void)
 				      blank_is_not_a_word,
 				      moves,
 				      names,
+				      one_flip_is_mended,
 				      generations,
 				      NULL};
 	return unit_run("owner_word", tests);

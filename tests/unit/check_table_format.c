@@ -134,6 +134,9 @@ START_TEST(life)
 	for (int round = 0; round < 1000; round++) {
 		uint64_t birth = random_next(&state), other = random_next(&state);
 		uint64_t live = life_word(LIFE_LIVE, birth), removed = life_word(LIFE_REMOVED, birth);
+		uint64_t moving = life_word(LIFE_MOVING, birth);
+		ck_assert_int_eq(life_read(moving, birth), LIFE_MOVING);
+		ck_assert_int_eq(life_read(moving, other), LIFE_OTHER);
 		ck_assert_int_eq(life_read(live, birth), LIFE_LIVE);
 		ck_assert_int_eq(life_read(removed, birth), LIFE_REMOVED);
 		ck_assert_int_eq(life_read(live, other), LIFE_OTHER);
@@ -142,6 +145,7 @@ START_TEST(life)
 		for (int bit = 0; bit < 64; bit++) {
 			ck_assert_int_eq(life_read(live ^ 1ULL << bit, birth), LIFE_LIVE);
 			ck_assert_int_eq(life_read(removed ^ 1ULL << bit, birth), LIFE_REMOVED);
+			ck_assert_int_eq(life_read(moving ^ 1ULL << bit, birth), LIFE_MOVING);
 			unsigned forgiven = 0;
 			for (int second = 0; second < bit; second++)
 				forgiven += life_read(live ^ 1ULL << bit ^ 1ULL << second, birth) != LIFE_OTHER;
