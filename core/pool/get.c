@@ -24,6 +24,12 @@ struct get {
 	unsigned skip, tried;
 	bool moving; /* a copy was not live yet; by now it may be, and the one before it gone */
 	enum block_verdict worst; /* of the copies tried: the cause of the miss */
+	/* what is wanted: pieces, the whole into @to, or neither: the header only */
+	const struct memkv_range *ranges;
+	size_t range_count;
+	void *to;
+	size_t length;
+	bool upto;
 };
 
 static void count_miss(struct memkv_pool *pool, const struct get *get, bool reclaimed)
@@ -104,6 +110,37 @@ static bool next_copy(struct get *get)
 	return true;
 }
 
+static enum block_verdict read_copy(struct get *get)
+{
+	struct block_read *read = &get->read;
+
+	if (get->ranges)
+		return read->verdict = block_read_ranges(read, get->ranges, get->range_count);
+	read->to = get->to;
+	read->length = get->length;
+	read->upto = get->upto;
+	op_run(&read->op);
+	return read->verdict;
+}
+
+/* read copies until one is good: 0 and get->read; MEMKV_SIZE; MEMKV_MISS, counted by its cause */
+static int read_any(struct get *get)
+{
+	bool reclaimed = false;
+
+	while (next_copy(get)) {
+		enum block_verdict verdict = read_copy(get);
+		if (verdict == BLOCK_GOOD)
+			return 0;
+		if (verdict == BLOCK_SIZE)
+			return MEMKV_SIZE;
+		reclaimed = put_aside(get);
+		get->tried++;
+	}
+	count_miss(get->pool, get, reclaimed);
+	return MEMKV_MISS;
+}
+
 static int64_t get_good(struct get *get)
 {
 	struct memkv_pool *pool = get->pool;
@@ -125,8 +162,6 @@ int64_t memkv_get(struct memkv_pool *pool, const struct memkv_key *key, void *bu
 		  struct memkv_get_options *options)
 {
 	struct get get;
-	int64_t result = MEMKV_MISS;
-	bool reclaimed = false;
 	int err = pool_usable(pool);
 
 	if (err)
@@ -134,26 +169,15 @@ int64_t memkv_get(struct memkv_pool *pool, const struct memkv_key *key, void *bu
 	if (!key || !buffer || length == 0)
 		return fail(-EINVAL, "get: a key and a buffer of at least one byte are needed");
 	get_begin(&get, pool, key);
-	while (next_copy(&get)) {
-		get.read.to = buffer;
-		get.read.length = length;
-		get.read.upto = options && options->flags & MEMKV_GET_UPTO;
-		op_run(&get.read.op);
-		if (get.read.verdict == BLOCK_GOOD) {
-			result = get_good(&get);
-			if (options)
-				copy_meta(&get.read.header, options);
-			break;
-		}
-		if (get.read.verdict == BLOCK_SIZE) {
-			result = MEMKV_SIZE;
-			break;
-		}
-		reclaimed = put_aside(&get);
-		get.tried++;
+	get.to = buffer;
+	get.length = length;
+	get.upto = options && options->flags & MEMKV_GET_UPTO;
+	int64_t result = read_any(&get);
+	if (result == 0) {
+		result = get_good(&get);
+		if (options)
+			copy_meta(&get.read.header, options);
 	}
-	if (result == MEMKV_MISS)
-		count_miss(pool, &get, reclaimed);
 	get_end(&get);
 	return result;
 }
@@ -162,8 +186,6 @@ int64_t memkv_get_ranges(struct memkv_pool *pool, const struct memkv_key *key, c
 			 size_t range_count)
 {
 	struct get get;
-	int64_t result = MEMKV_MISS;
-	bool reclaimed = false;
 	int err = pool_usable(pool);
 
 	if (err)
@@ -171,21 +193,11 @@ int64_t memkv_get_ranges(struct memkv_pool *pool, const struct memkv_key *key, c
 	if (!key || !ranges || range_count == 0)
 		return fail(-EINVAL, "get: a key and at least one range are needed");
 	get_begin(&get, pool, key);
-	while (next_copy(&get)) {
-		get.read.verdict = block_read_ranges(&get.read, ranges, range_count);
-		if (get.read.verdict == BLOCK_GOOD) {
-			result = get_good(&get);
-			break;
-		}
-		if (get.read.verdict == BLOCK_SIZE) {
-			result = MEMKV_SIZE;
-			break;
-		}
-		reclaimed = put_aside(&get);
-		get.tried++;
-	}
-	if (result == MEMKV_MISS)
-		count_miss(pool, &get, reclaimed);
+	get.ranges = ranges;
+	get.range_count = range_count;
+	int64_t result = read_any(&get);
+	if (result == 0)
+		result = get_good(&get);
 	get_end(&get);
 	return result;
 }
@@ -253,8 +265,6 @@ static void describe(const struct block_header *h, struct memkv_block_info *info
 int memkv_stat(struct memkv_pool *pool, const struct memkv_key *key, struct memkv_block_info *info)
 {
 	struct get get;
-	int result = MEMKV_MISS;
-	bool reclaimed = false;
 	int err = pool_usable(pool);
 
 	if (err)
@@ -263,18 +273,9 @@ int memkv_stat(struct memkv_pool *pool, const struct memkv_key *key, struct memk
 		return fail(-EINVAL, "stat: a key and a place for the answer are needed");
 	follower_step(&pool->follower);
 	get_begin(&get, pool, key);
-	while (result == MEMKV_MISS && next_copy(&get)) {
-		op_run(&get.read.op);
-		if (get.read.verdict == BLOCK_GOOD) {
-			describe(&get.read.header, info);
-			result = 0;
-		} else {
-			reclaimed = put_aside(&get);
-			get.tried++;
-		}
-	}
-	if (result == MEMKV_MISS)
-		count_miss(pool, &get, reclaimed);
+	int result = read_any(&get);
+	if (result == 0)
+		describe(&get.read.header, info);
 	get_end(&get);
 	return result;
 }
