@@ -7,7 +7,7 @@
  * "There already" is answered only after a look at that block's own header and its life word.  The digests that a
  * header stores are bound to the block's birth, so the comparison uses the payload digest, which is not.
  *
- * durable: payload complete -> flush -> entry published -> flush -> acknowledged.
+ * durable: payload complete -> flush -> entry published -> flush -> what it replaces is removed -> flush -> acknowledged.
  */
 #include "core/base/environ.h"
 #include "core/base/fail.h"
@@ -287,8 +287,12 @@ int memkv_put(struct memkv_pool *pool, const struct memkv_key *key, const void *
 		if (replace)
 			births_note(pool, key->bytes, &before);
 		result = write_block(&put);
-		if (result == 0 && replace)
+		if (result == 0 && replace) {
 			births_remove(pool, key->bytes, &before);
+			/* only now: what is replaced goes when the new block is there for good, and must not come back */
+			if (!control_published(&pool->control) || flush_if(&put))
+				result = MEMKV_UNKNOWN;
+		}
 	}
 	lane_release(&pool->lanes, put.lane);
 	return count_result(&put, result);
