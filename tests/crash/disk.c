@@ -47,7 +47,7 @@ static int meet_fault(struct disk *disk, enum disk_io kind, bool *late)
 {
 	const struct disk_fault *fault = &disk->fault;
 
-	if (!(fault->kinds & 1u << kind))
+	if (!(fault->kinds & 1u << kind) || disk->calm)
 		return 0;
 	uint64_t n = atomic_fetch_add(&disk->counted, 1);
 	if (n < fault->from || n >= fault->to)

@@ -44,6 +44,7 @@ struct disk {
 	uint64_t seed;
 	struct journal *journal; /* or NULL */
 	struct disk_fault fault;
+	bool calm;		      /* nothing is counted, nothing fails */
 	atomic_uint_fast64_t counted; /* I/Os of fault.kinds */
 	atomic_uint_fast64_t struck;  /* of them, the ones that failed */
 	atomic_bool go;		      /* late commands may end */

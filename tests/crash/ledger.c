@@ -120,6 +120,19 @@ void ledger_observe(struct ledger *l, uint32_t call, struct memkv_pool *pool)
 	}
 }
 
+void ledger_observe_index(struct ledger *l, uint32_t call, struct memkv_pool *pool)
+{
+	struct memkv_key key;
+
+	if (memkv_pool_refresh(pool))
+		crash_fail("the observer cannot refresh");
+	for (uint32_t block = 0; block < l->blocks; block++) {
+		block_name(block, &key);
+		if (memkv_exists(pool, &key, 0))
+			l->calls[call].live[block / 8] |= (uint8_t)(1 << block % 8);
+	}
+}
+
 static void only(struct expectation *x, bool absent)
 {
 	*x = (struct expectation){.absent = absent};
@@ -131,16 +144,20 @@ static void returned(const struct call *c, bool kill, struct expectation *x)
 	bool sure = c->durable || kill;
 
 	if (c->kind == CALL_REMOVE) {
-		if (c->result > 0 || c->result == MEMKV_MISS)
+		/* an -errno: it is in force, and could not be flushed */
+		if (c->result > 0 || c->result == MEMKV_MISS || (c->result > -MEMKV_CODE_BASE && kill))
 			only(x, true);
+		else
+			x->absent = true;
 	} else if (c->result == 0 || c->result == MEMKV_EXISTS) {
 		if (sure)
 			only(x, false);
 		else if (c->replace)
 			x->absent = true;
 		x->versions[c->version] = true;
-	} else if (c->result == MEMKV_UNKNOWN || (c->result < 0 && c->result > -4096)) {
+	} else if (c->result == MEMKV_UNKNOWN) {
 		x->versions[c->version] = true;
+		x->absent |= c->replace;
 	}
 }
 

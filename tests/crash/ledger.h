@@ -51,6 +51,9 @@ void ledger_end(struct ledger *l, uint32_t call, int result);
 /* who is found now, after @call; moves and evictions show here */
 void ledger_observe(struct ledger *l, uint32_t call, struct memkv_pool *pool);
 
+/* ledger_observe_index() - the same by what the index says, no block is read */
+void ledger_observe_index(struct ledger *l, uint32_t call, struct memkv_pool *pool);
+
 /* what may be found of a block */
 struct expectation {
 	bool absent;			      /* it may be a miss */

@@ -95,7 +95,7 @@ static void sane_slot(const union decoded *d)
 {
 	const struct slot_cell *cell = &d->slot;
 
-	MUST(cell->slot == SLOT && cell->state <= SLOT_LEFT && cell->epoch <= EPOCH_MAX);
+	MUST(cell->slot == SLOT && cell->epoch <= EPOCH_MAX);
 	MUST(memchr(cell->host_nqn, 0, sizeof(cell->host_nqn)) && memchr(cell->version, 0, sizeof(cell->version)));
 }
 
