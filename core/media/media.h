@@ -103,7 +103,10 @@ struct media_queue_ops {
 	int (*submit)(struct media_queue *queue, struct media_io *io);
 	/* hand what was submitted to the medium, without waiting; what it cannot take now goes with the next reap */
 	void (*kick)(struct media_queue *queue);
-	/* hand what was submitted to the medium and return a finished command; NULL: none yet (only when !wait) */
+	/*
+	 * hand what was submitted to the medium and return a finished command; NULL: none yet (only when !wait), or none
+	 * was submitted.  A queue that breaks down still hands everything back, and not before the medium is done with it.
+	 */
 	struct media_io *(*reap)(struct media_queue *queue, bool wait);
 	/* in a forked child: close what the queue shares with the parent, touch nothing else */
 	void (*abandon)(struct media_queue *queue);
