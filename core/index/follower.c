@@ -72,7 +72,8 @@ void table_walk(const struct control *c, const struct follower_recover *recover,
 		if (state == ENTRY_HERE && !(entry.flags & ENTRY_VOID) && !entry_fits(c, segment, &entry))
 			state = ENTRY_DAMAGED;
 		if (state == ENTRY_DAMAGED && next_page && recover &&
-		    recover->entry(recover->context, segment, generation, i, next_page, &entry)) {
+		    recover->entry(recover->context, segment, generation, i, next_page, &entry) &&
+		    entry_fits(c, segment, &entry)) {
 			state = ENTRY_HERE;
 			mended = true;
 		}
