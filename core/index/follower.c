@@ -51,6 +51,8 @@ bool table_header_known(const struct control *c, const struct follower_recover *
 			return false;
 	}
 	*mended = recover && recover->header(recover->context, segment, header);
+	if (blank && *mended && table_refresh(c, segment))
+		*mended = table_begun(c, segment, header->generation);
 	if (blank && !*mended)
 		*header = (struct table_header){.segment = (uint32_t)segment}; /* it is just being opened */
 	return blank || *mended;
