@@ -188,7 +188,22 @@ static void send_payload_first(struct put *put, struct block_write *write)
 		lane_advance(put->lane);
 }
 
-static int write_block(struct put *put)
+/*
+ * A replacing put's birth is above those of all that it replaces.  So whatever is removed for another block is lower than
+ * that one, and among puts that meet the highest always stays (remove.c).  How far above is left to chance: two that replace
+ * the same block do not get the same.
+ */
+static uint64_t new_birth(struct put *put, const struct births *replaced)
+{
+	uint64_t birth = slot_new_birth(&put->pool->slot), highest = 0;
+
+	for (uint32_t i = 0; replaced && i < replaced->count; i++)
+		highest = max_u64(highest, replaced->births[i]);
+	uint64_t above = highest + 1 + (birth * 0x9E3779B97F4A7C15ULL >> 32);
+	return birth > highest || above < highest ? birth : above;
+}
+
+static int write_block(struct put *put, const struct births *replaced)
 {
 	struct memkv_pool *pool = put->pool;
 	struct block_header *h = &put->header;
@@ -199,7 +214,7 @@ static int write_block(struct put *put)
 	if (err)
 		return err;
 	h->generation = put->place.generation;
-	h->birth = slot_new_birth(&pool->slot);
+	h->birth = new_birth(put, replaced);
 	h->segment = (uint32_t)put->place.segment;
 	h->index = put->place.index;
 	h->page = (layout_segment(&pool->control.layout, h->segment) >> PAGE_SHIFT) + put->place.page;
@@ -295,7 +310,7 @@ int memkv_put(struct memkv_pool *pool, const struct memkv_key *key, const void *
 		 */
 		result = replace ? births_note(pool, key->bytes, &before) : 0;
 		if (!result)
-			result = write_block(&put);
+			result = write_block(&put, replace ? &before : NULL);
 		if (!result && replace)
 			result = remove_replaced(&put, &before);
 	}

@@ -2,7 +2,8 @@
 /*
  * Two replacing puts of one key at once: each writes, then looks.  At least one of them sees the other; whoever sees removes
  * the one with the lower birth, its own as well, so exactly the highest stays, for every reader.  The other put is as if it had
- * come before.  (What a put found when it began goes in any case, whatever its birth.)
+ * come before.  What a put found when it began has a lower birth (put.c), so every removal is for something higher that is
+ * there already, and the highest of all is never removed.
  *
  * remove: flag every copy's life word, then look for copies that turned up meanwhile, until none does.  A mover
  * publishes its copy as moving and then looks at the old life word; so one of the two sees the other (reclaim.c).  The
