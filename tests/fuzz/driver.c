@@ -1,53 +1,50 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Runs a fuzz target over every file of the folders (or files) that it is given, without libFuzzer. */
+/* Runs a fuzz target over corpora (corpus.py: an input a line, in hexadecimal), without libFuzzer. */
 #include "fuzz.h"
-
-#include <dirent.h>
-#include <sys/stat.h>
 
 static unsigned inputs;
 
-static void run_file(const char *path)
+static int digit(char c)
 {
-	FILE *file = fopen(path, "rb");
-	struct stat st;
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
 
-	if (!file || fstat(fileno(file), &st)) {
-		fprintf(stderr, "cannot read %s\n", path);
+static void run_line(const char *line, const char *path)
+{
+	size_t size = strspn(line, "0123456789abcdef") / 2;
+	uint8_t *data = malloc(size + !size); /* of its very size: a sanitizer sees a step behind it */
+
+	if (!data || line[2 * size] != '\n') {
+		fprintf(stderr, "%s: input %u is not a line of hexadecimal digits\n", path, inputs);
 		exit(1);
 	}
-	size_t size = (size_t)st.st_size;
-	uint8_t *data = malloc(size + !size); /* of its very size: a sanitizer sees a step behind it */
-	if (!data || fread(data, 1, size, file) != size)
-		exit(1);
-	fclose(file);
+	for (size_t i = 0; i < size; i++)
+		data[i] = (uint8_t)(digit(line[2 * i]) << 4 | digit(line[2 * i + 1]));
 	LLVMFuzzerTestOneInput(data, size);
 	free(data);
 	inputs++;
 }
 
-static void run_folder(const char *folder)
+static void run_corpus(const char *path)
 {
-	DIR *dir = opendir(folder);
-	char path[4096];
+	FILE *file = fopen(path, "r");
+	char *line = NULL;
+	size_t room = 0;
 
-	if (!dir) {
-		run_file(folder);
-		return;
+	if (!file) {
+		fprintf(stderr, "cannot read %s\n", path);
+		exit(1);
 	}
-	for (struct dirent *e = readdir(dir); e; e = readdir(dir)) {
-		if (e->d_name[0] == '.')
-			continue;
-		snprintf(path, sizeof(path), "%s/%s", folder, e->d_name);
-		run_file(path);
-	}
-	closedir(dir);
+	while (getline(&line, &room, file) > 0)
+		run_line(line, path);
+	free(line);
+	fclose(file);
 }
 
 int main(int argc, char **argv)
 {
 	for (int i = 1; i < argc; i++)
-		run_folder(argv[i]);
+		run_corpus(argv[i]);
 	printf("%u inputs\n", inputs);
 	return inputs ? 0 : 1;
 }
