@@ -147,7 +147,7 @@ enum memkv_class {
 };
 
 enum memkv_put_flag {
-	MEMKV_PUT_REPLACE = 1 << 0, /* other bytes under the key are replaced instead of answered with MEMKV_DIFFERS */
+	MEMKV_PUT_REPLACE = 1 << 0, /* other bytes are replaced instead of answered with MEMKV_DIFFERS; of two at once one stays */
 	MEMKV_PUT_DURABLE = 1 << 1, /* acknowledged only when it survives power loss of the medium's machine */
 };
 
