@@ -10,7 +10,7 @@
  * Where publishing is a write to the medium (mirrored media), the entry goes together with the block, marked as sent,
  * and is made live once both have landed; a crash leaves an entry that counts if its block verifies.
  *
- * durable: payload complete -> flush -> entry published -> flush -> acknowledged.
+ * durable: payload complete -> flush -> entry published -> flush -> what it replaces is removed -> flush -> acknowledged.
  */
 #include "core/base/environ.h"
 #include "core/base/fail.h"
@@ -250,6 +250,15 @@ static int write_block(struct put *put)
 	return err;
 }
 
+/* only when the new block is there for good; and they must not come back */
+static int remove_replaced(const struct put *put, const struct births *before)
+{
+	struct memkv_pool *pool = put->pool;
+	bool gone = births_remove(pool, put->key->bytes, before) >= 0 && control_published(&pool->control);
+
+	return gone && flush_if(put) == 0 ? 0 : MEMKV_UNKNOWN;
+}
+
 static int count_result(struct put *put, int result)
 {
 	struct pool_counters *c = &put->pool->counters;
@@ -309,11 +318,11 @@ int memkv_put(struct memkv_pool *pool, const struct memkv_key *key, const void *
 		 * What was there before goes once the new block is there.  What turns up in between is another's
 		 * replacing put, which spares ours as we spare it: of two at once at least one stays.
 		 */
-		if (replace)
-			births_note(pool, key->bytes, &before);
-		result = write_block(&put);
-		if (result == 0 && replace)
-			births_remove(pool, key->bytes, &before);
+		result = replace ? births_note(pool, key->bytes, &before) : 0;
+		if (!result)
+			result = write_block(&put);
+		if (!result && replace)
+			result = remove_replaced(&put, &before);
 	}
 	lane_release(&pool->lanes, put.lane);
 	return count_result(&put, result);

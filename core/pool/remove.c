@@ -18,6 +18,7 @@ struct hunt {
 	uint64_t segment;
 	uint32_t page; /* in the segment */
 	bool killed, spared;
+	bool unread; /* the medium did not answer: it may be there */
 };
 
 static bool is_among(const struct births *births, uint64_t birth)
@@ -61,7 +62,8 @@ static void meet_copy(struct hunt *hunt, struct place place)
 	hunt->page = (uint32_t)(place.page - (layout_segment(layout, hunt->segment) >> PAGE_SHIFT));
 	hunt->killed = hunt->spared = false;
 	pthread_mutex_lock(&pool->follower.lock); /* the second sources use the follower's lane */
-	if (table_refresh(&pool->control, hunt->segment) &&
+	hunt->unread = !table_refresh(&pool->control, hunt->segment);
+	if (!hunt->unread &&
 	    table_header_known(&pool->control, &pool->follower.recover, hunt->segment, &header, &mended)) {
 		uint32_t n = table_count(&pool->control, hunt->segment, header.generation, NULL);
 		table_walk(&pool->control, &pool->follower.recover, hunt->segment, header.generation, 0, n, meet_entry, hunt);
@@ -70,7 +72,7 @@ static void meet_copy(struct hunt *hunt, struct place place)
 	pthread_mutex_unlock(&pool->follower.lock);
 }
 
-void births_note(struct memkv_pool *pool, const uint8_t *key, struct births *births)
+int births_note(struct memkv_pool *pool, const uint8_t *key, struct births *births)
 {
 	struct hunt hunt = {.pool = pool, .key = key, .note = births};
 	struct key_hash hash = index_hash(pool->index, key);
@@ -78,8 +80,12 @@ void births_note(struct memkv_pool *pool, const uint8_t *key, struct births *bir
 
 	births->count = 0;
 	follower_step(&pool->follower);
-	for (unsigned i = 0; index_find(pool->index, hash, i, &place); i++)
+	for (unsigned i = 0; index_find(pool->index, hash, i, &place); i++) {
 		meet_copy(&hunt, place);
+		if (hunt.unread)
+			return -EIO;
+	}
+	return 0;
 }
 
 int births_remove(struct memkv_pool *pool, const uint8_t *key, const struct births *only)
@@ -89,18 +95,20 @@ int births_remove(struct memkv_pool *pool, const uint8_t *key, const struct birt
 	struct place place;
 	unsigned skip = 0;
 	int removed = 0;
+	bool unread = false;
 
 	follower_step(&pool->follower);
 	while (index_find(pool->index, hash, skip, &place)) {
 		meet_copy(&hunt, place);
 		removed += hunt.killed;
-		if (hunt.spared)
+		unread |= hunt.unread;
+		if (hunt.spared || hunt.unread)
 			skip++;
 		else
 			follower_drop(&pool->follower, key, place);
 		follower_step(&pool->follower);
 	}
-	return removed;
+	return unread ? -EIO : removed;
 }
 
 int memkv_remove(struct memkv_pool *pool, const struct memkv_key *key)
@@ -119,6 +127,9 @@ int memkv_remove(struct memkv_pool *pool, const struct memkv_key *key)
 	int removed = births_remove(pool, key->bytes, NULL);
 	if (removed == 0)
 		return MEMKV_MISS;
+	if (removed < 0)
+		return fail(MEMKV_UNKNOWN, "%s: what describes a copy of the block cannot be read, so the block may still be there; "
+					   "try again", pool->media->path);
 	count(&pool->counters.removes, (uint64_t)removed);
 	if (!control_published(&pool->control))
 		return fail(MEMKV_UNKNOWN, "%s: the removal could not be written, and may come back", pool->media->path);

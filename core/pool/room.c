@@ -64,7 +64,7 @@ void room_close(struct room *room)
 	}
 	if (room->fresh_ready)
 		close_writer(room, &room->fresh, OWNER_PARKED);
-	if (room->next_ready)
+	if (room->next_ready && reclaim_secure(room) == 0)
 		give_up(room, &room->next, OWNER_SEALED);
 	(void)room->pool->media->ops->settle(room->pool->media);
 	lane_close(&room->lane);
@@ -332,19 +332,24 @@ static int fetch(struct room *room, struct writer *w)
 		struct owned victim;
 		*w = (struct writer){0};
 		if (room->next_ready) {
+			err = reclaim_secure(room);
+			if (err)
+				break;
 			room->next_ready = false;
 			victim = room->next;
 			err = open_victim(room, w, &victim, room->next_moved);
 		} else if (own_take_ready(&pool->control, &pool->slot, &w->owned, &resumed)) {
 			err = take_up(room, w, resumed);
-		} else if (reclaim_take(room, &victim)) {
-			err = open_victim(room, w, &victim, (struct moved){0});
 		} else {
-			err = fail(MEMKV_NO_ROOM,
-				   "%s: no room: every segment is being written to by a living agent; use a larger pool, or "
-				   "fewer agents", pool->media->path);
+			err = reclaim_take(room, &victim);
+			if (err)
+				break;
+			err = open_victim(room, w, &victim, (struct moved){0});
 		}
 	}
+	if (err == MEMKV_NO_ROOM)
+		return fail(err, "%s: no room: every segment is being written to by a living agent; use a larger pool, or fewer "
+				 "agents", pool->media->path);
 	return err == -EAGAIN ? -EIO : err;
 }
 

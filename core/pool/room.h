@@ -64,6 +64,7 @@ struct room {
 	struct moved next_moved;
 	bool fresh_ready;
 	struct writer fresh; /* the segment after the current one, OPEN and ours; under refill */
+	bool next_safe; /* what moved is there for good */
 	struct lane lane;  /* for headers and moves; under refill */
 	uint8_t *move_buffer;
 	size_t move_bytes;
@@ -95,8 +96,13 @@ bool room_reserve_rest(struct room *room, uint32_t pages, struct room_place *pla
 
 /* reclaim_prepare() - choose the next victim and move its hot blocks; under refill */
 void reclaim_prepare(struct room *room);
-/* reclaim_take() - a LEAVING segment to open anew, with nothing moved; false: none */
-bool reclaim_take(struct room *room, struct owned *owned);
+/* reclaim_take() - a LEAVING segment to open anew, with nothing moved; MEMKV_NO_ROOM: none; -errno of a flush */
+int reclaim_take(struct room *room, struct owned *owned);
+/*
+ * reclaim_secure() - what moved out of room->next survives power loss, as far as it did before: 0, or -errno of the flush.
+ * Before that the segment is neither opened anew nor given back: who takes it then knows nothing of the moves.
+ */
+int reclaim_secure(struct room *room);
 /* reclaim_account() - count what goes away when @segment is opened anew */
 void reclaim_account(struct room *room, uint64_t segment, struct moved moved);
 
