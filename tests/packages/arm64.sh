@@ -82,18 +82,18 @@ for where in "$scratch" /dev/shm; do # a file with direct I/O where there is, an
 		second=$([ $first = x86 ] && echo arm || echo x86)
 		pool=$(mktemp -u "$where/memkv-arm64-XXXXXX.pool")
 		made=0
-		$first pool create "$pool" --size 64M >/dev/null
-		make_blocks $first $first
-		read_blocks $second $first
-		check_pool $second
-		make_blocks $second $second # continues the segment that the other left
-		read_blocks $first $second
-		read_blocks $first $first
-		check_pool $first
-		$first rm "$pool" --name "$first-4096" || fail "$first rm"
+		"$first" pool create "$pool" --size 64M >/dev/null
+		make_blocks "$first" "$first"
+		read_blocks "$second" "$first"
+		check_pool "$second"
+		make_blocks "$second" "$second" # continues the segment that the other left
+		read_blocks "$first" "$second"
+		read_blocks "$first" "$first"
+		check_pool "$first"
+		"$first" rm "$pool" --name "$first-4096" || fail "$first rm"
 		made=$((made - 1))
-		! $second get "$pool" --name "$first-4096" >/dev/null 2>&1 || fail "$second found what $first removed"
-		check_pool $second
+		! "$second" get "$pool" --name "$first-4096" >/dev/null 2>&1 || fail "$second found what $first removed"
+		check_pool "$second"
 		rm -f "$pool"
 	done
 done
