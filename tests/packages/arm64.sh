@@ -35,7 +35,7 @@ file=$(aarch64-linux-gnu-readelf -h "$dir/build/libmemkv.so" | grep Machine)
 [[ $file = *AArch64 ]] || fail "the library is for $file"
 told "build, warnings are errors"
 
-ctest --test-dir "$dir/build" -j "$(nproc)" -L short -R '^(unit|golden|tidy)/' --output-on-failure --no-tests=error \
+ctest --test-dir "$dir/build" -j "$(nproc)" -L short -R '^(unit|golden|tidy|abi)/' --output-on-failure --no-tests=error \
 	>"$dir/ctest.log" || {
 	cat "$dir/ctest.log"
 	fail "tests under qemu-user"
