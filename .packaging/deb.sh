@@ -34,6 +34,9 @@ fi
 if ls "$tree"/cli/completion/_* >/dev/null 2>&1; then
 	echo usr/share/zsh >>"$copy/debian/memkv.install"
 fi
+if ls "$tree"/cli/schema/*.json >/dev/null 2>&1; then
+	echo usr/share/memkv >>"$copy/debian/memkv.install"
+fi
 (cd "$copy" && dpkg-buildpackage -us -uc -b) >"$dir/build.log" 2>&1 || {
 	tail -n 40 "$dir/build.log" >&2
 	echo "memkv: building the packages failed; all of it: $dir/build.log" >&2

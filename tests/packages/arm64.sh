@@ -59,8 +59,7 @@ made=0
 make_blocks() { # WHO PREFIX: puts one block of each size
 	local size
 	for size in "${sizes[@]}"; do
-		openssl enc -aes-128-ctr -pass "pass:$2$size" -nosalt -pbkdf2 -iter 1 -in /dev/zero 2>/dev/null |
-			head -c "$size" >"$scratch/$2-$size" || true
+		head -c "$size" /dev/urandom >"$scratch/$2-$size"
 		"$1" put "$pool" --name "$2-$size" "$scratch/$2-$size" || fail "$1 put of $2-$size"
 		made=$((made + 1))
 	done
