@@ -16,7 +16,7 @@ run() {
 	local dir=$1 selection=$2
 	shift 2
 	echo "== $dir: ctest $selection"
-	{ cmake -S . -B "$dir" -G Ninja -DMEMKV_WERROR=ON "$@" && ninja -C "$dir" -j "$jobs"; } >"$dir.log" 2>&1 || {
+	{ cmake -S . -B "$dir" -G Ninja -DMEMKV_WERROR=ON -DMEMKV_TESTS=ON "$@" && ninja -C "$dir" -j "$jobs"; } >"$dir.log" 2>&1 || {
 		tail -n 60 "$dir.log"
 		exit 1
 	}
