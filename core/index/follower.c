@@ -142,7 +142,9 @@ static void fold_entry(void *context, uint32_t index, enum entry_state state, co
 	struct place place = place_of_entry(f->control, fold->segment, entry);
 	enum life life = table_life(f->control, fold->segment, index, entry->birth);
 	/* one that is moving will be live in a moment, unless its mover died: then it stays behind in a settled segment */
-	if (life == LIFE_LIVE || (life == LIFE_MOVING && !fold->settled))
+	if (life == LIFE_SENT && !fold->settled && index < fold->unsettled)
+		fold->unsettled = index; /* whoever reads it too early drops it: look again until it is live */
+	if (life_counts(life) || (life == LIFE_MOVING && !fold->settled))
 		insert_later(fold, hash, place);
 	else
 		index_drop(f->index, hash, place);

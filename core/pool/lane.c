@@ -40,7 +40,7 @@ _Static_assert(LANE_DEPTH == 32, "free_ios has a bit for each");
 static bool next_command(struct lane *lane, struct media_io *io)
 {
 	struct transfer *t = &lane->transfer;
-	uint64_t room = t->cut + t->first_extra;
+	uint64_t room = lane->media->caps.cut + t->first_extra;
 
 	t->first_extra = 0;
 	io->direction = t->direction;
@@ -87,31 +87,14 @@ static void hand_out(struct lane *lane)
 	}
 }
 
-/*
- * All commands of a transfer go to the medium together: those that are handed out one by one as others land cannot be
- * merged by the kernel with their neighbours, and cost a wake-up each.  So long transfers have larger commands.
- */
-static uint64_t cut_for(const struct lane *lane, uint64_t bytes)
-{
-	uint64_t cut = lane->media->caps.cut;
-
-	while (!lane->media->caps.instant && cut * LANE_TOGETHER < bytes)
-		cut *= 2;
-	return cut;
-}
-
 void lane_begin(struct lane *lane, enum media_direction direction, uint64_t offset, const struct iovec *pieces,
 		uint32_t count)
 {
 	struct transfer *t = &lane->transfer;
-	uint64_t bytes = 0;
 
 	*t = (struct transfer){.direction = direction, .offset = offset, .piece_count = count};
-	for (uint32_t i = 0; i < count; i++) {
+	for (uint32_t i = 0; i < count; i++)
 		t->pieces[i] = pieces[i];
-		bytes += pieces[i].iov_len;
-	}
-	t->cut = cut_for(lane, bytes);
 	if (count > 1) {
 		t->first_extra = pieces[0].iov_len;
 		t->payload_at = offset + pieces[0].iov_len;
@@ -151,7 +134,9 @@ bool lane_idle(const struct lane *lane)
 void lane_advance(struct lane *lane)
 {
 	struct transfer *t = &lane->transfer;
-	struct media_io *io = lane->queue->ops->reap(lane->queue, true);
+	/* one by one only where that lets us digest, or hand out more, meanwhile */
+	bool all = !t->landed && t->piece == t->piece_count;
+	struct media_io *io = lane->queue->ops->reap(lane->queue, all ? t->in_flight : 1);
 
 	if (!io) {
 		/* the queue broke down: nothing of this transfer can be trusted, and nothing more will come */

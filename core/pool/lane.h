@@ -14,7 +14,7 @@
 #include "core/format/layout.h"
 #include "core/media/media.h"
 
-enum { LANES_MAX = 64, LANE_DEPTH = 32, LANE_TOGETHER = 24, LANE_HEADER_PAGES = 16, LANE_STAGING = 1 << 20, LANE_DIGESTS = 4096 };
+enum { LANES_MAX = 64, LANE_DEPTH = 32, LANE_HEADER_PAGES = 16, LANE_STAGING = 1 << 20, LANE_DIGESTS = 4096 };
 
 /* @offset, @length: bytes of the second piece of memory (the payload) that have been transferred */
 typedef void (*lane_landed)(void *context, uint64_t offset, uint64_t length);
@@ -22,7 +22,6 @@ typedef void (*lane_landed)(void *context, uint64_t offset, uint64_t length);
 struct transfer {
 	enum media_direction direction;
 	uint64_t offset;
-	uint64_t cut;	      /* bytes a command */
 	uint64_t first_extra; /* bytes that the first command may carry beyond a cut */
 	uint64_t payload_at;  /* where the second piece begins on the medium */
 	uint64_t payload_end;
