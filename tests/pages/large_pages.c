@@ -43,12 +43,8 @@ void *mmap(void *address, size_t length, int protection, int flags, int fd, off_
 {
 	if (offset % LARGE || (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) && astray(address)))
 		return refuse(), MAP_FAILED;
-	if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) {
-		void *at = map(address, up(length), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE |
-			       (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)), -1, 0);
-		return at == MAP_FAILED ? at : map(at, flags & MAP_ANONYMOUS ? up(length) : length, protection,
-						   (flags & ~MAP_FIXED_NOREPLACE) | MAP_FIXED, fd, offset);
-	}
+	if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) /* in one step: others may be reading there */
+		return map(address, flags & MAP_ANONYMOUS ? up(length) : length, protection, flags, fd, offset);
 	/* room to align in; what is over is given back */
 	uintptr_t room = (uintptr_t)map(NULL, up(length) + LARGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	uintptr_t at = up(room);
