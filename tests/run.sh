@@ -35,4 +35,4 @@ run build-asan "$sanitized" -DMEMKV_SANITIZE=address,undefined
 run build-tsan "$threads" -DMEMKV_SANITIZE=thread
 run build "$everyday"
 echo "== packages: Debian's, and ARM64"
-ctest --test-dir build -L '^packages$' --output-on-failure --no-tests=error
+ctest --test-dir build -L '^packages$' -j "$jobs" --output-on-failure --no-tests=error
