@@ -145,7 +145,9 @@ static void fold_entry(void *context, uint32_t index, enum entry_state state, co
 	struct place place = place_of_entry(f->control, fold->segment, entry);
 	enum life life = table_life(f->control, fold->segment, index, entry->birth);
 	/* one that is moving will be live in a moment, unless its mover died: then it stays behind in a settled segment */
-	if (life == LIFE_LIVE || (life == LIFE_MOVING && !fold->settled))
+	if (life == LIFE_SENT && !fold->settled && index < fold->unsettled)
+		fold->unsettled = index; /* whoever reads it too early drops it: look again until it is live */
+	if (life_counts(life) || (life == LIFE_MOVING && !fold->settled))
 		insert_later(fold, hash, place);
 	else
 		index_drop(f->index, hash, place);
@@ -290,6 +292,9 @@ void follower_step(struct follower *f)
 	const struct control *c = f->control;
 	bool complete;
 
+	/* a mirror's one writer that could not publish: its mirror is ahead of the medium, which is what counts */
+	if (!c->media->caps.mappable && !c->read_only && !control_published(c))
+		return;
 	pthread_mutex_lock(&f->lock);
 	complete = control_refresh_regions(c, REGION_STATISTICS, REGION_STATISTICS);
 	uint64_t doorbell = word_load(control_doorbell(c));

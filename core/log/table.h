@@ -51,6 +51,10 @@ void table_reserve(const struct control *c, uint64_t segment, uint64_t generatio
 /* table_publish() - live, or void when it says so; table_publish_moving() - not live until table_settle() */
 void table_publish(const struct control *c, uint64_t segment, const struct entry *entry);
 void table_publish_moving(const struct control *c, uint64_t segment, const struct entry *entry);
+/* table_publish_sent() - while the block is still on the way; table_landed() when it has landed, table_publish() as void when not */
+void table_publish_sent(const struct control *c, uint64_t segment, const struct entry *entry);
+/* table_landed() - sent -> live; nobody waits for it to reach a mirrored medium.  False: it was removed meanwhile */
+bool table_landed(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth);
 
 /* table_settle() - moving -> live; false: it was removed meanwhile */
 bool table_settle(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth);
@@ -74,7 +78,7 @@ enum life table_life(const struct control *c, uint64_t segment, uint32_t index, 
 /* table_life_exact() - false: a flipped bit is being forgiven, or there is nothing to forgive */
 bool table_life_exact(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth);
 
-/* table_kill() - live or moving -> removed; true when this call did it.  Never touches another birth's word. */
+/* table_kill() - live, moving or sent -> removed; true when this call did it.  Never touches another birth's word. */
 bool table_kill(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth);
 
 #endif

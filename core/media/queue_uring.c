@@ -133,10 +133,10 @@ static struct media_io *withdraw(struct queue_uring *q)
 	return NULL;
 }
 
-/* hand over what is prepared and, with @wait, let the kernel wait for a completion */
-static void enter(struct queue_uring *q, bool wait)
+/* hand over what is prepared and, wait for @wait_for completions */
+static void enter(struct queue_uring *q, unsigned wait_for)
 {
-	int err = io_uring_submit_and_wait(&q->ring, wait && !io_uring_cq_ready(&q->ring) ? 1 : 0);
+	int err = io_uring_submit_and_wait(&q->ring, io_uring_cq_ready(&q->ring) ? 0 : wait_for);
 
 	if (err > 0)
 		q->prepared -= (unsigned)err < q->prepared ? (unsigned)err : q->prepared;
@@ -148,10 +148,10 @@ static void uring_kick(struct media_queue *queue)
 	struct queue_uring *q = CONTAINER_OF(queue, struct queue_uring, base);
 
 	if (q->prepared && !q->broken)
-		enter(q, false);
+		enter(q, 0);
 }
 
-static struct media_io *uring_reap(struct media_queue *queue, bool wait)
+static struct media_io *uring_reap(struct media_queue *queue, unsigned wait_for)
 {
 	static const struct timespec pause = {.tv_nsec = 1000000};
 	struct queue_uring *q = CONTAINER_OF(queue, struct queue_uring, base);
@@ -160,18 +160,18 @@ static struct media_io *uring_reap(struct media_queue *queue, bool wait)
 		struct io_uring_cqe *cqe = NULL;
 		struct media_io *io = NULL;
 
-		if (!q->broken && (q->prepared > 0 || wait))
-			enter(q, wait);
+		if (!q->broken && (q->prepared > 0 || wait_for))
+			enter(q, wait_for);
 		if (io_uring_peek_cqe(&q->ring, &cqe) == 0)
 			io = take(q, cqe);
 		else if (q->broken)
 			io = withdraw(q);
-		else if (!wait)
+		else if (!wait_for)
 			return NULL;
 		if (io)
 			return io;
 		if (q->broken && !cqe) {
-			if (!wait)
+			if (!wait_for)
 				return NULL;
 			nanosleep(&pause, NULL); /* a system call, as the kernel needs to complete what it does for us */
 		}
@@ -183,7 +183,7 @@ static void uring_close(struct media_queue *queue)
 {
 	struct queue_uring *q = CONTAINER_OF(queue, struct queue_uring, base);
 
-	while (queue->used > 0 && uring_reap(queue, true))
+	while (queue->used > 0 && uring_reap(queue, 1))
 		;
 	io_uring_queue_exit(&q->ring);
 	free(q);

@@ -30,7 +30,7 @@ struct hot_list {
 static bool is_live(const struct memkv_pool *pool, uint64_t segment, enum entry_state state, const struct entry *e)
 {
 	return state == ENTRY_HERE && !(e->flags & ENTRY_VOID) &&
-	       table_life(&pool->control, segment, e->index, e->birth) == LIFE_LIVE &&
+	       life_counts(table_life(&pool->control, segment, e->index, e->birth)) &&
 	       (e->expires_s == 0 || e->expires_s > clock_utc_s());
 }
 
@@ -50,7 +50,7 @@ static bool publish_copy(struct hot_list *list, const struct entry *old, const s
 	table_publish_moving(c, to->segment, e);
 	control_ring_entry(c, to->segment);
 	follower_add(&pool->follower, to->segment, e);
-	if (table_life(c, list->segment, old->index, old->birth) == LIFE_LIVE &&
+	if (life_counts(table_life(c, list->segment, old->index, old->birth)) &&
 	    table_settle(c, to->segment, e->index, e->birth))
 		return true;
 	table_kill(c, to->segment, e->index, e->birth);

@@ -172,7 +172,7 @@ static struct media_io *complete(struct disk_queue *q, unsigned n)
 	return io;
 }
 
-static struct media_io *queue_reap(struct media_queue *queue, bool wait)
+static struct media_io *queue_reap(struct media_queue *queue, unsigned wait_for)
 {
 	struct disk_queue *q = CONTAINER_OF(queue, struct disk_queue, base);
 
@@ -183,7 +183,7 @@ static struct media_io *queue_reap(struct media_queue *queue, bool wait)
 			if (!q->taken[n].late || atomic_load(&q->disk->go))
 				return complete(q, n);
 		}
-		if (!wait)
+		if (!wait_for)
 			return NULL;
 		if (!met)
 			atomic_fetch_add(&q->disk->waiting, 1);
@@ -195,7 +195,7 @@ static struct media_io *queue_reap(struct media_queue *queue, bool wait)
 
 static void queue_close(struct media_queue *queue)
 {
-	while (queue_reap(queue, true))
+	while (queue_reap(queue, 1))
 		;
 	free(CONTAINER_OF(queue, struct disk_queue, base));
 }
@@ -322,6 +322,15 @@ static int disk_refresh(struct media *media, uint64_t offset, size_t length)
 	return 0;
 }
 
+/* is it still owed to the medium?  Then it is kept, as media.h asks for */
+static bool owed(const struct disk_media *m, uint64_t page)
+{
+	for (unsigned i = 0; i < m->later_count; i++)
+		if (m->later[i] == page)
+			return true;
+	return false;
+}
+
 static void disk_forget(struct media *media, uint64_t offset, size_t length)
 {
 	struct disk_media *m = of(media);
@@ -330,6 +339,8 @@ static void disk_forget(struct media *media, uint64_t offset, size_t length)
 		return;
 	pthread_mutex_lock(&m->guard);
 	for (uint64_t page = div_up(offset, PAGE); page < (offset + length) / PAGE; page++) {
+		if (owed(m, page))
+			continue;
 		words_clear(media->control + page * PAGE, PAGE / 8);
 		m->present[page] = 0;
 	}

@@ -147,7 +147,7 @@ static unsigned reap_all(struct bench *b)
 	unsigned good = 0;
 
 	for (unsigned i = b->queue->used; i > 0; i--) {
-		struct media_io *io = b->queue->ops->reap(b->queue, true);
+		struct media_io *io = b->queue->ops->reap(b->queue, 1);
 		if (!io)
 			crash_fail("a command did not come back");
 		good += io->result == 0;
