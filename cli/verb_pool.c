@@ -293,10 +293,11 @@ static void on_bad_block(void *context, const struct memkv_key *key, uint64_t pa
 	report_note("bad block %s at page %" PRIu64 ": %s", hex, page, why);
 }
 
-static void on_progress(void *context, uint64_t done, uint64_t total)
+static int on_progress(void *context, uint64_t done, uint64_t total)
 {
 	(void)context;
 	fprintf(stderr, "\rchecked %" PRIu64 " of %" PRIu64 " blocks%s", done, total, done >= total ? "\n" : "");
+	return 0;
 }
 
 static void print_check(const struct memkv_check_report *found)
