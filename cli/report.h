@@ -89,7 +89,7 @@ void report_add_text(struct json_object *object, const char *name, const char *t
 /** report_add_time() - add UTC seconds as a number, or null for 0 */
 void report_add_time(struct json_object *object, const char *name, uint64_t utc_s);
 
-/** report_safe_text() - print text from anywhere to a terminal: control characters become '?' */
+/** report_safe_text() - print text from anywhere to a terminal: control characters and broken UTF-8 as \\n or \\xHH */
 void report_safe_text(FILE *out, const char *text);
 
 #define REPORT_SIZE_TEXT 32

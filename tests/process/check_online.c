@@ -46,7 +46,7 @@ int main(void)
 	static uint8_t bytes[LENGTH];
 	int err;
 
-	pool_make_bytes(path, MIB(32), KIB(64));
+	pool_make_bytes(path, MIB(64), KIB(64));
 	EXPECT(memkv_pool_open(path, &one_lane, &beside.pool) == 0, "open");
 	for (uint64_t number = 0; number < BLOCKS; number++) {
 		struct memkv_key key = key_of(number);
