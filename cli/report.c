@@ -17,6 +17,7 @@
 #define MESSAGE_MAX 1024
 
 static bool json_wanted;
+static int output_errno; /* why standard output failed first */
 
 void report_init(bool json)
 {
@@ -184,6 +185,7 @@ void report_print(struct json_object *document)
 	interrupt_say(NULL); /* half a document and a whole one would be none */
 	if (text)
 		puts(text);
+	(void)report_output_fails();
 	json_object_put(document);
 }
 
@@ -291,13 +293,22 @@ const char *report_size_text(uint64_t bytes, char *text)
 	return text;
 }
 
+bool report_output_fails(void)
+{
+	if (!ferror(stdout))
+		return false;
+	if (!output_errno)
+		output_errno = errno ? errno : EIO;
+	return true;
+}
+
 int report_finish(int code)
 {
 	bool failed = ferror(stdout) != 0;
 
 	errno = 0;
 	if (fflush(stdout) || failed || fclose(stdout)) {
-		int saved = errno ? errno : EIO;
+		int saved = output_errno ? output_errno : errno ? errno : EIO;
 		fprintf(stderr, "memkv: cannot write to standard output: %s\n", strerror(saved));
 		if (code == EXIT_DONE)
 			code = report_exit_code(-saved);

@@ -98,6 +98,13 @@ void report_safe_text(FILE *out, const char *text);
 const char *report_size_text(uint64_t bytes, char *text);
 
 /**
+ * report_output_fails() - does standard output take no more?  Ask after each larger piece, and stop then
+ *
+ * Return: whether it failed; the reason of the first time is kept for report_finish().
+ */
+bool report_output_fails(void);
+
+/**
  * report_finish() - make sure that all output arrived
  * @code: the exit code so far.
  *

@@ -123,7 +123,8 @@ static int write_out(const struct cli_args *args, const struct memkv_key *key, c
 	const char *output = args->text[OPT_OUTPUT];
 
 	if (!output) {
-		fwrite(data, 1, length, stdout); /* report_finish() sees a failure */
+		fwrite(data, 1, length, stdout);
+		(void)report_output_fails(); /* report_finish() says so */
 		return EXIT_DONE;
 	}
 	int rc = blockfile_write(output, data, length);

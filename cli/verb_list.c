@@ -146,7 +146,7 @@ int verb_ls(const struct cli_args *args)
 		report_add_number(document, "count", 0);
 		report_print(document);
 	}
-	for (size_t i = 0; !rc && i < list.count && i < limit && !ferror(stdout); i++) {
+	for (size_t i = 0; !rc && i < list.count && i < limit && !report_output_fails(); i++) {
 		if (report_json())
 			print_listed_json(&list.block[i], filter.session);
 		else
