@@ -28,7 +28,7 @@ everyday='-L ^(short|medium)$'
 sanitized='-L ^short$'
 threads='-R ^process/(hammer|four)$'
 if [ $whole = 1 ]; then
-	everyday= sanitized= threads='-R ^process/(hammer|four)'
+	everyday='' sanitized='' threads='-R ^process/(hammer|four)'
 fi
 run build-asan "$sanitized" -DMEMKV_SANITIZE=address,undefined
 run build-tsan "$threads" -DMEMKV_SANITIZE=thread

@@ -193,6 +193,8 @@ int memkv_pool_probe(const char *path, struct memkv_pool_label *label)
 	pool->read_only = true;
 	fork_hold();
 	int err = media_open(path, MEDIA_OPEN_READ_ONLY | MEDIA_OPEN_BUFFERED, &pool->media);
+	if (err == MEMKV_CONFLICT) /* devices are never read through the page cache */
+		err = media_open(path, MEDIA_OPEN_READ_ONLY, &pool->media);
 	if (!err) {
 		err = read_superblocks(pool);
 		if (!err) {
