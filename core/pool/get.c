@@ -7,7 +7,7 @@
  * is none left.  Only that failing path takes the follower's lock.
  */
 #include "core/base/fail.h"
-#include "core/base/options.h"
+#include "core/base/options_take.h"
 #include "core/pool/block_io.h"
 
 #include <errno.h>

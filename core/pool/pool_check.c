@@ -8,7 +8,7 @@
  */
 #include "core/base/environ.h"
 #include "core/base/fail.h"
-#include "core/base/options.h"
+#include "core/base/options_take.h"
 #include "core/format/cells.h"
 #include "core/pool/block_io.h"
 #include "core/slot/own.h"

@@ -9,7 +9,7 @@
  */
 #include "core/base/environ.h"
 #include "core/base/fail.h"
-#include "core/base/options.h"
+#include "core/base/options_take.h"
 #include "core/format/owner_word.h"
 #include "core/pool/handle.h"
 #include "core/pool/target.h"

@@ -2,7 +2,7 @@
 /* Opening and closing a pool: medium -> superblocks -> control region -> index -> slot -> room. */
 #include "core/base/environ.h"
 #include "core/base/fail.h"
-#include "core/base/options.h"
+#include "core/base/options_take.h"
 #include "core/media/file_system.h"
 #include "core/pool/handle.h"
 

@@ -5,7 +5,7 @@
  */
 #include "core/base/environ.h"
 #include "core/base/fail.h"
-#include "core/base/options.h"
+#include "core/base/options_take.h"
 #include "core/pool/handle.h"
 
 #include <errno.h>

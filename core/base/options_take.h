@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Option structs of callers that were built with another version of the headers: `size_t size` first. */
-#ifndef MEMKV_CORE_OPTIONS_H
-#define MEMKV_CORE_OPTIONS_H
+#ifndef MEMKV_CORE_OPTIONS_TAKE_H
+#define MEMKV_CORE_OPTIONS_TAKE_H
 
 #include <stddef.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See options.h. */
-#include "core/base/options.h"
+/* See options_take.h. */
+#include "core/base/options_take.h"
 #include "core/base/bytes.h"
 #include "core/base/fail.h"
 
