@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from xml.etree import ElementTree
 
 from cli_tool import ROOT, Scratch, Tool
 
@@ -42,6 +43,15 @@ def main():
         said = run("bash", os.path.join(ROOT, "examples", "prefix.sh"), env=env)
         assert "3 of 4 blocks are there" in said, said
         assert not [n for n in os.listdir(folder) if not n.endswith(".c.pool")], f"left behind: {os.listdir(folder)}"
+        drawn = os.path.join(folder, "drawn.svg")
+        run(sys.executable, "-B", os.path.join(ROOT, "examples", "record.py"), "--out", drawn, "--", "memkv version",
+            "printf 'a <b> & c\\r\\033[Kdone'", env=env)
+        text = "".join(ElementTree.parse(drawn).getroot().itertext())
+        assert "memkv version" in text and tool.ok("version").strip() in text, "the recording lacks what ran"
+        assert "done" in text and "<b>" in text, "the terminal was not understood"
+        committed = os.path.join(ROOT, "examples", "replay.svg")
+        shown = "".join(ElementTree.parse(committed).getroot().itertext())
+        assert "wrong bytes  0" in shown and "1 killed" in shown, "replay.svg is no replay: draw_replay.sh makes it"
     print("the examples do what they say")
 
 
