@@ -96,7 +96,9 @@ static int open_new(struct target *t)
 	int err = directory ? file_system_check(t->path, directory) : fail(-ENOMEM, "%s: no memory", t->path);
 
 	if (!err && lstat(t->path, &dangling) == 0)
-		err = fail(-ENOENT, "%s is a symbolic link to what is not there", t->path);
+		err = S_ISLNK(dangling.st_mode)
+			      ? fail(-ENOENT, "%s is a symbolic link to what is not there", t->path)
+			      : fail(MEMKV_IN_USE, "%s: somebody else is just creating a pool there; try again", t->path);
 	if (!err)
 		err = make_file(t, directory);
 	if (!err && t->fd >= 0 && fstat(t->fd, &t->st))

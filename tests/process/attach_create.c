@@ -168,10 +168,11 @@ static void test_plan(void)
 	EXPECT(stat(path, &after) == 0 && before.st_size == after.st_size &&
 		       before.st_mtim.tv_nsec == after.st_mtim.tv_nsec && before.st_mtim.tv_sec == after.st_mtim.tv_sec,
 	       "a plan wrote");
-	scratch_remove(path);
+	EXPECT(unlink(path) == 0, "unlink");
 	options.bytes = UINT64_C(1) << 49;
 	options.blocks = options.block_size = 0;
 	EXPECT(memkv_pool_plan(path, &options, &plan) == -ENOSPC, "no room for 512 TiB: %s", memkv_error_detail());
+	scratch_remove(path);
 	printf("plan: says what create does, and changes nothing\n");
 }
 
