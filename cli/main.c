@@ -125,6 +125,18 @@ static int unknown_pool_verb(const char *word)
 		    : report_usage("pool", "it is one of %s", names);
 }
 
+static int unknown_verb(int argc, char **argv)
+{
+	if (!strcmp(argv[0], "pool") && argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")))
+		return help_list("pool ");
+	if (!strcmp(argv[0], "pool"))
+		return unknown_pool_verb(argc > 1 ? argv[1] : NULL);
+	for (size_t i = 0; i < cli_verb_count; i++)
+		if (!strncmp(cli_verbs[i].name, "pool ", 5) && !strcmp(cli_verbs[i].name + 5, argv[0]))
+			return report_usage(NULL, "'%s' is not a verb, but '%s' is", argv[0], cli_verbs[i].name);
+	return report_usage(NULL, "'%s' is not a verb", argv[0]);
+}
+
 static int run_verb(int argc, char **argv)
 {
 	struct cli_args args;
@@ -140,10 +152,8 @@ static int run_verb(int argc, char **argv)
 	if (!strcmp(argv[0], "--complete")) /* what the shells' completion asks, see complete.h */
 		return complete_print(argc - 1, argv + 1);
 	const struct cli_verb *verb = cli_verb_find(argc, argv, &words);
-	if (!verb && !strcmp(argv[0], "pool"))
-		return unknown_pool_verb(argc > 1 ? argv[1] : NULL);
 	if (!verb)
-		return report_usage(NULL, "'%s' is not a verb", argv[0]);
+		return unknown_verb(argc, argv);
 	/* argv[words - 1] stands where getopt_long() expects the program's name. */
 	int rc = cli_args_init(&args, verb->name, verb->options, argc - words + 1, argv + words - 1);
 	if (rc)

@@ -136,6 +136,44 @@ def terminal(tool, *words):
     return got
 
 
+def answered(tool, answer, *words):
+    """Run it on a terminal and answer its question; (code, what the terminal showed)."""
+    pid, fd = pty.fork()
+    if not pid:
+        os.execv(tool.program, [tool.program, *words])
+    got = b""
+    while b"[y/N] " not in got:
+        got += os.read(fd, 4096)
+    os.write(fd, answer)
+    while True:
+        try:
+            piece = os.read(fd, 4096)
+        except OSError:
+            break
+        if not piece:
+            break
+        got += piece
+    os.close(fd)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), got.decode(errors="replace")
+
+
+def test_question(tool, folder):
+    """Harm wants a yes; anything else is a no, which changes nothing.  The question names the thing, escaped."""
+    pool = os.path.join(folder, "the\x1b[1m pool")
+    tool.ok("pool", "create", pool, "--size", "16M")
+    tool.ok("put", pool, KEY, "--session", "s", stdin=b"x")
+    for words in (("pool", "destroy", pool), ("pool", "create", pool, "--force"), ("rm", pool, "--session", "s")):
+        for answer in (b"n\n", b"\n", b"x\n", b"\x04"):
+            code, shown = answered(tool, answer, *words)
+            assert code == 3 and "not done" in shown, f"{words}: {code} {shown!r}"
+            assert "\x1b" not in shown, f"{words}: {shown!r}"
+            assert tool.ok("get", pool, KEY) == "x"
+    code, shown = answered(tool, b"y\n", "rm", pool, "--session", "s")
+    assert code == 0 and "removed 1 block" in shown, shown
+    code, shown = answered(tool, b"yes\n", "pool", "destroy", pool)
+    assert code == 0 and not os.path.exists(pool), shown
+
+
 def test_progress(tool, folder):
     """On a terminal long work shows how far it is, and clears the line; elsewhere there is not a byte of it."""
     pool = make(tool, folder)
