@@ -28,12 +28,27 @@ static const char unfinished_sign[8] = {'M', 'E', 'M', 'K', 'V', 'N', 'E', 'W'};
 
 /* ---- opening ---- */
 
+/* is what was opened still what the path names?  Somebody may have destroyed it, and made it anew, before we had the lock */
+static bool still_there(const struct target *t)
+{
+	struct stat ours, named;
+
+	return fstat(t->fd, &ours) == 0 && stat(t->path, &named) == 0 && ours.st_dev == named.st_dev &&
+	       ours.st_ino == named.st_ino;
+}
+
 int target_lock(struct target *t)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1};
 
-	if (t->look_only || t->unnamed || fcntl(t->fd, F_OFD_SETLK, &lock) == 0)
+	if (t->look_only || t->unnamed)
 		return 0;
+	if (fcntl(t->fd, F_OFD_SETLK, &lock) == 0) {
+		if (t->device || still_there(t))
+			return 0;
+		t->made = false;
+		return fail(MEMKV_IN_USE, "%s vanished while it was opened; try again", t->path);
+	}
 	if (errno == EAGAIN || errno == EACCES)
 		return fail(MEMKV_IN_USE, "%s: somebody else is just creating or destroying a pool there; try again", t->path);
 	return fail(-errno, "%s: cannot lock the file: %s", t->path, strerror(errno));
