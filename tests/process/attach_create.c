@@ -200,6 +200,10 @@ static void test_options(void)
 	EXPECT(memkv_put(pool, &key, bytes, LENGTH, &put) == 0, "put");
 	EXPECT(memkv_get(pool, &key, back, LENGTH, &get) == LENGTH && get.meta_length == 4 && !strcmp(meta, "meta"), "get");
 
+	put.size = 0;
+	EXPECT(memkv_put(pool, &key, bytes, LENGTH, &put) == -EINVAL, "a put whose options have no size");
+	put.size = sizeof(put);
+
 	get.size = offsetof(struct memkv_get_options, meta_length); /* an older caller has no such field */
 	get.meta_length = 77;
 	EXPECT(memkv_get(pool, &key, back, LENGTH, &get) == LENGTH && get.meta_length == 77, "wrote behind a short struct");
