@@ -397,10 +397,10 @@ struct json_object *cli_options_json(uint64_t allowed)
 	for (size_t i = 0; cli_option_at(allowed, i, &option); i++) {
 		struct json_object *one = json_object_new_object();
 		char letter[2] = {option.letter, '\0'};
-		report_add_text(one, "name", option.name);
+		json_object_object_add(one, "name", json_object_new_string(option.name));
 		json_object_object_add(one, "letter", option.letter ? json_object_new_string(letter) : NULL);
 		json_object_object_add(one, "value", option.value ? json_object_new_string(option.value) : NULL);
-		report_add_text(one, "help", option.help);
+		json_object_object_add(one, "help", json_object_new_string(option.help));
 		json_object_array_add(list, one);
 	}
 	return list;

@@ -77,10 +77,10 @@ struct births {
 };
 int births_note(struct memkv_pool *pool, const uint8_t *key, struct births *births);
 /*
- * kill every copy of a key, or only those of births that were noted (@only not NULL); returns how many, or -EIO: there may
- * be another one, which cannot be read
+ * kill every copy of a key, or only those of births that were noted (@only not NULL) or are lower than @mine, and @mine when
+ * a higher one is live; returns how many, or -EIO: there may be another one, which cannot be read
  */
-int births_remove(struct memkv_pool *pool, const uint8_t *key, const struct births *only);
+int births_remove(struct memkv_pool *pool, const uint8_t *key, const struct births *only, uint64_t mine);
 
 /* session_id_of() - hash of a session's name; 0 for none */
 uint64_t session_id_of(const char *session);

@@ -255,7 +255,7 @@ static int write_block(struct put *put)
 static int remove_replaced(const struct put *put, const struct births *before)
 {
 	struct memkv_pool *pool = put->pool;
-	bool gone = births_remove(pool, put->key->bytes, before) >= 0 && control_published(&pool->control);
+	bool gone = births_remove(pool, put->key->bytes, before, put->header.birth) >= 0 && control_published(&pool->control);
 
 	return gone && flush_if(put) == 0 ? 0 : MEMKV_UNKNOWN;
 }
@@ -317,7 +317,7 @@ int memkv_put(struct memkv_pool *pool, const struct memkv_key *key, const void *
 	} else {
 		/*
 		 * What was there before goes once the new block is there.  What turns up in between is another's
-		 * replacing put, which spares ours as we spare it: of two at once at least one stays.
+		 * replacing put: of two at once one stays (remove.c).
 		 */
 		result = replace ? births_note(pool, key->bytes, &before) : 0;
 		if (!result)

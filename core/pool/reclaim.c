@@ -208,11 +208,11 @@ static void visit_account(void *context, uint32_t index, enum entry_state state,
 	account->bytes += e->length;
 }
 
-void reclaim_account(struct room *room, uint64_t segment, struct moved moved)
+struct moved reclaim_account(struct room *room, uint64_t segment, struct moved moved)
 {
 	struct account account = {.pool = room->pool, .segment = segment};
 
 	walk_victim(room->pool, segment, visit_account, &account);
-	count(&room->pool->counters.evicted_blocks, account.blocks - min_u64(moved.blocks, account.blocks));
-	count(&room->pool->counters.evicted_bytes, account.bytes - min_u64(moved.bytes, account.bytes));
+	return (struct moved){account.blocks - min_u64(moved.blocks, account.blocks),
+			      account.bytes - min_u64(moved.bytes, account.bytes)};
 }

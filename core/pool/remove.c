@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
+ * Two replacing puts of one key at once: each writes, then looks.  At least one of them sees the other; whoever sees removes
+ * the one with the lower birth, its own as well, so exactly the highest stays, for every reader.  The other put is as if it had
+ * come before.  (What a put found when it began goes in any case, whatever its birth.)
+ *
  * remove: flag every copy's life word, then look for copies that turned up meanwhile, until none does.  A mover
  * publishes its copy as moving and then looks at the old life word; so one of the two sees the other (reclaim.c).  The
  * flag is in force at once for every get in every process; it is flushed before the call returns.
  */
+#include "core/base/environ.h"
 #include "core/base/fail.h"
 #include "core/pool/handle.h"
 
@@ -14,10 +19,12 @@ struct hunt {
 	struct memkv_pool *pool;
 	const uint8_t *key;
 	const struct births *only; /* NULL: all */
+	uint64_t mine;		   /* birth of the replacing block; 0: none */
 	struct births *note;	   /* not NULL: kill nothing, write down what is there */
 	uint64_t segment;
 	uint32_t page; /* in the segment */
 	bool killed, spared;
+	bool outdone; /* a copy with a higher birth than @mine is live */
 	bool unread; /* the medium did not answer: it may be there */
 };
 
@@ -35,6 +42,15 @@ static void note_birth(struct births *births, uint64_t birth)
 		births->births[births->count++] = birth;
 }
 
+static void spare(struct hunt *hunt, uint32_t index, const struct entry *entry)
+{
+	bool live = table_life(&hunt->pool->control, hunt->segment, index, entry->birth) == LIFE_LIVE &&
+		    !(entry->expires_s && entry->expires_s <= clock_utc_s());
+
+	hunt->spared = true;
+	hunt->outdone |= hunt->mine && entry->birth > hunt->mine && live;
+}
+
 static void meet_entry(void *context, uint32_t index, enum entry_state state, const struct entry *entry, bool mended)
 {
 	struct hunt *hunt = context;
@@ -44,10 +60,10 @@ static void meet_entry(void *context, uint32_t index, enum entry_state state, co
 		return;
 	if (hunt->note)
 		note_birth(hunt->note, entry->birth);
-	else if (hunt->only && !is_among(hunt->only, entry->birth))
-		hunt->spared = true;
-	else
+	else if (!hunt->only || is_among(hunt->only, entry->birth) || entry->birth < hunt->mine)
 		hunt->killed |= table_kill(&hunt->pool->control, hunt->segment, index, entry->birth);
+	else
+		spare(hunt, index, entry);
 }
 
 /* the copy at @place, through its segment's table */
@@ -88,9 +104,9 @@ int births_note(struct memkv_pool *pool, const uint8_t *key, struct births *birt
 	return 0;
 }
 
-int births_remove(struct memkv_pool *pool, const uint8_t *key, const struct births *only)
+int births_remove(struct memkv_pool *pool, const uint8_t *key, const struct births *only, uint64_t mine)
 {
-	struct hunt hunt = {.pool = pool, .key = key, .only = only};
+	struct hunt hunt = {.pool = pool, .key = key, .only = only, .mine = mine};
 	struct key_hash hash = index_hash(pool->index, key);
 	struct place place;
 	unsigned skip = 0;
@@ -108,6 +124,12 @@ int births_remove(struct memkv_pool *pool, const uint8_t *key, const struct birt
 			follower_drop(&pool->follower, key, place);
 		follower_step(&pool->follower);
 	}
+	if (hunt.outdone && !unread) {
+		struct births own = {.births = {mine}, .count = 1};
+		int more = births_remove(pool, key, &own, 0);
+		unread = more < 0;
+		removed += more;
+	}
 	return unread ? -EIO : removed;
 }
 
@@ -124,7 +146,7 @@ int memkv_remove(struct memkv_pool *pool, const struct memkv_key *key)
 	if (atomic_load(&pool->media->failed) || !control_published(&pool->control))
 		return fail(MEMKV_FAILED, "%s: the pool's medium is gone, was cut short or failed; open it again",
 			    pool->media->path);
-	int removed = births_remove(pool, key->bytes, NULL);
+	int removed = births_remove(pool, key->bytes, NULL, 0);
 	if (removed == 0)
 		return MEMKV_MISS;
 	if (removed < 0)

@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 int room_open(struct room *room, struct memkv_pool *pool)
@@ -136,9 +137,9 @@ static void reserve_in(struct room *room, struct writer *w, uint32_t pages, stru
 }
 
 /*
- * Writes the segment's header, and with it, all on the way together, what was put off: owner word, table header, age,
- * rings.  In which order these reach a mirrored medium does not matter, whatever a crash leaves out: the blocks of the
- * generation before have moved or may go, and nothing of the new one is written before all of it is there.
+ * Writes the segment's header, and with it, all on the way together, what was put off: its owner word, and what was
+ * closed before.  In which order these reach a mirrored medium does not matter, whatever a crash leaves out: an owner word
+ * that comes late leaves the segment to others as it was.
  */
 static int write_segment_header(struct room *room, const struct table_header *table)
 {
@@ -179,7 +180,10 @@ static void clear_heat(const struct control *c, uint64_t segment)
 			word_publish(&heat[i], 0);
 }
 
-/* a new generation in a segment that is OPEN and ours; the table first: until the tail rises, it describes nothing */
+/*
+ * A new generation in a segment that is OPEN and ours.  Its header page first: when the medium refuses that, the table has
+ * not been touched, and what it describes is still there.  Then the table: until the tail rises, it describes nothing.
+ */
 static int begin_generation(struct room *room, struct writer *w)
 {
 	struct memkv_pool *pool = room->pool;
@@ -196,6 +200,9 @@ static int begin_generation(struct room *room, struct writer *w)
 			    pool->media->path);
 	if (!refresh_table(pool, s))
 		return fail(-EIO, "%s: a segment's table cannot be read", pool->media->path);
+	int err = write_segment_header(room, &header);
+	if (err)
+		return fail(err, "%s: a segment cannot be written to: %s", pool->media->path, strerror(-err));
 	control_renew_age(c, s);
 	clear_heat(c, s);
 	w->generation = header.generation;
@@ -204,8 +211,9 @@ static int begin_generation(struct room *room, struct writer *w)
 	w->tail = places_ahead(room, w);
 	table_begin(c, &header, w->tail);
 	control_ring_later(c, s);
-	count(&pool->counters.segments_opened, 1);
-	return write_segment_header(room, &header);
+	err = c->media->ops->settle(c->media);
+	count(&pool->counters.segments_opened, err == 0);
+	return err ? fail(err, "%s: a segment's table cannot be written: %s", pool->media->path, strerror(-err)) : 0;
 }
 
 struct resume {
@@ -286,23 +294,31 @@ static bool resume_generation(struct room *room, struct writer *w)
 	return known && !writer_full(room, w);
 }
 
-/* make a segment that was taken ready to write to; on failure it is given back */
-static int take_up(struct room *room, struct writer *w, bool resumed)
+/*
+ * Make a segment that was taken ready to write to.  On failure it is given back: a victim as it was, but as the youngest, so
+ * that the next attempt meets another one; a fresh one for another attempt; one that fails twice is passed over.
+ */
+static int take_up(struct room *room, struct writer *w, bool resumed, enum owner_state back)
 {
+	const struct control *c = &room->pool->control;
 	int err = 0;
 
-	w->pages = layout_segment_pages(&room->pool->control.layout, w->owned.segment);
+	w->pages = layout_segment_pages(&c->layout, w->owned.segment);
 	if (resumed && !resume_generation(room, w)) {
 		give_up(room, &w->owned, OWNER_SEALED);
 		return -EAGAIN;
 	}
 	if (!resumed || !w->generation)
 		err = begin_generation(room, w);
-	else if (room->pool->media->ops->settle(room->pool->media))
+	else if (c->media->ops->settle(c->media))
 		err = -EIO;
+	if (err && back == OWNER_SEALED)
+		control_renew_age(c, w->owned.segment);
 	if (err)
-		give_up(room, &w->owned, OWNER_PARKED);
-	if (!err && !control_published(&room->pool->control))
+		give_up(room, &w->owned, resumed ? OWNER_SEALED : back);
+	if (err && resumed)
+		return -EAGAIN;
+	if (!err && !control_published(c))
 		err = -EIO;
 	return err;
 }
@@ -313,12 +329,17 @@ static int open_victim(struct room *room, struct writer *w, struct owned *victim
 	struct memkv_pool *pool = room->pool;
 
 	follower_step(&pool->follower);
-	reclaim_account(room, victim->segment, moved);
+	struct moved gone = reclaim_account(room, victim->segment, moved);
 	if (!own_move(&pool->control, victim, OWNER_OPEN, &pool->slot))
 		return -EAGAIN;
 	w->owned = *victim;
+	int err = take_up(room, w, false, OWNER_SEALED);
+	if (err)
+		return err;
 	count(&pool->counters.segments_reclaimed, 1);
-	return take_up(room, w, false);
+	count(&pool->counters.evicted_blocks, gone.blocks);
+	count(&pool->counters.evicted_bytes, gone.bytes);
+	return 0;
 }
 
 /* under refill: a segment into @w, from wherever there is one */
@@ -339,7 +360,7 @@ static int fetch(struct room *room, struct writer *w)
 			victim = room->next;
 			err = open_victim(room, w, &victim, room->next_moved);
 		} else if (own_take_ready(&pool->control, &pool->slot, &w->owned, &resumed)) {
-			err = take_up(room, w, resumed);
+			err = take_up(room, w, resumed, OWNER_PARKED);
 		} else {
 			err = reclaim_take(room, &victim);
 			if (err)

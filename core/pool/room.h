@@ -40,7 +40,7 @@ struct writer {
 	bool followed; /* and opened */
 };
 
-/* blocks that left a victim by moving */
+/* blocks that left a victim, by moving or for good */
 struct moved {
 	uint64_t blocks, bytes;
 };
@@ -103,7 +103,7 @@ int reclaim_take(struct room *room, struct owned *owned);
  * Before that the segment is neither opened anew nor given back: who takes it then knows nothing of the moves.
  */
 int reclaim_secure(struct room *room);
-/* reclaim_account() - count what goes away when @segment is opened anew */
-void reclaim_account(struct room *room, uint64_t segment, struct moved moved);
+/* reclaim_account() - what goes away when @segment is opened anew, without what moved */
+struct moved reclaim_account(struct room *room, uint64_t segment, struct moved moved);
 
 #endif

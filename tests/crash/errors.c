@@ -304,6 +304,37 @@ static void run(struct sweep *s, const struct disk_fault *fault)
 	ledger_fini(&s->ledger);
 }
 
+/*
+ * A medium that takes no write any more, but can be read: every put is refused, and however many are tried, nothing is
+ * evicted for them.
+ */
+static void takes_nothing(struct sweep *s)
+{
+	struct disk_fault fault = {.kinds = 1u << DISK_WRITE, .to = UINT64_MAX, .error = -EIO};
+	uint32_t there = 0;
+
+	snprintf(crash_context, sizeof(crash_context), "%s: takes no write", s->disk->device ? "device" : "file");
+	begin(s);
+	if (crash_open(s->disk, 0, &s->pool))
+		crash_fail("attach");
+	disk_strike(s->disk, &fault);
+	for (uint32_t i = 0; i < 4 * BASE_BLOCKS; i++) {
+		int err = crash_put(s->pool, BASE_BLOCKS + i % 100, 0, 0);
+		if (err == 0 || err == MEMKV_NO_ROOM)
+			crash_fail("put: %s", memkv_code_name(err));
+	}
+	for (uint32_t block = 0; block < BASE_BLOCKS; block++)
+		there += block_look(s->pool, block, 0) == 1;
+	if (there != BASE_BLOCKS || counters(s->pool).evicted_blocks)
+		crash_fail("%u of %u blocks are left", there, BASE_BLOCKS);
+	disk_strike(s->disk, NULL);
+	put(s, BASE_BLOCKS, 0, MEMKV_PUT_DURABLE);
+	get(s, s->pool, BASE_BLOCKS, "when it writes again");
+	memkv_pool_close(s->pool);
+	memkv_pool_close(s->observer);
+	ledger_fini(&s->ledger);
+}
+
 static void fill(struct sweep *s)
 {
 	struct memkv_pool *pool;
@@ -356,6 +387,7 @@ int main(int argc, char **argv)
 	uint64_t total = s.ios;
 	for (size_t i = 0; i < sizeof(variants) / sizeof(variants[0]); i++)
 		sweep_variant(&s, &variants[i], total, every, seed + i);
+	takes_nothing(&s);
 	printf("%s: %llu I/Os a run; %llu runs in which %llu failed: %llu calls said so (%llu of them UNKNOWN, %llu FAILED), %llu "
 	       "misses, %llu found late, %llu opens; 0 wrong, 0 lost\n", s.disk->device ? "device" : "file", (unsigned long long)total,
 	       (unsigned long long)s.runs, (unsigned long long)s.struck, (unsigned long long)s.errors,

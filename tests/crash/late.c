@@ -2,7 +2,7 @@
 /*
  * A command that does not end until it is let go, for each I/O of a put and of a get: the call that waits for it waits,
  * and ends rightly when it has come; meanwhile other threads get and put through the same handle and another process
- * gets, puts and removes, all as if nothing were.
+ * gets, puts and removes, all as if nothing were.  And with a late payload two replacing puts of one key meet.
  */
 #include "workload.h"
 
@@ -87,6 +87,81 @@ static bool one(struct disk *disk, struct memkv_pool *mine, struct memkv_pool *t
 	return met;
 }
 
+/* ---- two replace one block at once ---- */
+
+struct replacer {
+	struct memkv_pool *pool;
+	uint32_t block, version;
+	int result;
+};
+
+static void *replace(void *context)
+{
+	struct replacer *r = context;
+
+	r->result = crash_put(r->pool, r->block, r->version, MEMKV_PUT_REPLACE);
+	return NULL;
+}
+
+/*
+ * The first one's payload is late, so that both have looked before either is published.  Which of them stays is for their
+ * births to decide; that one of them stays, and not both, is asserted.  Returns which.
+ */
+static uint32_t two_replace(struct disk *disk, struct memkv_pool *first, struct memkv_pool *second, uint32_t block)
+{
+	static _Alignas(4096) uint8_t bytes[BLOCK_BYTES];
+	struct memkv_put_options options = {.size = sizeof(options), .flags = MEMKV_PUT_REPLACE};
+	struct disk_fault fault = {.kinds = 1u << DISK_WRITE, .to = 1, .late = true};
+	struct replacer r = {.pool = first, .block = block, .version = 1};
+	struct memkv_key key;
+	pthread_t thread;
+
+	snprintf(crash_context, sizeof(crash_context), "two replace block %u", block);
+	disk_strike(disk, &fault);
+	if (pthread_create(&thread, NULL, replace, &r))
+		crash_fail("no thread");
+	while (!atomic_load(&disk->waiting))
+		usleep(100);
+	size_t length = block_bytes(block, 2, bytes);
+	block_name(block, &key);
+	int err = memkv_put(second, &key, bytes, length, &options);
+	disk_let_go(disk);
+	pthread_join(thread, NULL);
+	disk_strike(disk, NULL);
+	if (err || r.result)
+		crash_fail("%d and %d", r.result, err);
+	int found[2] = {0, 0};
+	struct memkv_pool *both[2] = {first, second};
+	for (int i = 0; i < 2; i++) {
+		if (memkv_pool_refresh(both[i]))
+			crash_fail("refresh");
+		found[i] = block_look(both[i], block, 2);
+	}
+	if (found[0] != found[1] || found[0] < 2)
+		crash_fail("one finds version %d, the other %d", found[0] - 1, found[1] - 1);
+	if (memkv_remove(first, &key) != 1)
+		crash_fail("both of them stayed");
+	return (uint32_t)found[0] - 1;
+}
+
+static void replaces(struct disk *disk)
+{
+	struct memkv_pool *agents[2];
+	uint32_t stayed[3] = {0};
+
+	for (uint32_t block = 0; block < BLOCKS; block++) {
+		if (crash_open(disk, 0, &agents[0]) || crash_open(disk, 0, &agents[1]))
+			crash_fail("attach");
+		stayed[two_replace(disk, agents[0], agents[1], block)]++;
+		memkv_pool_close(agents[0]);
+		memkv_pool_close(agents[1]);
+	}
+	printf("two replace a block at once, %d times: the first one stayed %u times, the second %u, never both or none\n", BLOCKS,
+	       stayed[1], stayed[2]);
+	if (!stayed[1] || !stayed[2])
+		crash_fail("always the same one stayed: the other order was not tried");
+}
+
 int main(void)
 {
 	struct memkv_create_options options = {.size = sizeof(options), .blocks = 256, .block_size = BLOCK_BYTES, .slots = 6};
@@ -113,6 +188,7 @@ int main(void)
 		crash_fail("no command was ever late");
 	memkv_pool_close(mine);
 	memkv_pool_close(theirs);
+	replaces(disk);
 	disk_free(disk);
 	free(image);
 	return 0;
