@@ -6,7 +6,7 @@
  * description that all its writes use.  An incarnation is proven gone when the lock is free or the cell shows a newer
  * epoch; then none of its writes is still on the way.  A holder that is merely stopped keeps its lock.
  *
- * Claim: lock -> epoch + 1 in both copies of the cell -> flush -> first use.  Claimers never wait: a slot whose lock
+ * Claim: lock -> epoch + 1 in the copy of the cell that does not hold -> flush -> in the other -> flush -> first use.  Claimers never wait: a slot whose lock
  * is held is passed over.
  */
 #ifndef MEMKV_SLOT_SLOT_H
