@@ -18,7 +18,11 @@
 #include <string.h>
 #include <xxhash.h>
 
-enum { CHUNKS_MAX = 256, OVERLAP_MIN = 256 << 10 /* below, one command more costs what the overlap saves */ };
+#ifndef MEMKV_OVERLAP_MIN
+#define MEMKV_OVERLAP_MIN (256 << 10) /* below, one command more costs what the overlap saves; simulated blocks are smaller */
+#endif
+
+enum { CHUNKS_MAX = 256, OVERLAP_MIN = MEMKV_OVERLAP_MIN };
 
 struct put {
 	struct memkv_pool *pool;
@@ -143,9 +147,15 @@ static int look(struct put *put)
 
 static int flush_if(const struct put *put)
 {
-	struct media *media = put->pool->media;
+	const struct control *c = &put->pool->control;
 
-	return put->options->flags & MEMKV_PUT_DURABLE ? media->ops->flush(media) : 0;
+	if (!(put->options->flags & MEMKV_PUT_DURABLE))
+		return 0;
+	if (word_load(control_durable(c)) == 0) { /* from now on whoever opens a segment anew flushes first */
+		word_publish(control_durable(c), 1);
+		control_publish(c, control_durable(c), 8);
+	}
+	return c->media->ops->flush(c->media);
 }
 
 static void publish(struct put *put, bool good)
@@ -156,8 +166,11 @@ static void publish(struct put *put, bool good)
 	entry_of_header(&put->header, put->place.page, &entry);
 	if (!good)
 		entry.flags |= ENTRY_VOID;
+	if (MUTANT(RING_EARLY))
+		control_ring_entry(&pool->control, put->place.segment);
 	table_publish(&pool->control, put->place.segment, &entry);
-	control_ring_entry(&pool->control, put->place.segment);
+	if (!MUTANT(RING_EARLY))
+		control_ring_entry(&pool->control, put->place.segment);
 	if (good && control_published(&pool->control))
 		follower_add(&pool->follower, put->place.segment, &entry);
 }
@@ -212,14 +225,20 @@ static int write_block(struct put *put)
 	block_header_encode(h, put->digests, pool->sb.seed, put->lane->header);
 	if (write.header_later)
 		lane_join(put->lane, h->page * PAGE, put->lane->header, (size_t)h->header_pages * PAGE);
-	while (!lane_idle(put->lane))
+	while (!lane_idle(put->lane) && !MUTANT(ACK_EARLY))
 		lane_advance(put->lane);
-	op_run(&write.op);
-	err = write.result ? write.result : flush_if(put);
-	publish(put, err == 0);
+	if (MUTANT(PUBLISH_EARLY))
+		publish(put, true);
+	if (MUTANT(ACK_EARLY))
+		write.op.step(&write.op);
+	else
+		op_run(&write.op);
+	err = write.result && !MUTANT(ACK_FAILED_WRITE) ? write.result : flush_if(put);
+	if (!MUTANT(PUBLISH_EARLY))
+		publish(put, err == 0);
 	if (err == 0 && !control_published(&pool->control))
 		err = MEMKV_UNKNOWN; /* the entry may have reached the medium or not */
-	if (err == 0 && flush_if(put))
+	if (err == 0 && !MUTANT(ACK_UNFLUSHED) && flush_if(put))
 		err = MEMKV_UNKNOWN; /* others may have seen it, power loss may take it */
 	room_release(&pool->room, &put->place);
 	return err;
@@ -274,7 +293,8 @@ int memkv_put(struct memkv_pool *pool, const struct memkv_key *key, const void *
 	describe_block(&put);
 	struct births before;
 	int there = look(&put);
-	bool replace = there == MEMKV_DIFFERS && o.flags & MEMKV_PUT_REPLACE;
+	/* also when nothing could be compared: what cannot be read now may be readable later */
+	bool replace = o.flags & MEMKV_PUT_REPLACE && there != MEMKV_EXISTS;
 	if (there && !replace) {
 		result = there;
 		if (there == MEMKV_EXISTS && flush_if(&put))
@@ -287,8 +307,8 @@ int memkv_put(struct memkv_pool *pool, const struct memkv_key *key, const void *
 		if (replace)
 			births_note(pool, key->bytes, &before);
 		result = write_block(&put);
-		if (result == 0 && replace)
-			births_remove(pool, key->bytes, &before);
+		if (result == 0 && replace && births_remove(pool, key->bytes, &before) > 0 && flush_if(&put))
+			result = MEMKV_UNKNOWN; /* it is there, but power loss may bring back what it replaced */
 	}
 	lane_release(&pool->lanes, put.lane);
 	return count_result(&put, result);

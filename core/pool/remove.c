@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <string.h>
 
+enum { COPIES_MAX = 64 };
+
 struct hunt {
 	struct memkv_pool *pool;
 	const uint8_t *key;
@@ -45,8 +47,10 @@ static void meet_entry(void *context, uint32_t index, enum entry_state state, co
 		note_birth(hunt->note, entry->birth);
 	else if (hunt->only && !is_among(hunt->only, entry->birth))
 		hunt->spared = true;
+	else if (table_kill(&hunt->pool->control, hunt->segment, index, entry->birth))
+		hunt->killed = true;
 	else
-		hunt->killed |= table_kill(&hunt->pool->control, hunt->segment, index, entry->birth);
+		table_tell(&hunt->pool->control, hunt->segment); /* whoever flagged it may have died before it told */
 }
 
 /* the copy at @place, through its segment's table */
@@ -73,33 +77,42 @@ static void meet_copy(struct hunt *hunt, struct place place)
 void births_note(struct memkv_pool *pool, const uint8_t *key, struct births *births)
 {
 	struct hunt hunt = {.pool = pool, .key = key, .note = births};
-	struct key_hash hash = index_hash(pool->index, key);
-	struct place place;
+	struct place places[COPIES_MAX];
 
 	births->count = 0;
 	follower_step(&pool->follower);
-	for (unsigned i = 0; index_find(pool->index, hash, i, &place); i++)
-		meet_copy(&hunt, place);
+	uint32_t count = follower_copies(&pool->follower, key, places, COPIES_MAX);
+	for (uint32_t i = 0; i < count; i++)
+		meet_copy(&hunt, places[i]);
+}
+
+/* what is indexed now: kill it, but for what is spared; returns whether there was anything else */
+static bool kill_indexed(struct hunt *hunt, int *removed)
+{
+	struct follower *f = &hunt->pool->follower;
+	struct place places[COPIES_MAX];
+	bool met = false;
+
+	follower_step(f);
+	uint32_t count = follower_copies(f, hunt->key, places, COPIES_MAX);
+	for (uint32_t i = 0; i < count; i++) {
+		meet_copy(hunt, places[i]);
+		*removed += hunt->killed;
+		if (hunt->spared)
+			continue;
+		follower_drop(f, hunt->key, places[i]);
+		met = true;
+	}
+	return met;
 }
 
 int births_remove(struct memkv_pool *pool, const uint8_t *key, const struct births *only)
 {
 	struct hunt hunt = {.pool = pool, .key = key, .only = only};
-	struct key_hash hash = index_hash(pool->index, key);
-	struct place place;
-	unsigned skip = 0;
 	int removed = 0;
 
-	follower_step(&pool->follower);
-	while (index_find(pool->index, hash, skip, &place)) {
-		meet_copy(&hunt, place);
-		removed += hunt.killed;
-		if (hunt.spared)
-			skip++;
-		else
-			follower_drop(&pool->follower, key, place);
-		follower_step(&pool->follower);
-	}
+	while (kill_indexed(&hunt, &removed) && !MUTANT(REMOVE_ONCE))
+		;
 	return removed;
 }
 
