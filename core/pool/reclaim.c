@@ -43,11 +43,14 @@ static bool publish_copy(struct hot_list *list, const struct entry *old, const s
 		control_ring_entry(c, to->segment);
 		return false;
 	}
-	table_publish_moving(c, to->segment, e);
+	if (MUTANT(MOVE_LIVE))
+		table_publish(c, to->segment, e);
+	else
+		table_publish_moving(c, to->segment, e);
 	control_ring_entry(c, to->segment);
 	follower_add(&pool->follower, to->segment, e);
-	if (table_life(c, list->segment, old->index, old->birth) == LIFE_LIVE &&
-	    table_settle(c, to->segment, e->index, e->birth))
+	bool live = MUTANT(MOVE_BLIND) || table_life(c, list->segment, old->index, old->birth) == LIFE_LIVE;
+	if (live && (table_settle(c, to->segment, e->index, e->birth) || MUTANT(MOVE_LIVE)))
 		return true;
 	table_kill(c, to->segment, e->index, e->birth);
 	return false;

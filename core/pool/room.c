@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 int room_open(struct room *room, struct memkv_pool *pool)
@@ -84,7 +85,7 @@ static struct writer *writer_new(struct room *room)
 /* under lock */
 static void seal_if_resolved(struct room *room, struct writer *w)
 {
-	if (!w->closing || w->in_flight)
+	if (!w->closing || (w->in_flight && !MUTANT(SEAL_EARLY)))
 		return;
 	close_writer(room, w, OWNER_SEALED);
 	w->used = false;
@@ -212,7 +213,7 @@ static void resume_entry(void *context, uint32_t index, enum entry_state state, 
 		w->next_page = entry->page + entry->header_pages + (uint32_t)block_pages(entry->length);
 		if (table_life(c, w->owned.segment, index, entry->birth) == LIFE_MOVING)
 			table_kill(c, w->owned.segment, index, entry->birth); /* the mover died: it never came here */
-	} else if (state == ENTRY_NOT_YET) {
+	} else if (state == ENTRY_NOT_YET && !MUTANT(PLACES_NOT_VOIDED)) {
 		struct entry empty = {.index = index,
 				      .generation = w->generation,
 				      .birth = slot_new_birth(&resume->room->pool->slot),
@@ -242,6 +243,8 @@ static bool resume_generation(struct room *room, struct writer *w)
 		uint32_t n = table_count(&pool->control, w->owned.segment, w->generation, NULL);
 		table_walk(&pool->control, &pool->follower.recover, w->owned.segment, w->generation, 0, n, resume_entry, &resume);
 		w->tail = w->next_index;
+		if (!MUTANT(REST_NOT_CLEARED))
+			table_clear_rest(&pool->control, w->owned.segment, w->generation, w->next_index);
 		control_ring(&pool->control, w->owned.segment); /* it is OPEN again: followers look into it by themselves */
 	}
 	bool second_right = !w->generation || (pool->follower.recover.header(pool, w->owned.segment, &second) &&
@@ -272,11 +275,24 @@ static int take_up(struct room *room, struct writer *w, bool resumed)
 	return err;
 }
 
+/* what moved away, whenever and by whomever, must be on the medium before the place where it was is given up */
+static int flush_moved(struct memkv_pool *pool)
+{
+	if (word_load(control_durable(&pool->control)) == 0 || MUTANT(MOVED_UNFLUSHED))
+		return 0;
+	return pool->media->ops->flush(pool->media);
+}
+
 /* "before every OPEN, look once more": fold in what others did to the victim, then count what goes and open it */
 static int open_victim(struct room *room, struct writer *w, struct owned *victim, struct moved moved)
 {
 	struct memkv_pool *pool = room->pool;
+	int err = flush_moved(pool);
 
+	if (err) {
+		give_up(room, victim, OWNER_SEALED);
+		return fail(err, "%s: what moved could not be flushed: %s", pool->media->path, strerror(-err));
+	}
 	follower_step(&pool->follower);
 	reclaim_account(room, victim->segment, moved);
 	if (!own_move(&pool->control, victim, OWNER_OPEN, &pool->slot))
