@@ -27,8 +27,11 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(EPOCH_IGNORED, "an owner word is taken for the slot's holder whatever its epoch")                         \
 	X(PLACES_NOT_VOIDED, "who continues a dead agent's segment leaves its unfinished places as they are")       \
 	X(REST_NOT_CLEARED, "who continues a segment leaves entries behind its tail, which power loss left there")   \
+	X(BIRTHS_COUNTED, "births count up, and one that is a bit off counts as the same")                           \
 	X(KILL_BY_PLACE, "a removal flags whatever block is described in the place by now")                         \
 	X(REMOVE_ONCE, "a removal does not look again for copies that turned up meanwhile")                         \
+	X(NOTE_ONCE, "a replacing put does not look again for what moved while it noted what is there")            \
+	X(MISS_UNFLUSHED, "a removal that finds nothing any more does not see to it that this lasts")             \
 	X(REMOVE_SPARES_MOVING, "a removal passes over copies that are just being moved")                           \
 	X(MOVE_BLIND, "a mover does not look whether the block was removed meanwhile")                              \
 	X(MOVE_LIVE, "a moved copy counts before its mover has looked")                                             \

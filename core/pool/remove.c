@@ -43,14 +43,16 @@ static void meet_entry(void *context, uint32_t index, enum entry_state state, co
 	(void)mended;
 	if (state != ENTRY_HERE || entry->page != hunt->page || memcmp(entry->key, hunt->key, sizeof(entry->key)) != 0)
 		return;
-	if (hunt->note)
+	if (hunt->note) {
 		note_birth(hunt->note, entry->birth);
-	else if (hunt->only && !is_among(hunt->only, entry->birth))
 		hunt->spared = true;
-	else if (table_kill(&hunt->pool->control, hunt->segment, index, entry->birth))
+	} else if (hunt->only && !is_among(hunt->only, entry->birth)) {
+		hunt->spared = true;
+	} else if (table_kill(&hunt->pool->control, hunt->segment, index, entry->birth)) {
 		hunt->killed = true;
-	else
+	} else {
 		table_tell(&hunt->pool->control, hunt->segment); /* whoever flagged it may have died before it told */
+	}
 }
 
 /* the copy at @place, through its segment's table */
@@ -74,24 +76,15 @@ static void meet_copy(struct hunt *hunt, struct place place)
 	pthread_mutex_unlock(&pool->follower.lock);
 }
 
-void births_note(struct memkv_pool *pool, const uint8_t *key, struct births *births)
-{
-	struct hunt hunt = {.pool = pool, .key = key, .note = births};
-	struct place places[COPIES_MAX];
-
-	births->count = 0;
-	follower_step(&pool->follower);
-	uint32_t count = follower_copies(&pool->follower, key, places, COPIES_MAX);
-	for (uint32_t i = 0; i < count; i++)
-		meet_copy(&hunt, places[i]);
-}
-
-/* what is indexed now: kill it, but for what is spared; returns whether there was anything else */
-static bool kill_indexed(struct hunt *hunt, int *removed)
+/*
+ * What is indexed now: each copy is noted, spared or killed.  Returns whether there was anything that is gone now, killed
+ * or not found where it was: then it may have moved meanwhile, and a further look is due.
+ */
+static bool meet_indexed(struct hunt *hunt, int *removed)
 {
 	struct follower *f = &hunt->pool->follower;
 	struct place places[COPIES_MAX];
-	bool met = false;
+	bool gone = false;
 
 	follower_step(f);
 	uint32_t count = follower_copies(f, hunt->key, places, COPIES_MAX);
@@ -101,9 +94,19 @@ static bool kill_indexed(struct hunt *hunt, int *removed)
 		if (hunt->spared)
 			continue;
 		follower_drop(f, hunt->key, places[i]);
-		met = true;
+		gone = true;
 	}
-	return met;
+	return gone;
+}
+
+void births_note(struct memkv_pool *pool, const uint8_t *key, struct births *births)
+{
+	struct hunt hunt = {.pool = pool, .key = key, .note = births};
+	int none = 0;
+
+	births->count = 0;
+	while (meet_indexed(&hunt, &none) && !MUTANT(NOTE_ONCE))
+		;
 }
 
 int births_remove(struct memkv_pool *pool, const uint8_t *key, const struct births *only)
@@ -111,7 +114,7 @@ int births_remove(struct memkv_pool *pool, const uint8_t *key, const struct birt
 	struct hunt hunt = {.pool = pool, .key = key, .only = only};
 	int removed = 0;
 
-	while (kill_indexed(&hunt, &removed) && !MUTANT(REMOVE_ONCE))
+	while (meet_indexed(&hunt, &removed) && !MUTANT(REMOVE_ONCE))
 		;
 	return removed;
 }
@@ -130,12 +133,14 @@ int memkv_remove(struct memkv_pool *pool, const struct memkv_key *key)
 		return fail(MEMKV_FAILED, "%s: the pool's medium is gone, was cut short or failed; open it again",
 			    pool->media->path);
 	int removed = births_remove(pool, key->bytes, NULL);
-	if (removed == 0)
-		return MEMKV_MISS;
-	count(&pool->counters.removes, (uint64_t)removed);
+	if (removed)
+		count(&pool->counters.removes, (uint64_t)removed);
 	if (!control_published(&pool->control))
 		return fail(MEMKV_UNKNOWN, "%s: the removal could not be written, and may come back", pool->media->path);
-	err = pool->media->ops->flush(pool->media);
+	/* also when nothing was there: another's removal, or the eviction, that we have seen need not be on the medium yet */
+	err = removed == 0 && MUTANT(MISS_UNFLUSHED) ? 0 : pool->media->ops->flush(pool->media);
+	if (!err && removed == 0)
+		return MEMKV_MISS;
 	return err ? fail(err, "%s: the removal is in force, but could not be flushed: %s", pool->media->path,
 			  memkv_strerror(err))
 		   : removed;
