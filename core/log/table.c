@@ -154,7 +154,7 @@ void table_clear_rest(const struct control *c, uint64_t segment, uint64_t genera
 	struct entry entry;
 
 	for (uint32_t i = from; i < c->layout.geo.entries; i++)
-		if (table_entry(c, segment, generation, i, &entry, NULL) == ENTRY_HERE) {
+		if (table_entry(c, segment, generation, i, &entry, NULL) != ENTRY_NOT_YET) {
 			checked_withdraw(control_entry(c, segment, i));
 			control_publish(c, control_entry(c, segment, i), ENTRY_BYTES);
 		}

@@ -47,8 +47,8 @@ void table_publish(const struct control *c, uint64_t segment, const struct entry
 void table_publish_moving(const struct control *c, uint64_t segment, const struct entry *entry);
 
 /*
- * table_clear_rest() - entries of this generation at places that are not reserved, @from on, are made to say nothing.
- * Power loss may leave such: entries reached the medium, the tail did not.
+ * table_clear_rest() - entries of this generation, whole or damaged, at places that are not reserved, @from on, are made
+ * to say nothing.  Power loss may leave such: entries reached the medium, the tail did not.
  */
 void table_clear_rest(const struct control *c, uint64_t segment, uint64_t generation, uint32_t from);
 

@@ -43,12 +43,13 @@ static void choose_geometry(struct setup *s, struct geometry *geo)
 /* a pool that is gone through in no time: what was looked at a moment ago may be something else */
 static void tighten(struct setup *s)
 {
-	s->keys = 4 + draw(8);
-	s->hot_keys = 1 + draw(2);
+	s->keys = 3 + draw(8);
+	s->hot_keys = 1;
+	s->hot = ONE_OF(16000, 45000);
 	s->stall = ONE_OF(600, 2000, 5000);
-	s->remove = ONE_OF(2000, 12000);
+	s->remove = ONE_OF(3000, 16000);
 	s->replace = ONE_OF(6000, 30000);
-	s->points_end = 60000;
+	s->points_end = ONE_OF(60000, 150000);
 }
 
 static void choose_faults(struct setup *s)
@@ -87,7 +88,7 @@ void setup_choose(struct setup *s, struct geometry *geo)
 		.memory_align = draw(2) ? 1 : 512,
 		.misaligned = draw(3) ? 0 : 8,
 		.survivor = draw(4) == 0,
-		.tight = draw(3) == 0,
+		.tight = draw(2) == 0,
 	};
 	s->poller = s->threads > 1 && draw(2);
 	choose_geometry(s, geo);
