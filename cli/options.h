@@ -43,6 +43,8 @@ enum cli_option_id {
 	OPT_STRICT,
 	OPT_LIVE,
 	OPT_PAIRS,
+	OPT_ONLY,
+	OPT_THREADS,
 	OPT_COUNT,
 };
 

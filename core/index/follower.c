@@ -52,8 +52,12 @@ bool table_header_known(const struct control *c, const struct follower_recover *
 			return false;
 	}
 	*mended = recover && recover->header(recover->context, segment, header);
-	if (*mended && table_header(c, segment, &again) == CHECK_GOOD && again.generation == header->generation)
+	if (*mended && table_header(c, segment, &again) == CHECK_GOOD && again.generation == header->generation) {
 		*mended = false; /* it came to be while we read */
+		return true;
+	}
+	if (blank && *mended && table_refresh(c, segment))
+		*mended = table_begun(c, segment, header->generation);
 	if (blank && !*mended)
 		*header = (struct table_header){.segment = (uint32_t)segment}; /* it is just being opened */
 	return blank || *mended;
@@ -75,7 +79,8 @@ void table_walk(const struct control *c, const struct follower_recover *recover,
 		if (state == ENTRY_HERE && !(entry.flags & ENTRY_VOID) && !entry_fits(c, segment, &entry))
 			state = ENTRY_DAMAGED;
 		if (state == ENTRY_DAMAGED && next_page && recover &&
-		    recover->entry(recover->context, segment, generation, i, next_page, &entry)) {
+		    recover->entry(recover->context, segment, generation, i, next_page, &entry) &&
+		    entry_fits(c, segment, &entry)) {
 			state = ENTRY_HERE;
 			mended = true;
 		}
@@ -145,7 +150,9 @@ static void fold_entry(void *context, uint32_t index, enum entry_state state, co
 	struct place place = place_of_entry(f->control, fold->segment, entry);
 	enum life life = table_life(f->control, fold->segment, index, entry->birth);
 	/* one that is moving will be live in a moment, unless its mover died: then it stays behind in a settled segment */
-	if (life == LIFE_LIVE || (life == LIFE_MOVING && !fold->settled))
+	if (life == LIFE_SENT && !fold->settled && index < fold->unsettled)
+		fold->unsettled = index; /* whoever reads it too early drops it: look again until it is live */
+	if (life_counts(life) || (life == LIFE_MOVING && !fold->settled))
 		insert_later(fold, hash, place);
 	else
 		index_drop(f->index, hash, place);
@@ -310,6 +317,9 @@ void follower_step(struct follower *f)
 {
 	enum { PASSES_MAX = 16 }; /* nobody can open segments that fast for long */
 
+	/* a mirror's one writer that could not publish: its mirror is ahead of the medium, which is what counts */
+	if (!c->media->caps.mappable && !c->read_only && !control_published(c))
+		return;
 	pthread_mutex_lock(&f->lock);
 	for (int pass = 0; pass < PASSES_MAX && fold_rung(f) && !MUTANT(FOLD_ONCE); pass++)
 		;
@@ -329,7 +339,7 @@ void follower_add(struct follower *f, uint64_t segment, const struct entry *entr
 	}
 	/* it may have been removed since, and the removal folded already; what comes later rings */
 	enum life life = table_life(f->control, segment, entry->index, entry->birth);
-	if (life == LIFE_LIVE || life == LIFE_MOVING || MUTANT(ADD_BLIND))
+	if (life_counts(life) || life == LIFE_MOVING || MUTANT(ADD_BLIND))
 		index_insert(f->index, index_hash(f->index, entry->key), place_of_entry(f->control, segment, entry));
 	pthread_mutex_unlock(&f->lock);
 }

@@ -70,7 +70,7 @@ void table_begin(const struct control *c, const struct table_header *header, uin
 	store_tail(c, header->segment, header->generation, reserved);
 	table_header_encode(header, c->seed, (uint8_t *)words);
 	checked_store(control_table(c, header->segment), words, HEADER_WORDS);
-	control_publish(c, control_table(c, header->segment), PAGE); /* all in the first sector of one block */
+	control_publish_later(c, control_table(c, header->segment), PAGE); /* all in the first sector of one block */
 }
 
 /* without the tail word: one past the last entry that verifies */
@@ -83,6 +83,11 @@ static uint32_t count_entries(const struct control *c, uint64_t segment, uint64_
 		if (table_entry(c, segment, generation, n - 1, &entry, &mended) == ENTRY_HERE)
 			return n;
 	return 0;
+}
+
+bool table_begun(const struct control *c, uint64_t segment, uint64_t generation)
+{
+	return word_load(control_table(c, segment) + TABLE_TAIL_OFFSET) != 0 || count_entries(c, segment, generation) > 0;
 }
 
 uint32_t table_count(const struct control *c, uint64_t segment, uint64_t generation, enum check_result *result)
@@ -122,6 +127,11 @@ void table_publish(const struct control *c, uint64_t segment, const struct entry
 void table_publish_moving(const struct control *c, uint64_t segment, const struct entry *entry)
 {
 	publish(c, segment, entry, LIFE_MOVING);
+}
+
+void table_publish_sent(const struct control *c, uint64_t segment, const struct entry *entry)
+{
+	publish(c, segment, entry, LIFE_SENT);
 }
 
 /* what lies here looks as if it was meant for this generation */
@@ -174,8 +184,9 @@ bool table_life_exact(const struct control *c, uint64_t segment, uint32_t index,
 {
 	uint64_t raw = word_load(life_at(c, segment, index));
 
-	return raw == life_word(LIFE_LIVE, birth) || raw == life_word(LIFE_REMOVED, birth) ||
-	       raw == life_word(LIFE_MOVING, birth);
+	enum life life = life_read(raw, birth);
+
+	return life != LIFE_OTHER && raw == life_word(life, birth);
 }
 
 bool table_settle(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth)
@@ -193,12 +204,20 @@ void table_tell(const struct control *c, uint64_t segment)
 	control_ring(c, segment);
 }
 
+bool table_landed(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth)
+{
+	if (!word_swap(life_at(c, segment, index), life_word(LIFE_SENT, birth), life_word(LIFE_LIVE, birth)))
+		return false;
+	control_publish_later(c, life_at(c, segment, index), 8);
+	return true;
+}
+
 bool table_kill(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth)
 {
 	for (;;) {
 		uint64_t raw = word_load(life_at(c, segment, index));
 		enum life life = life_read(raw, MUTANT(KILL_BY_PLACE) ? le64toh(raw) : birth);
-		if (life != LIFE_LIVE && (life != LIFE_MOVING || MUTANT(REMOVE_SPARES_MOVING)))
+		if (life == LIFE_REMOVED || life == LIFE_OTHER || (life == LIFE_MOVING && MUTANT(REMOVE_SPARES_MOVING)))
 			return false;
 		if (word_swap(life_at(c, segment, index), raw, life_word(LIFE_REMOVED, birth))) {
 			control_publish(c, life_at(c, segment, index), 8);

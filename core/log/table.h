@@ -36,6 +36,12 @@ void table_forget(const struct control *c, uint64_t segment);
 /* table_begin() - a new generation; @reserved: places that are reserved from the start */
 void table_begin(const struct control *c, const struct table_header *header, uint32_t reserved);
 
+/*
+ * table_begun() - of a table whose header is blank: is there anything of the generation that the segment's own header names?
+ * If not, its opener has died before it began the table, and nothing is lost.  All of the table must be at hand.
+ */
+bool table_begun(const struct control *c, uint64_t segment, uint64_t generation);
+
 /* table_count() - reserved places of the generation; when the tail word is lost, counted from the entries */
 uint32_t table_count(const struct control *c, uint64_t segment, uint64_t generation, enum check_result *result);
 
@@ -45,6 +51,10 @@ void table_reserve(const struct control *c, uint64_t segment, uint64_t generatio
 /* table_publish() - live, or void when it says so; table_publish_moving() - not live until table_settle() */
 void table_publish(const struct control *c, uint64_t segment, const struct entry *entry);
 void table_publish_moving(const struct control *c, uint64_t segment, const struct entry *entry);
+/* table_publish_sent() - while the block is still on the way; table_landed() when it has landed, table_publish() as void when not */
+void table_publish_sent(const struct control *c, uint64_t segment, const struct entry *entry);
+/* table_landed() - sent -> live; nobody waits for it to reach a mirrored medium.  False: it was removed meanwhile */
+bool table_landed(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth);
 
 /*
  * table_clear_rest() - entries of this generation, whole or damaged, at places that are not reserved, @from on, are made
@@ -83,7 +93,7 @@ bool table_life_exact(const struct control *c, uint64_t segment, uint32_t index,
 /* table_tell() - tell every follower that life words of the segment have changed; table_kill() does */
 void table_tell(const struct control *c, uint64_t segment);
 
-/* table_kill() - live or moving -> removed; true when this call did it.  Never touches another birth's word. */
+/* table_kill() - live, moving or sent -> removed; true when this call did it.  Never touches another birth's word. */
 bool table_kill(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth);
 
 #endif

@@ -64,15 +64,18 @@ int superblocks_read(struct lane *lane, struct superblock *sb, bool *mended);
 void entry_of_header(const struct block_header *h, uint32_t page, struct entry *e);
 struct follower_recover recover_source(struct memkv_pool *pool);
 
-/* remove.c: the births that are stored under a key (a block that moves keeps its birth) */
+/* remove.c: the births that are stored under a key (a block that moves keeps its birth); -EIO: not all can be read */
 enum { BIRTHS_MAX = 32 };
 struct births {
 	uint64_t births[BIRTHS_MAX];
 	uint32_t count;
 };
-void births_note(struct memkv_pool *pool, const uint8_t *key, struct births *births);
-/* kill every copy of a key, or only those of births that were noted (@only not NULL); returns how many */
-int births_remove(struct memkv_pool *pool, const uint8_t *key, const struct births *only);
+int births_note(struct memkv_pool *pool, const uint8_t *key, struct births *births);
+/*
+ * kill every copy of a key, or only those of births that were noted (@only not NULL) or are lower than @mine, and @mine when
+ * a higher one is live; returns how many, or -EIO: there may be another one, which cannot be read
+ */
+int births_remove(struct memkv_pool *pool, const uint8_t *key, const struct births *only, uint64_t mine);
 
 /* session_id_of() - hash of a session's name; 0 for none */
 uint64_t session_id_of(const char *session);

@@ -7,7 +7,10 @@
  * "There already" is answered only after a look at that block's own header and its life word.  The digests that a
  * header stores are bound to the block's birth, so the comparison uses the payload digest, which is not.
  *
- * durable: payload complete -> flush -> entry published -> flush -> acknowledged.
+ * Where publishing is a write to the medium (mirrored media), the entry goes together with the block, marked as sent,
+ * and is made live once both have landed; a crash leaves an entry that counts if its block verifies.
+ *
+ * durable: payload complete -> flush -> entry published -> flush -> what it replaces is removed -> flush -> acknowledged.
  */
 #include "core/base/environ.h"
 #include "core/base/fail.h"
@@ -35,6 +38,7 @@ struct put {
 	bool digested;
 	uint64_t digests[CHUNKS_MAX];
 	uint32_t digested_chunks; /* from the first */
+	bool sent;		  /* the entry goes together with the block */
 	struct room_place place;
 };
 
@@ -134,7 +138,7 @@ static int look(struct put *put)
 	for (unsigned i = 0; index_find(pool->index, hash, i, &place); i++) {
 		block_read_init(&read, pool, put->lane, put->key->bytes, place);
 		op_run(&read.op);
-		if (read.verdict != BLOCK_GOOD)
+		if (read.verdict != BLOCK_GOOD || read.sent)
 			continue;
 		digest_payload(put);
 		int result = compare(put, &read.header);
@@ -158,6 +162,18 @@ static int flush_if(const struct put *put)
 	return c->media->ops->flush(c->media);
 }
 
+/* while the block is on the way: what a put waits for then is the slower of two writes and not their sum */
+static void send_entry(struct put *put)
+{
+	struct entry entry;
+
+	if (!put->sent)
+		return;
+	lane_kick(put->lane); /* the block first */
+	entry_of_header(&put->header, put->place.page, &entry);
+	table_publish_sent(&put->pool->control, put->place.segment, &entry);
+}
+
 static void publish(struct put *put, bool good)
 {
 	struct memkv_pool *pool = put->pool;
@@ -168,7 +184,10 @@ static void publish(struct put *put, bool good)
 		entry.flags |= ENTRY_VOID;
 	if (MUTANT(RING_EARLY))
 		control_ring_entry(&pool->control, put->place.segment);
-	table_publish(&pool->control, put->place.segment, &entry);
+	if (put->sent && good)
+		table_landed(&pool->control, put->place.segment, entry.index, entry.birth);
+	else
+		table_publish(&pool->control, put->place.segment, &entry);
 	if (!MUTANT(RING_EARLY))
 		control_ring_entry(&pool->control, put->place.segment);
 	if (good && control_published(&pool->control))
@@ -201,7 +220,22 @@ static void send_payload_first(struct put *put, struct block_write *write)
 		lane_advance(put->lane);
 }
 
-static int write_block(struct put *put)
+/*
+ * A replacing put's birth is above those of all that it replaces.  So whatever is removed for another block is lower than
+ * that one, and among puts that meet the highest always stays (remove.c).  How far above is left to chance: two that replace
+ * the same block do not get the same.
+ */
+static uint64_t new_birth(struct put *put, const struct births *replaced)
+{
+	uint64_t birth = slot_new_birth(&put->pool->slot), highest = 0;
+
+	for (uint32_t i = 0; replaced && i < replaced->count; i++)
+		highest = max_u64(highest, replaced->births[i]);
+	uint64_t above = highest + 1 + (birth * 0x9E3779B97F4A7C15ULL >> 32);
+	return birth > highest || above < highest ? birth : above;
+}
+
+static int write_block(struct put *put, const struct births *replaced)
 {
 	struct memkv_pool *pool = put->pool;
 	struct block_header *h = &put->header;
@@ -212,7 +246,7 @@ static int write_block(struct put *put)
 	if (err)
 		return err;
 	h->generation = put->place.generation;
-	h->birth = slot_new_birth(&pool->slot);
+	h->birth = new_birth(put, replaced);
 	h->segment = (uint32_t)put->place.segment;
 	h->index = put->place.index;
 	h->page = (layout_segment(&pool->control.layout, h->segment) >> PAGE_SHIFT) + put->place.page;
@@ -225,13 +259,17 @@ static int write_block(struct put *put)
 	block_header_encode(h, put->digests, pool->sb.seed, put->lane->header);
 	if (write.header_later)
 		lane_join(put->lane, h->page * PAGE, put->lane->header, (size_t)h->header_pages * PAGE);
-	while (!lane_idle(put->lane) && !MUTANT(ACK_EARLY))
-		lane_advance(put->lane);
+	else
+		write.op.step(&write.op);
+	put->sent = !pool->media->caps.mappable && !(put->options->flags & MEMKV_PUT_DURABLE);
+	send_entry(put);
+	lane_kick(put->lane);
+	room_ahead(&pool->room, &put->place);
 	if (MUTANT(PUBLISH_EARLY))
 		publish(put, true);
-	if (MUTANT(ACK_EARLY))
-		write.op.step(&write.op);
-	else
+	while (!lane_idle(put->lane) && !MUTANT(ACK_EARLY))
+		lane_advance(put->lane);
+	if (!MUTANT(ACK_EARLY))
 		op_run(&write.op);
 	err = write.result && !MUTANT(ACK_FAILED_WRITE) ? write.result : flush_if(put);
 	if (!MUTANT(PUBLISH_EARLY))
@@ -242,6 +280,15 @@ static int write_block(struct put *put)
 		err = MEMKV_UNKNOWN; /* others may have seen it, power loss may take it */
 	room_release(&pool->room, &put->place);
 	return err;
+}
+
+/* only when the new block is there for good; and they must not come back */
+static int remove_replaced(const struct put *put, const struct births *before)
+{
+	struct memkv_pool *pool = put->pool;
+	bool gone = births_remove(pool, put->key->bytes, before, put->header.birth) >= 0 && control_published(&pool->control);
+
+	return gone && flush_if(put) == 0 ? 0 : MEMKV_UNKNOWN;
 }
 
 static int count_result(struct put *put, int result)
@@ -302,13 +349,13 @@ int memkv_put(struct memkv_pool *pool, const struct memkv_key *key, const void *
 	} else {
 		/*
 		 * What was there before goes once the new block is there.  What turns up in between is another's
-		 * replacing put, which spares ours as we spare it: of two at once at least one stays.
+		 * replacing put: of two at once one stays (remove.c).
 		 */
-		if (replace)
-			births_note(pool, key->bytes, &before);
-		result = write_block(&put);
-		if (result == 0 && replace && births_remove(pool, key->bytes, &before) > 0 && flush_if(&put))
-			result = MEMKV_UNKNOWN; /* it is there, but power loss may bring back what it replaced */
+		result = replace ? births_note(pool, key->bytes, &before) : 0;
+		if (!result)
+			result = write_block(&put, replace ? &before : NULL);
+		if (!result && replace)
+			result = remove_replaced(&put, &before);
 	}
 	lane_release(&pool->lanes, put.lane);
 	return count_result(&put, result);

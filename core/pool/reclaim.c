@@ -6,10 +6,14 @@
  * -> write -> publish as moving, which nobody is given -> look at the old life word: still live -> the copy is made live.
  * A removal marks first and then looks for copies, moving ones too; so either it finds the copy, or the mover finds the
  * mark.  A mover that dies before the last step leaves the block where it was.
+ *
+ * A block that was put durably stays durable: before the victim is opened anew, which overwrites the old copy, the new one
+ * is flushed.  One flush a victim, and only where something moved.
  */
 #include "core/base/environ.h"
 #include "core/pool/block_io.h"
 
+#include <errno.h>
 #include <string.h>
 
 enum { SECOND_CHANCES = 16 };
@@ -26,7 +30,7 @@ struct hot_list {
 static bool is_live(const struct memkv_pool *pool, uint64_t segment, enum entry_state state, const struct entry *e)
 {
 	return state == ENTRY_HERE && !(e->flags & ENTRY_VOID) &&
-	       table_life(&pool->control, segment, e->index, e->birth) == LIFE_LIVE &&
+	       life_counts(table_life(&pool->control, segment, e->index, e->birth)) &&
 	       (e->expires_s == 0 || e->expires_s > clock_utc_s());
 }
 
@@ -49,7 +53,7 @@ static bool publish_copy(struct hot_list *list, const struct entry *old, const s
 		table_publish_moving(c, to->segment, e);
 	control_ring_entry(c, to->segment);
 	follower_add(&pool->follower, to->segment, e);
-	bool live = MUTANT(MOVE_BLIND) || table_life(c, list->segment, old->index, old->birth) == LIFE_LIVE;
+	bool live = MUTANT(MOVE_BLIND) || life_counts(table_life(c, list->segment, old->index, old->birth));
 	if (live && (table_settle(c, to->segment, e->index, e->birth) || MUTANT(MOVE_LIVE)))
 		return true;
 	table_kill(c, to->segment, e->index, e->birth);
@@ -137,27 +141,40 @@ static uint64_t hot_pages(struct memkv_pool *pool, uint64_t segment, bool cool)
 	return list.hot_pages;
 }
 
-/* the oldest that is not mostly in use; after some second chances, the oldest */
-static bool choose(struct memkv_pool *pool, struct owned *victim)
+/*
+ * The oldest that is not mostly in use; after some second chances, the oldest.  0, MEMKV_NO_ROOM, or -errno: then the
+ * dead have moved what cannot be flushed, and the segment stays LEAVING, ours, until we are dead in our turn.
+ */
+static int choose(struct memkv_pool *pool, struct owned *victim)
 {
 	const struct control *c = &pool->control;
 
 	for (int chance = 0; own_take_oldest(c, &pool->slot, victim); chance++) {
 		uint64_t half = layout_segment_pages(&c->layout, victim->segment) / 2;
-		if (chance == SECOND_CHANCES || hot_pages(pool, victim->segment, false) <= half)
-			return true;
+		int err = victim->orphan ? pool->media->ops->flush(pool->media) : 0;
+		if (err || chance == SECOND_CHANCES || hot_pages(pool, victim->segment, false) <= half)
+			return err;
 		hot_pages(pool, victim->segment, true);
 		control_renew_age(c, victim->segment);
 		(void)own_move(c, victim, OWNER_SEALED, &pool->slot);
 	}
-	return false;
+	return control_published(c) ? MEMKV_NO_ROOM : -EIO;
+}
+
+int reclaim_secure(struct room *room)
+{
+	struct media *media = room->pool->media;
+	int err = room->next_safe ? 0 : media->ops->flush(media);
+
+	room->next_safe = err == 0;
+	return err;
 }
 
 void reclaim_prepare(struct room *room)
 {
 	struct memkv_pool *pool = room->pool;
 
-	if (room->next_ready || own_any_ready(&pool->control, &pool->slot) || !choose(pool, &room->next))
+	if (room->next_ready || own_any_ready(&pool->control, &pool->slot) || choose(pool, &room->next))
 		return;
 	struct hot_list list = {
 		.pool = pool,
@@ -168,9 +185,11 @@ void reclaim_prepare(struct room *room)
 	walk_victim(pool, list.segment, visit_hot, &list);
 	room->next_moved = (struct moved){list.moved, list.moved_bytes};
 	room->next_ready = true;
+	room->next_safe = list.moved == 0;
+	(void)reclaim_secure(room); /* when it fails it is tried again before the segment goes */
 }
 
-bool reclaim_take(struct room *room, struct owned *owned)
+int reclaim_take(struct room *room, struct owned *owned)
 {
 	return choose(room->pool, owned);
 }
@@ -192,11 +211,11 @@ static void visit_account(void *context, uint32_t index, enum entry_state state,
 	account->bytes += e->length;
 }
 
-void reclaim_account(struct room *room, uint64_t segment, struct moved moved)
+struct moved reclaim_account(struct room *room, uint64_t segment, struct moved moved)
 {
 	struct account account = {.pool = room->pool, .segment = segment};
 
 	walk_victim(room->pool, segment, visit_account, &account);
-	count(&room->pool->counters.evicted_blocks, account.blocks - min_u64(moved.blocks, account.blocks));
-	count(&room->pool->counters.evicted_bytes, account.bytes - min_u64(moved.bytes, account.bytes));
+	return (struct moved){account.blocks - min_u64(moved.blocks, account.blocks),
+			      account.bytes - min_u64(moved.bytes, account.bytes)};
 }

@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
+ * Two replacing puts of one key at once: each writes, then looks.  At least one of them sees the other; whoever sees removes
+ * the one with the lower birth, its own as well, so exactly the highest stays, for every reader.  The other put is as if it had
+ * come before.  What a put found when it began has a lower birth (put.c), so every removal is for something higher that is
+ * there already, and the highest of all is never removed.
+ *
  * remove: flag every copy's life word, then look for copies that turned up meanwhile, until none does.  A mover
  * publishes its copy as moving and then looks at the old life word; so one of the two sees the other (reclaim.c).  The
  * flag is in force at once for every get in every process; it is flushed before the call returns.
  */
+#include "core/base/environ.h"
 #include "core/base/fail.h"
 #include "core/pool/handle.h"
 
@@ -16,10 +22,13 @@ struct hunt {
 	struct memkv_pool *pool;
 	const uint8_t *key;
 	const struct births *only; /* NULL: all */
+	uint64_t mine;		   /* birth of the replacing block; 0: none */
 	struct births *note;	   /* not NULL: kill nothing, write down what is there */
 	uint64_t segment;
 	uint32_t page; /* in the segment */
 	bool killed, spared;
+	bool outdone; /* a copy with a higher birth than @mine is live */
+	bool unread; /* the medium did not answer: it may be there */
 };
 
 static bool is_among(const struct births *births, uint64_t birth)
@@ -36,6 +45,15 @@ static void note_birth(struct births *births, uint64_t birth)
 		births->births[births->count++] = birth;
 }
 
+static void spare(struct hunt *hunt, uint32_t index, const struct entry *entry)
+{
+	bool live = table_life(&hunt->pool->control, hunt->segment, index, entry->birth) == LIFE_LIVE &&
+		    !(entry->expires_s && entry->expires_s <= clock_utc_s());
+
+	hunt->spared = true;
+	hunt->outdone |= hunt->mine && entry->birth > hunt->mine && live;
+}
+
 static void meet_entry(void *context, uint32_t index, enum entry_state state, const struct entry *entry, bool mended)
 {
 	struct hunt *hunt = context;
@@ -46,8 +64,8 @@ static void meet_entry(void *context, uint32_t index, enum entry_state state, co
 	if (hunt->note) {
 		note_birth(hunt->note, entry->birth);
 		hunt->spared = true;
-	} else if (hunt->only && !is_among(hunt->only, entry->birth)) {
-		hunt->spared = true;
+	} else if (hunt->only && !is_among(hunt->only, entry->birth) && entry->birth >= hunt->mine) {
+		spare(hunt, index, entry);
 	} else if (table_kill(&hunt->pool->control, hunt->segment, index, entry->birth)) {
 		hunt->killed = true;
 	} else {
@@ -67,7 +85,8 @@ static void meet_copy(struct hunt *hunt, struct place place)
 	hunt->page = (uint32_t)(place.page - (layout_segment(layout, hunt->segment) >> PAGE_SHIFT));
 	hunt->killed = hunt->spared = false;
 	pthread_mutex_lock(&pool->follower.lock); /* the second sources use the follower's lane */
-	if (table_refresh(&pool->control, hunt->segment) &&
+	hunt->unread = !table_refresh(&pool->control, hunt->segment);
+	if (!hunt->unread &&
 	    table_header_known(&pool->control, &pool->follower.recover, hunt->segment, &header, &mended)) {
 		uint32_t n = table_count(&pool->control, hunt->segment, header.generation, NULL);
 		table_walk(&pool->control, &pool->follower.recover, hunt->segment, header.generation, 0, n, meet_entry, hunt);
@@ -80,18 +99,20 @@ static void meet_copy(struct hunt *hunt, struct place place)
  * What is indexed now: each copy is noted, spared or killed.  Returns whether there was anything that is gone now, killed
  * or not found where it was: then it may have moved meanwhile, and a further look is due.
  */
-static bool meet_indexed(struct hunt *hunt, int *removed)
+static bool meet_indexed(struct hunt *hunt, int *removed, bool *unread)
 {
 	struct follower *f = &hunt->pool->follower;
 	struct place places[COPIES_MAX];
 	bool gone = false;
 
+	*unread = false;
 	follower_step(f);
 	uint32_t count = follower_copies(f, hunt->key, places, COPIES_MAX);
 	for (uint32_t i = 0; i < count; i++) {
 		meet_copy(hunt, places[i]);
 		*removed += hunt->killed;
-		if (hunt->spared)
+		*unread |= hunt->unread;
+		if (hunt->spared || hunt->unread)
 			continue;
 		follower_drop(f, hunt->key, places[i]);
 		gone = true;
@@ -99,24 +120,33 @@ static bool meet_indexed(struct hunt *hunt, int *removed)
 	return gone;
 }
 
-void births_note(struct memkv_pool *pool, const uint8_t *key, struct births *births)
+int births_note(struct memkv_pool *pool, const uint8_t *key, struct births *births)
 {
 	struct hunt hunt = {.pool = pool, .key = key, .note = births};
 	int none = 0;
+	bool unread;
 
 	births->count = 0;
-	while (meet_indexed(&hunt, &none) && !MUTANT(NOTE_ONCE))
+	while (meet_indexed(&hunt, &none, &unread) && !MUTANT(NOTE_ONCE))
 		;
+	return unread ? -EIO : 0;
 }
 
-int births_remove(struct memkv_pool *pool, const uint8_t *key, const struct births *only)
+int births_remove(struct memkv_pool *pool, const uint8_t *key, const struct births *only, uint64_t mine)
 {
-	struct hunt hunt = {.pool = pool, .key = key, .only = only};
+	struct hunt hunt = {.pool = pool, .key = key, .only = only, .mine = mine};
 	int removed = 0;
+	bool unread;
 
-	while (meet_indexed(&hunt, &removed) && !MUTANT(REMOVE_ONCE))
+	while (meet_indexed(&hunt, &removed, &unread) && !MUTANT(REMOVE_ONCE))
 		;
-	return removed;
+	if (hunt.outdone && !unread) {
+		struct births own = {.births = {mine}, .count = 1};
+		int more = births_remove(pool, key, &own, 0);
+		unread = more < 0;
+		removed += more;
+	}
+	return unread ? -EIO : removed;
 }
 
 int memkv_remove(struct memkv_pool *pool, const struct memkv_key *key)
@@ -132,7 +162,10 @@ int memkv_remove(struct memkv_pool *pool, const struct memkv_key *key)
 	if (atomic_load(&pool->media->failed) || !control_published(&pool->control))
 		return fail(MEMKV_FAILED, "%s: the pool's medium is gone, was cut short or failed; open it again",
 			    pool->media->path);
-	int removed = births_remove(pool, key->bytes, NULL);
+	int removed = births_remove(pool, key->bytes, NULL, 0);
+	if (removed < 0)
+		return fail(MEMKV_UNKNOWN, "%s: what describes a copy of the block cannot be read, so the block may still be there; "
+					   "try again", pool->media->path);
 	if (removed)
 		count(&pool->counters.removes, (uint64_t)removed);
 	if (!control_published(&pool->control))

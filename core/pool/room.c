@@ -2,6 +2,7 @@
 /* See room.h. */
 #include "core/base/environ.h"
 #include "core/base/fail.h"
+#include "core/pool/block_io.h"
 #include "core/pool/handle.h"
 
 #include <assert.h>
@@ -62,7 +63,9 @@ void room_close(struct room *room)
 		if (w->used)
 			close_writer(room, w, writer_full(room, w) ? OWNER_SEALED : OWNER_PARKED);
 	}
-	if (room->next_ready)
+	if (room->fresh_ready)
+		close_writer(room, &room->fresh, OWNER_PARKED);
+	if (room->next_ready && reclaim_secure(room) == 0)
 		give_up(room, &room->next, OWNER_SEALED);
 	(void)room->pool->media->ops->settle(room->pool->media);
 	lane_close(&room->lane);
@@ -133,8 +136,14 @@ static void reserve_in(struct room *room, struct writer *w, uint32_t pages, stru
 	table_reserve(&room->pool->control, w->owned.segment, w->generation, w->tail);
 }
 
+/*
+ * Writes the segment's header, and with it, all on the way together, what was put off: its owner word, and what was
+ * closed before.  In which order these reach a mirrored medium does not matter, whatever a crash leaves out: an owner word
+ * that comes late leaves the segment to others as it was.
+ */
 static int write_segment_header(struct room *room, const struct table_header *table)
 {
+	struct media *media = room->pool->media;
 	struct segment_header header = {
 		.generation = table->generation,
 		.segment = table->segment,
@@ -144,8 +153,12 @@ static int write_segment_header(struct room *room, const struct table_header *ta
 	struct iovec piece = {room->lane.header, PAGE};
 
 	segment_header_encode(&header, room->pool->sb.seed, room->lane.header);
-	return lane_transfer(&room->lane, MEDIA_WRITE, layout_segment(&room->pool->control.layout, table->segment), &piece,
-			     1);
+	lane_begin(&room->lane, MEDIA_WRITE, layout_segment(&room->pool->control.layout, table->segment), &piece, 1);
+	lane_kick(&room->lane);
+	int err = media->ops->settle(media);
+	while (!lane_idle(&room->lane))
+		lane_advance(&room->lane);
+	return room->lane.transfer.result ? room->lane.transfer.result : err;
 }
 
 /* an OPEN segment's whole table is in memory, and stays: from now on the follower leaves it alone */
@@ -167,7 +180,10 @@ static void clear_heat(const struct control *c, uint64_t segment)
 			word_publish(&heat[i], 0);
 }
 
-/* a new generation in a segment that is OPEN and ours; the table first: until the tail rises, it describes nothing */
+/*
+ * A new generation in a segment that is OPEN and ours.  Its header page first: when the medium refuses that, the table has
+ * not been touched, and what it describes is still there.  Then the table: until the tail rises, it describes nothing.
+ */
 static int begin_generation(struct room *room, struct writer *w)
 {
 	struct memkv_pool *pool = room->pool;
@@ -184,6 +200,9 @@ static int begin_generation(struct room *room, struct writer *w)
 			    pool->media->path);
 	if (!refresh_table(pool, s))
 		return fail(-EIO, "%s: a segment's table cannot be read", pool->media->path);
+	int err = write_segment_header(room, &header);
+	if (err)
+		return fail(err, "%s: a segment cannot be written to: %s", pool->media->path, strerror(-err));
 	control_renew_age(c, s);
 	clear_heat(c, s);
 	w->generation = header.generation;
@@ -191,15 +210,33 @@ static int begin_generation(struct room *room, struct writer *w)
 	w->next_index = 0;
 	w->tail = places_ahead(room, w);
 	table_begin(c, &header, w->tail);
-	control_ring(c, s);
-	count(&pool->counters.segments_opened, 1);
-	return write_segment_header(room, &header);
+	control_ring_later(c, s);
+	err = c->media->ops->settle(c->media);
+	count(&pool->counters.segments_opened, err == 0);
+	return err ? fail(err, "%s: a segment's table cannot be written: %s", pool->media->path, strerror(-err)) : 0;
 }
 
 struct resume {
 	struct room *room;
 	struct writer *writer;
 };
+
+/* an entry that was sent together with its block: did that land?  Where the medium does not answer it stays open. */
+static void resume_sent(struct room *room, struct writer *w, const struct entry *entry)
+{
+	struct memkv_pool *pool = room->pool;
+	struct block_read read;
+
+	block_read_init(&read, pool, &room->lane, entry->key, place_of_entry(&pool->control, w->owned.segment, entry));
+	read.to = room->move_buffer;
+	read.length = entry->length;
+	read.any_time = true;
+	op_run(&read.op);
+	if (read.verdict == BLOCK_GOOD)
+		table_landed(&pool->control, w->owned.segment, entry->index, entry->birth);
+	else if (read.verdict != BLOCK_IO)
+		table_kill(&pool->control, w->owned.segment, entry->index, entry->birth);
+}
 
 /* places of the incarnation before: what it published stays, what it only reserved is void for good */
 static void resume_entry(void *context, uint32_t index, enum entry_state state, const struct entry *entry, bool mended)
@@ -210,9 +247,12 @@ static void resume_entry(void *context, uint32_t index, enum entry_state state, 
 
 	(void)mended;
 	if (state == ENTRY_HERE) {
+		enum life life = table_life(c, w->owned.segment, index, entry->birth);
 		w->next_page = entry->page + entry->header_pages + (uint32_t)block_pages(entry->length);
-		if (table_life(c, w->owned.segment, index, entry->birth) == LIFE_MOVING)
+		if (life == LIFE_MOVING)
 			table_kill(c, w->owned.segment, index, entry->birth); /* the mover died: it never came here */
+		else if (life == LIFE_SENT)
+			resume_sent(resume->room, w, entry);
 	} else if (state == ENTRY_NOT_YET && !MUTANT(PLACES_NOT_VOIDED)) {
 		struct entry empty = {.index = index,
 				      .generation = w->generation,
@@ -256,21 +296,31 @@ static bool resume_generation(struct room *room, struct writer *w)
 	return known && !writer_full(room, w);
 }
 
-/* make a segment that was taken ready to write to; on failure it is given back */
-static int take_up(struct room *room, struct writer *w, bool resumed)
+/*
+ * Make a segment that was taken ready to write to.  On failure it is given back: a victim as it was, but as the youngest, so
+ * that the next attempt meets another one; a fresh one for another attempt; one that fails twice is passed over.
+ */
+static int take_up(struct room *room, struct writer *w, bool resumed, enum owner_state back)
 {
+	const struct control *c = &room->pool->control;
 	int err = 0;
 
-	w->pages = layout_segment_pages(&room->pool->control.layout, w->owned.segment);
+	w->pages = layout_segment_pages(&c->layout, w->owned.segment);
 	if (resumed && !resume_generation(room, w)) {
 		give_up(room, &w->owned, OWNER_SEALED);
 		return -EAGAIN;
 	}
 	if (!resumed || !w->generation)
 		err = begin_generation(room, w);
+	else if (c->media->ops->settle(c->media))
+		err = -EIO;
+	if (err && back == OWNER_SEALED)
+		control_renew_age(c, w->owned.segment);
 	if (err)
-		give_up(room, &w->owned, OWNER_PARKED);
-	if (!err && !control_published(&room->pool->control))
+		give_up(room, &w->owned, resumed ? OWNER_SEALED : back);
+	if (err && resumed)
+		return -EAGAIN;
+	if (!err && !control_published(c))
 		err = -EIO;
 	return err;
 }
@@ -294,12 +344,17 @@ static int open_victim(struct room *room, struct writer *w, struct owned *victim
 		return fail(err, "%s: what moved could not be flushed: %s", pool->media->path, strerror(-err));
 	}
 	follower_step(&pool->follower);
-	reclaim_account(room, victim->segment, moved);
+	struct moved gone = reclaim_account(room, victim->segment, moved);
 	if (!own_move(&pool->control, victim, OWNER_OPEN, &pool->slot))
 		return -EAGAIN;
 	w->owned = *victim;
+	int err = take_up(room, w, false, OWNER_SEALED);
+	if (err)
+		return err;
 	count(&pool->counters.segments_reclaimed, 1);
-	return take_up(room, w, false);
+	count(&pool->counters.evicted_blocks, gone.blocks);
+	count(&pool->counters.evicted_bytes, gone.bytes);
+	return 0;
 }
 
 /* under refill: a segment into @w, from wherever there is one */
@@ -313,19 +368,24 @@ static int fetch(struct room *room, struct writer *w)
 		struct owned victim;
 		*w = (struct writer){0};
 		if (room->next_ready) {
+			err = reclaim_secure(room);
+			if (err)
+				break;
 			room->next_ready = false;
 			victim = room->next;
 			err = open_victim(room, w, &victim, room->next_moved);
 		} else if (own_take_ready(&pool->control, &pool->slot, &w->owned, &resumed)) {
-			err = take_up(room, w, resumed);
-		} else if (reclaim_take(room, &victim)) {
-			err = open_victim(room, w, &victim, (struct moved){0});
+			err = take_up(room, w, resumed, OWNER_PARKED);
 		} else {
-			err = fail(MEMKV_NO_ROOM,
-				   "%s: no room: every segment is being written to by a living agent; use a larger pool, or "
-				   "fewer agents", pool->media->path);
+			err = reclaim_take(room, &victim);
+			if (err)
+				break;
+			err = open_victim(room, w, &victim, (struct moved){0});
 		}
 	}
+	if (err == MEMKV_NO_ROOM)
+		return fail(err, "%s: no room: every segment is being written to by a living agent; use a larger pool, or fewer "
+				 "agents", pool->media->path);
 	return err == -EAGAIN ? -EIO : err;
 }
 
@@ -339,6 +399,8 @@ static void keep_words(struct room *room)
 	pthread_mutex_unlock(&room->lock);
 	if (room->next_ready)
 		own_keep(&room->pool->control, &room->next);
+	if (room->fresh_ready)
+		own_keep(&room->pool->control, &room->fresh.owned);
 }
 
 /* the current segment is too full for @pages: bring the next; nothing is locked */
@@ -358,8 +420,12 @@ static int refill(struct room *room, uint32_t pages)
 		seal_if_resolved(room, w);
 	}
 	pthread_mutex_unlock(&room->lock);
-	if (!enough)
+	if (!enough && room->fresh_ready) {
+		fresh = room->fresh;
+		room->fresh_ready = false;
+	} else if (!enough) {
 		err = fetch(room, &fresh);
+	}
 	if (!enough && !err) {
 		pthread_mutex_lock(&room->lock);
 		w = writer_new(room);
@@ -372,13 +438,29 @@ static int refill(struct room *room, uint32_t pages)
 	return err;
 }
 
-/* under lock: is it time to think of the next segment?  said once a segment */
-static bool preparation_due(struct writer *w)
+/* under lock: is it time to think of the next segment, or to open it?  Each is said once a segment */
+static void note_ahead(const struct room *room, struct writer *w, struct room_place *place)
 {
-	if (w->prepared || w->pages - w->next_page > w->pages / 2)
-		return false;
-	w->prepared = true;
-	return true;
+	uint32_t left = w->pages - w->next_page;
+	bool places = w->next_index + 2 < room->pool->control.layout.geo.entries;
+
+	place->prepare = !w->prepared && left <= w->pages / 2;
+	place->open = !w->followed && (left / 2 < room->usual_pages || !places);
+	w->prepared |= place->prepare;
+	w->followed |= place->open;
+}
+
+void room_ahead(struct room *room, const struct room_place *place)
+{
+	if (!place->prepare && !place->open)
+		return;
+	pthread_mutex_lock(&room->refill);
+	keep_words(room);
+	if (place->prepare)
+		reclaim_prepare(room);
+	if (place->open && !room->fresh_ready)
+		room->fresh_ready = fetch(room, &room->fresh) == 0;
+	pthread_mutex_unlock(&room->refill);
 }
 
 int room_reserve(struct room *room, uint32_t pages, struct room_place *place)
@@ -387,16 +469,11 @@ int room_reserve(struct room *room, uint32_t pages, struct room_place *place)
 		pthread_mutex_lock(&room->lock);
 		struct writer *w = room->current;
 		bool got = w && fits(room, w, pages);
-		if (got)
+		if (got) {
 			reserve_in(room, w, pages, place);
-		bool due = got && preparation_due(w);
-		pthread_mutex_unlock(&room->lock);
-		if (due) {
-			pthread_mutex_lock(&room->refill);
-			keep_words(room);
-			reclaim_prepare(room);
-			pthread_mutex_unlock(&room->refill);
+			note_ahead(room, w, place);
 		}
+		pthread_mutex_unlock(&room->lock);
 		if (got)
 			return 0;
 		int err = refill(room, pages);

@@ -9,7 +9,9 @@
  * emptied.  When the current segment is half full and nothing is ready, the victim is chosen early (LEAVING) and its
  * blocks that were used again since they were written move into the rest of the current one - up to half a segment;
  * a victim with more than that is given a second chance instead: its heat is lowered, its age renewed.  A victim's
- * other blocks stay readable until it is opened anew.
+ * other blocks stay readable until it is opened anew.  That is when a block or two are all that the current one still
+ * takes: early enough that puts need not wait for it, late enough that a process hardly ever has two of them empty.
+ * Both are done by a put whose own block is on its way to the medium meanwhile: room_ahead().
  *
  * Why half: measured on a chat service's trace at room for 10 % of its blocks, moving nothing hits 0.248, at most a
  * fifth 0.263, a half 0.279 (exact LRU: 0.278), for 19 % more blocks written.
@@ -34,10 +36,11 @@ struct writer {
 	uint32_t next_page, next_index, pages;
 	uint32_t tail; /* places that the table says are reserved: next_index, or some ahead on mirrored media */
 	uint32_t in_flight;
-	bool prepared; /* the next segment was thought of */
+	bool prepared; /* the next segment was thought of, */
+	bool followed; /* and opened */
 };
 
-/* blocks that left a victim by moving */
+/* blocks that left a victim, by moving or for good */
 struct moved {
 	uint64_t blocks, bytes;
 };
@@ -46,6 +49,7 @@ struct room_place {
 	struct writer *writer;
 	uint64_t segment, generation;
 	uint32_t page, index; /* page within the segment */
+	bool prepare, open;   /* this is the place at which to think of the next segment, or to open it: room_ahead() */
 };
 
 struct room {
@@ -58,6 +62,9 @@ struct room {
 	bool next_ready;
 	struct owned next; /* LEAVING and ours, its hot blocks moved away */
 	struct moved next_moved;
+	bool fresh_ready;
+	struct writer fresh; /* the segment after the current one, OPEN and ours; under refill */
+	bool next_safe; /* what moved is there for good */
 	struct lane lane;  /* for headers and moves; under refill */
 	uint8_t *move_buffer;
 	size_t move_bytes;
@@ -73,6 +80,12 @@ void room_close(struct room *room);
  */
 int room_reserve(struct room *room, uint32_t pages, struct room_place *place);
 
+/*
+ * room_ahead() - with a place reserved, before waiting for the block's I/O: prepare what comes after this segment, where
+ * the place says that it is time.  Nothing depends on it but speed, and that blocks in use are moved before they go.
+ */
+void room_ahead(struct room *room, const struct room_place *place);
+
 /* room_release() - the write into the place is resolved, its entry published */
 void room_release(struct room *room, struct room_place *place);
 
@@ -83,9 +96,14 @@ bool room_reserve_rest(struct room *room, uint32_t pages, struct room_place *pla
 
 /* reclaim_prepare() - choose the next victim and move its hot blocks; under refill */
 void reclaim_prepare(struct room *room);
-/* reclaim_take() - a LEAVING segment to open anew, with nothing moved; false: none */
-bool reclaim_take(struct room *room, struct owned *owned);
-/* reclaim_account() - count what goes away when @segment is opened anew */
-void reclaim_account(struct room *room, uint64_t segment, struct moved moved);
+/* reclaim_take() - a LEAVING segment to open anew, with nothing moved; MEMKV_NO_ROOM: none; -errno of a flush */
+int reclaim_take(struct room *room, struct owned *owned);
+/*
+ * reclaim_secure() - what moved out of room->next survives power loss, as far as it did before: 0, or -errno of the flush.
+ * Before that the segment is neither opened anew nor given back: who takes it then knows nothing of the moves.
+ */
+int reclaim_secure(struct room *room);
+/* reclaim_account() - what goes away when @segment is opened anew, without what moved */
+struct moved reclaim_account(struct room *room, uint64_t segment, struct moved moved);
 
 #endif

@@ -42,11 +42,8 @@ static bool swap_word(const struct control *c, struct owned *owned, struct owner
 		return false;
 	owned->raw = raw;
 	owned->word = next;
-	/* before anything is written to a segment it must be known as OPEN; what is closed a moment later harms nobody */
-	if (next.state == OWNER_OPEN)
-		control_publish(c, control_owner_word(c, owned->segment), 8);
-	else
-		control_publish_later(c, control_owner_word(c, owned->segment), 8);
+	/* who opens a segment settles before anything is written to it; what is closed a moment later harms nobody */
+	control_publish_later(c, control_owner_word(c, owned->segment), 8);
 	return control_published(c); /* else it is nobody's business to write there */
 }
 
@@ -193,7 +190,7 @@ bool own_take_oldest(const struct control *c, const struct slot *me, struct owne
 		uint64_t best_age = UINT64_MAX;
 
 		for (uint64_t s = 0; s < c->layout.geo.segments; s++) {
-			struct owned seen;
+			struct owned seen = {0};
 			if (!look_or_rebuild(c, s, &seen, &notes))
 				continue;
 			bool orphan = seen.word.state == OWNER_LEAVING &&
@@ -201,6 +198,7 @@ bool own_take_oldest(const struct control *c, const struct slot *me, struct owne
 			uint64_t age = orphan ? 0 : age_of(c, s);
 			if ((seen.word.state == OWNER_SEALED || orphan) && age < best_age) {
 				best = seen;
+				best.orphan = orphan;
 				best_age = age;
 			}
 		}

@@ -147,7 +147,7 @@ enum memkv_class {
 };
 
 enum memkv_put_flag {
-	MEMKV_PUT_REPLACE = 1 << 0, /* other bytes under the key are replaced instead of answered with MEMKV_DIFFERS */
+	MEMKV_PUT_REPLACE = 1 << 0, /* other bytes are replaced instead of answered with MEMKV_DIFFERS; of two at once one stays */
 	MEMKV_PUT_DURABLE = 1 << 1, /* acknowledged only when it survives power loss of the medium's machine */
 };
 
@@ -187,7 +187,8 @@ struct memkv_put_options {
  * without) finds the block.
  *
  * Return: 0 stored; MEMKV_EXISTS (equal bytes are stored; nothing was written); MEMKV_DIFFERS (other bytes are stored
- * and stay); MEMKV_TOO_LARGE; MEMKV_NO_ROOM; MEMKV_READ_ONLY; MEMKV_FAILED; MEMKV_EFORK; -EINVAL; -errno of the medium.
+ * and stay); MEMKV_TOO_LARGE; MEMKV_NO_ROOM; MEMKV_READ_ONLY; MEMKV_FAILED; MEMKV_EFORK; -EINVAL; -errno of the medium:
+ * it is not there; MEMKV_UNKNOWN: the medium failed, and the block may be there or not, and what it was to replace as well.
  * Context: any thread; waits for its own I/O, never for another process.
  */
 int memkv_put(struct memkv_pool *pool, const struct memkv_key *key, const void *data, size_t length,
@@ -290,7 +291,8 @@ int memkv_match(struct memkv_pool *pool, const struct memkv_key *keys, size_t co
  * After it returns no get in any process returns the bytes that were stored.
  *
  * Return: the number of blocks (births) removed, at least 1; MEMKV_MISS; MEMKV_READ_ONLY; MEMKV_FAILED; MEMKV_EFORK;
- * -errno when the removal could not be made durable (it is in force all the same).
+ * MEMKV_UNKNOWN when the medium failed, so that a copy may still be there; -errno when the removal could not be made durable
+ * (it is in force all the same).
  * Context: any thread.
  */
 int memkv_remove(struct memkv_pool *pool, const struct memkv_key *key);

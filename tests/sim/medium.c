@@ -292,11 +292,11 @@ static int sim_submit(struct media_queue *queue, struct media_io *io)
 	return 0;
 }
 
-static struct media_io *sim_reap(struct media_queue *queue, bool wait)
+static struct media_io *sim_reap(struct media_queue *queue, unsigned wait_for)
 {
 	struct sim_queue *q = CONTAINER_OF(queue, struct sim_queue, base);
 
-	while (wait && q->done_count == 0 && queue->used) {
+	while (wait_for && q->done_count == 0 && queue->used) {
 		q->waiter = world.thread;
 		world_pause(THREAD_WAITS_IO);
 	}

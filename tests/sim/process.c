@@ -186,6 +186,8 @@ uint64_t clock_utc_s(void)
 
 uint64_t clock_monotonic_us(void) { return world.now; }
 
+size_t page_bytes(void) { return PAGE; }
+
 int random_fill(void *to, size_t length)
 {
 	uint8_t *at = to;

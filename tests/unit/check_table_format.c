@@ -134,7 +134,12 @@ START_TEST(life)
 	for (int round = 0; round < 1000; round++) {
 		uint64_t birth = random_next(&state), other = random_next(&state);
 		uint64_t live = life_word(LIFE_LIVE, birth), removed = life_word(LIFE_REMOVED, birth);
-		uint64_t moving = life_word(LIFE_MOVING, birth);
+		uint64_t moving = life_word(LIFE_MOVING, birth), sent = life_word(LIFE_SENT, birth);
+		ck_assert_int_eq(life_read(sent, birth), LIFE_SENT);
+		ck_assert_int_eq(life_read(sent, other), LIFE_OTHER);
+		for (enum life a = LIFE_LIVE; a < LIFE_OTHER; a++)
+			for (enum life b = LIFE_LIVE; b < a; b++)
+				ck_assert_int_ge(__builtin_popcountll(life_word(a, birth) ^ life_word(b, birth)), 8);
 		ck_assert_int_eq(life_read(moving, birth), LIFE_MOVING);
 		ck_assert_int_eq(life_read(moving, other), LIFE_OTHER);
 		ck_assert_int_eq(life_read(live, birth), LIFE_LIVE);
@@ -146,6 +151,7 @@ START_TEST(life)
 			ck_assert_int_eq(life_read(live ^ 1ULL << bit, birth), LIFE_LIVE);
 			ck_assert_int_eq(life_read(removed ^ 1ULL << bit, birth), LIFE_REMOVED);
 			ck_assert_int_eq(life_read(moving ^ 1ULL << bit, birth), LIFE_MOVING);
+			ck_assert_int_eq(life_read(sent ^ 1ULL << bit, birth), LIFE_SENT);
 			unsigned forgiven = 0;
 			for (int second = 0; second < bit; second++)
 				forgiven += life_read(live ^ 1ULL << bit ^ 1ULL << second, birth) != LIFE_OTHER;
