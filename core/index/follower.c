@@ -316,6 +316,7 @@ static bool fold_rung(struct follower *f)
 void follower_step(struct follower *f)
 {
 	enum { PASSES_MAX = 16 }; /* nobody can open segments that fast for long */
+	const struct control *c = f->control;
 
 	/* a mirror's one writer that could not publish: its mirror is ahead of the medium, which is what counts */
 	if (!c->media->caps.mappable && !c->read_only && !control_published(c))

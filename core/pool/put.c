@@ -151,15 +151,9 @@ static int look(struct put *put)
 
 static int flush_if(const struct put *put)
 {
-	const struct control *c = &put->pool->control;
+	struct media *media = put->pool->media;
 
-	if (!(put->options->flags & MEMKV_PUT_DURABLE))
-		return 0;
-	if (word_load(control_durable(c)) == 0) { /* from now on whoever opens a segment anew flushes first */
-		word_publish(control_durable(c), 1);
-		control_publish(c, control_durable(c), 8);
-	}
-	return c->media->ops->flush(c->media);
+	return put->options->flags & MEMKV_PUT_DURABLE ? media->ops->flush(media) : 0;
 }
 
 /* while the block is on the way: what a put waits for then is the slower of two writes and not their sum */

@@ -325,24 +325,11 @@ static int take_up(struct room *room, struct writer *w, bool resumed, enum owner
 	return err;
 }
 
-/* what moved away, whenever and by whomever, must be on the medium before the place where it was is given up */
-static int flush_moved(struct memkv_pool *pool)
-{
-	if (word_load(control_durable(&pool->control)) == 0 || MUTANT(MOVED_UNFLUSHED))
-		return 0;
-	return pool->media->ops->flush(pool->media);
-}
-
 /* "before every OPEN, look once more": fold in what others did to the victim, then count what goes and open it */
 static int open_victim(struct room *room, struct writer *w, struct owned *victim, struct moved moved)
 {
 	struct memkv_pool *pool = room->pool;
-	int err = flush_moved(pool);
 
-	if (err) {
-		give_up(room, victim, OWNER_SEALED);
-		return fail(err, "%s: what moved could not be flushed: %s", pool->media->path, strerror(-err));
-	}
 	follower_step(&pool->follower);
 	struct moved gone = reclaim_account(room, victim->segment, moved);
 	if (!own_move(&pool->control, victim, OWNER_OPEN, &pool->slot))

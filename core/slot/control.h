@@ -17,7 +17,7 @@ struct control {
 	bool read_only;
 };
 
-enum { STATISTICS_DOORBELL = 0, STATISTICS_CLOCK = 64, STATISTICS_DURABLE = 128 };
+enum { STATISTICS_DOORBELL = 0, STATISTICS_CLOCK = 64 };
 
 /*
  * On mirrored media (media.h), what was stored counts when it is published, and what others published is seen after a
@@ -74,12 +74,6 @@ static inline void *control_doorbell(const struct control *c)
 static inline void *control_clock(const struct control *c)
 {
 	return control_at(c, c->layout.offset[REGION_STATISTICS] + STATISTICS_CLOCK);
-}
-
-/* not 0 once a put was asked to be durable */
-static inline void *control_durable(const struct control *c)
-{
-	return control_at(c, c->layout.offset[REGION_STATISTICS] + STATISTICS_DURABLE);
 }
 
 static inline uint8_t *control_table(const struct control *c, uint64_t segment)
