@@ -2,6 +2,8 @@
 /* See lane.h. */
 #include "core/pool/lane.h"
 
+#include "core/base/simulate.h"
+
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -192,8 +194,12 @@ struct lane *lane_acquire(struct lane_set *set)
 		uint64_t taken = atomic_load(&set->taken);
 		while (~taken) {
 			uint64_t bit = ~taken & (taken + 1);
-			if (atomic_compare_exchange_weak(&set->taken, &taken, taken | bit))
-				return &set->lanes[__builtin_ctzll(bit)];
+			if (!atomic_compare_exchange_weak(&set->taken, &taken, taken | bit))
+				continue;
+			struct lane *lane = &set->lanes[__builtin_ctzll(bit)];
+			while (MUTANT(ACK_EARLY) && !lane_idle(lane))
+				lane_advance(lane); /* what nobody waited for */
+			return lane;
 		}
 		sched_yield();
 	}
