@@ -144,6 +144,9 @@ static void fold_entry(void *context, uint32_t index, enum entry_state state, co
 	}
 	if (mended)
 		atomic_fetch_add(&f->entries_mended, 1);
+	/* a damaged entry of old, and the block of whoever has just reserved its place: the entry proper is still to come */
+	if (mended && !fold->settled && index < fold->unsettled)
+		fold->unsettled = index;
 	if (entry->flags & ENTRY_VOID)
 		return;
 	struct key_hash hash = index_hash(f->index, entry->key);
