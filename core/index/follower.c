@@ -343,7 +343,7 @@ void follower_add(struct follower *f, uint64_t segment, const struct entry *entr
 	}
 	/* it may have been removed since, and the removal folded already; what comes later rings */
 	enum life life = table_life(f->control, segment, entry->index, entry->birth);
-	if (life_counts(life) || life == LIFE_MOVING || MUTANT(ADD_BLIND))
+	if (life_counts(life) || life == LIFE_MOVING)
 		index_insert(f->index, index_hash(f->index, entry->key), place_of_entry(f->control, segment, entry));
 	pthread_mutex_unlock(&f->lock);
 }
