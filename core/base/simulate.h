@@ -38,7 +38,6 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(LIFE_UNSEEN, "a get does not look at the life word after it has read")                                    \
 	X(GENERATION_UNSEEN, "a get does not look whether the segment was opened anew")                             \
 	X(FORGET_BY_PLACE, "a copy that failed is forgotten though its place holds the next block of the key by now")  \
-	X(ADD_BLIND, "a process indexes what it has put though it was removed meanwhile")                            \
 	X(MOVED_UNFLUSHED, "a segment is opened anew before what moved away from it is flushed")                    \
 	X(RING_EARLY, "followers are told of an entry before it is there")                                          \
 	X(SEAL_EARLY, "a segment is sealed while writes into it are on the way")                                    \

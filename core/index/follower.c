@@ -144,6 +144,9 @@ static void fold_entry(void *context, uint32_t index, enum entry_state state, co
 	}
 	if (mended)
 		atomic_fetch_add(&f->entries_mended, 1);
+	/* a damaged entry of old, and the block of whoever has just reserved its place: the entry proper is still to come */
+	if (mended && !fold->settled && index < fold->unsettled)
+		fold->unsettled = index;
 	if (entry->flags & ENTRY_VOID)
 		return;
 	struct key_hash hash = index_hash(f->index, entry->key);
@@ -340,7 +343,7 @@ void follower_add(struct follower *f, uint64_t segment, const struct entry *entr
 	}
 	/* it may have been removed since, and the removal folded already; what comes later rings */
 	enum life life = table_life(f->control, segment, entry->index, entry->birth);
-	if (life_counts(life) || life == LIFE_MOVING || MUTANT(ADD_BLIND))
+	if (life_counts(life) || life == LIFE_MOVING)
 		index_insert(f->index, index_hash(f->index, entry->key), place_of_entry(f->control, segment, entry));
 	pthread_mutex_unlock(&f->lock);
 }
