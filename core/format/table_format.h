@@ -57,7 +57,15 @@ void entry_encode(const struct entry *e, uint64_t segment, uint64_t pool_seed, u
 enum check_result entry_decode(const uint8_t bytes[ENTRY_BYTES], uint64_t segment, uint32_t index, uint64_t pool_seed,
 			       bool mend, struct entry *e);
 
-enum life { LIFE_LIVE, LIFE_REMOVED, LIFE_MOVING, LIFE_OTHER /* of another birth, or beyond recognition */ };
+/*
+ * REMOVING: a remover is about to look whether the block is pinned; until it has decided the block is there, and whoever
+ * meets the word may decide in its place.
+ */
+enum life { LIFE_LIVE, LIFE_REMOVED, LIFE_MOVING, LIFE_REMOVING, LIFE_OTHER /* of another birth, or beyond recognition */ };
+
+/* life_counts() - is the block there for readers? */
+static inline bool life_counts(enum life life) { return life == LIFE_LIVE || life == LIFE_REMOVING; }
+
 uint64_t life_word(enum life life, uint64_t birth);
 enum life life_read(uint64_t raw, uint64_t birth);
 

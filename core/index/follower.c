@@ -141,8 +141,8 @@ static void fold_entry(void *context, uint32_t index, enum entry_state state, co
 	struct key_hash hash = index_hash(f->index, entry->key);
 	struct place place = place_of_entry(f->control, fold->segment, entry);
 	enum life life = table_life(f->control, fold->segment, index, entry->birth);
-	/* one that is moving will be live in a moment, unless its mover died: then it stays behind in a settled segment */
-	if (life == LIFE_LIVE || (life == LIFE_MOVING && !fold->settled))
+	/* one that a remover is in doubt about is there; one that is moving will be live in a moment, unless its mover died: then it stays behind in a settled segment */
+	if (life_counts(life) || (life == LIFE_MOVING && !fold->settled))
 		insert_later(fold, hash, place);
 	else
 		index_drop(f->index, hash, place);
@@ -446,6 +446,8 @@ static void *follow(void *argument)
 			continue;
 		(void)media->ops->settle(media);
 		follower_step(f);
+		if (f->ledger)
+			ledger_poll(f->ledger);
 	}
 	return NULL;
 }

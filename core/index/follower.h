@@ -21,6 +21,7 @@
 #ifndef MEMKV_INDEX_FOLLOWER_H
 #define MEMKV_INDEX_FOLLOWER_H
 
+#include "core/facts/ledger.h"
 #include "core/index/index.h"
 #include "core/log/table.h"
 
@@ -44,6 +45,7 @@ struct follower_segment {
 struct follower {
 	const struct control *control;
 	struct index *index;
+	struct ledger *ledger; /* stepped as well; NULL: none */
 	struct follower_recover recover;
 	struct follower_segment *segments;
 	uint64_t doorbell;

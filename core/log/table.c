@@ -149,8 +149,10 @@ bool table_life_exact(const struct control *c, uint64_t segment, uint32_t index,
 {
 	uint64_t raw = word_load(life_at(c, segment, index));
 
-	return raw == life_word(LIFE_LIVE, birth) || raw == life_word(LIFE_REMOVED, birth) ||
-	       raw == life_word(LIFE_MOVING, birth);
+	for (enum life life = LIFE_LIVE; life < LIFE_OTHER; life++)
+		if (raw == life_word(life, birth))
+			return true;
+	return false;
 }
 
 bool table_settle(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth)
@@ -161,18 +163,66 @@ bool table_settle(const struct control *c, uint64_t segment, uint32_t index, uin
 	return true;
 }
 
-bool table_kill(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth)
+static void tell_of_removal(const struct control *c, uint64_t segment, uint32_t index)
+{
+	control_publish(c, life_at(c, segment, index), 8);
+	word_add(control_table(c, segment) + TABLE_CHANGES_OFFSET, 1);
+	control_publish(c, control_table(c, segment) + TABLE_CHANGES_OFFSET, 8);
+	control_ring(c, segment);
+}
+
+/* @from, a flipped bit forgiven, -> @to */
+static bool change_life(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth, enum life from,
+			enum life to)
 {
 	for (;;) {
 		uint64_t raw = word_load(life_at(c, segment, index));
-		enum life life = life_read(raw, birth);
-		if (life != LIFE_LIVE && life != LIFE_MOVING)
+		if (life_read(raw, birth) != from)
 			return false;
-		if (word_swap(life_at(c, segment, index), raw, life_word(LIFE_REMOVED, birth))) {
-			control_publish(c, life_at(c, segment, index), 8);
-			word_add(control_table(c, segment) + TABLE_CHANGES_OFFSET, 1);
-			control_publish(c, control_table(c, segment) + TABLE_CHANGES_OFFSET, 8);
-			control_ring(c, segment);
+		if (word_swap(life_at(c, segment, index), raw, life_word(to, birth)))
+			return true;
+	}
+}
+
+bool table_doubt(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth)
+{
+	if (!change_life(c, segment, index, birth, LIFE_LIVE, LIFE_REMOVING))
+		return false;
+	control_publish(c, life_at(c, segment, index), 8);
+	return true;
+}
+
+bool table_decide(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth, bool remove)
+{
+	if (!change_life(c, segment, index, birth, LIFE_REMOVING, remove ? LIFE_REMOVED : LIFE_LIVE))
+		return false;
+	if (remove)
+		tell_of_removal(c, segment, index);
+	else
+		control_publish(c, life_at(c, segment, index), 8);
+	return true;
+}
+
+void table_retire(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth)
+{
+	if (change_life(c, segment, index, birth, LIFE_LIVE, LIFE_REMOVED))
+		control_publish_later(c, life_at(c, segment, index), 8);
+}
+
+void table_withdraw(const struct control *c, uint64_t segment)
+{
+	checked_withdraw(control_table(c, segment));
+	control_publish(c, control_table(c, segment), PAGE);
+}
+
+bool table_kill(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth)
+{
+	for (;;) {
+		enum life life = table_life(c, segment, index, birth);
+		if (life == LIFE_REMOVED || life == LIFE_OTHER)
+			return false;
+		if (change_life(c, segment, index, birth, life, LIFE_REMOVED)) {
+			tell_of_removal(c, segment, index);
 			return true;
 		}
 	}

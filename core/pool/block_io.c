@@ -149,7 +149,7 @@ static enum block_verdict alive(const struct block_read *r)
 	const struct block_header *h = &r->header;
 	enum life life = life_of(r);
 
-	if (life != LIFE_LIVE)
+	if (!life_counts(life))
 		return life == LIFE_REMOVED ? BLOCK_REMOVED : life == LIFE_MOVING ? BLOCK_MOVING : BLOCK_MISMATCH;
 	if (!r->any_time && h->expires_s && clock_utc_s() >= h->expires_s)
 		return BLOCK_EXPIRED;

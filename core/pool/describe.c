@@ -18,7 +18,7 @@ static void add_entry(void *context, uint32_t index, enum entry_state state, con
 
 	(void)mended;
 	if (state != ENTRY_HERE || e->flags & ENTRY_VOID ||
-	    table_life(usage->control, usage->segment, index, e->birth) != LIFE_LIVE)
+	    !life_counts(table_life(usage->control, usage->segment, index, e->birth)))
 		return;
 	usage->blocks++;
 	usage->bytes += e->length;

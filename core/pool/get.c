@@ -22,6 +22,7 @@ struct get {
 	struct lane *lane;
 	struct block_read read;
 	unsigned skip, tried;
+	uint64_t again; /* page of a copy that failed and is read once more before it is forgotten; 0: none */
 	bool moving; /* a copy was not live yet; by now it may be, and the one before it gone */
 	enum block_verdict worst; /* of the copies tried: the cause of the miss */
 	/* what is wanted: pieces, the whole into @to, or neither: the header only */
@@ -76,6 +77,10 @@ static bool put_aside(struct get *get)
 	follower_step(&pool->follower);
 	if (!still_indexed(get, place))
 		return true;
+	if (get->again != place.page) { /* its segment may have been opened anew, with this very key in the same place */
+		get->again = place.page;
+		return false;
+	}
 	follower_drop(&pool->follower, get->key->bytes, place);
 	return false;
 }

@@ -108,7 +108,7 @@ static void note_entry(void *context, uint32_t index, enum entry_state state, co
 		return;
 	enum life life = table_life(c, check->segment, index, e->birth);
 	note(check, !table_life_exact(c, check->segment, index, e->birth), life != LIFE_OTHER);
-	if (life == LIFE_LIVE && !(e->expires_s && e->expires_s <= clock_utc_s()))
+	if (life_counts(life) && !(e->expires_s && e->expires_s <= clock_utc_s()))
 		check->entries[check->count++] = *e;
 }
 
@@ -125,7 +125,7 @@ static bool still_there(const struct check *check, const struct entry *e)
 	bool there = table_refresh(f->control, check->segment) &&
 		     table_header_known(f->control, &f->recover, check->segment, &header, &mended) &&
 		     header.generation == check->generation &&
-		     table_life(f->control, check->segment, e->index, e->birth) == LIFE_LIVE;
+		     life_counts(table_life(f->control, check->segment, e->index, e->birth));
 	follower_give_back(f, check->segment);
 	pthread_mutex_unlock(&f->lock);
 	return there;

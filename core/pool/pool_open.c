@@ -59,6 +59,9 @@ static int attach_index(struct memkv_pool *pool)
 
 	if (!err)
 		err = follower_open(&pool->follower, &pool->control, pool->index, &recover);
+	if (!err)
+		err = ledger_open(&pool->ledger, &pool->control);
+	pool->follower.ledger = &pool->ledger;
 	return err ? fail(err, "%s: no memory for the index", pool->media->path) : 0;
 }
 
@@ -66,9 +69,11 @@ static int attach_writer(struct memkv_pool *pool, uint32_t flags)
 {
 	if (pool->read_only)
 		return 0;
-	int err = slot_claim(&pool->control, flags & MEMKV_OPEN_CLI, &pool->slot);
+	const struct slot_watch watch = {ledger_take_over, &pool->ledger};
+	int err = slot_claim(&pool->control, flags & MEMKV_OPEN_CLI, &watch, &pool->slot);
 	if (err)
 		return err;
+	ledger_attach(&pool->ledger, &pool->slot);
 	err = room_open(&pool->room, pool);
 	if (err) {
 		slot_leave(&pool->control, &pool->slot);
@@ -117,10 +122,12 @@ static void tear_down(struct memkv_pool *pool)
 	room_close(&pool->room);
 	if (pool->slot.epoch)
 		slot_leave(&pool->control, &pool->slot);
+	ledger_close(&pool->ledger);
 	lane_set_close(&pool->lanes);
 	lane_close(&pool->recover_lane);
 	index_close(pool->index);
 	pool->media->ops->close(pool->media);
+	pins_close(&pool->pins);
 	free(pool);
 }
 
@@ -137,6 +144,7 @@ int memkv_pool_open(const char *path, const struct memkv_pool_options *options, 
 	struct memkv_pool *pool = calloc(1, sizeof(*pool));
 	if (!pool)
 		return fail(-ENOMEM, "%s: no memory", path);
+	pins_open(&pool->pins);
 	pool->read_only = o.flags & MEMKV_OPEN_READ_ONLY;
 	if (pool->read_only)
 		flags |= MEDIA_OPEN_READ_ONLY;
@@ -145,6 +153,7 @@ int memkv_pool_open(const char *path, const struct memkv_pool_options *options, 
 	fork_hold(); /* from here on descriptors and locks exist that a child must not keep */
 	err = media_open(path, flags, &pool->media);
 	if (err) {
+		pins_close(&pool->pins);
 		free(pool);
 	} else {
 		err = attach(pool, &o);

@@ -12,6 +12,7 @@
 #include "core/base/environ.h"
 #include "core/base/fail.h"
 #include "core/pool/block_io.h"
+#include "core/pool/remove.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -194,8 +195,10 @@ static int write_block(struct put *put)
 	struct block_header *h = &put->header;
 	struct block_write write;
 	uint64_t pages = h->header_pages + block_pages(h->length);
-	int err = room_reserve(&pool->room, (uint32_t)pages, &put->place);
+	int err = pins_admit(pool, h->session_id, pages);
 
+	if (!err)
+		err = room_reserve(&pool->room, (uint32_t)pages, &put->place);
 	if (err)
 		return err;
 	h->generation = put->place.generation;
@@ -241,7 +244,12 @@ static int count_result(struct put *put, int result)
 		count(&c->puts_differ, 1);
 		return fail(result, "%s: other bytes are stored under this key; remove the block first, or put with replace",
 			    put->pool->media->path);
+	case MEMKV_PINNED:
+		count(&c->puts_differ, 1);
+		return fail(result, "%s: the block under this key is pinned and cannot be replaced; unpin it first",
+			    put->pool->media->path);
 	case MEMKV_NO_ROOM:
+	case MEMKV_PIN_LIMIT:
 		count(&c->puts_no_room, 1);
 		return result;
 	default:
@@ -249,6 +257,27 @@ static int count_result(struct put *put, int result)
 		return fail(result, "%s: the block could not be written: %s", put->pool->media->path,
 			    memkv_strerror(result));
 	}
+}
+
+/* what a replacing put will remove; a pinned block is refused before anything is written */
+static int note_replaced(struct put *put, struct births *before)
+{
+	struct memkv_pool *pool = put->pool;
+
+	births_note(pool, put->key->bytes, before);
+	ledger_refresh(&pool->ledger);
+	return ledger_pinned(&pool->ledger, put->key->bytes, before->session_id) ? MEMKV_PINNED : 0;
+}
+
+/* pinned in between: what was there stays, and what came goes */
+static int remove_replaced(struct put *put, const struct births *before)
+{
+	int result = births_remove(put->pool, put->key->bytes, before, false);
+
+	if (result != MEMKV_PINNED)
+		return 0;
+	table_kill(&put->pool->control, put->place.segment, put->place.index, put->header.birth);
+	return result;
 }
 
 int memkv_put(struct memkv_pool *pool, const struct memkv_key *key, const void *data, size_t length,
@@ -285,10 +314,11 @@ int memkv_put(struct memkv_pool *pool, const struct memkv_key *key, const void *
 		 * replacing put, which spares ours as we spare it: of two at once at least one stays.
 		 */
 		if (replace)
-			births_note(pool, key->bytes, &before);
-		result = write_block(&put);
+			result = note_replaced(&put, &before);
+		if (!replace || result == 0)
+			result = write_block(&put);
 		if (result == 0 && replace)
-			births_remove(pool, key->bytes, &before);
+			result = remove_replaced(&put, &before);
 	}
 	lane_release(&pool->lanes, put.lane);
 	return count_result(&put, result);

@@ -1,14 +1,56 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * remove: flag every copy's life word, then look for copies that turned up meanwhile, until none does.  A mover
- * publishes its copy as moving and then looks at the old life word; so one of the two sees the other (reclaim.c).  The
+ * publishes its copy as moving and then looks at the old life word; so one of the two sees the other (move.h).  The
  * flag is in force at once for every get in every process; it is flushed before the call returns.
  */
 #include "core/base/fail.h"
-#include "core/pool/handle.h"
+#include "core/pool/remove.h"
+
+#include <memkv/pin.h>
 
 #include <errno.h>
 #include <string.h>
+
+void removal_decide(struct memkv_pool *pool, uint64_t segment, const struct entry *e)
+{
+	ledger_refresh(&pool->ledger);
+	(void)table_decide(&pool->control, segment, e->index, e->birth,
+			   !ledger_pinned(&pool->ledger, e->key, e->session_id));
+}
+
+/* the copy is live: put it in doubt, look, decide; 0: somebody else has changed it */
+static int doubt_and_decide(struct memkv_pool *pool, uint64_t segment, const struct entry *e)
+{
+	const struct control *c = &pool->control;
+	bool mine = table_doubt(c, segment, e->index, e->birth);
+
+	ledger_refresh(&pool->ledger);
+	bool pinned = ledger_pinned(&pool->ledger, e->key, e->session_id);
+	if (table_decide(c, segment, e->index, e->birth, !pinned))
+		return pinned ? MEMKV_PINNED : 1;
+	/* another has decided what we put in doubt */
+	return mine && table_life(c, segment, e->index, e->birth) == LIFE_REMOVED ? 1 : 0;
+}
+
+int removal_try(struct memkv_pool *pool, uint64_t segment, const struct entry *e, bool force)
+{
+	const struct control *c = &pool->control;
+
+	for (;;) {
+		enum life life = table_life(c, segment, e->index, e->birth);
+		if (life == LIFE_REMOVED || life == LIFE_OTHER)
+			return 0;
+		if (force || life == LIFE_MOVING) {
+			if (table_kill(c, segment, e->index, e->birth))
+				return 1;
+			continue;
+		}
+		int result = doubt_and_decide(pool, segment, e);
+		if (result)
+			return result;
+	}
+}
 
 struct hunt {
 	struct memkv_pool *pool;
@@ -17,7 +59,7 @@ struct hunt {
 	struct births *note;	   /* not NULL: kill nothing, write down what is there */
 	uint64_t segment;
 	uint32_t page; /* in the segment */
-	bool killed, spared;
+	bool force, killed, spared, pinned;
 };
 
 static bool is_among(const struct births *births, uint64_t birth)
@@ -28,25 +70,34 @@ static bool is_among(const struct births *births, uint64_t birth)
 	return false;
 }
 
-static void note_birth(struct births *births, uint64_t birth)
+static void note_birth(struct births *births, const struct entry *e)
 {
-	if (births->count < BIRTHS_MAX && !is_among(births, birth))
-		births->births[births->count++] = birth;
+	if (e->session_id)
+		births->session_id = e->session_id;
+	if (births->count < BIRTHS_MAX && !is_among(births, e->birth))
+		births->births[births->count++] = e->birth;
+}
+
+static void note_result(struct hunt *hunt, int result)
+{
+	hunt->killed |= result > 0;
+	hunt->pinned |= result == MEMKV_PINNED;
 }
 
 static void meet_entry(void *context, uint32_t index, enum entry_state state, const struct entry *entry, bool mended)
 {
 	struct hunt *hunt = context;
 
+	(void)index;
 	(void)mended;
-	if (state != ENTRY_HERE || entry->page != hunt->page || memcmp(entry->key, hunt->key, sizeof(entry->key)) != 0)
+	if (state != ENTRY_HERE || entry->flags & ENTRY_VOID || entry->page != hunt->page || memcmp(entry->key, hunt->key, sizeof(entry->key)) != 0)
 		return;
 	if (hunt->note)
-		note_birth(hunt->note, entry->birth);
+		note_birth(hunt->note, entry);
 	else if (hunt->only && !is_among(hunt->only, entry->birth))
 		hunt->spared = true;
 	else
-		hunt->killed |= table_kill(&hunt->pool->control, hunt->segment, index, entry->birth);
+		note_result(hunt, removal_try(hunt->pool, hunt->segment, entry, hunt->force));
 }
 
 /* the copy at @place, through its segment's table */
@@ -59,7 +110,7 @@ static void meet_copy(struct hunt *hunt, struct place place)
 
 	hunt->segment = layout_segment_of(layout, place.page);
 	hunt->page = (uint32_t)(place.page - (layout_segment(layout, hunt->segment) >> PAGE_SHIFT));
-	hunt->killed = hunt->spared = false;
+	hunt->killed = hunt->spared = hunt->pinned = false;
 	pthread_mutex_lock(&pool->follower.lock); /* the second sources use the follower's lane */
 	if (table_refresh(&pool->control, hunt->segment) &&
 	    table_header_known(&pool->control, &pool->follower.recover, hunt->segment, &header, &mended)) {
@@ -76,15 +127,15 @@ void births_note(struct memkv_pool *pool, const uint8_t *key, struct births *bir
 	struct key_hash hash = index_hash(pool->index, key);
 	struct place place;
 
-	births->count = 0;
+	*births = (struct births){0};
 	follower_step(&pool->follower);
 	for (unsigned i = 0; index_find(pool->index, hash, i, &place); i++)
 		meet_copy(&hunt, place);
 }
 
-int births_remove(struct memkv_pool *pool, const uint8_t *key, const struct births *only)
+int births_remove(struct memkv_pool *pool, const uint8_t *key, const struct births *only, bool force)
 {
-	struct hunt hunt = {.pool = pool, .key = key, .only = only};
+	struct hunt hunt = {.pool = pool, .key = key, .only = only, .force = force};
 	struct key_hash hash = index_hash(pool->index, key);
 	struct place place;
 	unsigned skip = 0;
@@ -94,6 +145,8 @@ int births_remove(struct memkv_pool *pool, const uint8_t *key, const struct birt
 	while (index_find(pool->index, hash, skip, &place)) {
 		meet_copy(&hunt, place);
 		removed += hunt.killed;
+		if (hunt.pinned)
+			return MEMKV_PINNED;
 		if (hunt.spared)
 			skip++;
 		else
@@ -103,8 +156,26 @@ int births_remove(struct memkv_pool *pool, const uint8_t *key, const struct birt
 	return removed;
 }
 
-int memkv_remove(struct memkv_pool *pool, const struct memkv_key *key)
+static int unpin_first(struct memkv_pool *pool, const uint8_t *key)
 {
+	struct record r;
+
+	ledger_refresh(&pool->ledger);
+	if (!ledger_of_key(&pool->ledger, key, &r) || r.kind != RECORD_PIN)
+		return 0;
+	r.kind = RECORD_UNPIN;
+	return ledger_state(&pool->ledger, &r);
+}
+
+static int remove_refused(const struct memkv_pool *pool)
+{
+	return fail(MEMKV_PINNED, "%s: the block is pinned, or its session is; unpin it first, or remove it with --unpin",
+		    pool->media->path);
+}
+
+int memkv_remove_with(struct memkv_pool *pool, const struct memkv_key *key, uint32_t flags)
+{
+	bool force = flags & MEMKV_REMOVE_UNPIN;
 	int err = pool_usable(pool);
 
 	if (err)
@@ -116,9 +187,14 @@ int memkv_remove(struct memkv_pool *pool, const struct memkv_key *key)
 	if (atomic_load(&pool->media->failed) || !control_published(&pool->control))
 		return fail(MEMKV_FAILED, "%s: the pool's medium is gone, was cut short or failed; open it again",
 			    pool->media->path);
-	int removed = births_remove(pool, key->bytes, NULL);
+	err = force ? unpin_first(pool, key->bytes) : 0;
+	if (err)
+		return err;
+	int removed = births_remove(pool, key->bytes, NULL, force);
 	if (removed == 0)
 		return MEMKV_MISS;
+	if (removed < 0)
+		return remove_refused(pool);
 	count(&pool->counters.removes, (uint64_t)removed);
 	if (!control_published(&pool->control))
 		return fail(MEMKV_UNKNOWN, "%s: the removal could not be written, and may come back", pool->media->path);
@@ -126,4 +202,9 @@ int memkv_remove(struct memkv_pool *pool, const struct memkv_key *key)
 	return err ? fail(err, "%s: the removal is in force, but could not be flushed: %s", pool->media->path,
 			  memkv_strerror(err))
 		   : removed;
+}
+
+int memkv_remove(struct memkv_pool *pool, const struct memkv_key *key)
+{
+	return memkv_remove_with(pool, key, 0);
 }

@@ -2,7 +2,7 @@
 /* See room.h. */
 #include "core/base/environ.h"
 #include "core/base/fail.h"
-#include "core/pool/handle.h"
+#include "core/pool/move.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -20,8 +20,10 @@ int room_open(struct room *room, struct memkv_pool *pool)
 		room->move_buffer = NULL;
 		return -ENOMEM;
 	}
-	int err = lane_open(&room->lane, pool->media);
+	room->entries = entries_alloc(pool);
+	int err = room->entries ? lane_open(&room->lane, pool->media) : -ENOMEM;
 	if (err) {
+		entries_free(pool, room->entries);
 		munmap(room->move_buffer, room->move_bytes);
 		room->move_buffer = NULL;
 		return err;
@@ -65,6 +67,7 @@ void room_close(struct room *room)
 		give_up(room, &room->next, OWNER_SEALED);
 	(void)room->pool->media->ops->settle(room->pool->media);
 	lane_close(&room->lane);
+	entries_free(room->pool, room->entries);
 	munmap(room->move_buffer, room->move_bytes);
 	pthread_mutex_destroy(&room->lock);
 	pthread_mutex_destroy(&room->refill);
@@ -272,14 +275,12 @@ static int take_up(struct room *room, struct writer *w, bool resumed)
 	return err;
 }
 
-/* "before every OPEN, look once more": fold in what others did to the victim, then count what goes and open it */
-static int open_victim(struct room *room, struct writer *w, struct owned *victim, struct moved moved)
+/* "before every OPEN, look once more" */
+static int open_victim(struct room *room, struct writer *w, struct owned *victim)
 {
 	struct memkv_pool *pool = room->pool;
 
-	follower_step(&pool->follower);
-	reclaim_account(room, victim->segment, moved);
-	if (!own_move(&pool->control, victim, OWNER_OPEN, &pool->slot))
+	if (!reclaim_confirm(room, victim) || !own_move(&pool->control, victim, OWNER_OPEN, &pool->slot))
 		return -EAGAIN;
 	w->owned = *victim;
 	count(&pool->counters.segments_reclaimed, 1);
@@ -290,24 +291,27 @@ static int open_victim(struct room *room, struct writer *w, struct owned *victim
 static int fetch(struct room *room, struct writer *w)
 {
 	struct memkv_pool *pool = room->pool;
-	bool resumed;
+	const struct control *c = &pool->control;
+	bool keep = reclaim_keeps_free(room), resumed;
 	int err = -EAGAIN;
 
-	while (err == -EAGAIN && control_published(&pool->control)) {
+	while (err == -EAGAIN && control_published(c)) {
 		struct owned victim;
 		*w = (struct writer){0};
 		if (room->next_ready) {
 			room->next_ready = false;
 			victim = room->next;
-			err = open_victim(room, w, &victim, room->next_moved);
-		} else if (own_take_ready(&pool->control, &pool->slot, &w->owned, &resumed)) {
+			err = open_victim(room, w, &victim);
+		} else if (own_take_ready(c, &pool->slot, keep, &w->owned, &resumed)) {
 			err = take_up(room, w, resumed);
 		} else if (reclaim_take(room, &victim)) {
-			err = open_victim(room, w, &victim, (struct moved){0});
+			err = open_victim(room, w, &victim);
+		} else if (keep && own_take_ready(c, &pool->slot, false, &w->owned, &resumed)) {
+			err = take_up(room, w, resumed); /* the room that was kept; reclaim_reserve() makes it anew */
 		} else {
 			err = fail(MEMKV_NO_ROOM,
-				   "%s: no room: every segment is being written to by a living agent; use a larger pool, or "
-				   "fewer agents", pool->media->path);
+				   "%s: no room: every segment is being written to by a living agent, or full of pinned "
+				   "blocks; unpin some, use a larger pool, or fewer agents", pool->media->path);
 		}
 	}
 	return err == -EAGAIN ? -EIO : err;
@@ -351,6 +355,8 @@ static int refill(struct room *room, uint32_t pages)
 		w->used = true;
 		room->current = w;
 		pthread_mutex_unlock(&room->lock);
+		if (reclaim_keeps_free(room))
+			(void)reclaim_reserve(room, pages);
 	}
 	pthread_mutex_unlock(&room->refill);
 	return err;
@@ -397,6 +403,15 @@ bool room_reserve_rest(struct room *room, uint32_t pages, struct room_place *pla
 		reserve_in(room, room->current, pages, place);
 	pthread_mutex_unlock(&room->lock);
 	return got;
+}
+
+uint32_t room_rest(struct room *room)
+{
+	pthread_mutex_lock(&room->lock);
+	struct writer *w = room->current;
+	uint32_t rest = w && w->next_index < room->pool->control.layout.geo.entries ? w->pages - w->next_page : 0;
+	pthread_mutex_unlock(&room->lock);
+	return rest;
 }
 
 void room_release(struct room *room, struct room_place *place)

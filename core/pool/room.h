@@ -11,6 +11,10 @@
  * a victim with more than that is given a second chance instead: its heat is lowered, its age renewed.  A victim's
  * other blocks stay readable until it is opened anew.
  *
+ * Pins (facts/facts.h): a pinned block moves whenever its segment is emptied.  While there are pins one FREE segment
+ * is kept as room for that.  It is used when no segment without pinned blocks is left: it becomes the current one, the
+ * pinned blocks of others (at most half a segment's worth) move into it, and one of those is FREE then.
+ *
  * Why half: measured on a chat service's trace at room for 10 % of its blocks, moving nothing hits 0.248, at most a
  * fifth 0.263, a half 0.279 (exact LRU: 0.278), for 19 % more blocks written.
  */
@@ -37,11 +41,6 @@ struct writer {
 	bool prepared; /* the next segment was thought of */
 };
 
-/* blocks that left a victim by moving */
-struct moved {
-	uint64_t blocks, bytes;
-};
-
 struct room_place {
 	struct writer *writer;
 	uint64_t segment, generation;
@@ -57,10 +56,10 @@ struct room {
 	uint32_t usual_pages; /* of the last block */
 	bool next_ready;
 	struct owned next; /* LEAVING and ours, its hot blocks moved away */
-	struct moved next_moved;
 	struct lane lane;  /* for headers and moves; under refill */
 	uint8_t *move_buffer;
 	size_t move_bytes;
+	struct entry *entries; /* of one table; under refill */
 };
 
 int room_open(struct room *room, struct memkv_pool *pool);
@@ -81,11 +80,26 @@ void room_release(struct room *room, struct room_place *place);
 /* room_reserve_rest() - like room_reserve(), but only in what is left of the current segment; false: it is full */
 bool room_reserve_rest(struct room *room, uint32_t pages, struct room_place *place);
 
-/* reclaim_prepare() - choose the next victim and move its hot blocks; under refill */
+/* room_rest() - pages that are left in the current segment */
+uint32_t room_rest(struct room *room);
+
+/* All of these under refill: */
+/* reclaim_keeps_free() - is the last FREE segment kept for moves, because there are pins? */
+bool reclaim_keeps_free(const struct room *room);
+/* reclaim_prepare() - choose the next victim and move its pinned and hot blocks */
 void reclaim_prepare(struct room *room);
-/* reclaim_take() - a LEAVING segment to open anew, with nothing moved; false: none */
+/* reclaim_take() - a LEAVING segment without pinned blocks, nothing moved; false: none */
 bool reclaim_take(struct room *room, struct owned *owned);
-/* reclaim_account() - count what goes away when @segment is opened anew */
-void reclaim_account(struct room *room, uint64_t segment, struct moved moved);
+/*
+ * reclaim_confirm() - look once more: may the victim's blocks go?  Then they are counted as evicted and its table is
+ * withdrawn; else it is SEALED again.
+ */
+bool reclaim_confirm(struct room *room, struct owned *victim);
+/*
+ * reclaim_reserve() - make sure that a segment is FREE, as room for moves; pinned blocks go into the rest of the
+ * current one
+ * @pages: what the next put needs of that.
+ */
+bool reclaim_reserve(struct room *room, uint32_t pages);
 
 #endif

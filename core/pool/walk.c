@@ -41,7 +41,7 @@ static void collect(void *context, uint32_t index, enum entry_state state, const
 
 	(void)mended;
 	if (state != ENTRY_HERE || e->flags & ENTRY_VOID || !wanted(it, e) ||
-	    table_life(&it->pool->control, it->segment, index, e->birth) != LIFE_LIVE ||
+	    !life_counts(table_life(&it->pool->control, it->segment, index, e->birth)) ||
 	    (e->expires_s && e->expires_s <= clock_utc_s()) || !shown_here(it, e))
 		return;
 	it->entries[it->count++] = *e;

@@ -79,7 +79,8 @@ bool slot_gone(const struct control *c, uint32_t number, uint32_t epoch)
 }
 
 /* the lock is ours: start the next incarnation */
-static int begin_incarnation(const struct control *c, uint32_t number, struct slot *slot)
+static int begin_incarnation(const struct control *c, uint32_t number, const struct slot_watch *watch,
+			     struct slot *slot)
 {
 	struct slot_cell cell;
 	struct identity id;
@@ -92,6 +93,9 @@ static int begin_incarnation(const struct control *c, uint32_t number, struct sl
 		return fail(err, "no random numbers: %s", strerror(-err));
 	identity_read(&id);
 	*slot = (struct slot){.number = number, .epoch = cell.epoch + 1, .nonce = random[0]};
+	err = watch ? watch->take_over(watch->context, slot, &cell) : 0;
+	if (err)
+		return err;
 	atomic_store(&slot->next_birth, random[1] | 1); /* never 0 for the first 2^63 */
 	slot->cell = (struct slot_cell){
 		.slot = number,
@@ -112,25 +116,25 @@ static int begin_incarnation(const struct control *c, uint32_t number, struct sl
 	return err ? fail(err, "%s: cannot write the slot claim: %s", c->media->path, strerror(-err)) : 0;
 }
 
-static int try_claim(const struct control *c, uint32_t number, struct slot *slot)
+static int try_claim(const struct control *c, uint32_t number, const struct slot_watch *watch, struct slot *slot)
 {
 	int err = c->media->ops->lock(c->media, lock_offset(c, number));
 
 	if (err)
 		return err;
-	err = begin_incarnation(c, number, slot);
+	err = begin_incarnation(c, number, watch, slot);
 	if (err)
 		c->media->ops->unlock(c->media, lock_offset(c, number));
 	return err;
 }
 
-int slot_claim(const struct control *c, bool cli, struct slot *slot)
+int slot_claim(const struct control *c, bool cli, const struct slot_watch *watch, struct slot *slot)
 {
 	uint32_t slots = c->layout.geo.slots, kept = slots - 1;
-	int err = cli ? try_claim(c, kept, slot) : -EAGAIN;
+	int err = cli ? try_claim(c, kept, watch, slot) : -EAGAIN;
 
 	for (uint32_t n = 0; err == -EAGAIN && n < kept; n++)
-		err = try_claim(c, n, slot);
+		err = try_claim(c, n, watch, slot);
 	if (err == -EAGAIN)
 		return fail(MEMKV_NO_SLOT, "%s: all %u slots are taken by live agents; stop one, or make the pool with more "
 					   "--slots", c->media->path, slots);

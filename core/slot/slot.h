@@ -24,12 +24,22 @@ struct slot {
 };
 
 /*
+ * Who must be asked before an incarnation takes a slot's cell over; the slot's lock is held then.  -EAGAIN: this slot is
+ * left alone.
+ */
+struct slot_watch {
+	int (*take_over)(void *context, const struct slot *next, const struct slot_cell *before);
+	void *context;
+};
+
+/*
  * slot_claim() - become an agent
  * @cli: may use the slot that is kept for short-lived commands.
+ * @watch: or NULL.
  *
  * Return: 0; MEMKV_NO_SLOT (all locked: the sentence names holders); -errno of flush or random numbers.
  */
-int slot_claim(const struct control *c, bool cli, struct slot *slot);
+int slot_claim(const struct control *c, bool cli, const struct slot_watch *watch, struct slot *slot);
 
 /* slot_leave() - clean leave: nothing of this incarnation is on the way any more */
 void slot_leave(const struct control *c, struct slot *slot);
