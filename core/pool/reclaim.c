@@ -139,7 +139,11 @@ static bool pins_there(const struct memkv_pool *pool)
 	return atomic_load_explicit(&pool->ledger.pins, memory_order_acquire) > 0;
 }
 
-bool reclaim_keeps_free(const struct room *room) { return pins_there(room->pool); }
+bool reclaim_keeps_free(const struct room *room)
+{
+	ledger_refresh(&room->pool->ledger);
+	return pins_there(room->pool);
+}
 
 void reclaim_prepare(struct room *room)
 {

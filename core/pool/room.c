@@ -355,6 +355,7 @@ static int refill(struct room *room, uint32_t pages)
 		w->used = true;
 		room->current = w;
 		pthread_mutex_unlock(&room->lock);
+		/* taken, now look: this may have been the segment that was kept for moves, when there were no pins yet */
 		if (reclaim_keeps_free(room))
 			(void)reclaim_reserve(room, pages);
 	}

@@ -84,7 +84,7 @@ bool room_reserve_rest(struct room *room, uint32_t pages, struct room_place *pla
 uint32_t room_rest(struct room *room);
 
 /* All of these under refill: */
-/* reclaim_keeps_free() - is the last FREE segment kept for moves, because there are pins? */
+/* reclaim_keeps_free() - looks fresh: is the last FREE segment kept for moves, because there are pins? */
 bool reclaim_keeps_free(const struct room *room);
 /* reclaim_prepare() - choose the next victim and move its pinned and hot blocks */
 void reclaim_prepare(struct room *room);
