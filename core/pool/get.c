@@ -4,7 +4,8 @@
  *
  * A get walks over the copies that the index knows.  A copy that cannot be read back exactly is forgotten for good
  * (a damaged one) or was on its way out (reclaimed): then the next copy is tried, and a miss is answered when there
- * is none left.  Only that failing path takes the follower's lock.
+ * is none left.  Only that failing path takes the follower's lock; and what has expired is looked up in the facts, since
+ * a pin keeps it.
  */
 #include "core/base/fail.h"
 #include "core/pool/block_io.h"
@@ -115,7 +116,7 @@ static bool next_copy(struct get *get)
 	return true;
 }
 
-static enum block_verdict read_copy(struct get *get)
+static enum block_verdict read_once(struct get *get)
 {
 	struct block_read *read = &get->read;
 
@@ -126,6 +127,17 @@ static enum block_verdict read_copy(struct get *get)
 	read->upto = get->upto;
 	op_run(&read->op);
 	return read->verdict;
+}
+
+static enum block_verdict read_copy(struct get *get)
+{
+	struct block_read *read = &get->read;
+
+	if (read_once(get) != BLOCK_EXPIRED || !block_kept(read))
+		return read->verdict;
+	block_read_init(read, get->pool, get->lane, get->key->bytes, read->place);
+	read->any_time = true;
+	return read_once(get);
 }
 
 /* read copies until one is good: 0 and get->read; MEMKV_SIZE; MEMKV_MISS, counted by its cause */

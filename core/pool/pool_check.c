@@ -54,6 +54,20 @@ static void check_slots(struct check *check)
 	}
 }
 
+/* rings and checkpoints, read from the start by somebody who knows nothing yet */
+static int check_logs(struct check *check)
+{
+	struct ledger ledger;
+
+	if (ledger_open(&ledger, &check->pool->control))
+		return fail(-ENOMEM, "%s: no memory to check the logs", check->pool->media->path);
+	uint64_t damaged = atomic_load(&ledger.damaged), mended = atomic_load(&ledger.mended);
+	check->report->records_bad += damaged + mended;
+	check->report->records_mended += mended;
+	ledger_close(&ledger);
+	return 0;
+}
+
 static bool owner_word_good(const struct control *c, uint64_t segment)
 {
 	struct owned owned;
@@ -230,6 +244,9 @@ static int run(struct check *check)
 
 	record(check, check->pool->superblock_mended, true);
 	check_slots(check);
+	int err = check_logs(check);
+	if (err)
+		return err;
 	for (check->segment = 0; check->segment < segments; check->segment++) {
 		if (atomic_load(&check->pool->media->failed))
 			return fail(MEMKV_FAILED, "%s: the pool's file is gone or was cut short", check->pool->media->path);

@@ -131,7 +131,7 @@ static int look(struct put *put)
 	for (unsigned i = 0; index_find(pool->index, hash, i, &place); i++) {
 		block_read_init(&read, pool, put->lane, put->key->bytes, place);
 		op_run(&read.op);
-		if (read.verdict != BLOCK_GOOD)
+		if (read.verdict != BLOCK_GOOD && !(read.verdict == BLOCK_EXPIRED && block_kept(&read)))
 			continue;
 		digest_payload(put);
 		int result = compare(put, &read.header);

@@ -42,7 +42,9 @@ static void collect(void *context, uint32_t index, enum entry_state state, const
 	(void)mended;
 	if (state != ENTRY_HERE || e->flags & ENTRY_VOID || !wanted(it, e) ||
 	    !life_counts(table_life(&it->pool->control, it->segment, index, e->birth)) ||
-	    (e->expires_s && e->expires_s <= clock_utc_s()) || !shown_here(it, e))
+	    (e->expires_s && e->expires_s <= clock_utc_s() &&
+	     !ledger_pinned(&it->pool->ledger, e->key, e->session_id)) ||
+	    !shown_here(it, e))
 		return;
 	it->entries[it->count++] = *e;
 }

@@ -128,16 +128,38 @@ static int try_claim(const struct control *c, uint32_t number, const struct slot
 	return err;
 }
 
+/* some of those who hold the slots, for people */
+static void name_holders(const struct control *c, char *text, size_t room)
+{
+	enum { NAMED = 4 };
+	struct slot_cell cell;
+	unsigned named = 0;
+	size_t at = 0;
+
+	*text = 0;
+	for (uint32_t n = 0; n < c->layout.geo.slots && named < NAMED; n++) {
+		if (!slot_locked(c, n) || slot_read(c, n, &cell) == CHECK_BAD || !cell.epoch)
+			continue;
+		int put = snprintf(text + at, room - at, "%sprocess %u", named++ ? ", " : "", cell.pid);
+		at = min_u64(at + (size_t)put, room - 1);
+	}
+	if (named == NAMED)
+		snprintf(text + at, room - at, ", ...");
+}
+
 int slot_claim(const struct control *c, bool cli, const struct slot_watch *watch, struct slot *slot)
 {
 	uint32_t slots = c->layout.geo.slots, kept = slots - 1;
+	char holders[128];
 	int err = cli ? try_claim(c, kept, watch, slot) : -EAGAIN;
 
 	for (uint32_t n = 0; err == -EAGAIN && n < kept; n++)
 		err = try_claim(c, n, watch, slot);
-	if (err == -EAGAIN)
-		return fail(MEMKV_NO_SLOT, "%s: all %u slots are taken by live agents; stop one, or make the pool with more "
-					   "--slots", c->media->path, slots);
+	if (err == -EAGAIN) {
+		name_holders(c, holders, sizeof(holders));
+		return fail(MEMKV_NO_SLOT, "%s: all %u slots are taken by live agents (%s; 'memkv host ls' shows all of them); stop "
+					   "one, or make the pool with more --slots", c->media->path, slots, holders);
+	}
 	return err;
 }
 
