@@ -43,6 +43,8 @@ enum cli_option_id {
 	OPT_STRICT,
 	OPT_LIVE,
 	OPT_PAIRS,
+	OPT_ONLY,
+	OPT_THREADS,
 	OPT_PREFIX_OF,
 	OPT_PIN_TTL,
 	OPT_PIN,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * memkv bench: get and put beside the raw medium, match, and attach, on a scratch pool in the directory of POOL, in
- * $TMPDIR or in /var/tmp.  What is measured and how: bench.h.
+ * memkv bench: memkv beside the raw medium, on a scratch pool in a directory (default $TMPDIR or /var/tmp) or on a block
+ * device that is given up for it.  What is measured and how: bench.h.
  */
 #include "cli/access.h"
 #include "cli/bench.h"
@@ -10,194 +10,55 @@
 #include "cli/verbs.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
-#include <linux/magic.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/vfs.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
-#define MIB (UINT64_C(1) << 20)
-
-enum { PAIRS_DEFAULT = 41, MATCH_CHAIN = 1000, MATCH_ROUNDS = 200 };
-#define POOL_BYTES (3072 * MIB)
-#define GET_BYTES (1024 * MIB)
-#define RAW_BYTES (1024 * MIB)
+enum { PAIRS_DEFAULT = 41, BLOCKS_DEFAULT = 50000 };
 #define SLICE_S 0.25
 
-struct bench_files {
-	char directory[4096], pool[4096 + 16], raw[4096 + 16];
-	struct memkv_pool *handle;
-	int pool_fd, raw_fd;
-	bool memory; /* the directory's file system is memory */
-	uint8_t *pool_memory, *raw_memory;
-	struct bench_extent *extents;
-};
+static const char *const names[BENCH_OPS] = {"get", "put", "digest", "match", "attach", "visibility", "memory"};
 
-/* a file whose every block has been written, so that writing it again allocates nothing */
-static int write_raw_file(struct bench_files *f)
+const char *bench_op_name(enum bench_op op)
 {
-	size_t piece = 4 * MIB;
-	void *bytes = aligned_alloc(4096, piece);
-	int err = bytes ? 0 : -ENOMEM;
-
-	f->raw_fd = open(f->raw, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | (f->memory ? 0 : O_DIRECT), 0600);
-	if (f->raw_fd < 0)
-		err = -errno;
-	if (!err)
-		memset(bytes, 0x5A, piece);
-	for (uint64_t at = 0; !err && at < RAW_BYTES; at += piece)
-		if (pwrite(f->raw_fd, bytes, piece, (off_t)at) != (ssize_t)piece)
-			err = errno ? -errno : -ENOSPC;
-	free(bytes);
-	return err;
+	return names[op];
 }
 
-/* fill the pool once over, so that puts meet extents that were written before, and reclaim */
-static int fill_pool(struct bench_files *f, uint64_t *next_key)
+static void print_transfer(const struct bench_result *r)
 {
-	size_t piece = 2 * MIB;
-	void *bytes = aligned_alloc(4096, piece);
-	int err = bytes ? 0 : -ENOMEM;
-
-	if (!err)
-		memset(bytes, 0xA5, piece);
-	for (uint64_t done = 0; !err && done < POOL_BYTES + POOL_BYTES / 8; done += piece) {
-		struct memkv_key key = bench_key((*next_key)++);
-		err = memkv_put(f->handle, &key, bytes, piece, NULL);
-		if (interrupt_seen())
-			err = -EINTR;
-	}
-	free(bytes);
-	return err;
-}
-
-static int map_one(int fd, size_t bytes, uint8_t **memory)
-{
-	void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
-
-	if (at == MAP_FAILED)
-		return -errno;
-	*memory = at;
-	return 0;
-}
-
-static bool is_memory(const char *directory)
-{
-	struct statfs fs;
-
-	return statfs(directory, &fs) == 0 && fs.f_type == TMPFS_MAGIC;
-}
-
-static void pool_close(struct bench_files *f)
-{
-	memkv_pool_close(f->handle);
-	f->handle = NULL;
-	if (f->pool_memory)
-		munmap(f->pool_memory, POOL_BYTES);
-	f->pool_memory = NULL;
-	if (f->pool_fd >= 0)
-		close(f->pool_fd);
-	f->pool_fd = -1;
-	unlink(f->pool);
-}
-
-/* a new, empty pool: what an earlier row left behind must neither be evicted nor stay instead of what comes */
-static int pool_renew(struct bench_files *f)
-{
-	struct memkv_create_options options = {.size = sizeof(options), .bytes = POOL_BYTES, .max_block = 16 * MIB};
-
-	pool_close(f);
-	int err = memkv_pool_create(f->pool, &options);
-	if (!err)
-		err = memkv_pool_open(f->pool, NULL, &f->handle);
-	if (!err)
-		f->pool_fd = open(f->pool, O_RDWR | O_CLOEXEC | (f->memory ? 0 : O_DIRECT));
-	if (!err && f->pool_fd < 0)
-		err = -errno;
-	return err || !f->memory ? err : map_one(f->pool_fd, POOL_BYTES, &f->pool_memory);
-}
-
-static int files_open(struct bench_files *f, const char *where)
-{
-	f->pool_fd = f->raw_fd = -1;
-	snprintf(f->directory, sizeof(f->directory), "%s/memkv-bench-XXXXXX", where);
-	if (!mkdtemp(f->directory)) {
-		f->directory[0] = 0;
-		return -errno;
-	}
-	snprintf(f->pool, sizeof(f->pool), "%s/pool", f->directory);
-	snprintf(f->raw, sizeof(f->raw), "%s/raw", f->directory);
-	f->memory = is_memory(where);
-	int err = write_raw_file(f);
-	return err || !f->memory ? err : map_one(f->raw_fd, RAW_BYTES, &f->raw_memory);
-}
-
-static void files_close(struct bench_files *f)
-{
-	pool_close(f);
-	if (f->raw_memory)
-		munmap(f->raw_memory, RAW_BYTES);
-	if (f->raw_fd >= 0)
-		close(f->raw_fd);
-	unlink(f->raw);
-	if (f->directory[0])
-		rmdir(f->directory);
-	free(f->extents);
-}
-
-/* blocks of one size for get, and where they lie */
-static int store_extents(struct bench_files *f, struct bench_setup *setup)
-{
-	size_t count = (size_t)(GET_BYTES / setup->block_size), size = setup->block_size;
-	uint8_t *bytes = aligned_alloc(4096, size);
-	struct memkv_block_info *info = malloc(sizeof(*info));
-	int err = bytes && info ? 0 : -ENOMEM;
-
-	free(f->extents);
-	f->extents = calloc(count, sizeof(*f->extents));
-	if (!f->extents)
-		err = -ENOMEM;
-	for (size_t i = 0; !err && i < count; i++) {
-		struct bench_extent *e = &f->extents[i];
-		e->key = bench_key(atomic_fetch_add(&setup->next_key, 1));
-		memset(bytes, (int)i, size);
-		err = memkv_put(f->handle, &e->key, bytes, size, NULL);
-		if (!err)
-			err = memkv_stat(f->handle, &e->key, info);
-		if (!err)
-			e->offset = (info->page + 1) * 4096; /* behind a header of one page */
-	}
-	free(bytes);
-	free(info);
-	setup->extents = f->extents;
-	setup->extent_count = count;
-	return err;
-}
-
-static void print_row(const struct bench_result *r, struct json_object *rows)
-{
-	const char *op = r->op == BENCH_GET ? "get" : "put";
 	char size[REPORT_SIZE_TEXT];
 
-	if (!rows) {
-		printf("%-4s %11s x%-3u %7.3f %7.3f   %5.3f (%5.3f)  %5.3f (%5.3f)  %8.1f %8.1f  %8.1f %8.1f  %6.3f %6.3f\n", op,
-		       report_size_text(r->block_size, size), r->threads, r->gbps, r->raw_gbps, r->ratio, r->ratio_iqr,
-		       r->control_ratio, r->control_iqr, latency_percentile_us(&r->us, 50),
-		       latency_percentile_us(&r->us, 99), latency_percentile_us(&r->raw_us, 50),
-		       latency_percentile_us(&r->raw_us, 99), r->cpu_s_per_gb, r->raw_cpu_s_per_gb);
-		fflush(stdout);
-		return;
-	}
+	printf("%-7s %11s x%-3u %7.3f %7.3f   %5.3f (%5.3f)  %5.3f (%5.3f)  %8.1f %8.1f  %8.1f %8.1f  %6.3f %6.3f\n", names[r->op],
+	       report_size_text(r->block_size, size), r->threads, r->gbps, r->raw_gbps, r->ratio, r->ratio_iqr, r->control_ratio,
+	       r->control_iqr, latency_percentile_us(&r->us, 50), latency_percentile_us(&r->us, 99),
+	       latency_percentile_us(&r->raw_us, 50), latency_percentile_us(&r->raw_us, 99), r->cpu_s_per_gb,
+	       r->raw_cpu_s_per_gb);
+}
+
+static void print_look(const struct bench_result *r)
+{
+	printf("%-10s %10.2f %s, raw %.2f: ratio %5.3f (%5.3f), control %5.3f (%5.3f); p50 %.1f p99 %.1f us, raw %.1f %.1f\n",
+	       names[r->op], r->value, r->unit, r->raw_value, r->ratio, r->ratio_iqr, r->control_ratio, r->control_iqr,
+	       latency_percentile_us(&r->us, 50), latency_percentile_us(&r->us, 99), latency_percentile_us(&r->raw_us, 50),
+	       latency_percentile_us(&r->raw_us, 99));
+}
+
+static struct json_object *row_json(const struct bench_result *r)
+{
 	struct json_object *row = json_object_new_object();
-	json_object_object_add(row, "op", json_object_new_string(op));
+
+	report_add_text(row, "op", names[r->op]);
 	report_add_number(row, "block_size", r->block_size);
 	report_add_number(row, "threads", r->threads);
 	report_add_number(row, "pairs", r->pairs);
 	report_add_real(row, "gbps", r->gbps);
 	report_add_real(row, "raw_gbps", r->raw_gbps);
+	if (r->unit) {
+		report_add_text(row, "unit", r->unit);
+		report_add_real(row, "value", r->value);
+		report_add_real(row, "raw_value", r->raw_value);
+	}
 	report_add_real(row, "ratio", r->ratio);
 	report_add_real(row, "ratio_iqr", r->ratio_iqr);
 	report_add_real(row, "control_ratio", r->control_ratio);
@@ -208,84 +69,172 @@ static void print_row(const struct bench_result *r, struct json_object *rows)
 	report_add_real(row, "raw_us_p99", latency_percentile_us(&r->raw_us, 99));
 	report_add_real(row, "cpu_s_per_gb", r->cpu_s_per_gb);
 	report_add_real(row, "raw_cpu_s_per_gb", r->raw_cpu_s_per_gb);
-	json_object_array_add(rows, row);
+	return row;
+}
+
+static void print_row(const struct bench_result *r, struct json_object *rows)
+{
+	if (rows)
+		json_object_array_add(rows, row_json(r));
+	else if (r->unit)
+		print_look(r);
+	else
+		print_transfer(r);
+	fflush(stdout);
+}
+
+static int one_row(struct bench_setup *setup, struct json_object *rows)
+{
+	struct bench_result *result = malloc(sizeof(*result));
+	bool look = setup->op >= BENCH_MATCH;
+	int err = result ? 0 : -ENOMEM;
+
+	if (!err)
+		err = look ? bench_look(setup, result) : bench_compare(setup, result);
+	if (!err && result->failed)
+		err = report_failed(-EIO, "%" PRIu64 " operations of the benchmark failed", result->failed);
+	else if (!err)
+		print_row(result, rows);
+	free(result);
+	return err;
 }
 
 /* what the rows of one operation and size share */
-static int prepare(struct bench_files *f, struct bench_setup *setup)
+static int prepare(struct bench_setup *setup)
 {
 	uint64_t next_key = atomic_load(&setup->next_key);
-	int err = pool_renew(f);
+	int err = setup->op == BENCH_DIGEST ? 0 : bench_scratch_renew(setup->scratch, NULL);
 
-	setup->pool = f->handle;
-	setup->pool_fd = f->pool_fd;
-	setup->pool_memory = f->pool_memory;
 	if (!err && setup->op == BENCH_GET)
-		return store_extents(f, setup);
-	if (!err)
-		err = fill_pool(f, &next_key);
+		err = bench_scratch_store(setup->scratch, setup->block_size, &next_key);
+	else if (!err && setup->op == BENCH_PUT)
+		err = bench_scratch_fill(setup->scratch, &next_key);
 	atomic_store(&setup->next_key, next_key);
 	return err;
 }
 
-static int compare_one(struct bench_setup *setup, struct json_object *rows)
-{
-	struct bench_result result;
-	int err = bench_compare(setup, &result);
+struct wish {
+	bool op[BENCH_OPS];
+	uint64_t block_size; /* 0: the usual three */
+	unsigned threads;    /* 0: 1, 4 and 16 */
+};
 
-	if (!err && result.failed)
-		return report_failed(-EIO, "%" PRIu64 " operations of the benchmark failed", result.failed);
-	if (!err)
-		print_row(&result, rows);
+static int transfers(struct bench_setup *setup, const struct wish *wish, struct json_object *rows)
+{
+	static const size_t sizes[] = {64 << 10, 2 << 20, 16 << 20};
+	static const unsigned threads[] = {1, 4, 16};
+	int err = 0;
+
+	if (!rows && (wish->op[BENCH_GET] || wish->op[BENCH_PUT] || wish->op[BENCH_DIGEST]))
+		printf("op       block size      GB/s     raw   ratio   (iqr)  control (iqr)       p50      p99   raw p50      p99   "
+		       "CPU s/GB    raw\n");
+	for (int op = BENCH_GET; !err && op <= BENCH_DIGEST; op++)
+		for (size_t s = 0; !err && wish->op[op] && s < (wish->block_size || op == BENCH_DIGEST ? 1 : 3); s++) {
+			setup->op = (enum bench_op)op;
+			setup->block_size = wish->block_size ? wish->block_size : op == BENCH_DIGEST ? sizes[1] : sizes[s];
+			err = prepare(setup);
+			for (size_t t = 0; !err && t < (wish->threads || op == BENCH_DIGEST ? 1 : 3); t++) {
+				setup->threads = wish->threads ? wish->threads : threads[t];
+				err = one_row(setup, rows);
+			}
+		}
 	return err;
 }
 
-static int compare_all(const struct cli_args *args, struct bench_files *f, struct json_object *rows)
+static int looks(struct bench_setup *setup, const struct wish *wish, struct json_object *rows)
 {
-	static const size_t sizes[] = {64 << 10, 2 << 20, 16 << 20};
-	static const unsigned threads[] = {1, 4};
-	struct bench_setup setup = {
-		.slice_s = SLICE_S,
-		.pairs = args->given[OPT_PAIRS] ? (unsigned)args->number[OPT_PAIRS] : PAIRS_DEFAULT,
-		.raw_fd = f->raw_fd,
-		.raw_bytes = RAW_BYTES,
-		.raw_memory = f->raw_memory,
-		.buffer_bytes = f->memory ? 1024 * MIB : 0,
-		.next_key = 1,
-	};
 	int err = 0;
+	bool filled = false;
 
-	if (!rows)
-		printf("op    block size      GB/s     raw   ratio   (iqr)  control (iqr)       p50      p99   raw p50      p99   "
-		       "CPU s/GB    raw\n");
-	for (size_t row = 0; !err && row < 6; row++) {
-		setup.op = row < 3 ? BENCH_GET : BENCH_PUT;
-		setup.block_size = sizes[row % 3];
-		err = prepare(f, &setup);
-		for (size_t t = 0; !err && t < 2; t++) {
-			setup.threads = threads[t];
-			err = compare_one(&setup, rows);
-		}
+	for (int op = BENCH_MATCH; !err && op < BENCH_OPS; op++) {
+		if (!wish->op[op])
+			continue;
+		setup->op = (enum bench_op)op;
+		if (!filled)
+			err = bench_fill_small(setup);
+		filled = true;
+		if (!err)
+			err = one_row(setup, rows);
 	}
 	return err;
 }
 
+/* --only get,match: which operations */
+static int parse_only(const struct cli_args *args, struct wish *wish)
+{
+	const char *at = args->text[OPT_ONLY];
+
+	for (int op = 0; op < BENCH_OPS; op++)
+		wish->op[op] = !at;
+	while (at && *at) {
+		size_t length = strcspn(at, ",");
+		int op = 0;
+		while (op < BENCH_OPS && (strlen(names[op]) != length || memcmp(names[op], at, length) != 0))
+			op++;
+		if (op == BENCH_OPS)
+			return report_usage(args->verb,
+					    "--only: '%.*s' is none of get, put, digest, match, attach, visibility, memory",
+					    (int)length, at);
+		wish->op[op] = true;
+		at += length + (at[length] == ',');
+	}
+	return 0;
+}
+
+static int parse(const struct cli_args *args, struct bench_setup *setup, struct wish *wish)
+{
+	if (args->words > 1)
+		return report_usage(args->verb, "one directory or device at most");
+	if (args->given[OPT_PAIRS] && (args->number[OPT_PAIRS] < 3 || args->number[OPT_PAIRS] > BENCH_PAIRS_MAX))
+		return report_usage(args->verb, "--pairs takes 3 to %d", BENCH_PAIRS_MAX);
+	if (args->given[OPT_BLOCK_SIZE] && (args->number[OPT_BLOCK_SIZE] % 4096 || args->number[OPT_BLOCK_SIZE] > 16 << 20))
+		return report_usage(args->verb, "--block-size takes multiples of 4096 up to 16M here");
+	if (args->given[OPT_BLOCKS] && (args->number[OPT_BLOCKS] < 1000 || args->number[OPT_BLOCKS] > 200000))
+		return report_usage(args->verb, "--blocks takes 1000 to 200000 here");
+	setup->pairs = args->given[OPT_PAIRS] ? (unsigned)args->number[OPT_PAIRS] : PAIRS_DEFAULT;
+	setup->blocks = args->given[OPT_BLOCKS] ? args->number[OPT_BLOCKS] : BLOCKS_DEFAULT;
+	wish->block_size = args->given[OPT_BLOCK_SIZE] ? args->number[OPT_BLOCK_SIZE] : 0;
+	wish->threads = args->given[OPT_THREADS] ? (unsigned)args->number[OPT_THREADS] : 0;
+	return parse_only(args, wish);
+}
+
+/* a device loses what it holds: that is asked for, never assumed */
+static int may_use(const struct cli_args *args, const char *where)
+{
+	struct stat st;
+
+	if (stat(where, &st))
+		return report_failed(-errno, "%s: %s", where, strerror(errno));
+	if (S_ISDIR(st.st_mode))
+		return 0;
+	if (!S_ISBLK(st.st_mode))
+		return report_usage(args->verb, "'%s' is neither a directory nor a block device", where);
+	if (!args->given[OPT_YES])
+		return report_failed(-EPERM, "%s: bench overwrites the first 4 GiB of a device; say --yes to give it up", where);
+	return 0;
+}
+
 int verb_bench(const struct cli_args *args)
 {
-	struct bench_files files = {.pool_fd = -1, .raw_fd = -1};
+	struct bench_scratch scratch = {.pool_fd = -1, .raw_fd = -1};
+	struct bench_setup setup = {.slice_s = SLICE_S, .scratch = &scratch, .next_key = 1};
+	struct wish wish;
 	const char *where = args->words ? args->word[0].text : getenv("TMPDIR");
+	int err = parse(args, &setup, &wish);
 
-	if (args->words > 1)
-		return report_usage(args->verb, "one directory at most");
-	if (args->given[OPT_PAIRS] && (args->number[OPT_PAIRS] < 3 || args->number[OPT_PAIRS] > 255))
-		return report_usage(args->verb, "--pairs takes 3 to 255");
+	where = where && *where ? where : "/var/tmp";
+	err = err ? err : may_use(args, where);
+	if (err)
+		return err;
 	interrupt_defer();
 	struct json_object *document = report_json() ? report_document() : NULL;
 	struct json_object *rows = document ? json_object_new_array() : NULL;
-	int err = files_open(&files, where && *where ? where : "/var/tmp");
+	err = bench_scratch_open(&scratch, where);
 	if (!err)
-		err = compare_all(args, &files, rows);
-	files_close(&files);
+		err = transfers(&setup, &wish, rows);
+	if (!err)
+		err = looks(&setup, &wish, rows);
+	bench_scratch_close(&scratch);
 	if (document)
 		json_object_object_add(document, "results", rows);
 	if (document && !err)

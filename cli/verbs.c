@@ -75,11 +75,16 @@ static const char replay_text[] =
 	"blocks of a turn), seed=1.  Ends with 4 when a byte was wrong or an acknowledged block was lost.\n";
 
 static const char bench_text[] =
-	"Measures verified get and put beside the raw medium on a scratch pool of 3 GiB in DIR ($TMPDIR, /var/tmp).\n"
-	"memkv, raw, and raw once more as a control take turns in slices of a quarter of a second; raw is O_DIRECT\n"
-	"through io_uring on the same extents with the same block size and threads.  ratio is the median over the\n"
-	"pairs with its interquartile range; a run whose control is off 1 by more than 0.03 says little.  Latencies\n"
-	"are in microseconds; xN means N threads with one operation each.\n";
+	"Measures verified get and put beside the raw medium on a scratch pool of 3 GiB in DIR ($TMPDIR, /var/tmp), or\n"
+	"on DEVICE, whose contents are lost.  memkv, raw, and raw once more as a control take turns in slices of a\n"
+	"quarter of a second; raw is O_DIRECT through io_uring on the same extents with the same block size and\n"
+	"threads (in memory: memcpy).  ratio is the median over the pairs with its interquartile range; a row whose\n"
+	"control is off 1 by more than 0.03 says little.  Latencies are in microseconds; xN means N threads with one\n"
+	"operation each, a queue depth of N.\n"
+	"\n"
+	"digest is one pass of digests beside a copy.  match, attach, visibility and memory look at a pool of --blocks\n"
+	"(50000) small blocks, each beside the least that could do the same: the cache misses of a look-up, one read\n"
+	"of the control region, a polled word, an index entry's 16 bytes; there ratio is raw / memkv.\n";
 
 const struct cli_verb cli_verbs[] = {
 	{"pool create", "POOL [--size 4G] [--name N]", "format a pool", create_text,
@@ -110,7 +115,8 @@ const struct cli_verb cli_verbs[] = {
 	 B(AGENTS) | B(BLOCK_SIZE) | B(GENERATE) | B(WRITE_TRACE) | B(KILL) | B(SEED) | B(VERIFY) | B(STRICT) |
 		 B(LIVE) | B(LIMIT),
 	 verb_replay},
-	{"bench", "[DIR]", "get and put beside the raw medium", bench_text, B(PAIRS), verb_bench},
+	{"bench", "[DIR | DEVICE --yes]", "this machine's figures beside the raw medium", bench_text,
+	 B(PAIRS) | B(ONLY) | B(BLOCK_SIZE) | B(THREADS) | B(BLOCKS) | B(YES), verb_bench},
 	{"help", "[VERB]", "explain a verb", NULL, 0, verb_help},
 	{"version", "", "print the version", NULL, 0, verb_version},
 };

@@ -129,6 +129,18 @@ static int fill_with_segments(const struct geometry_wish *wish, struct geometry 
 	return segments_fit(wish, geo, low) ? 0 : MEMKV_GEOMETRY;
 }
 
+/*
+ * About 4096 segments of up to 1 GiB; in smaller pools room for up to four largest blocks, so that opening a segment,
+ * which costs writes, is rare; in small ones at least 80 segments, of one largest block when need be.
+ */
+static uint64_t default_room(const struct geometry *geo)
+{
+	uint64_t room = max_u64(4 * geo->max_block, min_u64(GIB(1), round_down(geo->bytes / 4096, MIB(1))));
+
+	room = min_u64(room, max_u64(geo->max_block, round_down(geo->bytes / 80, KIB(64))));
+	return round_down(room, geo->max_block); /* what is over would hold no largest block */
+}
+
 static int choose_by_size(const struct geometry_wish *wish, struct geometry *geo)
 {
 	geo->bytes = round_down(wish->bytes, PAGE);
@@ -137,18 +149,14 @@ static int choose_by_size(const struct geometry_wish *wish, struct geometry *geo
 		return fail(MEMKV_GEOMETRY, "a pool of %" PRIu64 " bytes is too small; the least is 8M", wish->bytes);
 	if (geo->max_block > BLOCK_BYTES_MAX)
 		return fail(MEMKV_GEOMETRY, "--max-block %" PRIu64 " is over the format's limit of 256M", geo->max_block);
-	uint64_t room = wish->segment;
-	if (room == 0) {
-		/* small pools: a largest block a segment; large ones: about 4096 segments of up to 1 GiB */
-		room = max_u64(geo->max_block, min_u64(GIB(1), round_down(geo->bytes / 4096, MIB(1))));
-		room = min_u64(room, max_u64(geo->max_block, round_down(geo->bytes / 80, KIB(64))));
-		room = round_down(room, geo->max_block); /* what is over would hold no largest block */
-	}
+	uint64_t room = wish->segment ? wish->segment : default_room(geo);
 	if (room < geo->max_block)
 		return fail(MEMKV_GEOMETRY, "--segment %" PRIu64 " is smaller than the largest block (%" PRIu64 ")", room,
 			    geo->max_block);
 	if (room > GIB(64))
 		return fail(MEMKV_GEOMETRY, "--segment %" PRIu64 " is over the limit of 64G", room);
+	while (!wish->segment && room > geo->max_block && !(set_segment(geo, room) && fill_with_segments(wish, geo) == 0))
+		room = max_u64(geo->max_block, round_down(room / 2, geo->max_block));
 	if (!set_segment(geo, room))
 		return fail(MEMKV_GEOMETRY, "a segment of %" PRIu64 " bytes in blocks of at most %" PRIu64
 			    " has too many pages; use a smaller --segment", room, geo->max_block);

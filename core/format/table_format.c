@@ -5,10 +5,14 @@
 #include <string.h>
 
 enum { MAGIC_TABLE = 0x4C424154, ENTRY_MAGIC = 0x4E45, TABLE_VERSION = 1, ENTRY_VERSION = 1 };
-#define LIFE_BITS_LIVE (0x5A5AULL << 48)
-#define LIFE_BITS_REMOVED (0xA5A5ULL << 48)
-#define LIFE_BITS_MOVING (0x3C3CULL << 48)
-#define LIFE_BITS_REMOVING (0xC3C3ULL << 48)
+/* any two differ in at least 8 bits */
+static const uint64_t life_bits[LIFE_OTHER] = {
+	[LIFE_LIVE] = 0x5A5AULL << 48,
+	[LIFE_REMOVED] = 0xA5A5ULL << 48,
+	[LIFE_MOVING] = 0x3C3CULL << 48,
+	[LIFE_REMOVING] = 0xC3C3ULL << 48,
+	[LIFE_SENT] = 0x9999ULL << 48,
+};
 #define LIFE_BIRTH_MASK ((1ULL << 48) - 1)
 #define TAIL_COUNT_MASK ((1ULL << TAIL_COUNT_BITS) - 1)
 
@@ -163,17 +167,10 @@ enum check_result entry_decode(const uint8_t bytes[ENTRY_BYTES], uint64_t segmen
 
 uint64_t life_word(enum life life, uint64_t birth)
 {
-	static const uint64_t bits[LIFE_OTHER] = {
-		[LIFE_LIVE] = LIFE_BITS_LIVE,
-		[LIFE_REMOVED] = LIFE_BITS_REMOVED,
-		[LIFE_MOVING] = LIFE_BITS_MOVING,
-		[LIFE_REMOVING] = LIFE_BITS_REMOVING,
-	};
-
-	return htole64(bits[life] | (birth & LIFE_BIRTH_MASK));
+	return htole64(life_bits[life] | (birth & LIFE_BIRTH_MASK));
 }
 
-/* one flipped bit is forgiven: any two of them differ in at least 8 */
+/* one flipped bit is forgiven */
 enum life life_read(uint64_t raw, uint64_t birth)
 {
 	for (enum life life = LIFE_LIVE; life < LIFE_OTHER; life++)

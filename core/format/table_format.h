@@ -11,7 +11,9 @@
  * The last word of an entry, the life word, lies outside the check and is the only one that anybody but the writer
  * may change (by compare-and-swap): two equal bytes tell live from removed, the other 48 bits are the birth's.  So a
  * removal that comes late cannot hit the next block that is described in the same place.  A block that is being moved is
- * described in its new place as moving at first, which is not live, and made live when the old place still is.
+ * described in its new place as moving at first, which is not live, and made live when the old place still is.  On
+ * media where publishing is a write, an entry may go together with its block, as sent, and becomes live some time after
+ * both have landed; until then only bytes that verify count.
  */
 #ifndef MEMKV_FORMAT_TABLE_FORMAT_H
 #define MEMKV_FORMAT_TABLE_FORMAT_H
@@ -57,16 +59,25 @@ void entry_encode(const struct entry *e, uint64_t segment, uint64_t pool_seed, u
 enum check_result entry_decode(const uint8_t bytes[ENTRY_BYTES], uint64_t segment, uint32_t index, uint64_t pool_seed,
 			       bool mend, struct entry *e);
 
-/*
- * REMOVING: a remover is about to look whether the block is pinned; until it has decided the block is there, and whoever
- * meets the word may decide in its place.
- */
-enum life { LIFE_LIVE, LIFE_REMOVED, LIFE_MOVING, LIFE_REMOVING, LIFE_OTHER /* of another birth, or beyond recognition */ };
-
-/* life_counts() - is the block there for readers? */
-static inline bool life_counts(enum life life) { return life == LIFE_LIVE || life == LIFE_REMOVING; }
-
+enum life {
+	LIFE_LIVE,
+	LIFE_REMOVED,
+	LIFE_MOVING,
+	/*
+	 * A remover is about to look whether the block is pinned; until it has decided the block is there, and whoever
+	 * meets the word may decide in its place.
+	 */
+	LIFE_REMOVING,
+	LIFE_SENT,  /* the entry went to the medium together with its block: whether that landed, its bytes tell */
+	LIFE_OTHER, /* of another birth, or beyond recognition */
+};
 uint64_t life_word(enum life life, uint64_t birth);
 enum life life_read(uint64_t raw, uint64_t birth);
+
+/* life_counts() - may the block be handed out, when all of it verifies? */
+static inline bool life_counts(enum life life)
+{
+	return life == LIFE_LIVE || life == LIFE_REMOVING || life == LIFE_SENT;
+}
 
 #endif

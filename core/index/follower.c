@@ -141,7 +141,9 @@ static void fold_entry(void *context, uint32_t index, enum entry_state state, co
 	struct key_hash hash = index_hash(f->index, entry->key);
 	struct place place = place_of_entry(f->control, fold->segment, entry);
 	enum life life = table_life(f->control, fold->segment, index, entry->birth);
-	/* one that a remover is in doubt about is there; one that is moving will be live in a moment, unless its mover died: then it stays behind in a settled segment */
+	/* one that is moving will be live in a moment, unless its mover died: then it stays behind in a settled segment */
+	if (life == LIFE_SENT && !fold->settled && index < fold->unsettled)
+		fold->unsettled = index; /* whoever reads it too early drops it: look again until it is live */
 	if (life_counts(life) || (life == LIFE_MOVING && !fold->settled))
 		insert_later(fold, hash, place);
 	else

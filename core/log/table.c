@@ -56,7 +56,7 @@ void table_begin(const struct control *c, const struct table_header *header, uin
 	store_tail(c, header->segment, header->generation, reserved);
 	table_header_encode(header, c->seed, (uint8_t *)words);
 	checked_store(control_table(c, header->segment), words, HEADER_WORDS);
-	control_publish(c, control_table(c, header->segment), PAGE); /* all in the first sector of one block */
+	control_publish_later(c, control_table(c, header->segment), PAGE); /* all in the first sector of one block */
 }
 
 /* without the tail word: one past the last entry that verifies */
@@ -110,6 +110,11 @@ void table_publish_moving(const struct control *c, uint64_t segment, const struc
 	publish(c, segment, entry, LIFE_MOVING);
 }
 
+void table_publish_sent(const struct control *c, uint64_t segment, const struct entry *entry)
+{
+	publish(c, segment, entry, LIFE_SENT);
+}
+
 /* what lies here looks as if it was meant for this generation */
 static bool meant_for(const uint64_t *words, uint64_t generation)
 {
@@ -149,10 +154,9 @@ bool table_life_exact(const struct control *c, uint64_t segment, uint32_t index,
 {
 	uint64_t raw = word_load(life_at(c, segment, index));
 
-	for (enum life life = LIFE_LIVE; life < LIFE_OTHER; life++)
-		if (raw == life_word(life, birth))
-			return true;
-	return false;
+	enum life life = life_read(raw, birth);
+
+	return life != LIFE_OTHER && raw == life_word(life, birth);
 }
 
 bool table_settle(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth)
@@ -160,6 +164,14 @@ bool table_settle(const struct control *c, uint64_t segment, uint32_t index, uin
 	if (!word_swap(life_at(c, segment, index), life_word(LIFE_MOVING, birth), life_word(LIFE_LIVE, birth)))
 		return false;
 	control_publish(c, life_at(c, segment, index), 8);
+	return true;
+}
+
+bool table_landed(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth)
+{
+	if (!word_swap(life_at(c, segment, index), life_word(LIFE_SENT, birth), life_word(LIFE_LIVE, birth)))
+		return false;
+	control_publish_later(c, life_at(c, segment, index), 8);
 	return true;
 }
 
@@ -186,7 +198,8 @@ static bool change_life(const struct control *c, uint64_t segment, uint32_t inde
 
 bool table_doubt(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth)
 {
-	if (!change_life(c, segment, index, birth, LIFE_LIVE, LIFE_REMOVING))
+	if (!change_life(c, segment, index, birth, LIFE_LIVE, LIFE_REMOVING) &&
+	    !change_life(c, segment, index, birth, LIFE_SENT, LIFE_REMOVING))
 		return false;
 	control_publish(c, life_at(c, segment, index), 8);
 	return true;
@@ -205,7 +218,8 @@ bool table_decide(const struct control *c, uint64_t segment, uint32_t index, uin
 
 void table_retire(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth)
 {
-	if (change_life(c, segment, index, birth, LIFE_LIVE, LIFE_REMOVED))
+	if (change_life(c, segment, index, birth, LIFE_LIVE, LIFE_REMOVED) ||
+	    change_life(c, segment, index, birth, LIFE_SENT, LIFE_REMOVED))
 		control_publish_later(c, life_at(c, segment, index), 8);
 }
 

@@ -45,6 +45,10 @@ void table_reserve(const struct control *c, uint64_t segment, uint64_t generatio
 /* table_publish() - live, or void when it says so; table_publish_moving() - not live until table_settle() */
 void table_publish(const struct control *c, uint64_t segment, const struct entry *entry);
 void table_publish_moving(const struct control *c, uint64_t segment, const struct entry *entry);
+/* table_publish_sent() - while the block is still on the way; table_landed() when it has landed, table_publish() as void when not */
+void table_publish_sent(const struct control *c, uint64_t segment, const struct entry *entry);
+/* table_landed() - sent -> live; nobody waits for it to reach a mirrored medium.  False: it was removed meanwhile */
+bool table_landed(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth);
 
 /* table_settle() - moving -> live; false: it was removed meanwhile */
 bool table_settle(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth);
@@ -69,7 +73,7 @@ enum life table_life(const struct control *c, uint64_t segment, uint32_t index, 
 bool table_life_exact(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth);
 
 /*
- * table_doubt() - live -> removing: readers still find the block; false: it was not live
+ * table_doubt() - live (or sent) -> removing: readers still find the block; false: it was not live
  * table_decide() - removing -> removed or live; false: somebody else has decided.  Removed is rung.
  * table_retire() - live -> removed in a segment that is being emptied, when the block has its copy; nobody is told.
  */
@@ -80,7 +84,7 @@ void table_retire(const struct control *c, uint64_t segment, uint32_t index, uin
 /* table_withdraw() - what an emptied segment's table described is given up; before the segment is opened anew */
 void table_withdraw(const struct control *c, uint64_t segment);
 
-/* table_kill() - live, removing or moving -> removed; true when this call did it.  Never touches another birth's word. */
+/* table_kill() - live, removing, moving or sent -> removed; true when this call did it.  Never touches another birth's word. */
 bool table_kill(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth);
 
 #endif

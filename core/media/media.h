@@ -24,7 +24,11 @@ struct media_caps {
 	uint64_t bytes;		 /* size of the medium */
 	uint32_t logical_block;	 /* unit and alignment of payload I/O on the medium */
 	uint32_t memory_align;	 /* alignment of payload memory */
-	uint32_t cut;		 /* bytes a command: longer transfers are cut, a power of two of at least a chunk */
+	/*
+	 * Bytes a command: longer transfers are cut; a power of two of at least a chunk.  Small enough that the kernel
+	 * need not split it (scattered 4 KiB pages against max_segments): such commands go to a kernel worker first.
+	 */
+	uint32_t cut;
 	bool mappable;		 /* control region is mapped; else it is a mirror: publish and refresh */
 	bool coherent;		 /* all hosts see a store at once: compare-and-swap works */
 	bool exact_death;	 /* locks prove that an incarnation is gone with all its writes */
@@ -103,8 +107,12 @@ struct media_queue_ops {
 	int (*submit)(struct media_queue *queue, struct media_io *io);
 	/* hand what was submitted to the medium, without waiting; what it cannot take now goes with the next reap */
 	void (*kick)(struct media_queue *queue);
-	/* hand what was submitted to the medium and return a finished command; NULL: none yet (only when !wait) */
-	struct media_io *(*reap)(struct media_queue *queue, bool wait);
+	/*
+	 * Hand what was submitted to the medium and return a finished command, when none has finished yet after waiting
+	 * for @wait_for of those in flight (fewer wake-ups than one for each); NULL: none yet (only when that is 0), or
+	 * the queue is broken.
+	 */
+	struct media_io *(*reap)(struct media_queue *queue, unsigned wait_for);
 	/* in a forked child: close what the queue shares with the parent, touch nothing else */
 	void (*abandon)(struct media_queue *queue);
 };

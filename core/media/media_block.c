@@ -60,6 +60,8 @@ struct media_block {
 	uint8_t *bounce;
 	uint8_t *images; /* of the passages */
 	struct passage passages[PASSAGES];
+	pthread_mutex_t settle_lock; /* over the writes of a settle: it ends when all that was put off before is written */
+	struct media_queue *queue;   /* under settle_lock */
 	pthread_mutex_t later_lock;
 	uint64_t later[LATER_MAX]; /* blocks to publish at the next settle */
 	unsigned later_count;
@@ -160,18 +162,40 @@ static int block_refresh(struct media *media, uint64_t offset, size_t length)
 	return err;
 }
 
+static void forget_blocks(struct media_block *b, uint64_t first, uint64_t end)
+{
+	if (first >= end)
+		return;
+	for (uint64_t block = first; block < end; block++)
+		atomic_fetch_and(&b->present[block / 64], ~(1ULL << block % 64));
+	(void)madvise(b->base.control + first * MIRROR_BLOCK, (end - first) * MIRROR_BLOCK, MADV_DONTNEED);
+}
+
+/* the first block from @first on, below @end, that is still to be published; @end when there is none */
+static uint64_t next_later(const struct media_block *b, uint64_t first, uint64_t end)
+{
+	for (unsigned i = 0; i < b->later_count; i++)
+		if (b->later[i] >= first && b->later[i] < end)
+			end = b->later[i];
+	return end;
+}
+
 static void block_forget(struct media *media, uint64_t offset, size_t length)
 {
 	struct media_block *b = block_of(media);
 	uint64_t first = div_up(offset, MIRROR_BLOCK), end = (offset + length) / MIRROR_BLOCK;
 
-	if (first >= end)
-		return;
+	pthread_mutex_lock(&b->settle_lock); /* nothing is being settled: what is to be published is on the list */
 	pthread_mutex_lock(&b->refresh_lock);
-	for (uint64_t block = first; block < end; block++)
-		atomic_fetch_and(&b->present[block / 64], ~(1ULL << block % 64));
-	(void)madvise(media->control + first * MIRROR_BLOCK, (end - first) * MIRROR_BLOCK, MADV_DONTNEED);
+	pthread_mutex_lock(&b->later_lock);
+	while (first < end) {
+		uint64_t stop = next_later(b, first, end);
+		forget_blocks(b, first, stop);
+		first = stop + 1;
+	}
+	pthread_mutex_unlock(&b->later_lock);
 	pthread_mutex_unlock(&b->refresh_lock);
+	pthread_mutex_unlock(&b->settle_lock);
 }
 
 /*
@@ -242,19 +266,94 @@ static int block_publish_later(struct media *media, uint64_t offset, size_t leng
 	return err;
 }
 
+/* the blocks of @blocks that go by different passages, in the order of these; their number */
+static unsigned choose_apart(uint64_t *blocks, unsigned *count, uint64_t chosen[PASSAGES])
+{
+	bool taken[PASSAGES] = {false};
+	unsigned left = 0, n = 0;
+
+	for (unsigned i = 0; i < *count; i++) {
+		unsigned passage = blocks[i] % PASSAGES;
+		if (taken[passage])
+			blocks[left++] = blocks[i];
+		else
+			chosen[passage] = blocks[i];
+		taken[passage] = true;
+	}
+	*count = left;
+	for (unsigned p = 0; p < PASSAGES; p++)
+		if (taken[p])
+			chosen[n++] = chosen[p];
+	return n;
+}
+
+/* likewise publish_block(), of blocks of different passages, all on the way together */
+static int publish_together(struct media_block *b, const uint64_t *blocks, unsigned count)
+{
+	struct media_io ios[PASSAGES];
+	uint64_t covered[PASSAGES];
+	unsigned submitted = 0;
+	int err = 0;
+
+	for (unsigned i = 0; i < count; i++) { /* in ascending order, as everybody who takes more than one */
+		struct passage *p = &b->passages[blocks[i] % PASSAGES];
+		pthread_mutex_lock(&p->lock);
+		covered[i] = atomic_load(&p->asked);
+		words_load(p->image, b->base.control + blocks[i] * MIRROR_BLOCK, MIRROR_WORDS);
+		ios[i] = (struct media_io){.direction = MEDIA_WRITE,
+					   .offset = blocks[i] * MIRROR_BLOCK,
+					   .pieces = {{p->image, MIRROR_BLOCK}},
+					   .piece_count = 1};
+	}
+	if (atomic_load(&b->base.unpublished))
+		err = -EIO;
+	while (!err && submitted < count && !(err = b->queue->ops->submit(b->queue, &ios[submitted])))
+		submitted++;
+	for (unsigned i = 0; i < submitted; i++) {
+		struct media_io *io = b->queue->ops->reap(b->queue, submitted - i);
+		if (!io || io->result)
+			err = io ? io->result : -EIO;
+	}
+	if (err)
+		atomic_store(&b->base.unpublished, true); /* before anybody else writes these blocks */
+	for (unsigned i = 0; i < count; i++) {
+		struct passage *p = &b->passages[blocks[i] % PASSAGES];
+		p->block = blocks[i];
+		p->covered = err ? 0 : covered[i];
+		pthread_mutex_unlock(&p->lock);
+	}
+	return err;
+}
+
+static bool all_own(const struct media_block *b, const uint64_t *blocks, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (!own_truth(b, blocks[i]))
+			return false; /* it would wipe what it does not know */
+	return true;
+}
+
 static int block_settle(struct media *media)
 {
 	struct media_block *b = block_of(media);
-	uint64_t blocks[LATER_MAX];
+	uint64_t blocks[LATER_MAX], chosen[PASSAGES];
 	int err = 0;
 
+	pthread_mutex_lock(&b->settle_lock);
 	pthread_mutex_lock(&b->later_lock);
 	unsigned count = b->later_count;
 	memcpy(blocks, b->later, sizeof(blocks));
 	b->later_count = 0;
 	pthread_mutex_unlock(&b->later_lock);
-	for (unsigned i = 0; i < count && !err; i++)
-		err = block_publish(media, blocks[i] * MIRROR_BLOCK, MIRROR_BLOCK);
+	if (!all_own(b, blocks, count)) {
+		err = -EROFS;
+		atomic_store(&media->unpublished, true);
+	}
+	while (count > 0 && !err) {
+		unsigned n = choose_apart(blocks, &count, chosen);
+		err = publish_together(b, chosen, n);
+	}
+	pthread_mutex_unlock(&b->settle_lock);
 	return err;
 }
 
@@ -296,6 +395,9 @@ static void block_abandon(struct media *media)
 {
 	struct media_block *b = block_of(media);
 
+	if (b->queue)
+		b->queue->ops->abandon(b->queue);
+	b->queue = NULL;
 	if (b->fd >= 0)
 		close(b->fd);
 	b->fd = -1;
@@ -307,7 +409,11 @@ static void block_close(struct media *media)
 
 	if (media->control)
 		munmap(media->control, media->control_bytes);
+	if (b->queue)
+		b->queue->ops->close(b->queue);
+	b->queue = NULL;
 	block_abandon(media);
+	pthread_mutex_destroy(&b->settle_lock);
 	for (int i = 0; i < PASSAGES; i++)
 		pthread_mutex_destroy(&b->passages[i].lock);
 	pthread_mutex_destroy(&b->refresh_lock);
@@ -408,6 +514,7 @@ static struct media_block *new_block(const char *path)
 	b->bounce = aligned_alloc(MIRROR_BLOCK, REFRESH_BYTES);
 	pthread_mutex_init(&b->refresh_lock, NULL);
 	pthread_mutex_init(&b->later_lock, NULL);
+	pthread_mutex_init(&b->settle_lock, NULL);
 	for (int i = 0; i < PASSAGES; i++) {
 		pthread_mutex_init(&b->passages[i].lock, NULL);
 		b->passages[i].image = b->images + (size_t)i * MIRROR_BLOCK;
@@ -454,6 +561,11 @@ int media_block_open(const char *path, unsigned flags, struct media **media)
 		.volatile_cache = true,
 		.direct = true,
 	};
+	int err = b->writer ? block_queue_open(&b->base, PASSAGES, &b->queue) : 0;
+	if (err) {
+		block_close(&b->base);
+		return fail(err, "%s: no memory to open the pool", path);
+	}
 	*media = &b->base;
 	return 0;
 }

@@ -49,11 +49,11 @@ static int memory_submit(struct media_queue *queue, struct media_io *io)
 	return 0;
 }
 
-static struct media_io *memory_reap(struct media_queue *queue, bool wait)
+static struct media_io *memory_reap(struct media_queue *queue, unsigned wait_for)
 {
 	struct queue_memory *q = CONTAINER_OF(queue, struct queue_memory, base);
 
-	(void)wait; /* whatever was submitted has finished */
+	(void)wait_for; /* whatever was submitted has finished */
 	if (queue->used == 0)
 		return NULL;
 	queue->used = 0;

@@ -65,11 +65,11 @@ static void sync_kick(struct media_queue *queue)
 	(void)queue; /* nothing waits */
 }
 
-static struct media_io *sync_reap(struct media_queue *queue, bool wait)
+static struct media_io *sync_reap(struct media_queue *queue, unsigned wait_for)
 {
 	struct queue_sync *q = CONTAINER_OF(queue, struct queue_sync, base);
 
-	(void)wait; /* whatever was submitted has finished */
+	(void)wait_for; /* whatever was submitted has finished */
 	if (queue->used == 0)
 		return NULL;
 	struct media_io *io = q->done[q->head];

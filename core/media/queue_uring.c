@@ -121,7 +121,7 @@ static void uring_kick(struct media_queue *queue)
 		q->prepared -= (unsigned)taken < q->prepared ? (unsigned)taken : q->prepared;
 }
 
-static struct media_io *uring_reap(struct media_queue *queue, bool wait)
+static struct media_io *uring_reap(struct media_queue *queue, unsigned wait_for)
 {
 	struct queue_uring *q = CONTAINER_OF(queue, struct queue_uring, base);
 
@@ -129,15 +129,15 @@ static struct media_io *uring_reap(struct media_queue *queue, bool wait)
 		struct io_uring_cqe *cqe = NULL;
 		int err;
 
-		if (q->prepared > 0 || wait) {
-			err = io_uring_submit_and_wait(&q->ring, wait && !io_uring_cq_ready(&q->ring) ? 1 : 0);
+		if (q->prepared > 0 || wait_for) {
+			err = io_uring_submit_and_wait(&q->ring, io_uring_cq_ready(&q->ring) ? 0 : wait_for);
 			if (err < 0 && err != -EINTR && err != -EAGAIN && err != -EBUSY)
 				return NULL; /* the ring itself is broken: the caller gives the queue up */
 			if (err > 0)
 				q->prepared -= (unsigned)err < q->prepared ? (unsigned)err : q->prepared;
 		}
 		if (io_uring_peek_cqe(&q->ring, &cqe) != 0) {
-			if (!wait)
+			if (!wait_for)
 				return NULL;
 			continue;
 		}
@@ -152,7 +152,7 @@ static void uring_close(struct media_queue *queue)
 {
 	struct queue_uring *q = CONTAINER_OF(queue, struct queue_uring, base);
 
-	while (queue->used > 0 && uring_reap(queue, true))
+	while (queue->used > 0 && uring_reap(queue, 1))
 		;
 	io_uring_queue_exit(&q->ring);
 	free(q);

@@ -137,18 +137,23 @@ static enum life life_of(const struct block_read *r)
 	const struct block_header *h = &r->header;
 	uint64_t raw;
 
-	if (!mirrored(r))
-		return table_life(&r->pool->control, h->segment, h->index, h->birth);
+	/* a device's one writer knows best, as far as its mirror has the entry; the rest of that reads as zero */
+	enum life life = r->pool->read_only && mirrored(r)
+				 ? LIFE_OTHER
+				 : table_life(&r->pool->control, h->segment, h->index, h->birth);
+	if (!mirrored(r) || life != LIFE_OTHER)
+		return life;
 	memcpy(&raw, r->op.lane->life + entry_offset(r, h->index) % PAGE + ENTRY_LIFE_OFFSET, sizeof(raw));
 	return life_read(raw, h->birth);
 }
 
 /* may the block be handed out? (life word and, unless any_time, expiry) */
-static enum block_verdict alive(const struct block_read *r)
+static enum block_verdict alive(struct block_read *r)
 {
 	const struct block_header *h = &r->header;
 	enum life life = life_of(r);
 
+	r->sent = life == LIFE_SENT;
 	if (!life_counts(life))
 		return life == LIFE_REMOVED ? BLOCK_REMOVED : life == LIFE_MOVING ? BLOCK_MOVING : BLOCK_MISMATCH;
 	if (!r->any_time && h->expires_s && clock_utc_s() >= h->expires_s)

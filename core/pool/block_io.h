@@ -50,6 +50,7 @@ struct block_read {
 	/* results */
 	enum block_verdict verdict;
 	struct block_header header; /* points into the lane */
+	bool sent; /* good, but its payload may not have landed: only what was read and verified is known to be there */
 	/* inside */
 	int state;
 	uint64_t done; /* payload bytes in @to, when staged */

@@ -134,7 +134,9 @@ bool lane_idle(const struct lane *lane)
 void lane_advance(struct lane *lane)
 {
 	struct transfer *t = &lane->transfer;
-	struct media_io *io = lane->queue->ops->reap(lane->queue, true);
+	/* one by one only where that lets us digest, or hand out more, meanwhile */
+	bool all = !t->landed && t->piece == t->piece_count;
+	struct media_io *io = lane->queue->ops->reap(lane->queue, all ? t->in_flight : 1);
 
 	if (!io) {
 		/* the queue broke down: nothing of this transfer can be trusted, and nothing more will come */

@@ -24,7 +24,7 @@ static bool publish_copy(struct memkv_pool *pool, uint64_t segment, const struct
 	follower_add(&pool->follower, to->segment, e);
 	while ((life = table_life(c, segment, old->index, old->birth)) == LIFE_REMOVING)
 		removal_decide(pool, segment, old);
-	if (life == LIFE_LIVE && table_settle(c, to->segment, e->index, e->birth)) {
+	if (life_counts(life) && table_settle(c, to->segment, e->index, e->birth)) {
 		table_retire(c, segment, old->index, old->birth);
 		return true;
 	}

@@ -182,7 +182,7 @@ static enum holds look_at(struct memkv_pool *pool, uint64_t segment, uint64_t ge
 		return HOLDS_NOT;
 	while ((life = table_life(c, segment, e->index, e->birth)) == LIFE_REMOVING)
 		removal_decide(pool, segment, e);
-	if (life != LIFE_LIVE || (known && owned.word.state == OWNER_FREE))
+	if (!life_counts(life) || (known && owned.word.state == OWNER_FREE))
 		return HOLDS_NOT;
 	return known && owned.word.state != OWNER_LEAVING ? HOLDS : HOLDS_LEAVING;
 }

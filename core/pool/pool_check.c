@@ -128,7 +128,15 @@ static void note_entry(void *context, uint32_t index, enum entry_state state, co
 
 /* ---- blocks ---- */
 
-/* should this very block still be there? */
+static bool landed(const struct check *check, enum life life)
+{
+	return life == LIFE_LIVE || life == LIFE_REMOVING || (life == LIFE_SENT && check->closed);
+}
+
+/*
+ * Should this very block still be there?  One that was sent together with its entry may never have landed, as long as
+ * nobody has continued or closed its segment.
+ */
 static bool still_there(const struct check *check, const struct entry *e)
 {
 	struct follower *f = &check->pool->follower;
@@ -139,7 +147,7 @@ static bool still_there(const struct check *check, const struct entry *e)
 	bool there = table_refresh(f->control, check->segment) &&
 		     table_header_known(f->control, &f->recover, check->segment, &header, &mended) &&
 		     header.generation == check->generation &&
-		     life_counts(table_life(f->control, check->segment, e->index, e->birth));
+		     landed(check, table_life(f->control, check->segment, e->index, e->birth));
 	follower_give_back(f, check->segment);
 	pthread_mutex_unlock(&f->lock);
 	return there;

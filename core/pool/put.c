@@ -7,6 +7,9 @@
  * "There already" is answered only after a look at that block's own header and its life word.  The digests that a
  * header stores are bound to the block's birth, so the comparison uses the payload digest, which is not.
  *
+ * Where publishing is a write to the medium (mirrored media), the entry goes together with the block, marked as sent,
+ * and is made live once both have landed; a crash leaves an entry that counts if its block verifies.
+ *
  * durable: payload complete -> flush -> entry published -> flush -> acknowledged.
  */
 #include "core/base/environ.h"
@@ -32,6 +35,7 @@ struct put {
 	bool digested;
 	uint64_t digests[CHUNKS_MAX];
 	uint32_t digested_chunks; /* from the first */
+	bool sent;		  /* the entry goes together with the block */
 	struct room_place place;
 };
 
@@ -131,7 +135,7 @@ static int look(struct put *put)
 	for (unsigned i = 0; index_find(pool->index, hash, i, &place); i++) {
 		block_read_init(&read, pool, put->lane, put->key->bytes, place);
 		op_run(&read.op);
-		if (read.verdict != BLOCK_GOOD && !(read.verdict == BLOCK_EXPIRED && block_kept(&read)))
+		if ((read.verdict != BLOCK_GOOD && !(read.verdict == BLOCK_EXPIRED && block_kept(&read))) || read.sent)
 			continue;
 		digest_payload(put);
 		int result = compare(put, &read.header);
@@ -149,6 +153,18 @@ static int flush_if(const struct put *put)
 	return put->options->flags & MEMKV_PUT_DURABLE ? media->ops->flush(media) : 0;
 }
 
+/* while the block is on the way: what a put waits for then is the slower of two writes and not their sum */
+static void send_entry(struct put *put)
+{
+	struct entry entry;
+
+	if (!put->sent)
+		return;
+	lane_kick(put->lane); /* the block first */
+	entry_of_header(&put->header, put->place.page, &entry);
+	table_publish_sent(&put->pool->control, put->place.segment, &entry);
+}
+
 static void publish(struct put *put, bool good)
 {
 	struct memkv_pool *pool = put->pool;
@@ -157,7 +173,10 @@ static void publish(struct put *put, bool good)
 	entry_of_header(&put->header, put->place.page, &entry);
 	if (!good)
 		entry.flags |= ENTRY_VOID;
-	table_publish(&pool->control, put->place.segment, &entry);
+	if (put->sent && good)
+		table_landed(&pool->control, put->place.segment, entry.index, entry.birth);
+	else
+		table_publish(&pool->control, put->place.segment, &entry);
 	control_ring_entry(&pool->control, put->place.segment);
 	if (good && control_published(&pool->control))
 		follower_add(&pool->follower, put->place.segment, &entry);
@@ -215,6 +234,12 @@ static int write_block(struct put *put)
 	block_header_encode(h, put->digests, pool->sb.seed, put->lane->header);
 	if (write.header_later)
 		lane_join(put->lane, h->page * PAGE, put->lane->header, (size_t)h->header_pages * PAGE);
+	else
+		write.op.step(&write.op);
+	put->sent = !pool->media->caps.mappable && !(put->options->flags & MEMKV_PUT_DURABLE);
+	send_entry(put);
+	lane_kick(put->lane);
+	room_ahead(&pool->room, &put->place);
 	while (!lane_idle(put->lane))
 		lane_advance(put->lane);
 	op_run(&write.op);

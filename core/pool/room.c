@@ -63,6 +63,8 @@ void room_close(struct room *room)
 		if (w->used)
 			close_writer(room, w, writer_full(room, w) ? OWNER_SEALED : OWNER_PARKED);
 	}
+	if (room->fresh_ready)
+		close_writer(room, &room->fresh, OWNER_PARKED);
 	if (room->next_ready)
 		give_up(room, &room->next, OWNER_SEALED);
 	(void)room->pool->media->ops->settle(room->pool->media);
@@ -135,8 +137,14 @@ static void reserve_in(struct room *room, struct writer *w, uint32_t pages, stru
 	table_reserve(&room->pool->control, w->owned.segment, w->generation, w->tail);
 }
 
+/*
+ * Writes the segment's header, and with it, all on the way together, what was put off: owner word, table header, age,
+ * rings.  In which order these reach a mirrored medium does not matter, whatever a crash leaves out: the blocks of the
+ * generation before have moved or may go, and nothing of the new one is written before all of it is there.
+ */
 static int write_segment_header(struct room *room, const struct table_header *table)
 {
+	struct media *media = room->pool->media;
 	struct segment_header header = {
 		.generation = table->generation,
 		.segment = table->segment,
@@ -146,8 +154,12 @@ static int write_segment_header(struct room *room, const struct table_header *ta
 	struct iovec piece = {room->lane.header, PAGE};
 
 	segment_header_encode(&header, room->pool->sb.seed, room->lane.header);
-	return lane_transfer(&room->lane, MEDIA_WRITE, layout_segment(&room->pool->control.layout, table->segment), &piece,
-			     1);
+	lane_begin(&room->lane, MEDIA_WRITE, layout_segment(&room->pool->control.layout, table->segment), &piece, 1);
+	lane_kick(&room->lane);
+	int err = media->ops->settle(media);
+	while (!lane_idle(&room->lane))
+		lane_advance(&room->lane);
+	return room->lane.transfer.result ? room->lane.transfer.result : err;
 }
 
 /* an OPEN segment's whole table is in memory, and stays: from now on the follower leaves it alone */
@@ -193,7 +205,7 @@ static int begin_generation(struct room *room, struct writer *w)
 	w->next_index = 0;
 	w->tail = places_ahead(room, w);
 	table_begin(c, &header, w->tail);
-	control_ring(c, s);
+	control_ring_later(c, s);
 	count(&pool->counters.segments_opened, 1);
 	return write_segment_header(room, &header);
 }
@@ -202,6 +214,23 @@ struct resume {
 	struct room *room;
 	struct writer *writer;
 };
+
+/* an entry that was sent together with its block: did that land?  Where the medium does not answer it stays open. */
+static void resume_sent(struct room *room, struct writer *w, const struct entry *entry)
+{
+	struct memkv_pool *pool = room->pool;
+	struct block_read read;
+
+	block_read_init(&read, pool, &room->lane, entry->key, place_of_entry(&pool->control, w->owned.segment, entry));
+	read.to = room->move_buffer;
+	read.length = entry->length;
+	read.any_time = true;
+	op_run(&read.op);
+	if (read.verdict == BLOCK_GOOD)
+		table_landed(&pool->control, w->owned.segment, entry->index, entry->birth);
+	else if (read.verdict != BLOCK_IO)
+		table_kill(&pool->control, w->owned.segment, entry->index, entry->birth);
+}
 
 /* places of the incarnation before: what it published stays, what it only reserved is void for good */
 static void resume_entry(void *context, uint32_t index, enum entry_state state, const struct entry *entry, bool mended)
@@ -212,9 +241,12 @@ static void resume_entry(void *context, uint32_t index, enum entry_state state, 
 
 	(void)mended;
 	if (state == ENTRY_HERE) {
+		enum life life = table_life(c, w->owned.segment, index, entry->birth);
 		w->next_page = entry->page + entry->header_pages + (uint32_t)block_pages(entry->length);
-		if (table_life(c, w->owned.segment, index, entry->birth) == LIFE_MOVING)
+		if (life == LIFE_MOVING)
 			table_kill(c, w->owned.segment, index, entry->birth); /* the mover died: it never came here */
+		else if (life == LIFE_SENT)
+			resume_sent(resume->room, w, entry);
 	} else if (state == ENTRY_NOT_YET) {
 		struct entry empty = {.index = index,
 				      .generation = w->generation,
@@ -268,6 +300,8 @@ static int take_up(struct room *room, struct writer *w, bool resumed)
 	}
 	if (!resumed || !w->generation)
 		err = begin_generation(room, w);
+	else if (room->pool->media->ops->settle(room->pool->media))
+		err = -EIO;
 	if (err)
 		give_up(room, &w->owned, OWNER_PARKED);
 	if (!err && !control_published(&room->pool->control))
@@ -327,6 +361,8 @@ static void keep_words(struct room *room)
 	pthread_mutex_unlock(&room->lock);
 	if (room->next_ready)
 		own_keep(&room->pool->control, &room->next);
+	if (room->fresh_ready)
+		own_keep(&room->pool->control, &room->fresh.owned);
 }
 
 /* the current segment is too full for @pages: bring the next; nothing is locked */
@@ -346,8 +382,12 @@ static int refill(struct room *room, uint32_t pages)
 		seal_if_resolved(room, w);
 	}
 	pthread_mutex_unlock(&room->lock);
-	if (!enough)
+	if (!enough && room->fresh_ready) {
+		fresh = room->fresh;
+		room->fresh_ready = false;
+	} else if (!enough) {
 		err = fetch(room, &fresh);
+	}
 	if (!enough && !err) {
 		pthread_mutex_lock(&room->lock);
 		w = writer_new(room);
@@ -363,13 +403,29 @@ static int refill(struct room *room, uint32_t pages)
 	return err;
 }
 
-/* under lock: is it time to think of the next segment?  said once a segment */
-static bool preparation_due(struct writer *w)
+/* under lock: is it time to think of the next segment, or to open it?  Each is said once a segment */
+static void note_ahead(const struct room *room, struct writer *w, struct room_place *place)
 {
-	if (w->prepared || w->pages - w->next_page > w->pages / 2)
-		return false;
-	w->prepared = true;
-	return true;
+	uint32_t left = w->pages - w->next_page;
+	bool places = w->next_index + 2 < room->pool->control.layout.geo.entries;
+
+	place->prepare = !w->prepared && left <= w->pages / 2;
+	place->open = !w->followed && (left / 2 < room->usual_pages || !places);
+	w->prepared |= place->prepare;
+	w->followed |= place->open;
+}
+
+void room_ahead(struct room *room, const struct room_place *place)
+{
+	if (!place->prepare && !place->open)
+		return;
+	pthread_mutex_lock(&room->refill);
+	keep_words(room);
+	if (place->prepare)
+		reclaim_prepare(room);
+	if (place->open && !room->fresh_ready)
+		room->fresh_ready = fetch(room, &room->fresh) == 0;
+	pthread_mutex_unlock(&room->refill);
 }
 
 int room_reserve(struct room *room, uint32_t pages, struct room_place *place)
@@ -378,16 +434,11 @@ int room_reserve(struct room *room, uint32_t pages, struct room_place *place)
 		pthread_mutex_lock(&room->lock);
 		struct writer *w = room->current;
 		bool got = w && fits(room, w, pages);
-		if (got)
+		if (got) {
 			reserve_in(room, w, pages, place);
-		bool due = got && preparation_due(w);
-		pthread_mutex_unlock(&room->lock);
-		if (due) {
-			pthread_mutex_lock(&room->refill);
-			keep_words(room);
-			reclaim_prepare(room);
-			pthread_mutex_unlock(&room->refill);
+			note_ahead(room, w, place);
 		}
+		pthread_mutex_unlock(&room->lock);
 		if (got)
 			return 0;
 		int err = refill(room, pages);

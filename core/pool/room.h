@@ -9,7 +9,9 @@
  * emptied.  When the current segment is half full and nothing is ready, the victim is chosen early (LEAVING) and its
  * blocks that were used again since they were written move into the rest of the current one - up to half a segment;
  * a victim with more than that is given a second chance instead: its heat is lowered, its age renewed.  A victim's
- * other blocks stay readable until it is opened anew.
+ * other blocks stay readable until it is opened anew.  That is when a block or two are all that the current one still
+ * takes: early enough that puts need not wait for it, late enough that a process hardly ever has two of them empty.
+ * Both are done by a put whose own block is on its way to the medium meanwhile: room_ahead().
  *
  * Pins (facts/facts.h): a pinned block moves whenever its segment is emptied.  While there are pins one FREE segment
  * is kept as room for that.  It is used when no segment without pinned blocks is left: it becomes the current one, the
@@ -38,13 +40,15 @@ struct writer {
 	uint32_t next_page, next_index, pages;
 	uint32_t tail; /* places that the table says are reserved: next_index, or some ahead on mirrored media */
 	uint32_t in_flight;
-	bool prepared; /* the next segment was thought of */
+	bool prepared; /* the next segment was thought of, */
+	bool followed; /* and opened */
 };
 
 struct room_place {
 	struct writer *writer;
 	uint64_t segment, generation;
 	uint32_t page, index; /* page within the segment */
+	bool prepare, open;   /* this is the place at which to think of the next segment, or to open it: room_ahead() */
 };
 
 struct room {
@@ -56,6 +60,8 @@ struct room {
 	uint32_t usual_pages; /* of the last block */
 	bool next_ready;
 	struct owned next; /* LEAVING and ours, its hot blocks moved away */
+	bool fresh_ready;
+	struct writer fresh; /* the segment after the current one, OPEN and ours; under refill */
 	struct lane lane;  /* for headers and moves; under refill */
 	uint8_t *move_buffer;
 	size_t move_bytes;
@@ -71,6 +77,12 @@ void room_close(struct room *room);
  * Return: 0; MEMKV_NO_ROOM when every other segment is open in, or being emptied by, living agents; -errno.
  */
 int room_reserve(struct room *room, uint32_t pages, struct room_place *place);
+
+/*
+ * room_ahead() - with a place reserved, before waiting for the block's I/O: prepare what comes after this segment, where
+ * the place says that it is time.  Nothing depends on it but speed, and that blocks in use are moved before they go.
+ */
+void room_ahead(struct room *room, const struct room_place *place);
 
 /* room_release() - the write into the place is resolved, its entry published */
 void room_release(struct room *room, struct room_place *place);

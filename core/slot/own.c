@@ -40,11 +40,8 @@ static bool swap_word(const struct control *c, struct owned *owned, struct owner
 		return false;
 	owned->raw = raw;
 	owned->word = next;
-	/* before anything is written to a segment it must be known as OPEN; what is closed a moment later harms nobody */
-	if (next.state == OWNER_OPEN)
-		control_publish(c, control_owner_word(c, owned->segment), 8);
-	else
-		control_publish_later(c, control_owner_word(c, owned->segment), 8);
+	/* who opens a segment settles before anything is written to it; what is closed a moment later harms nobody */
+	control_publish_later(c, control_owner_word(c, owned->segment), 8);
 	return control_published(c); /* else it is nobody's business to write there */
 }
 
