@@ -18,7 +18,7 @@ struct survey {
 	struct memkv_pool *pool;
 	uint64_t segment;
 	bool cool; /* lower the heat of what is hot */
-	uint64_t hot_pages, pinned_pages, blocks, bytes;
+	uint64_t hot_pages, pinned_pages, pinned_blocks, blocks, bytes;
 };
 
 static uint64_t pages_of(const struct entry *e) { return e->header_pages + block_pages(e->length); }
@@ -36,6 +36,7 @@ static bool count_block(void *context, const struct entry *e)
 
 	if (is_pinned(s->pool, e)) {
 		s->pinned_pages += pages_of(e);
+		s->pinned_blocks++;
 		return false;
 	}
 	if (expired(e))
@@ -67,7 +68,7 @@ static void spare(struct memkv_pool *pool, struct owned *victim)
 }
 
 /* the oldest that is not mostly in use - after some second chances, the oldest - and with at most so much pinned */
-static bool choose(struct room *room, struct owned *victim, uint64_t pinned_max)
+static bool choose(struct room *room, struct owned *victim, struct room_left pinned_max)
 {
 	struct memkv_pool *pool = room->pool;
 	const struct control *c = &pool->control;
@@ -77,7 +78,7 @@ static bool choose(struct room *room, struct owned *victim, uint64_t pinned_max)
 		uint64_t half = layout_segment_pages(&c->layout, victim->segment) / 2;
 		ledger_refresh(&pool->ledger); /* it is LEAVING: now look */
 		struct survey s = survey(pool, victim->segment, false);
-		if (s.pinned_pages > pinned_max) {
+		if (s.pinned_pages > pinned_max.pages || s.pinned_blocks > pinned_max.blocks) {
 			spare(pool, victim);
 			if (++pinned_heavy > c->layout.geo.segments)
 				return false;
@@ -152,20 +153,20 @@ void reclaim_prepare(struct room *room)
 	if (room->next_ready || own_any_ready(&pool->control, &pool->slot, pins_there(pool)) ||
 	    !choose(room, &room->next, room_rest(room)))
 		return;
-	uint64_t rest = room_rest(room), segment = room->next.segment;
+	uint64_t rest = room_rest(room).pages, segment = room->next.segment;
 	uint64_t half = layout_segment_pages(&pool->control.layout, segment) / 2;
 	if (!move_pinned(room, segment)) {
 		spare(pool, &room->next);
 		return;
 	}
-	uint64_t taken = rest - min_u64(rest, room_rest(room)); /* other threads' puts among it */
+	uint64_t taken = rest - min_u64(rest, room_rest(room).pages); /* other threads' puts among it */
 	move_hot(room, segment, half - min_u64(half, taken));
 	room->next_ready = true;
 }
 
 bool reclaim_take(struct room *room, struct owned *owned)
 {
-	return choose(room, owned, 0);
+	return choose(room, owned, (struct room_left){0});
 }
 
 bool reclaim_confirm(struct room *room, struct owned *victim)
@@ -187,10 +188,23 @@ bool reclaim_confirm(struct room *room, struct owned *victim)
 	return true;
 }
 
-/* a victim with at most so much pinned, emptied */
-static bool empty_one(struct room *room, struct owned *victim, uint64_t pinned_max)
+static struct room_left half_of(const struct room *room)
 {
-	if (!choose(room, victim, 0) && (!pinned_max || !choose(room, victim, pinned_max)))
+	const struct geometry *geo = &room->pool->sb.geo;
+
+	return (struct room_left){geo->segment_pages / 2, geo->entries / 2};
+}
+
+static struct room_left smaller(struct room_left a, struct room_left b)
+{
+	return (struct room_left){min_u64(a.pages, b.pages), min_u64(a.blocks, b.blocks)};
+}
+
+/* a victim, emptied: one without pinned blocks; else with few; else one whose pinned blocks fit at all */
+static bool empty_one(struct room *room, struct owned *victim, struct room_left left)
+{
+	if (!choose(room, victim, (struct room_left){0}) &&
+	    (!left.blocks || (!choose(room, victim, smaller(left, half_of(room))) && !choose(room, victim, left))))
 		return false;
 	if (move_pinned(room, victim->segment))
 		return true;
@@ -212,21 +226,25 @@ static bool set_free(struct room *room, struct owned *victim)
 	return freed;
 }
 
+/* what is left when a put of @pages has taken its part */
+static struct room_left beside(struct room_left left, uint32_t pages)
+{
+	return (struct room_left){left.pages - min_u64(left.pages, pages), left.blocks - min_u64(left.blocks, 1)};
+}
+
 bool reclaim_reserve(struct room *room, uint32_t pages)
 {
 	struct memkv_pool *pool = room->pool;
+	struct room_left left = room_rest(room);
 	struct owned victim;
-	uint64_t rest = room_rest(room), half = pool->sb.geo.segment_pages / 2;
 
 	if (own_any_free(&pool->control))
 		return true;
-	/* beside what the next put needs; where that is the most of a segment, the put goes into another emptied one */
-	bool big = pages > half;
-	if (big && !room->next_ready && empty_one(room, &room->next, min_u64(rest, half))) {
+	/* where a put needs the most of a segment it goes into another emptied one, not beside what is moved */
+	bool big = pages > half_of(room).pages;
+	if (big && !room->next_ready && empty_one(room, &room->next, left)) {
 		room->next_ready = true;
-		rest = room_rest(room);
+		left = room_rest(room);
 	}
-	if (!big)
-		rest -= min_u64(rest, pages);
-	return empty_one(room, &victim, min_u64(rest, half)) && set_free(room, &victim);
+	return empty_one(room, &victim, big ? left : beside(left, pages)) && set_free(room, &victim);
 }

@@ -321,6 +321,13 @@ static int open_victim(struct room *room, struct writer *w, struct owned *victim
 	return take_up(room, w, false);
 }
 
+static int no_room(const struct room *room)
+{
+	return fail(MEMKV_NO_ROOM,
+		    "%s: no room: every segment is being written to by a living agent, or full of pinned blocks; unpin some, "
+		    "use a larger pool, or fewer agents", room->pool->media->path);
+}
+
 /* under refill: a segment into @w, from wherever there is one */
 static int fetch(struct room *room, struct writer *w)
 {
@@ -343,9 +350,7 @@ static int fetch(struct room *room, struct writer *w)
 		} else if (keep && own_take_ready(c, &pool->slot, false, &w->owned, &resumed)) {
 			err = take_up(room, w, resumed); /* the room that was kept; reclaim_reserve() makes it anew */
 		} else {
-			err = fail(MEMKV_NO_ROOM,
-				   "%s: no room: every segment is being written to by a living agent, or full of pinned "
-				   "blocks; unpin some, use a larger pool, or fewer agents", pool->media->path);
+			err = no_room(room);
 		}
 	}
 	return err == -EAGAIN ? -EIO : err;
@@ -393,11 +398,22 @@ static int refill(struct room *room, uint32_t pages)
 		w = writer_new(room);
 		*w = fresh;
 		w->used = true;
-		room->current = w;
+		room->target = w;
 		pthread_mutex_unlock(&room->lock);
-		/* taken, now look: this may have been the segment that was kept for moves, when there were no pins yet */
-		if (reclaim_keeps_free(room))
-			(void)reclaim_reserve(room, pages);
+		/*
+		 * Taken, now look: this may have been the segment that was kept for moves.  Nobody puts into it before what
+		 * must move into it has.
+		 */
+		bool last = reclaim_keeps_free(room) && !reclaim_reserve(room, pages) && w->next_index == 0;
+		pthread_mutex_lock(&room->lock);
+		room->target = NULL;
+		room->current = last ? NULL : w;
+		if (last) { /* the only room for moves is not for puts */
+			close_writer(room, w, OWNER_PARKED);
+			w->used = false;
+			err = no_room(room);
+		}
+		pthread_mutex_unlock(&room->lock);
 	}
 	pthread_mutex_unlock(&room->refill);
 	return err;
@@ -423,7 +439,7 @@ void room_ahead(struct room *room, const struct room_place *place)
 	keep_words(room);
 	if (place->prepare)
 		reclaim_prepare(room);
-	if (place->open && !room->fresh_ready)
+	if (place->open && !room->fresh_ready && !reclaim_keeps_free(room))
 		room->fresh_ready = fetch(room, &room->fresh) == 0;
 	pthread_mutex_unlock(&room->refill);
 }
@@ -450,20 +466,24 @@ int room_reserve(struct room *room, uint32_t pages, struct room_place *place)
 bool room_reserve_rest(struct room *room, uint32_t pages, struct room_place *place)
 {
 	pthread_mutex_lock(&room->lock);
-	bool got = room->current && fits(room, room->current, pages);
+	struct writer *w = room->target ? room->target : room->current;
+	bool got = w && fits(room, w, pages);
 	if (got)
-		reserve_in(room, room->current, pages, place);
+		reserve_in(room, w, pages, place);
 	pthread_mutex_unlock(&room->lock);
 	return got;
 }
 
-uint32_t room_rest(struct room *room)
+struct room_left room_rest(struct room *room)
 {
+	struct room_left left = {0};
+
 	pthread_mutex_lock(&room->lock);
-	struct writer *w = room->current;
-	uint32_t rest = w && w->next_index < room->pool->control.layout.geo.entries ? w->pages - w->next_page : 0;
+	const struct writer *w = room->target ? room->target : room->current;
+	if (w)
+		left = (struct room_left){w->pages - w->next_page, room->pool->control.layout.geo.entries - w->next_index};
 	pthread_mutex_unlock(&room->lock);
-	return rest;
+	return left;
 }
 
 void room_release(struct room *room, struct room_place *place)

@@ -57,6 +57,7 @@ struct room {
 	pthread_mutex_t refill; /* taken before lock; held while a segment is fetched or emptied */
 	struct writer writers[WRITERS_MAX];
 	struct writer *current;
+	struct writer *target; /* the next current one, while only moves go there; NULL: none.  Set under refill and lock */
 	uint32_t usual_pages; /* of the last block */
 	bool next_ready;
 	struct owned next; /* LEAVING and ours, its hot blocks moved away */
@@ -92,8 +93,11 @@ void room_release(struct room *room, struct room_place *place);
 /* room_reserve_rest() - like room_reserve(), but only in what is left of the current segment; false: it is full */
 bool room_reserve_rest(struct room *room, uint32_t pages, struct room_place *place);
 
-/* room_rest() - pages that are left in the current segment */
-uint32_t room_rest(struct room *room);
+/* room_rest() - what is left in the current segment, or in the one that moves go to */
+struct room_left {
+	uint64_t pages, blocks;
+};
+struct room_left room_rest(struct room *room);
 
 /* All of these under refill: */
 /* reclaim_keeps_free() - looks fresh: is the last FREE segment kept for moves, because there are pins? */

@@ -131,7 +131,7 @@ START_TEST(life)
 {
 	uint64_t state = 4;
 
-	for (int round = 0; round < 1000; round++) {
+	for (int round = 0; round < 50; round++) {
 		uint64_t birth = random_next(&state), other = random_next(&state);
 		for (enum life which = LIFE_LIVE; which < LIFE_OTHER; which++) {
 			uint64_t word = life_word(which, birth);
