@@ -26,7 +26,7 @@ run() {
 
 everyday='-L ^(short|medium)$'
 sanitized='-L ^short$'
-threads='-R ^process/(hammer|four)$'
+threads='-R ^process/(hammer|four|pin_flood_threads)$'
 if [ $whole = 1 ]; then
 	everyday= sanitized= threads='-R ^process/(hammer|four)'
 fi

@@ -65,11 +65,15 @@ static int pin_in_child(struct memkv_pool *pool)
 	return 0;
 }
 
-/* what of the session is there belongs to what must stay */
+/*
+ * What of the session is there belongs to what must stay.  Looked at afresh: what lies in a segment that has just been
+ * opened anew can be read by who does not know that yet, and is not there.
+ */
 static void note_session(struct memkv_pool *pool)
 {
 	if (!atomic_load(&shared->session))
 		return;
+	memkv_pool_refresh(pool);
 	for (uint64_t n = SCENE_FIRST; n < SCENE_FIRST + SCENE_BLOCKS; n++)
 		if (scene_in_session(n) && scene_get(pool, n))
 			atomic_store(&shared->pinned[n - SCENE_FIRST], 1);
