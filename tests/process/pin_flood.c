@@ -221,7 +221,7 @@ int main(int argc, char **argv)
 	shared = shared_alloc(sizeof(*shared));
 	path = scratch_fast_path("pin-flood");
 	pool_make_bytes(path, MIB(mib), MAX_BLOCK);
-	struct memkv_pool *pool = pool_attach(path, 0);
+	struct memkv_pool *pool = pool_attach(path, MEMKV_OPEN_NO_FOLLOWER); /* one thread: this process forks */
 	uint64_t room = fill(pool, buffer), random = seed;
 	int64_t pinned = memkv_pin_session(pool, SESSION, NULL);
 	EXPECT(pinned > (int64_t)kept / 4, "%lld blocks of the session are pinned", (long long)pinned);
@@ -232,6 +232,7 @@ int main(int argc, char **argv)
 	pinning = child_start(pinner, NULL);
 	removing = child_start(remover, NULL);
 	while (atomic_load(&shared->written) < times * room) {
+		memkv_pool_refresh(pool);
 		held += look_at_all(pool, buffer);
 		if (atomic_load(&shared->written) < next_kill)
 			continue;
