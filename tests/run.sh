@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # The README's second command: installs what is missing, builds three times (plain, with the address and undefined
-# behaviour sanitizers, with the thread sanitizer) and runs the everyday tests in each.  With --whole: the long ones too.
+# behaviour sanitizers, with the thread sanitizer) and runs the everyday tests in each; then builds the Debian packages
+# and for ARM64, and tests those.  With --whole: the long tests too.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,7 +16,7 @@ run() {
 	local dir=$1 selection=$2
 	shift 2
 	echo "== $dir: ctest $selection"
-	{ cmake -S . -B "$dir" -G Ninja -DMEMKV_WERROR=ON "$@" && ninja -C "$dir" -j "$jobs"; } >"$dir.log" 2>&1 || {
+	{ cmake -S . -B "$dir" -G Ninja -DMEMKV_WERROR=ON -DMEMKV_TESTS=ON "$@" && ninja -C "$dir" -j "$jobs"; } >"$dir.log" 2>&1 || {
 		tail -n 60 "$dir.log"
 		exit 1
 	}
@@ -28,8 +29,10 @@ everyday='-L ^(short|medium)$'
 sanitized='-L ^short$'
 threads='-R ^process/(hammer|four|pin_flood_threads)$'
 if [ $whole = 1 ]; then
-	everyday= sanitized= threads='-R ^process/(hammer|four)'
+	everyday='-LE ^packages$' sanitized='' threads='-R ^process/(hammer|four)'
 fi
 run build-asan "$sanitized" -DMEMKV_SANITIZE=address,undefined
 run build-tsan "$threads" -DMEMKV_SANITIZE=thread
 run build "$everyday"
+echo "== packages: Debian's, and ARM64"
+ctest --test-dir build -L '^packages$' -j "$jobs" --output-on-failure --no-tests=error

@@ -27,6 +27,13 @@ uint64_t clock_monotonic_us(void)
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
+size_t page_bytes(void)
+{
+	long bytes = sysconf(_SC_PAGESIZE);
+
+	return bytes > 0 ? (size_t)bytes : 4096;
+}
+
 int random_fill(void *to, size_t length)
 {
 	uint8_t *at = to;

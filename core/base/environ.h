@@ -10,6 +10,9 @@
 uint64_t clock_utc_s(void);	   /* seconds since 1970, for expiry only; never compared for safety */
 uint64_t clock_monotonic_us(void); /* for intervals */
 
+/* The kernel's page: 4 KiB on x86-64; on ARM64 also 16 or 64 KiB.  What is mapped or given back goes by it. */
+size_t page_bytes(void);
+
 /* random_fill() - unpredictable bytes.  Return: 0 or -errno. */
 int random_fill(void *to, size_t length);
 

@@ -14,7 +14,7 @@
  * lie about and come up again, afterwards it would be expired as well.  So a fact whose end has passed can be forgotten
  * by everybody for himself.
  *
- * No I/O, no locks: ledger.h has both.
+ * No I/O, no locks: factbook.h has both.
  */
 #ifndef MEMKV_FACTS_FACTS_H
 #define MEMKV_FACTS_FACTS_H

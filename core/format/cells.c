@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See cells.h and FORMAT.md. */
 #include "core/format/cells.h"
+#include "core/format/owner_word.h"
 
 #include <string.h>
 
@@ -105,8 +106,8 @@ enum check_result slot_cell_decode(const uint8_t live[CELL_LIVE], unsigned slot,
 	memcpy(&disk, live, sizeof(disk));
 	enum check_result result =
 		verify(&disk, sizeof(disk), check_seed(pool_seed, CHECK_SLOT_CELL, slot, copy), MAGIC_SLOT);
-	if (result == CHECK_BAD)
-		return result;
+	if (result == CHECK_BAD || le32_get(disk.slot) != slot || le32_get(disk.epoch) > EPOCH_MAX)
+		return CHECK_BAD;
 	*cell = (struct slot_cell){
 		.slot = le32_get(disk.slot),
 		.state = le32_get(disk.state),
@@ -151,7 +152,7 @@ enum check_result hold_cell_decode(const uint8_t live[CELL_LIVE], unsigned slot,
 	memcpy(&disk, live, sizeof(disk));
 	enum check_result result =
 		verify(&disk, sizeof(disk), check_seed(pool_seed, CHECK_HOLD_CELL, slot, 0), MAGIC_HOLD);
-	if (result == CHECK_BAD || le32_get(disk.count) > HOLDS_PER_CELL)
+	if (result == CHECK_BAD || le32_get(disk.slot) != slot || le32_get(disk.count) > HOLDS_PER_CELL)
 		return CHECK_BAD;
 	*cell = (struct hold_cell){
 		.slot = le32_get(disk.slot), .epoch = le32_get(disk.epoch), .count = le32_get(disk.count)};
@@ -184,8 +185,8 @@ enum check_result claim_cell_decode(const uint8_t live[CLAIM_BYTES], unsigned cl
 	memcpy(&disk, live, sizeof(disk));
 	enum check_result result =
 		verify(&disk, sizeof(disk), check_seed(pool_seed, CHECK_CLAIM_CELL, claimer, slot), MAGIC_CLAIM);
-	if (result == CHECK_BAD)
-		return result;
+	if (result == CHECK_BAD || le32_get(disk.slot) != slot)
+		return CHECK_BAD;
 	*cell = (struct claim_cell){
 		.slot = le32_get(disk.slot),
 		.epoch = le32_get(disk.epoch),
@@ -220,7 +221,7 @@ enum check_result key_cell_decode(const uint8_t live[CELL_LIVE], unsigned tenant
 	memcpy(&disk, live, sizeof(disk));
 	enum check_result result =
 		verify(&disk, sizeof(disk), check_seed(pool_seed, CHECK_KEY_CELL, tenant, 0), MAGIC_KEY);
-	if (result == CHECK_BAD || le32_get(disk.wrapped_length) > WRAPPED_KEY_BYTES)
+	if (result == CHECK_BAD || le32_get(disk.tenant) != tenant || le32_get(disk.wrapped_length) > WRAPPED_KEY_BYTES)
 		return CHECK_BAD;
 	*cell = (struct key_cell){
 		.tenant = le32_get(disk.tenant),

@@ -105,7 +105,7 @@ int superblock_decode(const uint8_t page[PAGE], unsigned copy, struct superblock
 		return MEMKV_DAMAGED;
 	if (le32_get(disk.major) > FORMAT_MAJOR || (le64_get(disk.features_incompatible) & ~FEATURES_INCOMPATIBLE))
 		return MEMKV_NEWER;
-	if (le32_get(disk.major) < FORMAT_MAJOR || le64_get(disk.bytes) == 0)
+	if (le32_get(disk.major) < FORMAT_MAJOR || le64_get(disk.bytes) == 0 || le32_get(disk.logical_block) != PAGE)
 		return MEMKV_DAMAGED; /* no such format was ever written; whoever made this did not follow FORMAT.md */
 	*mended = result == CHECK_MENDED;
 	*sb = (struct superblock){

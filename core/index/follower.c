@@ -51,6 +51,8 @@ bool table_header_known(const struct control *c, const struct follower_recover *
 			return false;
 	}
 	*mended = recover && recover->header(recover->context, segment, header);
+	if (blank && *mended && table_refresh(c, segment))
+		*mended = table_begun(c, segment, header->generation);
 	if (blank && !*mended)
 		*header = (struct table_header){.segment = (uint32_t)segment}; /* it is just being opened */
 	return blank || *mended;
@@ -72,7 +74,8 @@ void table_walk(const struct control *c, const struct follower_recover *recover,
 		if (state == ENTRY_HERE && !(entry.flags & ENTRY_VOID) && !entry_fits(c, segment, &entry))
 			state = ENTRY_DAMAGED;
 		if (state == ENTRY_DAMAGED && next_page && recover &&
-		    recover->entry(recover->context, segment, generation, i, next_page, &entry)) {
+		    recover->entry(recover->context, segment, generation, i, next_page, &entry) &&
+		    entry_fits(c, segment, &entry)) {
 			state = ENTRY_HERE;
 			mended = true;
 		}
@@ -289,6 +292,9 @@ void follower_step(struct follower *f)
 	const struct control *c = f->control;
 	bool complete;
 
+	/* a mirror's one writer that could not publish: its mirror is ahead of the medium, which is what counts */
+	if (!c->media->caps.mappable && !c->read_only && !control_published(c))
+		return;
 	pthread_mutex_lock(&f->lock);
 	complete = control_refresh_regions(c, REGION_STATISTICS, REGION_STATISTICS);
 	uint64_t doorbell = word_load(control_doorbell(c));
@@ -448,8 +454,8 @@ static void *follow(void *argument)
 			continue;
 		(void)media->ops->settle(media);
 		follower_step(f);
-		if (f->ledger)
-			ledger_poll(f->ledger);
+		if (f->factbook)
+			factbook_poll(f->factbook);
 	}
 	return NULL;
 }

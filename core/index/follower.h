@@ -21,7 +21,7 @@
 #ifndef MEMKV_INDEX_FOLLOWER_H
 #define MEMKV_INDEX_FOLLOWER_H
 
-#include "core/facts/ledger.h"
+#include "core/facts/factbook.h"
 #include "core/index/index.h"
 #include "core/log/table.h"
 
@@ -45,7 +45,7 @@ struct follower_segment {
 struct follower {
 	const struct control *control;
 	struct index *index;
-	struct ledger *ledger; /* stepped as well; NULL: none */
+	struct factbook *factbook; /* stepped as well; NULL: none */
 	struct follower_recover recover;
 	struct follower_segment *segments;
 	uint64_t doorbell;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See index.h. */
 #include "core/index/index.h"
+#include "core/base/environ.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -124,7 +125,9 @@ int index_open(uint64_t seed, uint64_t entries_max, uint32_t segments, uint64_t 
 	index->segments = segments;
 	index->first_page = first_page;
 	index->segment_pages = segment_pages;
-	index->capacity_max = (uint32_t)round_up((entries_max / shards) * 2 + 1024, CAPACITY_STEP);
+	/* a half is whole pages of the kernel's, which are given back without touching the other */
+	uint64_t step = max_u64(CAPACITY_STEP, page_bytes() / ENTRY_SIZE);
+	index->capacity_max = (uint32_t)round_up((entries_max / shards) * 2 + 1024, step);
 	index->arena_bytes = shards * 2 * index->capacity_max * ENTRY_SIZE;
 	index->turns = calloc(segments, sizeof(*index->turns));
 	index->shards = calloc(shards, sizeof(*index->shards));

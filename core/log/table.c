@@ -71,6 +71,11 @@ static uint32_t count_entries(const struct control *c, uint64_t segment, uint64_
 	return 0;
 }
 
+bool table_begun(const struct control *c, uint64_t segment, uint64_t generation)
+{
+	return word_load(control_table(c, segment) + TABLE_TAIL_OFFSET) != 0 || count_entries(c, segment, generation) > 0;
+}
+
 uint32_t table_count(const struct control *c, uint64_t segment, uint64_t generation, enum check_result *result)
 {
 	uint32_t count = 0;

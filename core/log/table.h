@@ -36,6 +36,12 @@ void table_forget(const struct control *c, uint64_t segment);
 /* table_begin() - a new generation; @reserved: places that are reserved from the start */
 void table_begin(const struct control *c, const struct table_header *header, uint32_t reserved);
 
+/*
+ * table_begun() - of a table whose header is blank: is there anything of the generation that the segment's own header names?
+ * If not, its opener has died before it began the table, and nothing is lost.  All of the table must be at hand.
+ */
+bool table_begun(const struct control *c, uint64_t segment, uint64_t generation);
+
 /* table_count() - reserved places of the generation; when the tail word is lost, counted from the entries */
 uint32_t table_count(const struct control *c, uint64_t segment, uint64_t generation, enum check_result *result);
 

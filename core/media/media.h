@@ -69,7 +69,10 @@ struct media_ops {
 	int (*settle)(struct media *media);
 	/* mirrors: the blocks around the range come from the medium, but for what this process writes; 0 or -errno */
 	int (*refresh)(struct media *media, uint64_t offset, size_t length);
-	/* mirrors: give the memory of the whole blocks in the range back; they read as zero until the next refresh */
+	/*
+	 * Mirrors: give the memory of the whole blocks in the range back, but for those that publish_later() still owes
+	 * the medium; they read as zero until the next refresh.
+	 */
 	void (*forget)(struct media *media, uint64_t offset, size_t length);
 	/* the control region's bytes from @offset will be read soon: begin to fetch them, without waiting */
 	void (*ahead)(struct media *media, uint64_t offset, size_t length);
@@ -110,7 +113,8 @@ struct media_queue_ops {
 	/*
 	 * Hand what was submitted to the medium and return a finished command, when none has finished yet after waiting
 	 * for @wait_for of those in flight (fewer wake-ups than one for each); NULL: none yet (only when that is 0), or
-	 * the queue is broken.
+	 * none was submitted.  A queue that breaks down still hands everything back, and not before the medium is done
+	 * with it.
 	 */
 	struct media_io *(*reap)(struct media_queue *queue, unsigned wait_for);
 	/* in a forked child: close what the queue shares with the parent, touch nothing else */

@@ -15,6 +15,7 @@
  * Readers read again whatever they refresh.  Words are stored whole (words.h), so that others in this process never
  * see half of one.
  */
+#include "core/base/environ.h"
 #include "core/base/fail.h"
 #include "core/base/words.h"
 #include "core/media/media.h"
@@ -183,7 +184,8 @@ static uint64_t next_later(const struct media_block *b, uint64_t first, uint64_t
 static void block_forget(struct media *media, uint64_t offset, size_t length)
 {
 	struct media_block *b = block_of(media);
-	uint64_t first = div_up(offset, MIRROR_BLOCK), end = (offset + length) / MIRROR_BLOCK;
+	uint64_t page = page_bytes(); /* the kernel gives back whole pages of its own */
+	uint64_t first = round_up(offset, page) / MIRROR_BLOCK, end = round_down(offset + length, page) / MIRROR_BLOCK;
 
 	pthread_mutex_lock(&b->settle_lock); /* nothing is being settled: what is to be published is on the list */
 	pthread_mutex_lock(&b->refresh_lock);

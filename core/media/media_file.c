@@ -14,6 +14,7 @@
  * Memory variant: where the file *is* memory (tmpfs, a DAX file system), the whole of it is mapped and payload moves
  * by loads and stores (queue_memory.c); everything else is the same, so both see the same pool.
  */
+#include "core/base/environ.h"
 #include "core/base/fail.h"
 #include "core/media/media.h"
 #include "core/media/media_file.h"
@@ -85,11 +86,30 @@ static int map_guarded(struct media_file *f, size_t bytes, int (*map)(struct med
 	return err ? fail(err, "%s: this process has too many pools open", f->base.path) : 0;
 }
 
+/*
+ * Where the kernel's pages are larger than ours (ARM64), the control region may end inside one of them.  The rest of it
+ * is payload, and whenever the page is written back that is written too, as it was when the page was read.  Then all
+ * payload goes through the page cache as well, in every process of the machine, and is the same as what is mapped.
+ */
+static int buffer_shared_page(struct media_file *f, size_t bytes)
+{
+	if (!f->base.caps.direct || f->base.caps.instant || bytes % page_bytes() == 0)
+		return 0;
+	int flags = fcntl(f->fd, F_GETFL);
+	if (flags < 0 || fcntl(f->fd, F_SETFL, flags & ~O_DIRECT))
+		return fail(-errno, "%s: cannot be used through the page cache: %s", f->base.path, strerror(errno));
+	f->base.caps.direct = false;
+	f->base.caps.memory_align = 1;
+	return 0;
+}
+
 static int file_map_control(struct media *media, size_t bytes)
 {
 	struct media_file *f = file_of(media);
-	int err = f->mapped ? 0 : map_guarded(f, bytes, map_file);
+	int err = buffer_shared_page(f, bytes);
 
+	if (!err && !f->mapped)
+		err = map_guarded(f, bytes, map_file);
 	if (err)
 		return err;
 	media->control = f->mapped;
@@ -99,7 +119,7 @@ static int file_map_control(struct media *media, size_t bytes)
 
 static void file_ahead(struct media *media, uint64_t offset, size_t length)
 {
-	uint64_t first = round_down(offset, FILE_BLOCK);
+	uint64_t first = round_down(offset, page_bytes());
 
 	(void)madvise(media->control + first, offset + length - first, MADV_WILLNEED);
 }
@@ -227,7 +247,10 @@ static bool is_memory(int fd)
 {
 	struct statx stx;
 	struct statfs fs;
+	struct stat st;
 
+	if (fstat(fd, &st) || (uint64_t)st.st_size % page_bytes())
+		return false; /* libpmem2 maps whole pages of the kernel's only */
 	if (fstatfs(fd, &fs) == 0 && fs.f_type == TMPFS_MAGIC)
 		return true;
 	return statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stx) == 0 && stx.stx_attributes & STATX_ATTR_DAX &&

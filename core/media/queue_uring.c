@@ -7,12 +7,17 @@
  * The file is not registered with the ring.  The kernel takes the ring of a process that ended apart later, by a worker
  * (20 ms, under load several hundred), and a registered description would keep its locks until then; so only what is in
  * flight keeps it.
+ *
+ * A ring that refuses system calls (somebody closed its descriptor) is broken for good.  What the kernel has not taken
+ * over by then fails, as does whatever is submitted later.  What it has taken over is waited for nevertheless, by looking
+ * at the completion ring, which stays mapped: until a command has come back its memory is the kernel's to write.
  */
 #include "core/media/media.h"
 
 #include <errno.h>
 #include <liburing.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 struct command {
@@ -21,6 +26,7 @@ struct command {
 	struct iovec *at;
 	unsigned count;
 	uint64_t offset;
+	unsigned number; /* of its last submission, counted by the ring */
 	struct command *next_free;
 };
 
@@ -29,12 +35,14 @@ struct queue_uring {
 	struct io_uring ring;
 	int fd;
 	unsigned prepared;
+	bool broken;
 	struct command *free;
 	struct command commands[];
 };
 
 static void prepare(struct queue_uring *q, struct command *c)
 {
+	c->number = q->ring.sq.sqe_tail;
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&q->ring); /* never NULL: one a command, depth of them */
 
 	if (c->io->direction == MEDIA_READ)
@@ -50,6 +58,8 @@ static int uring_submit(struct media_queue *queue, struct media_io *io)
 	struct queue_uring *q = CONTAINER_OF(queue, struct queue_uring, base);
 	struct command *c = q->free;
 
+	if (q->broken)
+		return -EIO;
 	if (!c)
 		return -EAGAIN;
 	q->free = c->next_free;
@@ -85,6 +95,7 @@ static struct media_io *finish(struct queue_uring *q, struct command *c, int res
 	struct media_io *io = c->io;
 
 	io->result = result;
+	c->io = NULL;
 	c->next_free = q->free;
 	q->free = c;
 	q->base.used--;
@@ -98,52 +109,72 @@ static struct media_io *take(struct queue_uring *q, struct io_uring_cqe *cqe)
 	int moved = cqe->res;
 
 	io_uring_cqe_seen(&q->ring, cqe);
-	if (moved == -EINTR || moved == -EAGAIN) {
-		prepare(q, c);
-		return NULL;
-	}
-	if (moved < 0)
+	bool again = moved == -EINTR || moved == -EAGAIN;
+	if (moved < 0 && !again)
 		return finish(q, c, moved);
 	if (moved == 0)
 		return finish(q, c, -EIO);
-	if (!advance(c, (size_t)moved))
+	if (!again && !advance(c, (size_t)moved))
 		return finish(q, c, 0);
+	if (q->broken)
+		return finish(q, c, -EIO);
 	prepare(q, c);
 	return NULL;
+}
+
+/* of a broken ring: a command that the kernel has not taken over, and never will; NULL: none */
+static struct media_io *withdraw(struct queue_uring *q)
+{
+	unsigned taken = io_uring_smp_load_acquire(q->ring.sq.khead);
+
+	for (unsigned i = 0; i < q->base.depth; i++)
+		if (q->commands[i].io && (int)(taken - q->commands[i].number) <= 0)
+			return finish(q, &q->commands[i], -EIO);
+	return NULL;
+}
+
+/* hand over what is prepared and, wait for @wait_for completions */
+static void enter(struct queue_uring *q, unsigned wait_for)
+{
+	int err = io_uring_submit_and_wait(&q->ring, io_uring_cq_ready(&q->ring) ? 0 : wait_for);
+
+	if (err > 0)
+		q->prepared -= (unsigned)err < q->prepared ? (unsigned)err : q->prepared;
+	q->broken = err < 0 && err != -EINTR && err != -EAGAIN && err != -EBUSY;
 }
 
 static void uring_kick(struct media_queue *queue)
 {
 	struct queue_uring *q = CONTAINER_OF(queue, struct queue_uring, base);
-	int taken = q->prepared ? io_uring_submit(&q->ring) : 0;
 
-	if (taken > 0)
-		q->prepared -= (unsigned)taken < q->prepared ? (unsigned)taken : q->prepared;
+	if (q->prepared && !q->broken)
+		enter(q, 0);
 }
 
 static struct media_io *uring_reap(struct media_queue *queue, unsigned wait_for)
 {
+	static const struct timespec pause = {.tv_nsec = 1000000};
 	struct queue_uring *q = CONTAINER_OF(queue, struct queue_uring, base);
 
 	while (queue->used > 0) {
 		struct io_uring_cqe *cqe = NULL;
-		int err;
+		struct media_io *io = NULL;
 
-		if (q->prepared > 0 || wait_for) {
-			err = io_uring_submit_and_wait(&q->ring, io_uring_cq_ready(&q->ring) ? 0 : wait_for);
-			if (err < 0 && err != -EINTR && err != -EAGAIN && err != -EBUSY)
-				return NULL; /* the ring itself is broken: the caller gives the queue up */
-			if (err > 0)
-				q->prepared -= (unsigned)err < q->prepared ? (unsigned)err : q->prepared;
-		}
-		if (io_uring_peek_cqe(&q->ring, &cqe) != 0) {
-			if (!wait_for)
-				return NULL;
-			continue;
-		}
-		struct media_io *io = take(q, cqe);
+		if (!q->broken && (q->prepared > 0 || wait_for))
+			enter(q, wait_for);
+		if (io_uring_peek_cqe(&q->ring, &cqe) == 0)
+			io = take(q, cqe);
+		else if (q->broken)
+			io = withdraw(q);
+		else if (!wait_for)
+			return NULL;
 		if (io)
 			return io;
+		if (q->broken && !cqe) {
+			if (!wait_for)
+				return NULL;
+			nanosleep(&pause, NULL); /* a system call, as the kernel needs to complete what it does for us */
+		}
 	}
 	return NULL;
 }

@@ -2,6 +2,7 @@
 /* See sigbus_guard.h.  The table is fixed and atomic: a signal handler may take no lock and allocate nothing. */
 #include "core/media/sigbus_guard.h"
 #include "core/base/bytes.h"
+#include "core/base/environ.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -9,7 +10,7 @@
 #include <stdint.h>
 #include <sys/mman.h>
 
-enum { GUARDS = 64, GUARD_PAGE = 4096 };
+enum { GUARDS = 64 };
 
 static struct guard {
 	atomic_uintptr_t base; /* 0: free; 1: being filled */
@@ -17,6 +18,7 @@ static struct guard {
 	_Atomic(atomic_bool *) failed;
 } guards[GUARDS];
 
+static size_t guard_page; /* asked for before the handler is there */
 static struct sigaction previous;
 static pthread_once_t installed = PTHREAD_ONCE_INIT;
 
@@ -26,8 +28,8 @@ static bool cover(uintptr_t address)
 		uintptr_t base = atomic_load(&guards[i].base);
 		if (base <= 1 || address < base || address >= base + atomic_load(&guards[i].length))
 			continue;
-		void *page = (void *)round_down(address, GUARD_PAGE);
-		if (mmap(page, GUARD_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
+		void *page = (void *)round_down(address, guard_page);
+		if (mmap(page, guard_page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
 		    MAP_FAILED)
 			return false;
 		atomic_store(atomic_load(&guards[i].failed), true);
@@ -57,6 +59,7 @@ static void install(void)
 {
 	struct sigaction action = {.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO | SA_NODEFER};
 
+	guard_page = page_bytes();
 	sigemptyset(&action.sa_mask);
 	sigaction(SIGBUS, &action, &previous);
 }

@@ -330,7 +330,7 @@ void block_read_init(struct block_read *read, struct memkv_pool *pool, struct la
 
 bool block_kept(const struct block_read *read)
 {
-	return ledger_pinned(&read->pool->ledger, read->header.key, read->header.session_id);
+	return factbook_pinned(&read->pool->factbook, read->header.key, read->header.session_id);
 }
 
 /* ---- pieces ---- */

@@ -39,18 +39,22 @@ static void count_states(const struct control *c, struct memkv_pool_info *info)
 	}
 }
 
+/* a table whose header was lost is read by its second source, as everywhere */
 static void count_blocks(struct memkv_pool *pool, struct memkv_pool_info *info)
 {
 	const struct control *c = &pool->control;
+	const struct follower_recover *recover = &pool->follower.recover;
 	struct usage usage = {.control = c};
 	struct table_header header;
+	bool mended;
 
 	for (usage.segment = 0; usage.segment < c->layout.geo.segments; usage.segment++) {
-		follower_keep(&pool->follower);
-		if (table_refresh(c, usage.segment) && table_header(c, usage.segment, &header) != CHECK_BAD)
-			table_walk(c, NULL, usage.segment, header.generation, 0,
+		pthread_mutex_lock(&pool->follower.lock);
+		if (table_refresh(c, usage.segment) && table_header_known(c, recover, usage.segment, &header, &mended))
+			table_walk(c, recover, usage.segment, header.generation, 0,
 				   table_count(c, usage.segment, header.generation, NULL), add_entry, &usage);
-		follower_unkeep(&pool->follower, usage.segment);
+		follower_give_back(&pool->follower, usage.segment);
+		pthread_mutex_unlock(&pool->follower.lock);
 	}
 	info->blocks = usage.blocks;
 	info->block_bytes = usage.bytes;

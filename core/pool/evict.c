@@ -62,7 +62,7 @@ static void evict_one(struct evict *evict, uint64_t segment, const struct entry 
 	int result;
 
 	if (evict->o.dry_run)
-		result = ledger_pinned(&pool->ledger, e->key, e->session_id) ? MEMKV_PINNED : 1;
+		result = factbook_pinned(&pool->factbook, e->key, e->session_id) ? MEMKV_PINNED : 1;
 	else
 		result = removal_try(pool, segment, e, false);
 	if (result == MEMKV_PINNED)
@@ -98,7 +98,7 @@ static int run(struct evict *evict)
 		return fail(-ENOMEM, "%s: no memory to evict", media->path);
 	}
 	follower_step(&pool->follower);
-	ledger_refresh(&pool->ledger);
+	factbook_refresh(&pool->factbook);
 	for (uint64_t s = 0; s < pool->sb.geo.segments && !enough(evict); s++)
 		evict_segment(evict, order[s].segment);
 	free(order);

@@ -4,7 +4,7 @@
 #define MEMKV_POOL_HANDLE_H
 
 #include "core/format/block_header.h"
-#include "core/facts/ledger.h"
+#include "core/facts/factbook.h"
 #include "core/format/superblock.h"
 #include "core/index/follower.h"
 #include "core/pool/lane.h"
@@ -33,7 +33,7 @@ struct memkv_pool {
 	bool superblock_mended;
 	struct control control;
 	struct index *index;
-	struct ledger ledger;
+	struct factbook factbook;
 	struct follower follower;
 	struct lane recover_lane; /* of the follower's second sources; under its lock */
 	struct lane_set lanes;
@@ -63,6 +63,11 @@ void fork_unregister(struct memkv_pool *pool);
 
 /* superblocks.c: the better of the two copies; *mended when one of them was not right */
 int superblocks_read(struct lane *lane, struct superblock *sb, bool *mended);
+/*
+ * superblocks.c: write the copy that is not right anew, from the one that is.  Done by whoever attaches for writing and
+ * holds a slot by then, so that nobody formats; two at once write the same.  What fails is tried by the next one.
+ */
+void superblocks_mend(struct lane *lane, const struct superblock *sb);
 
 /* recover.c: what an entry says, from its block's header; and the follower's second sources */
 void entry_of_header(const struct block_header *h, uint32_t page, struct entry *e);

@@ -80,12 +80,12 @@ static int add_pins(struct memkv_pool *pool, struct memkv_host *hosts, uint32_t 
 {
 	uint64_t now = clock_utc_s();
 
-	ledger_refresh(&pool->ledger);
-	uint32_t room = ledger_copy(&pool->ledger, NULL, 0) + 64;
+	factbook_refresh(&pool->factbook);
+	uint32_t room = factbook_copy(&pool->factbook, NULL, 0) + 64;
 	struct record *facts = calloc(room, sizeof(*facts));
 	if (!facts)
 		return -ENOMEM;
-	uint32_t count = (uint32_t)min_u64(ledger_copy(&pool->ledger, facts, room), room);
+	uint32_t count = (uint32_t)min_u64(factbook_copy(&pool->factbook, facts, room), room);
 	for (uint32_t i = 0; i < count; i++)
 		if (facts_pins(&facts[i], now) && facts[i].slot < slots && hosts[facts[i].slot].epoch == facts[i].epoch)
 			hosts[facts[i].slot].pins++;

@@ -10,7 +10,7 @@ int lane_open(struct lane *lane, struct media *media)
 {
 	size_t bytes = (size_t)LANE_HEADER_PAGES * PAGE + 2 * (size_t)PAGE + LANE_STAGING + LANE_DIGESTS * sizeof(uint64_t);
 
-	*lane = (struct lane){.media = media, .free_ios = UINT32_MAX};
+	*lane = (struct lane){.media = media, .free_ios = UINT64_MAX};
 	lane->header = aligned_alloc(PAGE, bytes);
 	if (!lane->header)
 		return -ENOMEM;
@@ -34,7 +34,7 @@ void lane_close(struct lane *lane)
 	*lane = (struct lane){0};
 }
 
-_Static_assert(LANE_DEPTH == 32, "free_ios has a bit for each");
+_Static_assert(LANE_DEPTH == 64, "free_ios has a bit for each");
 
 /* the next command's worth of the transfer, in @io; false: all is handed out */
 static bool next_command(struct lane *lane, struct media_io *io)
@@ -67,7 +67,7 @@ static void submit(struct lane *lane, uint32_t n)
 
 	t->result = lane->queue->ops->submit(lane->queue, &lane->ios[n]);
 	if (t->result == 0) {
-		lane->free_ios &= ~(1u << n);
+		lane->free_ios &= ~(1ULL << n);
 		t->in_flight++;
 	}
 }
@@ -80,7 +80,7 @@ static bool has_room(const struct lane *lane)
 static void hand_out(struct lane *lane)
 {
 	while (has_room(lane) && lane->transfer.result == 0) {
-		uint32_t n = (uint32_t)__builtin_ctz(lane->free_ios);
+		uint32_t n = (uint32_t)__builtin_ctzll(lane->free_ios);
 		if (!next_command(lane, &lane->ios[n]))
 			return;
 		submit(lane, n);
@@ -120,7 +120,7 @@ void lane_join(struct lane *lane, uint64_t offset, void *memory, size_t length)
 		lane_advance(lane);
 	if (lane->transfer.result)
 		return;
-	uint32_t n = (uint32_t)__builtin_ctz(lane->free_ios);
+	uint32_t n = (uint32_t)__builtin_ctzll(lane->free_ios);
 	lane->ios[n] = (struct media_io){
 		.direction = lane->transfer.direction, .offset = offset, .pieces = {{memory, length}}, .piece_count = 1};
 	submit(lane, n);
@@ -139,14 +139,14 @@ void lane_advance(struct lane *lane)
 	struct media_io *io = lane->queue->ops->reap(lane->queue, all ? t->in_flight : 1);
 
 	if (!io) {
-		/* the queue broke down: nothing of this transfer can be trusted, and nothing more will come */
+		/* cannot be: a queue keeps what it was given until it comes back, its memory is not ours before */
 		t->result = -EIO;
 		t->in_flight = 0;
 		return;
 	}
 	uint64_t from = max_u64(io->offset, t->payload_at), to = min_u64(io->offset + io->length, t->payload_end);
 	bool tell = t->landed && io->result == 0 && from < to;
-	lane->free_ios |= 1u << (io - lane->ios);
+	lane->free_ios |= 1ULL << (io - lane->ios);
 	t->in_flight--;
 	if (io->result && t->result == 0)
 		t->result = io->result;

@@ -6,6 +6,32 @@
 #include <string.h>
 #include <sys/mman.h>
 
+/* its old place says removed when the copy survives power loss: moves_settle() */
+static void note_moved(struct memkv_pool *pool, uint64_t segment, const struct entry *old)
+{
+	struct room *room = &pool->room;
+
+	if (room->moved_from != segment)
+		room->moved_count = 0; /* an emptier that gave up: those blocks have two places */
+	room->moved_from = segment;
+	if (room->moved_count < pool->sb.geo.entries)
+		room->moved[room->moved_count++] = *old;
+}
+
+int moves_settle(struct memkv_pool *pool, uint64_t segment)
+{
+	struct room *room = &pool->room;
+
+	if (room->moved_from != segment || room->moved_count == 0)
+		return 0;
+	int err = pool->media->ops->flush(pool->media);
+	for (uint32_t i = 0; !err && i < room->moved_count; i++)
+		table_retire(&pool->control, segment, room->moved[i].index, room->moved[i].birth);
+	if (!err)
+		room->moved_count = 0;
+	return err;
+}
+
 /* false: the block was removed meanwhile, or could not be written */
 static bool publish_copy(struct memkv_pool *pool, uint64_t segment, const struct entry *old,
 			 const struct room_place *to, struct entry *e, bool good)
@@ -25,7 +51,7 @@ static bool publish_copy(struct memkv_pool *pool, uint64_t segment, const struct
 	while ((life = table_life(c, segment, old->index, old->birth)) == LIFE_REMOVING)
 		removal_decide(pool, segment, old);
 	if (life_counts(life) && table_settle(c, to->segment, e->index, e->birth)) {
-		table_retire(c, segment, old->index, old->birth);
+		note_moved(pool, segment, old);
 		return true;
 	}
 	table_kill(c, to->segment, e->index, e->birth);
@@ -120,6 +146,8 @@ enum move_result move_anywhere(struct memkv_pool *pool, uint64_t segment, const 
 		result = write_copy(pool, segment, old, &h, &to);
 	else
 		give_place_up(pool, &to);
+	if (result == MOVE_DONE)
+		(void)moves_settle(pool, segment); /* else it has two places, and both count */
 	pthread_mutex_unlock(&pool->room.refill);
 	room_release(&pool->room, &to);
 	return result;

@@ -3,7 +3,7 @@
  * Moving a block: it is written again, with the same birth, into a segment of this agent's.
  *
  *   read and verify -> write -> publish as moving, which nobody is given -> look at the old life word:
- *     still live: the copy is made live, then the old one removed    removed meanwhile: the copy is removed too
+ *     still live: the copy is made live; flushed; the old one removed    removed meanwhile: the copy is removed too
  *
  * A removal marks first and then looks for copies, moving ones too; so either it finds the copy, or the mover finds the
  * mark.  A mover that dies before the copy is live leaves the block where it was; before the old one is removed, in both
@@ -27,6 +27,13 @@ enum move_result move_to_rest(struct memkv_pool *pool, uint64_t segment, const s
 
 /* move_anywhere() - into the current segment or the next one, whatever it takes to get it; nothing is locked */
 enum move_result move_anywhere(struct memkv_pool *pool, uint64_t segment, const struct entry *old);
+
+/*
+ * moves_settle() - what moved out of @segment is flushed; then its old places say removed; under room.refill
+ *
+ * Return: 0 or -errno of the flush: the blocks have two places.
+ */
+int moves_settle(struct memkv_pool *pool, uint64_t segment);
 
 /* ---- looking at entries by segment ---- */
 

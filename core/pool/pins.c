@@ -45,7 +45,7 @@ static bool census_block(void *context, const struct entry *e)
 	if (!e->session_id)
 		return false;
 	if (e->session_id != census->session_id &&
-	    !(ledger_of_session(&census->pool->ledger, e->session_id, &r) && facts_pins(&r, clock_utc_s())))
+	    !(factbook_of_session(&census->pool->factbook, e->session_id, &r) && facts_pins(&r, clock_utc_s())))
 		return false;
 	census->pages += pages_of(e);
 	census->blocks += e->session_id == census->session_id;
@@ -70,14 +70,14 @@ static int take_census(struct census *census)
 /* all facts as they stand; free() them */
 static struct record *copy_facts(struct memkv_pool *pool, uint32_t *count)
 {
-	uint32_t room = ledger_copy(&pool->ledger, NULL, 0) + 64;
+	uint32_t room = factbook_copy(&pool->factbook, NULL, 0) + 64;
 	struct record *facts = calloc(room, sizeof(*facts));
 
 	if (!facts) {
 		fail(-ENOMEM, "%s: no memory for the pins", pool->media->path);
 		return NULL;
 	}
-	*count = (uint32_t)min_u64(ledger_copy(&pool->ledger, facts, room), room);
+	*count = (uint32_t)min_u64(factbook_copy(&pool->factbook, facts, room), room);
 	return facts;
 }
 
@@ -120,8 +120,8 @@ int pins_admit(struct memkv_pool *pool, uint64_t session_id, uint64_t pages)
 	struct record r;
 	uint64_t by_key = 0;
 
-	if (!session_id || atomic_load_explicit(&pool->ledger.session_pins, memory_order_acquire) == 0 ||
-	    !ledger_of_session(&pool->ledger, session_id, &r) || !facts_pins(&r, clock_utc_s()))
+	if (!session_id || atomic_load_explicit(&pool->factbook.session_pins, memory_order_acquire) == 0 ||
+	    !factbook_of_session(&pool->factbook, session_id, &r) || !facts_pins(&r, clock_utc_s()))
 		return 0;
 	pthread_mutex_lock(&pins->lock);
 	uint64_t now = clock_monotonic_us();
@@ -151,15 +151,15 @@ int memkv_pin_room(struct memkv_pool *pool, struct memkv_pin_limits *limits)
 		return err;
 	if (!limits)
 		return fail(-EINVAL, "pins: a place for the answer is needed");
-	ledger_refresh(&pool->ledger);
+	factbook_refresh(&pool->factbook);
 	err = pages_by_key(pool, &by_key);
-	if (!err && atomic_load(&pool->ledger.session_pins))
+	if (!err && atomic_load(&pool->factbook.session_pins))
 		err = take_census(&census);
 	if (!err)
 		*limits = (struct memkv_pin_limits){
 			.bytes = page_limit(pool) * PAGE,
 			.bytes_pinned = (by_key + census.pages) * PAGE,
-			.pins = ledger_room(&pool->ledger),
+			.pins = factbook_room(&pool->factbook),
 		};
 	return err;
 }
@@ -289,8 +289,8 @@ static uint64_t later_end(uint64_t a, uint64_t b) { return a == 0 || b == 0 ? 0 
 
 static bool fact_of(struct memkv_pool *pool, const struct record *like, struct record *r)
 {
-	return like->kind == RECORD_SESSION ? ledger_of_session(&pool->ledger, like->subject, r)
-					    : ledger_of_key(&pool->ledger, like->key, r);
+	return like->kind == RECORD_SESSION ? factbook_of_session(&pool->factbook, like->subject, r)
+					    : factbook_of_key(&pool->factbook, like->key, r);
 }
 
 /* state a pin until the fact that holds covers it: another may have stated something at the same moment */
@@ -308,8 +308,8 @@ static int state_pin(struct memkv_pool *pool, struct record *pin)
 		} else {
 			pin->until_s = until_s;
 		}
-		err = ledger_state(&pool->ledger, pin);
-		ledger_refresh(&pool->ledger);
+		err = factbook_state(&pool->factbook, pin);
+		factbook_refresh(&pool->factbook);
 	}
 	return err;
 }
@@ -319,10 +319,10 @@ static int take_back(struct memkv_pool *pool, const struct record *pin)
 {
 	struct record r;
 
-	if (!ledger_of_key(&pool->ledger, pin->key, &r) || r.version != pin->version || r.slot != pin->slot)
+	if (!factbook_of_key(&pool->factbook, pin->key, &r) || r.version != pin->version || r.slot != pin->slot)
 		return 0;
 	r.kind = RECORD_UNPIN;
-	return ledger_state(&pool->ledger, &r);
+	return factbook_state(&pool->factbook, &r);
 }
 
 static int pin_one(struct memkv_pool *pool, struct entry *entries, const struct memkv_key *key, uint64_t pages,
@@ -346,7 +346,7 @@ static int pin_one(struct memkv_pool *pool, struct entry *entries, const struct 
 static int reserve(struct memkv_pool *pool)
 {
 	pthread_mutex_lock(&pool->room.refill);
-	bool good = reclaim_reserve(&pool->room, 0) || atomic_load(&pool->ledger.pins) > 0;
+	bool good = reclaim_reserve(&pool->room, 0) || atomic_load(&pool->factbook.pins) > 0;
 	pthread_mutex_unlock(&pool->room.refill);
 	return good ? 0
 		    : fail(MEMKV_PIN_LIMIT, "%s: no segment can be kept free for moving what is pinned: all are being written to by "
@@ -362,20 +362,20 @@ static int check_room(struct memkv_pool *pool, struct entry *entries, const stru
 	struct record r;
 	int err = pages_by_key(pool, &by_key);
 
-	if (!err && atomic_load(&pool->ledger.session_pins))
+	if (!err && atomic_load(&pool->factbook.session_pins))
 		err = take_census(&census);
 	for (size_t i = 0; !err && i < count; i++) {
 		pages[i] = pages_of_key(pool, entries, keys[i].bytes);
-		bool known = ledger_of_key(&pool->ledger, keys[i].bytes, &r);
+		bool known = factbook_of_key(&pool->factbook, keys[i].bytes, &r);
 		facts += pages[i] && !known;
 		more += known && facts_pins(&r, clock_utc_s()) ? 0 : pages[i];
 	}
 	if (!err && more && by_key + census.pages + more > page_limit(pool))
 		err = over_limit(pool, by_key + census.pages, more);
-	if (!err && facts > ledger_room(&pool->ledger))
+	if (!err && facts > factbook_room(&pool->factbook))
 		err = fail(MEMKV_PIN_LIMIT,
 			   "%s: %" PRIu64 " pins more are over the number that the pool keeps, which has room for %u; pin by "
-			   "session, or use a larger pool", pool->media->path, facts, ledger_room(&pool->ledger));
+			   "session, or use a larger pool", pool->media->path, facts, factbook_room(&pool->factbook));
 	return err;
 }
 
@@ -387,7 +387,7 @@ static int64_t pin_keys(struct memkv_pool *pool, struct entry *entries, const st
 	int err = pages ? 0 : fail(-ENOMEM, "%s: no memory for %zu pins", pool->media->path, count);
 
 	follower_step(&pool->follower);
-	ledger_refresh(&pool->ledger);
+	factbook_refresh(&pool->factbook);
 	if (!err)
 		err = check_room(pool, entries, keys, count, pages);
 	if (!err)
@@ -485,13 +485,13 @@ static int admit_session(struct memkv_pool *pool, const struct record *pin)
 	uint64_t by_key = 0;
 
 	follower_step(&pool->follower);
-	ledger_refresh(&pool->ledger);
+	factbook_refresh(&pool->factbook);
 	int err = pages_by_key(pool, &by_key);
 	if (!err)
 		err = take_census(&census);
 	if (!err && by_key + census.pages > page_limit(pool) && census.blocks)
 		err = over_limit(pool, by_key, census.pages);
-	if (!err && !ledger_of_session(&pool->ledger, pin->subject, &r) && ledger_room(&pool->ledger) == 0)
+	if (!err && !factbook_of_session(&pool->factbook, pin->subject, &r) && factbook_room(&pool->factbook) == 0)
 		err = fail(MEMKV_PIN_LIMIT, "%s: the pool keeps no more pins than it has; unpin some, or use a larger pool",
 			   pool->media->path);
 	return err ? err : reserve(pool);
@@ -527,11 +527,11 @@ int memkv_unpin_session(struct memkv_pool *pool, const char *session)
 
 	if (err)
 		return err;
-	ledger_refresh(&pool->ledger);
-	if (!ledger_of_session(&pool->ledger, session_id_of(session), &r) || !facts_pins(&r, clock_utc_s()))
+	factbook_refresh(&pool->factbook);
+	if (!factbook_of_session(&pool->factbook, session_id_of(session), &r) || !facts_pins(&r, clock_utc_s()))
 		return MEMKV_MISS;
 	r.state = SESSION_PLAIN;
-	return ledger_state(&pool->ledger, &r);
+	return factbook_state(&pool->factbook, &r);
 }
 
 int64_t memkv_unpin(struct memkv_pool *pool, const struct memkv_key *keys, size_t count, int *results)
@@ -542,12 +542,12 @@ int64_t memkv_unpin(struct memkv_pool *pool, const struct memkv_key *keys, size_
 
 	if (err)
 		return err;
-	ledger_refresh(&pool->ledger);
+	factbook_refresh(&pool->factbook);
 	for (size_t i = 0; i < count; i++) {
 		int result = err ? err : MEMKV_MISS;
-		if (!err && ledger_of_key(&pool->ledger, keys[i].bytes, &r) && facts_pins(&r, clock_utc_s())) {
+		if (!err && factbook_of_key(&pool->factbook, keys[i].bytes, &r) && facts_pins(&r, clock_utc_s())) {
 			r.kind = RECORD_UNPIN;
-			err = result = ledger_state(&pool->ledger, &r);
+			err = result = factbook_state(&pool->factbook, &r);
 		}
 		unpinned += result == 0;
 		if (results)
@@ -594,7 +594,7 @@ int64_t memkv_pins(struct memkv_pool *pool, struct memkv_pin_info *pins, size_t 
 
 	if (err)
 		return err;
-	ledger_refresh(&pool->ledger);
+	factbook_refresh(&pool->factbook);
 	struct record *facts = copy_facts(pool, &count);
 	if (!facts)
 		return -ENOMEM;

@@ -10,10 +10,11 @@
  * Where publishing is a write to the medium (mirrored media), the entry goes together with the block, marked as sent,
  * and is made live once both have landed; a crash leaves an entry that counts if its block verifies.
  *
- * durable: payload complete -> flush -> entry published -> flush -> acknowledged.
+ * durable: payload complete -> flush -> entry published -> flush -> what it replaces is removed -> flush -> acknowledged.
  */
 #include "core/base/environ.h"
 #include "core/base/fail.h"
+#include "core/base/options_take.h"
 #include "core/pool/block_io.h"
 #include "core/pool/remove.h"
 
@@ -208,7 +209,22 @@ static void send_payload_first(struct put *put, struct block_write *write)
 		lane_advance(put->lane);
 }
 
-static int write_block(struct put *put)
+/*
+ * A replacing put's birth is above those of all that it replaces.  So whatever is removed for another block is lower than
+ * that one, and among puts that meet the highest always stays (remove.c).  How far above is left to chance: two that replace
+ * the same block do not get the same.
+ */
+static uint64_t new_birth(struct put *put, const struct births *replaced)
+{
+	uint64_t birth = slot_new_birth(&put->pool->slot), highest = 0;
+
+	for (uint32_t i = 0; replaced && i < replaced->count; i++)
+		highest = max_u64(highest, replaced->births[i]);
+	uint64_t above = highest + 1 + (birth * 0x9E3779B97F4A7C15ULL >> 32);
+	return birth > highest || above < highest ? birth : above;
+}
+
+static int write_block(struct put *put, const struct births *replaced)
 {
 	struct memkv_pool *pool = put->pool;
 	struct block_header *h = &put->header;
@@ -221,7 +237,7 @@ static int write_block(struct put *put)
 	if (err)
 		return err;
 	h->generation = put->place.generation;
-	h->birth = slot_new_birth(&pool->slot);
+	h->birth = new_birth(put, replaced);
 	h->segment = (uint32_t)put->place.segment;
 	h->index = put->place.index;
 	h->page = (layout_segment(&pool->control.layout, h->segment) >> PAGE_SHIFT) + put->place.page;
@@ -251,6 +267,31 @@ static int write_block(struct put *put)
 		err = MEMKV_UNKNOWN; /* others may have seen it, power loss may take it */
 	room_release(&pool->room, &put->place);
 	return err;
+}
+
+/* what a replacing put will remove; a pinned block is refused before anything is written */
+static int note_replaced(struct put *put, struct births *before)
+{
+	struct memkv_pool *pool = put->pool;
+	int err = births_note(pool, put->key->bytes, before);
+
+	if (err)
+		return err;
+	factbook_refresh(&pool->factbook);
+	return factbook_pinned(&pool->factbook, put->key->bytes, before->session_id) ? MEMKV_PINNED : 0;
+}
+
+/* only when the new block is there for good; and they must not come back */
+static int remove_replaced(const struct put *put, const struct births *before)
+{
+	struct memkv_pool *pool = put->pool;
+	int removed = births_remove(pool, put->key->bytes, before, put->header.birth, false);
+
+	if (removed == MEMKV_PINNED) { /* in between: what was there stays, and what came goes */
+		table_kill(&pool->control, put->place.segment, put->place.index, put->header.birth);
+		return removed;
+	}
+	return removed >= 0 && control_published(&pool->control) && flush_if(put) == 0 ? 0 : MEMKV_UNKNOWN;
 }
 
 static int count_result(struct put *put, int result)
@@ -284,39 +325,18 @@ static int count_result(struct put *put, int result)
 	}
 }
 
-/* what a replacing put will remove; a pinned block is refused before anything is written */
-static int note_replaced(struct put *put, struct births *before)
-{
-	struct memkv_pool *pool = put->pool;
-
-	births_note(pool, put->key->bytes, before);
-	ledger_refresh(&pool->ledger);
-	return ledger_pinned(&pool->ledger, put->key->bytes, before->session_id) ? MEMKV_PINNED : 0;
-}
-
-/* pinned in between: what was there stays, and what came goes */
-static int remove_replaced(struct put *put, const struct births *before)
-{
-	int result = births_remove(put->pool, put->key->bytes, before, false);
-
-	if (result != MEMKV_PINNED)
-		return 0;
-	table_kill(&put->pool->control, put->place.segment, put->place.index, put->header.birth);
-	return result;
-}
-
 int memkv_put(struct memkv_pool *pool, const struct memkv_key *key, const void *data, size_t length,
 	      const struct memkv_put_options *options)
 {
-	struct memkv_put_options o = {.size = sizeof(o)};
+	struct memkv_put_options o;
 	struct put put = {.pool = pool, .key = key, .data = data, .length = length, .options = &o};
 	int result = pool_usable(pool);
 
 	if (result)
 		return result;
-	if (options)
-		memcpy(&o, options, min_u64(options->size, sizeof(o)));
-	result = check_arguments(pool, key, data, length, &o);
+	result = options_take(&o, sizeof(o), options, "put");
+	if (!result)
+		result = check_arguments(pool, key, data, length, &o);
 	if (result)
 		return result;
 	if (atomic_load(&pool->media->failed) || !control_published(&pool->control)) {
@@ -336,13 +356,12 @@ int memkv_put(struct memkv_pool *pool, const struct memkv_key *key, const void *
 	} else {
 		/*
 		 * What was there before goes once the new block is there.  What turns up in between is another's
-		 * replacing put, which spares ours as we spare it: of two at once at least one stays.
+		 * replacing put: of two at once one stays (remove.c).
 		 */
-		if (replace)
-			result = note_replaced(&put, &before);
-		if (!replace || result == 0)
-			result = write_block(&put);
-		if (result == 0 && replace)
+		result = replace ? note_replaced(&put, &before) : 0;
+		if (!result)
+			result = write_block(&put, replace ? &before : NULL);
+		if (!result && replace)
 			result = remove_replaced(&put, &before);
 	}
 	lane_release(&pool->lanes, put.lane);

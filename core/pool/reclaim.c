@@ -9,6 +9,7 @@
 #include "core/base/environ.h"
 #include "core/pool/move.h"
 
+#include <errno.h>
 #include <string.h>
 
 enum { SECOND_CHANCES = 16 };
@@ -25,7 +26,7 @@ static uint64_t pages_of(const struct entry *e) { return e->header_pages + block
 
 static bool is_pinned(struct memkv_pool *pool, const struct entry *e)
 {
-	return ledger_pinned(&pool->ledger, e->key, e->session_id);
+	return factbook_pinned(&pool->factbook, e->key, e->session_id);
 }
 
 static bool expired(const struct entry *e) { return e->expires_s && e->expires_s <= clock_utc_s(); }
@@ -67,8 +68,12 @@ static void spare(struct memkv_pool *pool, struct owned *victim)
 	(void)own_move(&pool->control, victim, OWNER_SEALED, &pool->slot);
 }
 
-/* the oldest that is not mostly in use - after some second chances, the oldest - and with at most so much pinned */
-static bool choose(struct room *room, struct owned *victim, struct room_left pinned_max)
+/*
+ * The oldest that is not mostly in use - after some second chances, the oldest - and with at most so much pinned.  0,
+ * MEMKV_NO_ROOM, or -errno: then the dead have moved what cannot be flushed, and the segment stays LEAVING, ours, until we are
+ * dead in our turn.
+ */
+static int choose(struct room *room, struct owned *victim, struct room_left pinned_max)
 {
 	struct memkv_pool *pool = room->pool;
 	const struct control *c = &pool->control;
@@ -76,21 +81,24 @@ static bool choose(struct room *room, struct owned *victim, struct room_left pin
 
 	for (int chance = 0; own_take_oldest(c, &pool->slot, victim);) {
 		uint64_t half = layout_segment_pages(&c->layout, victim->segment) / 2;
-		ledger_refresh(&pool->ledger); /* it is LEAVING: now look */
+		int err = victim->orphan ? pool->media->ops->flush(pool->media) : 0;
+		if (err)
+			return err;
+		factbook_refresh(&pool->factbook); /* it is LEAVING: now look */
 		struct survey s = survey(pool, victim->segment, false);
 		if (s.pinned_pages > pinned_max.pages || s.pinned_blocks > pinned_max.blocks) {
 			spare(pool, victim);
 			if (++pinned_heavy > c->layout.geo.segments)
-				return false;
+				return MEMKV_NO_ROOM;
 			continue;
 		}
 		if (chance == SECOND_CHANCES || s.hot_pages + s.pinned_pages <= half)
-			return true;
+			return 0;
 		(void)survey(pool, victim->segment, true);
 		spare(pool, victim);
 		chance++;
 	}
-	return false;
+	return control_published(c) ? MEMKV_NO_ROOM : -EIO;
 }
 
 static bool want_pinned(void *context, const struct entry *e) { return is_pinned(context, e); }
@@ -137,12 +145,19 @@ static void move_hot(struct room *room, uint64_t segment, uint64_t pages_left)
 
 static bool pins_there(const struct memkv_pool *pool)
 {
-	return atomic_load_explicit(&pool->ledger.pins, memory_order_acquire) > 0;
+	return atomic_load_explicit(&pool->factbook.pins, memory_order_acquire) > 0;
+}
+
+/* not emptied after all: what has moved has its one place before others may take the segment; else it stays LEAVING */
+static void leave(struct room *room, struct owned *victim)
+{
+	if (moves_settle(room->pool, victim->segment) == 0)
+		spare(room->pool, victim);
 }
 
 bool reclaim_keeps_free(const struct room *room)
 {
-	ledger_refresh(&room->pool->ledger);
+	factbook_refresh(&room->pool->factbook);
 	return pins_there(room->pool);
 }
 
@@ -151,41 +166,58 @@ void reclaim_prepare(struct room *room)
 	struct memkv_pool *pool = room->pool;
 
 	if (room->next_ready || own_any_ready(&pool->control, &pool->slot, pins_there(pool)) ||
-	    !choose(room, &room->next, room_rest(room)))
+	    choose(room, &room->next, room_rest(room)))
 		return;
 	uint64_t rest = room_rest(room).pages, segment = room->next.segment;
 	uint64_t half = layout_segment_pages(&pool->control.layout, segment) / 2;
 	if (!move_pinned(room, segment)) {
-		spare(pool, &room->next);
+		leave(room, &room->next);
 		return;
 	}
 	uint64_t taken = rest - min_u64(rest, room_rest(room).pages); /* other threads' puts among it */
 	move_hot(room, segment, half - min_u64(half, taken));
 	room->next_ready = true;
+	(void)reclaim_secure(room); /* when it fails it is tried again before the segment goes */
 }
 
-bool reclaim_take(struct room *room, struct owned *owned)
+int reclaim_secure(struct room *room)
+{
+	return moves_settle(room->pool, room->next.segment);
+}
+
+int reclaim_take(struct room *room, struct owned *owned)
 {
 	return choose(room, owned, (struct room_left){0});
 }
 
-bool reclaim_confirm(struct room *room, struct owned *victim)
+bool reclaim_confirm(struct room *room, struct owned *victim, struct gone *gone)
 {
 	struct memkv_pool *pool = room->pool;
+	const struct control *c = &pool->control;
 
 	follower_step(&pool->follower);
-	ledger_refresh(&pool->ledger);
+	factbook_refresh(&pool->factbook);
 	struct survey s = survey(pool, victim->segment, false);
 	if (s.pinned_pages) { /* since it was chosen */
 		spare(pool, victim);
 		return false;
 	}
-	count(&pool->counters.evicted_blocks, s.blocks);
-	count(&pool->counters.evicted_bytes, s.bytes);
+	*gone = (struct gone){s.blocks, s.bytes};
 	/* before the owner word says OPEN: who sees OPEN, and this generation, knows that it is not being emptied */
+	words_load(room->withdrawn, control_table(c, victim->segment), TABLE_HEADER_BYTES / 8);
 	if (pool->media->caps.mappable)
-		table_withdraw(&pool->control, victim->segment);
+		table_withdraw(c, victim->segment);
 	return true;
+}
+
+void reclaim_undo(struct room *room, uint64_t segment)
+{
+	const struct control *c = &room->pool->control;
+
+	if (!room->pool->media->caps.mappable)
+		return;
+	checked_store(control_table(c, segment), room->withdrawn, TABLE_HEADER_BYTES / 8);
+	control_ring(c, segment);
 }
 
 static struct room_left half_of(const struct room *room)
@@ -203,12 +235,12 @@ static struct room_left smaller(struct room_left a, struct room_left b)
 /* a victim, emptied: one without pinned blocks; else with few; else one whose pinned blocks fit at all */
 static bool empty_one(struct room *room, struct owned *victim, struct room_left left)
 {
-	if (!choose(room, victim, (struct room_left){0}) &&
-	    (!left.blocks || (!choose(room, victim, smaller(left, half_of(room))) && !choose(room, victim, left))))
+	if (choose(room, victim, (struct room_left){0}) &&
+	    (!left.blocks || (choose(room, victim, smaller(left, half_of(room))) && choose(room, victim, left))))
 		return false;
 	if (move_pinned(room, victim->segment))
-		return true;
-	spare(room->pool, victim);
+		return moves_settle(room->pool, victim->segment) == 0;
+	leave(room, victim);
 	return false;
 }
 
@@ -218,8 +250,12 @@ static bool set_free(struct room *room, struct owned *victim)
 	struct memkv_pool *pool = room->pool;
 	uint64_t segment = victim->segment;
 
-	if (!reclaim_confirm(room, victim))
+	struct gone gone;
+
+	if (!reclaim_confirm(room, victim, &gone))
 		return false;
+	count(&pool->counters.evicted_blocks, gone.blocks);
+	count(&pool->counters.evicted_bytes, gone.bytes);
 	table_withdraw(&pool->control, segment);
 	bool freed = own_move(&pool->control, victim, OWNER_FREE, &pool->slot);
 	control_ring(&pool->control, segment);

@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
+ * Two replacing puts of one key at once: each writes, then looks.  At least one of them sees the other; whoever sees removes
+ * the one with the lower birth, its own as well, so exactly the highest stays, for every reader.  The other put is as if it had
+ * come before.  What a put found when it began has a lower birth (put.c), so every removal is for something higher that is
+ * there already, and the highest of all is never removed.
+ *
  * remove: flag every copy's life word, then look for copies that turned up meanwhile, until none does.  A mover
  * publishes its copy as moving and then looks at the old life word; so one of the two sees the other (move.h).  The
  * flag is in force at once for every get in every process; it is flushed before the call returns.
  */
+#include "core/base/environ.h"
 #include "core/base/fail.h"
 #include "core/pool/remove.h"
 
@@ -14,9 +20,9 @@
 
 void removal_decide(struct memkv_pool *pool, uint64_t segment, const struct entry *e)
 {
-	ledger_refresh(&pool->ledger);
+	factbook_refresh(&pool->factbook);
 	(void)table_decide(&pool->control, segment, e->index, e->birth,
-			   !ledger_pinned(&pool->ledger, e->key, e->session_id));
+			   !factbook_pinned(&pool->factbook, e->key, e->session_id));
 }
 
 /* the copy is live: put it in doubt, look, decide; 0: somebody else has changed it */
@@ -25,8 +31,8 @@ static int doubt_and_decide(struct memkv_pool *pool, uint64_t segment, const str
 	const struct control *c = &pool->control;
 	bool mine = table_doubt(c, segment, e->index, e->birth);
 
-	ledger_refresh(&pool->ledger);
-	bool pinned = ledger_pinned(&pool->ledger, e->key, e->session_id);
+	factbook_refresh(&pool->factbook);
+	bool pinned = factbook_pinned(&pool->factbook, e->key, e->session_id);
 	if (table_decide(c, segment, e->index, e->birth, !pinned))
 		return pinned ? MEMKV_PINNED : 1;
 	/* another has decided what we put in doubt */
@@ -56,10 +62,13 @@ struct hunt {
 	struct memkv_pool *pool;
 	const uint8_t *key;
 	const struct births *only; /* NULL: all */
+	uint64_t mine;		   /* birth of the replacing block; 0: none */
 	struct births *note;	   /* not NULL: kill nothing, write down what is there */
 	uint64_t segment;
 	uint32_t page; /* in the segment */
 	bool force, killed, spared, pinned;
+	bool outdone; /* a copy with a higher birth than @mine is live */
+	bool unread; /* the medium did not answer: it may be there */
 };
 
 static bool is_among(const struct births *births, uint64_t birth)
@@ -84,20 +93,28 @@ static void note_result(struct hunt *hunt, int result)
 	hunt->pinned |= result == MEMKV_PINNED;
 }
 
+static void spare(struct hunt *hunt, uint32_t index, const struct entry *entry)
+{
+	bool live = life_counts(table_life(&hunt->pool->control, hunt->segment, index, entry->birth)) &&
+		    !(entry->expires_s && entry->expires_s <= clock_utc_s());
+
+	hunt->spared = true;
+	hunt->outdone |= hunt->mine && entry->birth > hunt->mine && live;
+}
+
 static void meet_entry(void *context, uint32_t index, enum entry_state state, const struct entry *entry, bool mended)
 {
 	struct hunt *hunt = context;
 
-	(void)index;
 	(void)mended;
 	if (state != ENTRY_HERE || entry->flags & ENTRY_VOID || entry->page != hunt->page || memcmp(entry->key, hunt->key, sizeof(entry->key)) != 0)
 		return;
 	if (hunt->note)
 		note_birth(hunt->note, entry);
-	else if (hunt->only && !is_among(hunt->only, entry->birth))
-		hunt->spared = true;
-	else
+	else if (!hunt->only || is_among(hunt->only, entry->birth) || entry->birth < hunt->mine)
 		note_result(hunt, removal_try(hunt->pool, hunt->segment, entry, hunt->force));
+	else
+		spare(hunt, index, entry);
 }
 
 /* the copy at @place, through its segment's table */
@@ -112,7 +129,8 @@ static void meet_copy(struct hunt *hunt, struct place place)
 	hunt->page = (uint32_t)(place.page - (layout_segment(layout, hunt->segment) >> PAGE_SHIFT));
 	hunt->killed = hunt->spared = hunt->pinned = false;
 	pthread_mutex_lock(&pool->follower.lock); /* the second sources use the follower's lane */
-	if (table_refresh(&pool->control, hunt->segment) &&
+	hunt->unread = !table_refresh(&pool->control, hunt->segment);
+	if (!hunt->unread &&
 	    table_header_known(&pool->control, &pool->follower.recover, hunt->segment, &header, &mended)) {
 		uint32_t n = table_count(&pool->control, hunt->segment, header.generation, NULL);
 		table_walk(&pool->control, &pool->follower.recover, hunt->segment, header.generation, 0, n, meet_entry, hunt);
@@ -121,7 +139,7 @@ static void meet_copy(struct hunt *hunt, struct place place)
 	pthread_mutex_unlock(&pool->follower.lock);
 }
 
-void births_note(struct memkv_pool *pool, const uint8_t *key, struct births *births)
+int births_note(struct memkv_pool *pool, const uint8_t *key, struct births *births)
 {
 	struct hunt hunt = {.pool = pool, .key = key, .note = births};
 	struct key_hash hash = index_hash(pool->index, key);
@@ -129,17 +147,22 @@ void births_note(struct memkv_pool *pool, const uint8_t *key, struct births *bir
 
 	*births = (struct births){0};
 	follower_step(&pool->follower);
-	for (unsigned i = 0; index_find(pool->index, hash, i, &place); i++)
+	for (unsigned i = 0; index_find(pool->index, hash, i, &place); i++) {
 		meet_copy(&hunt, place);
+		if (hunt.unread)
+			return -EIO;
+	}
+	return 0;
 }
 
-int births_remove(struct memkv_pool *pool, const uint8_t *key, const struct births *only, bool force)
+int births_remove(struct memkv_pool *pool, const uint8_t *key, const struct births *only, uint64_t mine, bool force)
 {
-	struct hunt hunt = {.pool = pool, .key = key, .only = only, .force = force};
+	struct hunt hunt = {.pool = pool, .key = key, .only = only, .mine = mine, .force = force};
 	struct key_hash hash = index_hash(pool->index, key);
 	struct place place;
 	unsigned skip = 0;
 	int removed = 0;
+	bool unread = false;
 
 	follower_step(&pool->follower);
 	while (index_find(pool->index, hash, skip, &place)) {
@@ -147,24 +170,31 @@ int births_remove(struct memkv_pool *pool, const uint8_t *key, const struct birt
 		removed += hunt.killed;
 		if (hunt.pinned)
 			return MEMKV_PINNED;
-		if (hunt.spared)
+		unread |= hunt.unread;
+		if (hunt.spared || hunt.unread)
 			skip++;
 		else
 			follower_drop(&pool->follower, key, place);
 		follower_step(&pool->follower);
 	}
-	return removed;
+	if (hunt.outdone && !unread) {
+		struct births own = {.births = {mine}, .count = 1};
+		int more = births_remove(pool, key, &own, 0, true);
+		unread = more < 0;
+		removed += more;
+	}
+	return unread ? -EIO : removed;
 }
 
 static int unpin_first(struct memkv_pool *pool, const uint8_t *key)
 {
 	struct record r;
 
-	ledger_refresh(&pool->ledger);
-	if (!ledger_of_key(&pool->ledger, key, &r) || r.kind != RECORD_PIN)
+	factbook_refresh(&pool->factbook);
+	if (!factbook_of_key(&pool->factbook, key, &r) || r.kind != RECORD_PIN)
 		return 0;
 	r.kind = RECORD_UNPIN;
-	return ledger_state(&pool->ledger, &r);
+	return factbook_state(&pool->factbook, &r);
 }
 
 static int remove_refused(const struct memkv_pool *pool)
@@ -190,11 +220,14 @@ int memkv_remove_with(struct memkv_pool *pool, const struct memkv_key *key, uint
 	err = force ? unpin_first(pool, key->bytes) : 0;
 	if (err)
 		return err;
-	int removed = births_remove(pool, key->bytes, NULL, force);
+	int removed = births_remove(pool, key->bytes, NULL, 0, force);
 	if (removed == 0)
 		return MEMKV_MISS;
-	if (removed < 0)
+	if (removed == MEMKV_PINNED)
 		return remove_refused(pool);
+	if (removed < 0)
+		return fail(MEMKV_UNKNOWN, "%s: what describes a copy of the block cannot be read, so the block may still be there; "
+					   "try again", pool->media->path);
 	count(&pool->counters.removes, (uint64_t)removed);
 	if (!control_published(&pool->control))
 		return fail(MEMKV_UNKNOWN, "%s: the removal could not be written, and may come back", pool->media->path);

@@ -31,13 +31,15 @@ struct births {
 	uint32_t count;
 	uint64_t session_id; /* of the last one that has a session */
 };
-void births_note(struct memkv_pool *pool, const uint8_t *key, struct births *births);
+/* births_note() - 0, or -EIO: not all can be read */
+int births_note(struct memkv_pool *pool, const uint8_t *key, struct births *births);
 
 /*
- * births_remove() - remove every copy of a key, or only those of births that were noted (@only not NULL)
+ * births_remove() - remove every copy of a key, or only those of births that were noted (@only not NULL) or are lower than
+ * @mine, and @mine when a higher one is live
  *
- * Return: how many; MEMKV_PINNED: at least one stays (without @force).
+ * Return: how many; MEMKV_PINNED: at least one stays (without @force); -EIO: there may be another one, which cannot be read.
  */
-int births_remove(struct memkv_pool *pool, const uint8_t *key, const struct births *only, bool force);
+int births_remove(struct memkv_pool *pool, const uint8_t *key, const struct births *only, uint64_t mine, bool force);
 
 #endif

@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 int room_open(struct room *room, struct memkv_pool *pool)
@@ -21,9 +22,11 @@ int room_open(struct room *room, struct memkv_pool *pool)
 		return -ENOMEM;
 	}
 	room->entries = entries_alloc(pool);
-	int err = room->entries ? lane_open(&room->lane, pool->media) : -ENOMEM;
+	room->moved = entries_alloc(pool);
+	int err = room->entries && room->moved ? lane_open(&room->lane, pool->media) : -ENOMEM;
 	if (err) {
 		entries_free(pool, room->entries);
+		entries_free(pool, room->moved);
 		munmap(room->move_buffer, room->move_bytes);
 		room->move_buffer = NULL;
 		return err;
@@ -65,11 +68,12 @@ void room_close(struct room *room)
 	}
 	if (room->fresh_ready)
 		close_writer(room, &room->fresh, OWNER_PARKED);
-	if (room->next_ready)
+	if (room->next_ready && reclaim_secure(room) == 0)
 		give_up(room, &room->next, OWNER_SEALED);
 	(void)room->pool->media->ops->settle(room->pool->media);
 	lane_close(&room->lane);
 	entries_free(room->pool, room->entries);
+	entries_free(room->pool, room->moved);
 	munmap(room->move_buffer, room->move_bytes);
 	pthread_mutex_destroy(&room->lock);
 	pthread_mutex_destroy(&room->refill);
@@ -138,9 +142,9 @@ static void reserve_in(struct room *room, struct writer *w, uint32_t pages, stru
 }
 
 /*
- * Writes the segment's header, and with it, all on the way together, what was put off: owner word, table header, age,
- * rings.  In which order these reach a mirrored medium does not matter, whatever a crash leaves out: the blocks of the
- * generation before have moved or may go, and nothing of the new one is written before all of it is there.
+ * Writes the segment's header, and with it, all on the way together, what was put off: its owner word, and what was
+ * closed before.  In which order these reach a mirrored medium does not matter, whatever a crash leaves out: an owner word
+ * that comes late leaves the segment to others as it was.
  */
 static int write_segment_header(struct room *room, const struct table_header *table)
 {
@@ -181,7 +185,10 @@ static void clear_heat(const struct control *c, uint64_t segment)
 			word_publish(&heat[i], 0);
 }
 
-/* a new generation in a segment that is OPEN and ours; the table first: until the tail rises, it describes nothing */
+/*
+ * A new generation in a segment that is OPEN and ours.  Its header page first: when the medium refuses that, the table has
+ * not been touched, and what it describes is still there.  Then the table: until the tail rises, it describes nothing.
+ */
 static int begin_generation(struct room *room, struct writer *w)
 {
 	struct memkv_pool *pool = room->pool;
@@ -198,6 +205,9 @@ static int begin_generation(struct room *room, struct writer *w)
 			    pool->media->path);
 	if (!refresh_table(pool, s))
 		return fail(-EIO, "%s: a segment's table cannot be read", pool->media->path);
+	int err = write_segment_header(room, &header);
+	if (err)
+		return fail(err, "%s: a segment cannot be written to: %s", pool->media->path, strerror(-err));
 	control_renew_age(c, s);
 	clear_heat(c, s);
 	w->generation = header.generation;
@@ -206,8 +216,9 @@ static int begin_generation(struct room *room, struct writer *w)
 	w->tail = places_ahead(room, w);
 	table_begin(c, &header, w->tail);
 	control_ring_later(c, s);
-	count(&pool->counters.segments_opened, 1);
-	return write_segment_header(room, &header);
+	err = c->media->ops->settle(c->media);
+	count(&pool->counters.segments_opened, err == 0);
+	return err ? fail(err, "%s: a segment's table cannot be written: %s", pool->media->path, strerror(-err)) : 0;
 }
 
 struct resume {
@@ -288,23 +299,34 @@ static bool resume_generation(struct room *room, struct writer *w)
 	return known && !writer_full(room, w);
 }
 
-/* make a segment that was taken ready to write to; on failure it is given back */
-static int take_up(struct room *room, struct writer *w, bool resumed)
+/*
+ * Make a segment that was taken ready to write to.  On failure it is given back: a victim as it was, but as the youngest, so
+ * that the next attempt meets another one; a fresh one for another attempt; one that fails twice is passed over.
+ */
+static int take_up(struct room *room, struct writer *w, bool resumed, enum owner_state back)
 {
+	const struct control *c = &room->pool->control;
 	int err = 0;
 
-	w->pages = layout_segment_pages(&room->pool->control.layout, w->owned.segment);
+	w->pages = layout_segment_pages(&c->layout, w->owned.segment);
 	if (resumed && !resume_generation(room, w)) {
 		give_up(room, &w->owned, OWNER_SEALED);
 		return -EAGAIN;
 	}
 	if (!resumed || !w->generation)
 		err = begin_generation(room, w);
-	else if (room->pool->media->ops->settle(room->pool->media))
+	else if (c->media->ops->settle(c->media))
 		err = -EIO;
+	if (err && back == OWNER_SEALED) {
+		if (!w->generation)
+			reclaim_undo(room, w->owned.segment);
+		control_renew_age(c, w->owned.segment);
+	}
 	if (err)
-		give_up(room, &w->owned, OWNER_PARKED);
-	if (!err && !control_published(&room->pool->control))
+		give_up(room, &w->owned, resumed ? OWNER_SEALED : back);
+	if (err && resumed)
+		return -EAGAIN;
+	if (!err && !control_published(c))
 		err = -EIO;
 	return err;
 }
@@ -314,11 +336,18 @@ static int open_victim(struct room *room, struct writer *w, struct owned *victim
 {
 	struct memkv_pool *pool = room->pool;
 
-	if (!reclaim_confirm(room, victim) || !own_move(&pool->control, victim, OWNER_OPEN, &pool->slot))
+	struct gone gone;
+
+	if (!reclaim_confirm(room, victim, &gone) || !own_move(&pool->control, victim, OWNER_OPEN, &pool->slot))
 		return -EAGAIN;
 	w->owned = *victim;
+	int err = take_up(room, w, false, OWNER_SEALED);
+	if (err)
+		return err;
 	count(&pool->counters.segments_reclaimed, 1);
-	return take_up(room, w, false);
+	count(&pool->counters.evicted_blocks, gone.blocks);
+	count(&pool->counters.evicted_bytes, gone.bytes);
+	return 0;
 }
 
 static int no_room(const struct room *room)
@@ -340,19 +369,26 @@ static int fetch(struct room *room, struct writer *w)
 		struct owned victim;
 		*w = (struct writer){0};
 		if (room->next_ready) {
+			err = reclaim_secure(room);
+			if (err)
+				break;
 			room->next_ready = false;
 			victim = room->next;
 			err = open_victim(room, w, &victim);
 		} else if (own_take_ready(c, &pool->slot, keep, &w->owned, &resumed)) {
-			err = take_up(room, w, resumed);
-		} else if (reclaim_take(room, &victim)) {
-			err = open_victim(room, w, &victim);
-		} else if (keep && own_take_ready(c, &pool->slot, false, &w->owned, &resumed)) {
-			err = take_up(room, w, resumed); /* the room that was kept; reclaim_reserve() makes it anew */
+			err = take_up(room, w, resumed, OWNER_PARKED);
 		} else {
-			err = no_room(room);
+			err = reclaim_take(room, &victim);
+			if (!err)
+				err = open_victim(room, w, &victim);
+			else if (err == MEMKV_NO_ROOM && keep && own_take_ready(c, &pool->slot, false, &w->owned, &resumed))
+				err = take_up(room, w, resumed, OWNER_PARKED); /* the room that was kept */
+			else
+				break;
 		}
 	}
+	if (err == MEMKV_NO_ROOM)
+		return no_room(room);
 	return err == -EAGAIN ? -EIO : err;
 }
 

@@ -44,6 +44,11 @@ struct writer {
 	bool followed; /* and opened */
 };
 
+/* blocks that go with a victim */
+struct gone {
+	uint64_t blocks, bytes;
+};
+
 struct room_place {
 	struct writer *writer;
 	uint64_t segment, generation;
@@ -66,7 +71,12 @@ struct room {
 	struct lane lane;  /* for headers and moves; under refill */
 	uint8_t *move_buffer;
 	size_t move_bytes;
-	struct entry *entries; /* of one table; under refill */
+	/* under refill: */
+	struct entry *entries; /* of one table */
+	struct entry *moved;   /* blocks that have moved out of a victim, and whose old places still say live */
+	uint32_t moved_count;
+	uint64_t moved_from;
+	uint64_t withdrawn[TABLE_HEADER_BYTES / 8]; /* the table header that reclaim_confirm() has withdrawn */
 };
 
 int room_open(struct room *room, struct memkv_pool *pool);
@@ -104,13 +114,20 @@ struct room_left room_rest(struct room *room);
 bool reclaim_keeps_free(const struct room *room);
 /* reclaim_prepare() - choose the next victim and move its pinned and hot blocks */
 void reclaim_prepare(struct room *room);
-/* reclaim_take() - a LEAVING segment without pinned blocks, nothing moved; false: none */
-bool reclaim_take(struct room *room, struct owned *owned);
+/* reclaim_take() - a LEAVING segment without pinned blocks, nothing moved; MEMKV_NO_ROOM: none; -errno of a flush */
+int reclaim_take(struct room *room, struct owned *owned);
 /*
- * reclaim_confirm() - look once more: may the victim's blocks go?  Then they are counted as evicted and its table is
- * withdrawn; else it is SEALED again.
+ * reclaim_secure() - what moved out of room->next survives power loss, as far as it did before: 0, or -errno of the flush.
+ * Before that the segment is neither opened anew nor given back: who takes it then knows nothing of the moves.
  */
-bool reclaim_confirm(struct room *room, struct owned *victim);
+int reclaim_secure(struct room *room);
+/*
+ * reclaim_confirm() - look once more: may the victim's blocks go?  Then its table is withdrawn, and what goes is in @gone;
+ * else it is SEALED again.
+ */
+bool reclaim_confirm(struct room *room, struct owned *victim, struct gone *gone);
+/* reclaim_undo() - the victim cannot be opened: its table says again what it said */
+void reclaim_undo(struct room *room, uint64_t segment);
 /*
  * reclaim_reserve() - make sure that a segment is FREE, as room for moves; pinned blocks go into the rest of the
  * current one

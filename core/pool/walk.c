@@ -5,6 +5,7 @@
  */
 #include "core/base/environ.h"
 #include "core/base/fail.h"
+#include "core/base/options_take.h"
 #include "core/pool/handle.h"
 
 #include <errno.h>
@@ -85,7 +86,7 @@ static void collect(void *context, uint32_t index, enum entry_state state, const
 	if (state != ENTRY_HERE || e->flags & ENTRY_VOID || !wanted(it, e) ||
 	    !life_counts(table_life(&it->pool->control, it->segment, index, e->birth)) ||
 	    (e->expires_s && e->expires_s <= clock_utc_s() &&
-	     !ledger_pinned(&it->pool->ledger, e->key, e->session_id)) ||
+	     !factbook_pinned(&it->pool->factbook, e->key, e->session_id)) ||
 	    !shown_here(it, e))
 		return;
 	it->entries[it->count++] = *e;
@@ -115,8 +116,11 @@ static bool load_segment(struct memkv_iter *it)
 
 int memkv_iter_open(struct memkv_pool *pool, const struct memkv_filter *filter, struct memkv_iter **out)
 {
+	struct memkv_filter wish;
 	int err = pool_usable(pool);
 
+	if (!err)
+		err = options_take(&wish, sizeof(wish), filter, "iterate");
 	if (err)
 		return err;
 	if (!out)
@@ -125,8 +129,7 @@ int memkv_iter_open(struct memkv_pool *pool, const struct memkv_filter *filter, 
 	if (!it)
 		return fail(-ENOMEM, "%s: no memory to iterate", pool->media->path);
 	it->pool = pool;
-	if (filter)
-		memcpy(&it->filter, filter, min_u64(filter->size, sizeof(it->filter)));
+	it->filter = wish;
 	it->session_id = session_id_of(it->filter.session);
 	follower_step(&pool->follower);
 	*out = it;

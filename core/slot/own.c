@@ -216,7 +216,7 @@ bool own_take_oldest(const struct control *c, const struct slot *me, struct owne
 		uint64_t best_age = UINT64_MAX;
 
 		for (uint64_t s = 0; s < c->layout.geo.segments; s++) {
-			struct owned seen;
+			struct owned seen = {0};
 			if (!look_or_rebuild(c, s, &seen, &notes))
 				continue;
 			bool orphan = seen.word.state == OWNER_LEAVING &&
@@ -224,6 +224,7 @@ bool own_take_oldest(const struct control *c, const struct slot *me, struct owne
 			uint64_t age = orphan ? 0 : age_of(c, s);
 			if ((seen.word.state == OWNER_SEALED || orphan) && age < best_age) {
 				best = seen;
+				best.orphan = orphan;
 				best_age = age;
 			}
 		}

@@ -21,6 +21,7 @@ struct owned {
 	uint64_t segment;
 	uint64_t raw; /* the exact word, for the next move */
 	struct owner_word word;
+	bool orphan; /* own_take_oldest(): it was LEAVING of the dead, who may have moved blocks out of it */
 };
 
 /* own_look() - read a segment's word; false: damaged */

@@ -79,7 +79,7 @@ bool slot_gone(const struct control *c, uint32_t number, uint32_t epoch)
 }
 
 /* the lock is ours: start the next incarnation */
-static int begin_incarnation(const struct control *c, uint32_t number, const struct slot_watch *watch,
+static int begin_incarnation(const struct control *c, uint32_t number, const struct slot_guard *guard,
 			     struct slot *slot)
 {
 	struct slot_cell cell;
@@ -93,7 +93,7 @@ static int begin_incarnation(const struct control *c, uint32_t number, const str
 		return fail(err, "no random numbers: %s", strerror(-err));
 	identity_read(&id);
 	*slot = (struct slot){.number = number, .epoch = cell.epoch + 1, .nonce = random[0]};
-	err = watch ? watch->take_over(watch->context, slot, &cell) : 0;
+	err = guard->take_over(guard->facts, slot, &cell);
 	if (err)
 		return err;
 	atomic_store(&slot->next_birth, random[1] | 1); /* never 0 for the first 2^63 */
@@ -116,13 +116,15 @@ static int begin_incarnation(const struct control *c, uint32_t number, const str
 	return err ? fail(err, "%s: cannot write the slot claim: %s", c->media->path, strerror(-err)) : 0;
 }
 
-static int try_claim(const struct control *c, uint32_t number, const struct slot_watch *watch, struct slot *slot)
+static int try_claim(const struct control *c, uint32_t number, const struct slot_guard *guard, struct slot *slot)
 {
 	int err = c->media->ops->lock(c->media, lock_offset(c, number));
 
 	if (err)
 		return err;
-	err = begin_incarnation(c, number, watch, slot);
+	err = guard->look(guard->context);
+	if (!err)
+		err = begin_incarnation(c, number, guard, slot);
 	if (err)
 		c->media->ops->unlock(c->media, lock_offset(c, number));
 	return err;
@@ -147,14 +149,14 @@ static void name_holders(const struct control *c, char *text, size_t room)
 		snprintf(text + at, room - at, ", ...");
 }
 
-int slot_claim(const struct control *c, bool cli, const struct slot_watch *watch, struct slot *slot)
+int slot_claim(const struct control *c, bool cli, const struct slot_guard *guard, struct slot *slot)
 {
 	uint32_t slots = c->layout.geo.slots, kept = slots - 1;
 	char holders[128];
-	int err = cli ? try_claim(c, kept, watch, slot) : -EAGAIN;
+	int err = cli ? try_claim(c, kept, guard, slot) : -EAGAIN;
 
 	for (uint32_t n = 0; err == -EAGAIN && n < kept; n++)
-		err = try_claim(c, n, watch, slot);
+		err = try_claim(c, n, guard, slot);
 	if (err == -EAGAIN) {
 		name_holders(c, holders, sizeof(holders));
 		return fail(MEMKV_NO_SLOT, "%s: all %u slots are taken by live agents (%s; 'memkv host ls' shows all of them); stop "

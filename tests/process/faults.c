@@ -45,7 +45,6 @@ static void on_fault(int number, siginfo_t *info, void *context)
 #ifdef __x86_64__
 	ucontext_t *user = context;
 
-	(void)number;
 	for (int i = 0; i < range_count; i++) {
 		uintptr_t base = (uintptr_t)ranges[i].base, at = (uintptr_t)info->si_addr;
 		if (at < base || at >= base + ranges[i].length)
@@ -60,6 +59,9 @@ static void on_fault(int number, siginfo_t *info, void *context)
 		return;
 	}
 #endif
+	(void)number;
+	(void)info;
+	(void)context;
 	signal(SIGSEGV, SIG_DFL); /* not ours: it repeats and ends the process */
 }
 

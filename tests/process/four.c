@@ -91,12 +91,19 @@ static int agent_body(void *context)
 
 /* ---- the contest ---- */
 
-/* one of the versions that anybody has begun to put? */
-static bool one_of_the_versions(const struct run *run, const uint8_t *bytes, size_t length, uint64_t number)
+static void note_begun(const struct run *run, uint64_t begun[AGENTS])
+{
+	for (uint64_t agent = 0; agent < AGENTS; agent++)
+		begun[agent] = atomic_load(&run->begun[agent]);
+}
+
+/* one of the versions that were the last ones before the get, or that anybody has begun to put since? */
+static bool one_of_the_versions(const struct run *run, const uint64_t before[AGENTS], const uint8_t *bytes, size_t length,
+				uint64_t number)
 {
 	for (uint64_t agent = 0; agent < AGENTS; agent++) {
 		uint64_t begun = atomic_load(&run->begun[agent]);
-		for (uint64_t n = begun > VERSIONS ? begun - VERSIONS : 0; n <= begun; n++)
+		for (uint64_t n = before[agent] > VERSIONS ? before[agent] - VERSIONS : 0; n <= begun; n++)
 			if (payload_right(bytes, length, number, (uint32_t)(agent << 20 | n)))
 				return true;
 	}
@@ -107,7 +114,7 @@ static int contest_body(void *context)
 {
 	struct run *run = context;
 	struct memkv_put_options replace = {.size = sizeof(replace), .flags = MEMKV_PUT_REPLACE};
-	uint64_t random = run->agent + 77;
+	uint64_t random = run->agent + 77, before[AGENTS];
 	uint8_t *buffer = pages_alloc(LENGTH_MAX);
 	struct memkv_pool *pool = attach_together(run);
 
@@ -125,11 +132,12 @@ static int contest_body(void *context)
 			continue;
 		key = key_of(number);
 		length = length_of(number, LENGTH_MAX);
+		note_begun(run, before); /* however long this process then has to wait for its turn */
 		memkv_pool_refresh(pool);
 		int64_t got = memkv_get(pool, &key, buffer, length, NULL);
 		EXPECT(got == (int64_t)length, "contested key %llu was put and replaced only, yet: %s",
 		       (unsigned long long)number, memkv_code_name((int)got));
-		EXPECT(one_of_the_versions(run, buffer, length, number), "contested key %llu: not the bytes of any put",
+		EXPECT(one_of_the_versions(run, before, buffer, length, number), "contested key %llu: not the bytes of any put",
 		       (unsigned long long)number);
 		atomic_fetch_add(&run->hits, 1);
 	}
@@ -141,6 +149,7 @@ static void expect_contested(const char *path, struct run *run)
 {
 	struct memkv_pool *pool = pool_attach(path, 0);
 	uint8_t *buffer = pages_alloc(LENGTH_MAX);
+	const uint64_t before[AGENTS] = {0}; /* whoever ended first may have put the last */
 
 	for (uint64_t number = 0; number < CONTESTED; number++) {
 		struct memkv_key key = key_of(number);
@@ -148,7 +157,7 @@ static void expect_contested(const char *path, struct run *run)
 		int64_t got = memkv_get(pool, &key, buffer, length, NULL);
 		EXPECT(got == (int64_t)length, "contested key %llu was put and replaced only, yet: %s",
 		       (unsigned long long)number, memkv_code_name((int)got));
-		EXPECT(one_of_the_versions(run, buffer, length, number), "contested key %llu: not the bytes of any put",
+		EXPECT(one_of_the_versions(run, before, buffer, length, number), "contested key %llu: not the bytes of any put",
 		       (unsigned long long)number);
 		/* the last word is one agent's alone: then it is exact */
 		struct memkv_put_options replace = {.size = sizeof(replace), .flags = MEMKV_PUT_REPLACE};

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Control facts: merging in any order; rings and checkpoints; and the ledger, as several agents that come, state facts,
+ * Control facts: merging in any order; rings and checkpoints; and the factbook, as several agents that come, state facts,
  * die and are succeeded, against a model that knows everything that was stated.
  */
-#include "core/facts/ledger.h"
+#include "core/facts/factbook.h"
 #include "core/base/environ.h"
 #include "core/log/checkpoint.h"
 #include "tests/unit/fake_media.h"
@@ -303,23 +303,29 @@ START_TEST(checkpoints)
 }
 END_TEST
 
-/* ---- the ledger ---- */
+/* ---- the factbook ---- */
 
 enum { AGENTS = 3, STEPS = 6000, KEYS = 12 };
 
 struct agent {
-	struct ledger ledger;
+	struct factbook factbook;
 	struct slot slot;
 	bool there;
 };
 
+static int still_there(void *context)
+{
+	(void)context;
+	return 0;
+}
+
 static void agent_begin(struct agent *a, const struct control *c)
 {
-	const struct slot_watch watch = {ledger_take_over, &a->ledger};
+	const struct slot_guard guard = {still_there, NULL, factbook_take_over, &a->factbook};
 
-	ck_assert_int_eq(ledger_open(&a->ledger, c), 0);
-	ck_assert_int_eq(slot_claim(c, false, &watch, &a->slot), 0);
-	ledger_attach(&a->ledger, &a->slot);
+	ck_assert_int_eq(factbook_open(&a->factbook, c), 0);
+	ck_assert_int_eq(slot_claim(c, false, &guard, &a->slot), 0);
+	factbook_attach(&a->factbook, &a->slot);
 	a->there = true;
 }
 
@@ -330,7 +336,7 @@ static void agent_end(struct agent *a, const struct control *c, bool clean)
 		slot_leave(c, &a->slot);
 	else
 		fake_unlock(c->media, layout_slot_cell(&c->layout, 0, a->slot.number));
-	ledger_close(&a->ledger);
+	factbook_close(&a->factbook);
 	a->there = false;
 }
 
@@ -343,13 +349,13 @@ static void state_random(struct agent *a, struct facts *model, uint64_t *random)
 				    .state = (uint32_t)(random_next(random) % 2)};
 	else
 		memset(r.key, (int)(random_next(random) % KEYS), sizeof(r.key));
-	ck_assert_int_eq(ledger_state(&a->ledger, &r), 0);
+	ck_assert_int_eq(factbook_state(&a->factbook, &r), 0);
 	facts_fold(model, &r);
 }
 
-static void assert_knows(struct ledger *l, const struct facts *model)
+static void assert_knows(struct factbook *l, const struct facts *model)
 {
-	ledger_refresh(l);
+	factbook_refresh(l);
 	assert_equal(&l->facts, model);
 	ck_assert_uint_eq(atomic_load(&l->damaged), 0);
 	ck_assert_uint_eq(atomic_load(&l->mended), 0);
@@ -359,7 +365,7 @@ START_TEST(agents_come_and_go)
 {
 	struct fake_media f;
 	struct agent agents[AGENTS] = {0};
-	struct ledger newcomer;
+	struct factbook newcomer;
 	struct facts model = {0};
 	uint64_t random = 5, births = 0, lapped = 0;
 
@@ -370,22 +376,22 @@ START_TEST(agents_come_and_go)
 		if (!a->there) {
 			agent_begin(a, c);
 			births++;
-			assert_knows(&a->ledger, &model);
+			assert_knows(&a->factbook, &model);
 			continue;
 		}
 		switch (random_next(&random) % 40) {
 		case 0:
-			lapped += a->ledger.checkpointed > 0;
+			lapped += a->factbook.checkpointed > 0;
 			agent_end(a, c, random_next(&random) % 2);
 			break;
 		case 1:
 		case 2:
-			assert_knows(&a->ledger, &model);
+			assert_knows(&a->factbook, &model);
 			break;
 		case 3: /* somebody who only reads, and knows nothing */
-			ck_assert_int_eq(ledger_open(&newcomer, c), 0);
+			ck_assert_int_eq(factbook_open(&newcomer, c), 0);
 			assert_knows(&newcomer, &model);
-			ledger_close(&newcomer);
+			factbook_close(&newcomer);
 			break;
 		default:
 			state_random(a, &model, &random);
@@ -406,7 +412,7 @@ START_TEST(facts_are_refused_before_any_is_lost)
 {
 	struct fake_media f;
 	struct agent a = {0};
-	struct ledger reader;
+	struct factbook reader;
 	uint32_t stated = 0;
 	int err = 0;
 
@@ -416,29 +422,29 @@ START_TEST(facts_are_refused_before_any_is_lost)
 	for (; stated < 200 && !err; stated += err == 0) {
 		struct record r = {.kind = RECORD_PIN, .subject = 1};
 		r.key[0] = (uint8_t)(stated + 1);
-		err = ledger_state(&a.ledger, &r);
+		err = factbook_state(&a.factbook, &r);
 	}
 	ck_assert_int_eq(err, MEMKV_PIN_LIMIT);
 	ck_assert_uint_eq(stated, 31 - 5);
-	ck_assert_uint_eq(ledger_room(&a.ledger), 0);
+	ck_assert_uint_eq(factbook_room(&a.factbook), 0);
 	for (int i = 0; i < 100; i++) { /* what is there can still be taken back, and stated again, as often as one likes */
 		struct record r = {.kind = i % 2 ? RECORD_PIN : RECORD_UNPIN, .subject = 1};
 		r.key[0] = (uint8_t)(1 + (uint32_t)i / 2 % stated);
-		ck_assert_int_eq(ledger_state(&a.ledger, &r), 0);
+		ck_assert_int_eq(factbook_state(&a.factbook, &r), 0);
 	}
-	ck_assert_int_eq(ledger_open(&reader, c), 0);
+	ck_assert_int_eq(factbook_open(&reader, c), 0);
 	for (uint32_t i = 0; i < stated; i++) {
 		uint8_t key[32] = {(uint8_t)(i + 1)};
-		ck_assert(ledger_pinned(&reader, key, 0));
+		ck_assert(factbook_pinned(&reader, key, 0));
 	}
-	ledger_close(&reader);
+	factbook_close(&reader);
 	/* ended ones make room when their time is over */
 	struct record over = {.kind = RECORD_UNPIN, .until_s = clock_utc_s() - 60};
 	over.key[0] = 1;
-	ck_assert_int_eq(ledger_state(&a.ledger, &over), 0);
+	ck_assert_int_eq(factbook_state(&a.factbook, &over), 0);
 	struct record fresh = {.kind = RECORD_PIN};
 	fresh.key[0] = 201;
-	ck_assert_int_eq(ledger_state(&a.ledger, &fresh), 0);
+	ck_assert_int_eq(factbook_state(&a.factbook, &fresh), 0);
 	agent_end(&a, c, true);
 	fake_close(&f);
 }
@@ -448,7 +454,7 @@ END_TEST
 START_TEST(damage_makes_nothing_up)
 {
 	struct fake_media f;
-	struct ledger reader;
+	struct factbook reader;
 	uint64_t random = 9, lost = 0;
 
 	fake_open(&f, 5);
@@ -459,7 +465,7 @@ START_TEST(damage_makes_nothing_up)
 		for (uint8_t k = 0; k < 20; k++) {
 			struct record r = {.kind = RECORD_PIN, .subject = k};
 			r.key[0] = k;
-			ck_assert_int_eq(ledger_state(&a.ledger, &r), 0);
+			ck_assert_int_eq(factbook_state(&a.factbook, &r), 0);
 		}
 		agent_end(&a, c, i == 1);
 	}
@@ -472,14 +478,14 @@ START_TEST(damage_makes_nothing_up)
 			uint64_t at = random_next(&random) % (bytes - 64);
 			random_bytes(&random, c->base + from + at, 1 + random_next(&random) % 64);
 		}
-		ck_assert_int_eq(ledger_open(&reader, c), 0);
+		ck_assert_int_eq(factbook_open(&reader, c), 0);
 		lost += 20 - reader.facts.count;
 		ck_assert_uint_le(reader.facts.count, 20);
 		for (uint32_t i = 0; i < reader.facts.places; i++) {
 			const struct record *r = &reader.facts.table[i];
 			ck_assert(r->kind == RECORD_NONE || (r->kind == RECORD_PIN && r->subject == r->key[0] && r->subject < 20));
 		}
-		ledger_close(&reader);
+		factbook_close(&reader);
 		memcpy(c->base + from, image, bytes);
 	}
 	ck_assert_uint_lt(lost, 20 * 300 / 10); /* most of it is there twice, or was not hit */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The ledger: how facts get onto the media, and from there to everybody.
+ * The factbook: how facts get onto the media, and from there to everybody.
  *
  * Stating a fact: record into the own ring -> flush.  A ring is overwritten only as far as its facts stand in the own
  * checkpoint, which carries the facts of the whole pool (merging is a maximum, so copies are harmless): when the ring
@@ -22,28 +22,28 @@
  *
  * Threads: any; the lock is this process's, and is held over flushes.  Get and match never come here.
  */
-#ifndef MEMKV_FACTS_LEDGER_H
-#define MEMKV_FACTS_LEDGER_H
+#ifndef MEMKV_FACTS_FACTBOOK_H
+#define MEMKV_FACTS_FACTBOOK_H
 
 #include "core/facts/facts.h"
-#include "core/log/ring.h"
+#include "core/log/log_ring.h"
 #include "core/slot/slot.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 
 /* what we know of a slot's log */
-struct ledger_source {
+struct factbook_source {
 	uint64_t cell_checks[SLOT_COPIES]; /* check words of the cells as last looked at: unchanged, nothing to decode */
 	struct ring_reader reader;
 	bool known;
 };
 
-struct ledger {
+struct factbook {
 	const struct control *control;
 	pthread_mutex_t lock;
 	struct facts facts;
-	struct ledger_source *sources;
+	struct factbook_source *sources;
 	/* of this process's own incarnation */
 	struct log_identity me;
 	bool writing;
@@ -56,47 +56,47 @@ struct ledger {
 	atomic_uint_fast64_t damaged, mended; /* records */
 };
 
-/* ledger_open() - read everything that is there; 0 or -ENOMEM */
-int ledger_open(struct ledger *l, const struct control *c);
-void ledger_close(struct ledger *l);
+/* factbook_open() - read everything that is there; 0 or -ENOMEM */
+int factbook_open(struct factbook *l, const struct control *c);
+void factbook_close(struct factbook *l);
 
 /*
- * ledger_take_over() - of a struct slot_watch: before incarnation @next takes the cell of @before over
+ * factbook_take_over() - of a struct slot_guard: before incarnation @next takes the cell of @before over
  *
  * Return: 0; -EAGAIN: its facts do not fit into a checkpoint, the slot must be left alone; -errno.
  */
-int ledger_take_over(void *context, const struct slot *next, const struct slot_cell *before);
+int factbook_take_over(void *context, const struct slot *next, const struct slot_cell *before);
 
-/* ledger_attach() - from now on this process states facts as @slot */
-void ledger_attach(struct ledger *l, const struct slot *slot);
+/* factbook_attach() - from now on this process states facts as @slot */
+void factbook_attach(struct factbook *l, const struct slot *slot);
 
-/* ledger_refresh() - fold in everything that anybody has stated before the call */
-void ledger_refresh(struct ledger *l);
+/* factbook_refresh() - fold in everything that anybody has stated before the call */
+void factbook_refresh(struct factbook *l);
 
-/* ledger_poll() - the same when the bell has rung; for the follower */
-void ledger_poll(struct ledger *l);
+/* factbook_poll() - the same when the bell has rung; for the follower */
+void factbook_poll(struct factbook *l);
 
 /*
- * ledger_state() - state a fact: version and author are filled in
+ * factbook_state() - state a fact: version and author are filled in
  *
  * When it returns 0 the fact is on the medium and flushed: whoever refreshes knows it.
  *
  * Return: 0; MEMKV_PIN_LIMIT: there are as many facts as the pool can keep (about a new subject; nothing was written);
  * -errno with a sentence: it may count or not.
  */
-int ledger_state(struct ledger *l, struct record *r);
+int factbook_state(struct factbook *l, struct record *r);
 
-/* ledger_room() - how many facts about new subjects could still be stated */
-uint32_t ledger_room(struct ledger *l);
+/* factbook_room() - how many facts about new subjects could still be stated */
+uint32_t factbook_room(struct factbook *l);
 
-/* ledger_pinned() - by what is known now; refresh first where it must be exact */
-bool ledger_pinned(struct ledger *l, const uint8_t key[32], uint64_t session_id);
+/* factbook_pinned() - by what is known now; refresh first where it must be exact */
+bool factbook_pinned(struct factbook *l, const uint8_t key[32], uint64_t session_id);
 
-/* ledger_of_key(), ledger_of_session() - the fact that holds; false: none */
-bool ledger_of_key(struct ledger *l, const uint8_t key[32], struct record *r);
-bool ledger_of_session(struct ledger *l, uint64_t session_id, struct record *r);
+/* factbook_of_key(), factbook_of_session() - the fact that holds; false: none */
+bool factbook_of_key(struct factbook *l, const uint8_t key[32], struct record *r);
+bool factbook_of_session(struct factbook *l, uint64_t session_id, struct record *r);
 
-/* ledger_copy() - facts_copy() */
-uint32_t ledger_copy(struct ledger *l, struct record *to, uint32_t room);
+/* factbook_copy() - facts_copy() */
+uint32_t factbook_copy(struct factbook *l, struct record *to, uint32_t room);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See ledger.h. */
-#include "core/facts/ledger.h"
+/* See factbook.h. */
+#include "core/facts/factbook.h"
 #include "core/base/environ.h"
 #include "core/base/fail.h"
 #include "core/log/checkpoint.h"
@@ -15,7 +15,7 @@ enum { REREADS = 4 };
 
 static void fold(void *context, const struct record *r)
 {
-	struct ledger *l = context;
+	struct factbook *l = context;
 
 	(void)facts_fold(&l->facts, r);
 }
@@ -31,7 +31,7 @@ static bool same_identity(const struct log_identity *a, uint32_t epoch, uint64_t
 }
 
 /* everything in the slot's checkpoint; the reader goes on behind what stands in it */
-static void read_checkpoint(struct ledger *l, struct ring_reader *reader)
+static void read_checkpoint(struct factbook *l, struct ring_reader *reader)
 {
 	struct checkpoint_header h;
 	uint64_t damaged = 0, mended = 0;
@@ -44,7 +44,7 @@ static void read_checkpoint(struct ledger *l, struct ring_reader *reader)
 }
 
 /* the log from where we are to its end */
-static void read_ring(struct ledger *l, struct ring_reader *reader)
+static void read_ring(struct factbook *l, struct ring_reader *reader)
 {
 	struct record r;
 	uint64_t ahead;
@@ -77,7 +77,7 @@ static void cell_checks(const struct control *c, uint32_t slot, uint64_t checks[
 }
 
 /* who holds, or held last, the slot?  A new incarnation is read from its checkpoint on. */
-static bool read_cell(struct ledger *l, struct ledger_source *source, uint32_t slot)
+static bool read_cell(struct factbook *l, struct factbook_source *source, uint32_t slot)
 {
 	struct slot_cell cell;
 
@@ -93,10 +93,10 @@ static bool read_cell(struct ledger *l, struct ledger_source *source, uint32_t s
 	return true;
 }
 
-static void refresh_slot(struct ledger *l, uint32_t slot)
+static void refresh_slot(struct factbook *l, uint32_t slot)
 {
 	const struct control *c = l->control;
-	struct ledger_source *source = &l->sources[slot];
+	struct factbook_source *source = &l->sources[slot];
 	uint64_t checks[SLOT_COPIES];
 
 	if (l->writing && slot == l->me.slot)
@@ -119,13 +119,13 @@ static void refresh_slot(struct ledger *l, uint32_t slot)
 	}
 }
 
-static void tell(struct ledger *l)
+static void tell(struct factbook *l)
 {
 	atomic_store_explicit(&l->pins, l->facts.blind ? UINT32_MAX : l->facts.pins, memory_order_release);
 	atomic_store_explicit(&l->session_pins, l->facts.blind ? UINT32_MAX : l->facts.session_pins, memory_order_release);
 }
 
-static void refresh(struct ledger *l)
+static void refresh(struct factbook *l)
 {
 	atomic_thread_fence(memory_order_seq_cst); /* what the caller has written before is there for all who look */
 	for (uint32_t slot = 0; slot < l->control->layout.geo.slots; slot++)
@@ -133,14 +133,14 @@ static void refresh(struct ledger *l)
 	tell(l);
 }
 
-void ledger_refresh(struct ledger *l)
+void factbook_refresh(struct factbook *l)
 {
 	pthread_mutex_lock(&l->lock);
 	refresh(l);
 	pthread_mutex_unlock(&l->lock);
 }
 
-void ledger_poll(struct ledger *l)
+void factbook_poll(struct factbook *l)
 {
 	uint64_t bell = word_load(control_bell(l->control));
 
@@ -152,9 +152,9 @@ void ledger_poll(struct ledger *l)
 	pthread_mutex_unlock(&l->lock);
 }
 
-int ledger_open(struct ledger *l, const struct control *c)
+int factbook_open(struct factbook *l, const struct control *c)
 {
-	*l = (struct ledger){.control = c};
+	*l = (struct factbook){.control = c};
 	l->sources = calloc(c->layout.geo.slots, sizeof(*l->sources));
 	l->scratch = calloc(checkpoint_records(c), sizeof(*l->scratch));
 	if (!l->sources || !l->scratch) {
@@ -165,11 +165,11 @@ int ledger_open(struct ledger *l, const struct control *c)
 	}
 	pthread_mutex_init(&l->lock, NULL);
 	l->bell = word_load(control_bell(c));
-	ledger_refresh(l);
+	factbook_refresh(l);
 	return 0;
 }
 
-void ledger_close(struct ledger *l)
+void factbook_close(struct factbook *l)
 {
 	if (!l->sources)
 		return;
@@ -183,7 +183,7 @@ void ledger_close(struct ledger *l)
 /* ---- writing; all under the lock ---- */
 
 /* everything that is known, into the area of @who's slot that does not hold; -ENOSPC: it does not fit */
-static int write_checkpoint(struct ledger *l, const struct log_identity *who, uint64_t log_position)
+static int write_checkpoint(struct factbook *l, const struct log_identity *who, uint64_t log_position)
 {
 	const struct control *c = l->control;
 	struct checkpoint_header held;
@@ -207,7 +207,7 @@ static int write_checkpoint(struct ledger *l, const struct log_identity *who, ui
 }
 
 /* is there anything in the log that its checkpoint does not hold? */
-static bool owes_checkpoint(const struct ledger *l, const struct ring_reader *reader)
+static bool owes_checkpoint(const struct factbook *l, const struct ring_reader *reader)
 {
 	struct checkpoint_header h;
 	unsigned area;
@@ -218,9 +218,9 @@ static bool owes_checkpoint(const struct ledger *l, const struct ring_reader *re
 	return reader->next > covered;
 }
 
-int ledger_take_over(void *context, const struct slot *next, const struct slot_cell *before)
+int factbook_take_over(void *context, const struct slot *next, const struct slot_cell *before)
 {
-	struct ledger *l = context;
+	struct factbook *l = context;
 	struct log_identity heir = {.slot = next->number, .epoch = next->epoch, .nonce = next->nonce};
 	int err = 0;
 
@@ -228,7 +228,7 @@ int ledger_take_over(void *context, const struct slot *next, const struct slot_c
 		return 0;
 	pthread_mutex_lock(&l->lock);
 	refresh(l);
-	struct ledger_source *source = &l->sources[next->number];
+	struct factbook_source *source = &l->sources[next->number];
 	if (!source->known || !same_identity(&source->reader.who, before->epoch, before->nonce))
 		err = -EAGAIN; /* its cell cannot be read now, or is not what the caller saw */
 	else if (owes_checkpoint(l, &source->reader))
@@ -237,7 +237,7 @@ int ledger_take_over(void *context, const struct slot *next, const struct slot_c
 	return err == -ENOSPC ? -EAGAIN : err;
 }
 
-void ledger_attach(struct ledger *l, const struct slot *slot)
+void factbook_attach(struct factbook *l, const struct slot *slot)
 {
 	pthread_mutex_lock(&l->lock);
 	l->me = (struct log_identity){.slot = slot->number, .epoch = slot->epoch, .nonce = slot->nonce};
@@ -246,19 +246,19 @@ void ledger_attach(struct ledger *l, const struct slot *slot)
 	pthread_mutex_unlock(&l->lock);
 }
 
-static uint32_t fact_limit(const struct ledger *l)
+static uint32_t fact_limit(const struct factbook *l)
 {
 	uint32_t records = checkpoint_records(l->control), slots = l->control->layout.geo.slots;
 
 	return records - (slots < records / 2 ? slots : records / 2);
 }
 
-static bool is_new(const struct ledger *l, const struct record *r)
+static bool is_new(const struct factbook *l, const struct record *r)
 {
 	return !(r->kind == RECORD_SESSION ? facts_of_session(&l->facts, r->subject) : facts_of_key(&l->facts, r->key));
 }
 
-static int make_room(struct ledger *l)
+static int make_room(struct factbook *l)
 {
 	if (l->next - l->checkpointed < ring_records(l->control))
 		return 0;
@@ -268,7 +268,7 @@ static int make_room(struct ledger *l)
 	return err;
 }
 
-static int append(struct ledger *l, struct record *r)
+static int append(struct factbook *l, struct record *r)
 {
 	const struct control *c = l->control;
 	int err = make_room(l);
@@ -288,7 +288,7 @@ static int append(struct ledger *l, struct record *r)
 	return err;
 }
 
-int ledger_state(struct ledger *l, struct record *r)
+int factbook_state(struct factbook *l, struct record *r)
 {
 	const char *path = l->control->media->path;
 	int err = 0;
@@ -314,7 +314,7 @@ int ledger_state(struct ledger *l, struct record *r)
 
 /* ---- looking ---- */
 
-uint32_t ledger_room(struct ledger *l)
+uint32_t factbook_room(struct factbook *l)
 {
 	pthread_mutex_lock(&l->lock);
 	facts_drop_over(&l->facts, clock_utc_s());
@@ -323,7 +323,7 @@ uint32_t ledger_room(struct ledger *l)
 	return room;
 }
 
-bool ledger_pinned(struct ledger *l, const uint8_t key[32], uint64_t session_id)
+bool factbook_pinned(struct factbook *l, const uint8_t key[32], uint64_t session_id)
 {
 	if (atomic_load_explicit(&l->pins, memory_order_acquire) == 0)
 		return false;
@@ -333,7 +333,7 @@ bool ledger_pinned(struct ledger *l, const uint8_t key[32], uint64_t session_id)
 	return pinned;
 }
 
-static bool copy_fact(struct ledger *l, const struct record *there, struct record *r)
+static bool copy_fact(struct factbook *l, const struct record *there, struct record *r)
 {
 	if (there)
 		*r = *there;
@@ -341,19 +341,19 @@ static bool copy_fact(struct ledger *l, const struct record *there, struct recor
 	return there != NULL;
 }
 
-bool ledger_of_key(struct ledger *l, const uint8_t key[32], struct record *r)
+bool factbook_of_key(struct factbook *l, const uint8_t key[32], struct record *r)
 {
 	pthread_mutex_lock(&l->lock);
 	return copy_fact(l, facts_of_key(&l->facts, key), r);
 }
 
-bool ledger_of_session(struct ledger *l, uint64_t session_id, struct record *r)
+bool factbook_of_session(struct factbook *l, uint64_t session_id, struct record *r)
 {
 	pthread_mutex_lock(&l->lock);
 	return copy_fact(l, facts_of_session(&l->facts, session_id), r);
 }
 
-uint32_t ledger_copy(struct ledger *l, struct record *to, uint32_t room)
+uint32_t factbook_copy(struct factbook *l, struct record *to, uint32_t room)
 {
 	pthread_mutex_lock(&l->lock);
 	uint32_t count = facts_copy(&l->facts, to, room);

@@ -4,14 +4,14 @@
  *
  * Each slot has two rings, for its even and its odd epochs.  Record n of an incarnation lies in place n mod (places of
  * a ring); its check is seeded with the incarnation and n, so nothing that lay there before is taken for it.  The one
- * writer appends; when the ring is full it overwrites what stands in its checkpoint, and only that (ledger.h).
+ * writer appends; when the ring is full it overwrites what stands in its checkpoint, and only that (factbook.h).
  *
  * Reading goes onward until a position does not verify.  That is the end, unless a good record follows within
  * RING_WINDOW positions, or the place holds a record of a later round: then the reader is behind, or something is
  * damaged.  The checkpoint tells which: what lies before its log position stands in it.
  */
-#ifndef MEMKV_LOG_RING_H
-#define MEMKV_LOG_RING_H
+#ifndef MEMKV_LOG_LOG_RING_H
+#define MEMKV_LOG_LOG_RING_H
 
 #include "core/format/record.h"
 #include "core/slot/control.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See ring.h. */
-#include "core/log/ring.h"
+/* See log_ring.h. */
+#include "core/log/log_ring.h"
 #include "core/format/cells.h"
 
 enum { RECORD_WORDS = RECORD_BYTES / 8 };

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+# Runs first in `cmake --install`: writes down which folders it is about to make (`folders`, into `record`), so that
+# uninstall removes exactly those.  What an earlier install made stays written down.
+set(made)
+if(EXISTS ${record})
+  file(STRINGS ${record} made)
+endif()
+foreach(folder ${folders})
+  if(NOT IS_ABSOLUTE ${folder})
+    set(folder ${CMAKE_INSTALL_PREFIX}/${folder})
+  endif()
+  set(folder $ENV{DESTDIR}${folder})
+  while(NOT EXISTS ${folder})
+    list(APPEND made ${folder})
+    get_filename_component(folder ${folder} DIRECTORY)
+  endwhile()
+endforeach()
+list(REMOVE_DUPLICATES made)
+list(JOIN made "\n" text)
+file(WRITE ${record} "${text}\n")
