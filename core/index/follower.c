@@ -493,6 +493,8 @@ static void *follow(void *argument)
 			continue;
 		(void)media->ops->settle(media);
 		follower_step(f);
+		if (f->factbook)
+			factbook_poll(f->factbook);
 	}
 	return NULL;
 }

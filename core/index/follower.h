@@ -24,6 +24,7 @@
 #ifndef MEMKV_INDEX_FOLLOWER_H
 #define MEMKV_INDEX_FOLLOWER_H
 
+#include "core/facts/factbook.h"
 #include "core/index/index.h"
 #include "core/log/table.h"
 
@@ -47,6 +48,7 @@ struct follower_segment {
 struct follower {
 	const struct control *control;
 	struct index *index;
+	struct factbook *factbook; /* stepped as well; NULL: none */
 	struct follower_recover recover;
 	struct follower_segment *segments;
 	uint64_t doorbell;
