@@ -79,6 +79,12 @@ static bool put_aside(struct get *get)
 	follower_step(&pool->follower);
 	if (!still_indexed(get, place))
 		return true;
+	if (follower_turning(&pool->follower, layout_segment_of(&pool->control.layout, place.page))) {
+		get->skip++; /* not forgotten: the opener may think better of it */
+		get->moving |= get->again != place.page;
+		get->again = place.page;
+		return true;
+	}
 	if (get->again != place.page) { /* its segment may have been opened anew, with this very key in the same place */
 		get->again = place.page;
 		return false;
