@@ -33,6 +33,25 @@ void media_forget_nothing(struct media *media, uint64_t offset, size_t length)
 	(void)media_range_nothing(media, offset, length);
 }
 
+bool media_is_local(const struct media *media, uint64_t offset, size_t length)
+{
+	for (int i = 0; i < MEDIA_LOCAL_RANGES; i++)
+		if (offset >= media->local[i].from && offset + length <= media->local[i].to)
+			return true;
+	return false;
+}
+
+int media_node(int fd, uint64_t *device, uint64_t *inode)
+{
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return -errno;
+	*device = (uint64_t)st.st_dev;
+	*inode = (uint64_t)st.st_ino;
+	return 0;
+}
+
 static int lock_command(int fd, int command, short type, uint64_t offset, struct flock *lock)
 {
 	*lock = (struct flock){.l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)offset, .l_len = 1};
