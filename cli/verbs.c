@@ -9,7 +9,8 @@
 static const char create_text[] =
 	"Formats a file as a pool.  Without --size a new file becomes 4 GiB large, an existing one keeps its size.\n"
 	"--blocks with --block-size makes a pool that holds exactly so many blocks of that size.\n"
-	"A file that holds anything is only overwritten with --force, and then after a yes or with --yes.\n";
+	"A file that holds anything is only overwritten with --force, and then after a yes or with --yes.\n"
+	"--share is for a block device that several hosts reach: agents on all of them can write at the same time.\n";
 
 static const char info_text[] = "Room is given in bytes and in blocks of --block-size (default: the largest block).\n";
 
@@ -105,7 +106,7 @@ static const char doctor_text[] =
 const struct cli_verb cli_verbs[] = {
 	{"pool create", "POOL [--size 4G] [--name N]", "format a pool", create_text,
 	 B(POOL_NAME) | B(SIZE) | B(MAX_BLOCK) | B(SEGMENT) | B(SLOTS) | B(BLOCKS) | B(BLOCK_SIZE) | B(FORCE) |
-		 B(DRY_RUN) | B(YES),
+		 B(SHARE) | B(DRY_RUN) | B(YES),
 	 verb_pool_create},
 	{"pool info", "POOL [--block-size B]", "sizes, room and use", info_text, B(BLOCK_SIZE), verb_pool_info},
 	{"pool scan", "[PATH...]", "find pools on this machine", scan_text, 0, verb_pool_scan},

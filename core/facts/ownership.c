@@ -61,6 +61,20 @@ static struct statement *find(struct owned_segment *seg, const struct statement 
 	return NULL;
 }
 
+/* the OPEN that a record tells of: itself, or the author's last one before it */
+static bool note_opening(struct owned_segment *seg, const struct record *r)
+{
+	uint64_t version = r->kind == RECORD_OPEN ? r->version : r->birth;
+	struct opening *top = &seg->opening;
+
+	if (version < top->version || !version)
+		return false;
+	if (version == top->version && (r->slot != top->slot ? r->slot < top->slot : r->epoch <= top->epoch))
+		return false;
+	*top = (struct opening){version, r->slot, r->epoch};
+	return true;
+}
+
 static void drop(struct owned_segment *seg, const struct statement *like)
 {
 	for (unsigned i = 0; i < seg->count; i++)
@@ -97,9 +111,10 @@ bool ownership_fold(struct ownership *o, const struct record *r)
 		return false;
 	struct owned_segment *seg = &o->segments[r->subject];
 	struct statement s = statement_of(r);
+	bool opened = note_opening(seg, r);
 	const struct statement *own = find(seg, &s);
 	if (own && own->version >= s.version)
-		return false;
+		return opened;
 	if (!newer(&s, &seg->top)) { /* outdone by another author: kept, so that an older one of its own changes nothing */
 		drop(seg, &s);
 		keep(seg, s);
@@ -128,24 +143,28 @@ struct holding ownership_of(const struct ownership *o, uint64_t segment)
 	};
 }
 
-bool ownership_mark(const struct ownership *o, uint64_t segment, unsigned n, uint32_t *slot, uint32_t *epoch)
+static struct statement author_of(const struct opening *opening)
 {
-	const struct owned_segment *seg = &o->segments[segment];
+	return (struct statement){.slot = opening->slot, .epoch = opening->epoch};
+}
 
-	for (unsigned i = 0; i <= seg->count; i++) {
-		const struct statement *s = i == 0 ? &seg->top : &seg->more[i - 1];
-		if (s->kind != RECORD_OPEN || n-- > 0)
-			continue;
-		*slot = s->slot;
-		*epoch = s->epoch;
-		return true;
-	}
-	if (seg->blind && n == 0) { /* somebody whom nobody can prove gone */
-		*slot = UINT32_MAX;
-		*epoch = UINT32_MAX;
-		return true;
-	}
-	return false;
+bool ownership_mark(const struct ownership *o, uint64_t segment, uint32_t *slot, uint32_t *epoch)
+{
+	struct owned_segment *seg = &o->segments[segment];
+	struct statement like = author_of(&seg->opening);
+	const struct statement *s = seg->opening.version ? find(seg, &like) : NULL;
+
+	*slot = seg->blind ? UINT32_MAX : like.slot; /* blind: somebody whom nobody can prove gone */
+	*epoch = seg->blind ? UINT32_MAX : like.epoch;
+	return seg->blind || (s && s->version == seg->opening.version);
+}
+
+uint64_t ownership_last(const struct ownership *o, uint64_t segment, uint32_t slot, uint32_t epoch)
+{
+	const struct statement like = {.slot = slot, .epoch = epoch};
+	const struct statement *s = find(&o->segments[segment], &like);
+
+	return s ? s->version : 0;
 }
 
 void ownership_prune(struct ownership *o, bool (*gone)(void *context, uint32_t slot, uint32_t epoch), void *context)
@@ -158,8 +177,11 @@ void ownership_prune(struct ownership *o, bool (*gone)(void *context, uint32_t s
 	}
 }
 
-static void put_record(struct record *to, uint32_t room, uint32_t at, uint64_t segment, const struct statement *s)
+static void put_record(struct record *to, uint32_t room, uint32_t at, uint64_t segment, const struct statement *s,
+		       const struct opening *opening)
 {
+	bool opened = opening->version && s->slot == opening->slot && s->epoch == opening->epoch;
+
 	if (at < room)
 		to[at] = (struct record){
 			.kind = (enum record_kind)s->kind,
@@ -169,6 +191,7 @@ static void put_record(struct record *to, uint32_t room, uint32_t at, uint64_t s
 			.slot = s->slot,
 			.epoch = s->epoch,
 			.state = s->state,
+			.birth = s->kind != RECORD_OPEN && opened ? opening->version : 0,
 		};
 }
 
@@ -179,11 +202,12 @@ uint32_t ownership_copy(const struct ownership *o, uint32_t slot, uint32_t epoch
 
 	for (uint64_t s = 0; s < o->count; s++) {
 		const struct owned_segment *seg = &o->segments[s];
+		const struct statement opener = author_of(&seg->opening);
 		if (seg->top.kind != RECORD_NONE)
-			put_record(to, room, count++, s, &seg->top);
+			put_record(to, room, count++, s, &seg->top, &seg->opening);
 		for (unsigned i = 0; i < seg->count; i++)
-			if (seg->more[i].kind == RECORD_OPEN || same_author(&seg->more[i], &author))
-				put_record(to, room, count++, s, &seg->more[i]);
+			if (same_author(&seg->more[i], &opener) || same_author(&seg->more[i], &author))
+				put_record(to, room, count++, s, &seg->more[i], &seg->opening);
 	}
 	return count;
 }

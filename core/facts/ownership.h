@@ -15,12 +15,12 @@
  * The holder alone states the next version; whoever adopts raises the version's upper part, so that nothing that the
  * ended one may still state can outdo it.
  *
- * What an author stated last about a segment is kept besides, for as long as that was OPEN: such a *mark* says that the
- * author may be writing there, whoever holds the segment by now.  Nobody opens a segment that has another's mark before
- * that incarnation is proven gone.
+ * Whoever stated the highest OPEN of a segment, and nothing about it since, has it *marked*: that incarnation may be writing
+ * there, whoever holds the segment by now.  Nobody opens a segment that another has marked before that one is proven gone;
+ * so a higher OPEN voids the mark.
  *
- * So the state is: for each segment and author the statement with the highest version.  Merging is a maximum; records may
- * be folded in any order, with gaps, twice.  No I/O, no locks.
+ * So the state is: for each segment and author the statement with the highest version, and the highest OPEN.  Merging is a
+ * maximum; records may be folded in any order, with gaps, twice.  No I/O, no locks.
  */
 #ifndef MEMKV_FACTS_OWNERSHIP_H
 #define MEMKV_FACTS_OWNERSHIP_H
@@ -41,9 +41,15 @@ struct statement {
 	uint8_t kind, state; /* enum record_kind, enum owner_state */
 };
 
+struct opening {
+	uint64_t version; /* 0: none */
+	uint32_t slot, epoch;
+};
+
 struct owned_segment {
 	struct statement top;	/* kind RECORD_NONE: nothing was stated */
 	struct statement *more; /* of other authors */
+	struct opening opening; /* the highest */
 	uint16_t count, room;
 	bool blind; /* a statement had to be left out for want of memory: nobody opens it any more */
 };
@@ -73,19 +79,18 @@ bool ownership_fold(struct ownership *o, const struct record *r);
 /* ownership_of() - the holder and its state */
 struct holding ownership_of(const struct ownership *o, uint64_t segment);
 
-/*
- * ownership_mark() - who may be writing to the segment: author number @n that left it OPEN, the holder among them
- *
- * Return: false: there is none with that number.
- */
-bool ownership_mark(const struct ownership *o, uint64_t segment, unsigned n, uint32_t *slot, uint32_t *epoch);
+/* ownership_mark() - who may be writing to the segment, the holder or another; false: nobody */
+bool ownership_mark(const struct ownership *o, uint64_t segment, uint32_t *slot, uint32_t *epoch);
+
+/* ownership_last() - the version of what an incarnation stated last about a segment; 0: nothing */
+uint64_t ownership_last(const struct ownership *o, uint64_t segment, uint32_t slot, uint32_t epoch);
 
 /* ownership_prune() - forget what incarnations that are @gone for good stated, where it is outdone */
 void ownership_prune(struct ownership *o, bool (*gone)(void *context, uint32_t slot, uint32_t epoch), void *context);
 
 /*
- * ownership_copy() - as records, at most @room, what a checkpoint of incarnation (@slot, @epoch) holds: every holder, every
- * mark, and what that incarnation stated last, which takes back older marks of its own.  Returns how many there are.
+ * ownership_copy() - as records, at most @room, what a checkpoint of incarnation (@slot, @epoch) holds: what every holder,
+ * everybody who stated the highest OPEN, and that incarnation itself stated last.  Returns how many there are.
  */
 uint32_t ownership_copy(const struct ownership *o, uint32_t slot, uint32_t epoch, struct record *to, uint32_t room);
 

@@ -43,7 +43,7 @@ static void choose_control_sizes(const struct geometry_wish *wish, struct geomet
 	/* what can be pinned at a time grows with the pool: a fact is 128 bytes */
 	geo->checkpoint_bytes = (uint32_t)min_u64(max_u64(round_down(per_slot, PAGE), KIB(16)), MIB(1));
 	/* who owns what: a statement a segment, more where the dead had them open; and removals that are still owed */
-	uint64_t shared = (2ULL * geo->segments + 5ULL * geo->slots + SHARED_FACTS) * RECORD;
+	uint64_t shared = (3ULL * geo->segments + 2ULL * geo->slots + SHARED_FACTS) * RECORD;
 	if (wish->shared)
 		geo->checkpoint_bytes = (uint32_t)min_u64(round_up(geo->checkpoint_bytes + shared, PAGE), MIB(256));
 	geo->heat_units = (uint32_t)round_up(min_u64(max_u64(geo->entries, 64), geo->segment_pages), 64);

@@ -152,6 +152,8 @@ static void fold_entry(void *context, uint32_t index, enum entry_state state, co
 	struct key_hash hash = index_hash(f->index, entry->key);
 	struct place place = place_of_entry(f->control, fold->segment, entry);
 	enum life life = table_life(f->control, fold->segment, index, entry->birth);
+	if (f->control->shared && factbook_removed(f->factbook, entry->key, entry->birth))
+		life = LIFE_REMOVED;
 	/* one that is moving will be live in a moment, unless its mover died: then it stays behind in a settled segment */
 	if (life == LIFE_SENT && !fold->settled && index < fold->unsettled)
 		fold->unsettled = index; /* whoever reads it too early drops it: look again until it is live */
@@ -163,6 +165,8 @@ static void fold_entry(void *context, uint32_t index, enum entry_state state, co
 
 static bool watches(const struct follower *f)
 {
+	if (f->control->shared)
+		return true;
 	/* a writing process knows what it wrote itself; nobody else writes */
 	return !f->control->media->caps.mappable && f->control->read_only;
 }
@@ -228,6 +232,13 @@ struct brought {
 	uint64_t owner;
 };
 
+static void age_by_time(const struct control *c, uint64_t s, uint64_t opened_s)
+{
+	if (word_load(control_clock(c)) < opened_s)
+		word_publish(control_clock(c), opened_s);
+	word_publish(control_age(c, s), opened_s);
+}
+
 /*
  * See the head of follower.h for why the loads come in this order.  False: the medium did not answer; then nothing of
  * the segment has changed, and its pulse counts as not seen.
@@ -274,6 +285,8 @@ static bool fold_segment(struct follower *f, uint64_t s, const struct brought *b
 		f->turned++;
 		watch(f, s, false);
 		*seen = (struct follower_segment){.generation = header.generation, .pulse = pulse};
+		if (c->shared) /* ages and their clock are everybody's own there */
+			age_by_time(c, s, header.opened_s);
 	}
 	seen->changes = changes;
 	fold_places(f, s, header.generation, from, count, settled);
@@ -289,10 +302,17 @@ static void fold_growth(struct follower *f, uint64_t s)
 	struct follower_segment *seen = &f->segments[s];
 	struct table_header header;
 
-	if (!table_refresh_header(c, s) || table_header(c, s, &header) != CHECK_GOOD || header.generation != seen->generation)
-		return; /* opened anew, or cannot be told: that rings, or is told next time */
+	if (!table_refresh_header(c, s) || table_header(c, s, &header) != CHECK_GOOD)
+		return; /* cannot be told now */
+	if (header.generation != seen->generation) { /* opened anew: that rings, but on shared devices */
+		if (c->shared)
+			fold_segment(f, s, NULL);
+		return;
+	}
 	enum check_result tail;
 	uint32_t count = table_count(c, s, header.generation, &tail);
+	if (c->shared && tail == CHECK_BAD && table_refresh(c, s))
+		count = table_count(c, s, header.generation, NULL), tail = CHECK_MENDED;
 	if (tail != CHECK_BAD && table_refresh_entries(c, s, seen->next, count))
 		fold_places(f, s, header.generation, seen->next, count, false);
 }
@@ -316,6 +336,66 @@ static bool fold_rung(struct follower *f)
 	return f->turned != turned;
 }
 
+void follower_stirred(struct follower *f, uint64_t segment)
+{
+	if (f->stirred)
+		atomic_fetch_or(&f->stirred[segment / 64], 1ULL << segment % 64);
+}
+
+/* is this process writing to the segment?  What it put there it has told already */
+static bool written_here(const struct follower *f, uint64_t s)
+{
+	const struct control *c = f->control;
+
+	return c->share && c->share->writing(c->share_context, s);
+}
+
+static void fold_stirred(struct follower *f)
+{
+	for (uint64_t word = 0; word < div_up(f->control->layout.geo.segments, 64); word++) {
+		uint64_t bits = atomic_exchange(&f->stirred[word], 0);
+		while (bits) {
+			uint64_t s = word * 64 + (unsigned)__builtin_ctzll(bits);
+			bits &= bits - 1;
+			if (!written_here(f, s) && !fold_segment(f, s, NULL))
+				follower_stirred(f, s); /* the medium did not answer */
+		}
+	}
+}
+
+/* what was removed goes from the index; where that cannot be told now, gets will find out */
+static void drop_removed(struct follower *f)
+{
+	enum { SOME = 32, COPIES = 16 };
+	struct record gone[SOME];
+	struct place place;
+	uint64_t birth;
+	uint32_t count;
+
+	while ((count = factbook_take_gone(f->factbook, gone, SOME)) > 0)
+		for (uint32_t i = 0; i < count; i++) {
+			struct key_hash hash = index_hash(f->index, gone[i].key);
+			for (unsigned n = 0; n < COPIES && index_find(f->index, hash, n, &place);) {
+				if (f->recover.birth(f->recover.context, gone[i].key, place, &birth) && birth == gone[i].birth)
+					index_forget(f->index, hash, place);
+				else
+					n++;
+			}
+		}
+}
+
+static void step_shared(struct follower *f)
+{
+	factbook_refresh(f->factbook);
+	pthread_mutex_lock(&f->lock);
+	fold_stirred(f);
+	for (uint32_t i = 0; i < f->watched_count; i++)
+		if (!written_here(f, f->watched[i]))
+			fold_growth(f, f->watched[i]);
+	drop_removed(f);
+	pthread_mutex_unlock(&f->lock);
+}
+
 void follower_step(struct follower *f)
 {
 	enum { PASSES_MAX = 16 }; /* nobody can open segments that fast for long */
@@ -324,6 +404,10 @@ void follower_step(struct follower *f)
 	/* a mirror's one writer that could not publish: its mirror is ahead of the medium, which is what counts */
 	if (!c->media->caps.mappable && !c->read_only && !control_published(c))
 		return;
+	if (c->shared) {
+		step_shared(f);
+		return;
+	}
 	pthread_mutex_lock(&f->lock);
 	for (int pass = 0; pass < PASSES_MAX && fold_rung(f) && !MUTANT(FOLD_ONCE); pass++)
 		;
@@ -462,7 +546,7 @@ static void fold_tables(struct attach *a)
 	}
 }
 
-int follower_open(struct follower *f, const struct control *c, struct index *index,
+int follower_open(struct follower *f, const struct control *c, struct index *index, struct factbook *factbook,
 		  const struct follower_recover *recover)
 {
 	*f = (struct follower){.control = c, .index = index, .recover = *recover};
@@ -470,8 +554,12 @@ int follower_open(struct follower *f, const struct control *c, struct index *ind
 
 	f->segments = calloc(c->layout.geo.segments, sizeof(*f->segments));
 	f->watched = calloc(c->layout.geo.segments, sizeof(*f->watched));
-	if (!f->segments || !f->watched || !attach.counts) {
+	f->stirred = c->shared ? calloc(div_up(c->layout.geo.segments, 64), sizeof(*f->stirred)) : NULL;
+	f->factbook = factbook;
+	if (!f->segments || !f->watched || !attach.counts || (c->shared && !f->stirred)) {
 		free(attach.counts);
+		free(f->stirred);
+		f->stirred = NULL;
 		free(f->watched);
 		free(f->segments);
 		f->watched = NULL;
@@ -505,7 +593,7 @@ static void *follow(void *argument)
 			continue;
 		(void)media->ops->settle(media);
 		follower_step(f);
-		if (f->factbook)
+		if (f->factbook && !f->control->shared)
 			factbook_poll(f->factbook);
 	}
 	return NULL;
@@ -529,6 +617,8 @@ void follower_close(struct follower *f)
 		pthread_mutex_destroy(&f->lock);
 	free(f->segments);
 	free(f->watched);
+	free(f->stirred);
 	f->segments = NULL;
 	f->watched = NULL;
+	f->stirred = NULL;
 }

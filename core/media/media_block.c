@@ -142,9 +142,10 @@ static int read_blocks(struct media_block *b, uint64_t first, uint64_t count)
 /* does the mirror know better than the medium? */
 static bool own_truth(const struct media_block *b, uint64_t block)
 {
+	if (media_is_local(&b->base, block * MIRROR_BLOCK, MIRROR_BLOCK))
+		return true;
 	if (b->shared)
-		return atomic_load(&b->held[block / 64]) >> block % 64 & 1 ||
-		       media_is_local(&b->base, block * MIRROR_BLOCK, MIRROR_BLOCK);
+		return atomic_load(&b->held[block / 64]) >> block % 64 & 1;
 	return b->writer && is_present(b, block);
 }
 
@@ -175,14 +176,21 @@ static int block_hold(struct media *media, uint64_t offset, size_t length)
 {
 	struct media_block *b = block_of(media);
 	uint64_t first = offset / MIRROR_BLOCK, end = div_up(offset + length, MIRROR_BLOCK);
-	int err = block_refresh(media, offset, length);
+	bool there = false;
 
-	if (!b->shared || err)
-		return err;
-	pthread_mutex_lock(&b->refresh_lock); /* no refresh is on the way that would store what it has read before */
-	for (uint64_t block = first; block < end; block++)
-		atomic_fetch_or(&b->held[block / 64], 1ULL << block % 64);
-	pthread_mutex_unlock(&b->refresh_lock);
+	while (!there) {
+		int err = block_refresh(media, offset, length);
+		if (!b->shared || err)
+			return err;
+		/* no refresh is on the way that would store what it has read before; and nobody has forgotten what we have read */
+		pthread_mutex_lock(&b->refresh_lock);
+		there = true;
+		for (uint64_t block = first; block < end; block++)
+			there &= is_present(b, block);
+		for (uint64_t block = first; there && block < end; block++)
+			atomic_fetch_or(&b->held[block / 64], 1ULL << block % 64);
+		pthread_mutex_unlock(&b->refresh_lock);
+	}
 	return 0;
 }
 
@@ -219,12 +227,12 @@ static void block_forget(struct media *media, uint64_t offset, size_t length)
 	uint64_t page = page_bytes(); /* the kernel gives back whole pages of its own */
 	uint64_t first = round_up(offset, page) / MIRROR_BLOCK, end = round_down(offset + length, page) / MIRROR_BLOCK;
 
-	for (uint64_t block = first; b->shared && block < end; block++)
-		if (own_truth(b, block))
-			return;
 	pthread_mutex_lock(&b->settle_lock); /* nothing is being settled: what is to be published is on the list */
 	pthread_mutex_lock(&b->refresh_lock);
 	pthread_mutex_lock(&b->later_lock);
+	for (uint64_t block = first; b->shared && block < end; block++)
+		if (own_truth(b, block))
+			end = first; /* it is written to */
 	while (first < end) {
 		uint64_t stop = next_later(b, first, end);
 		forget_blocks(b, first, stop);

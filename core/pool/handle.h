@@ -10,6 +10,7 @@
 #include "core/pool/lane.h"
 #include "core/pool/pins.h"
 #include "core/pool/room.h"
+#include "core/pool/share.h"
 #include "core/slot/slot.h"
 
 #include <memkv/pool.h>
@@ -39,6 +40,7 @@ struct memkv_pool {
 	struct lane_set lanes;
 	struct slot slot;
 	struct room room;
+	struct share share; /* shared devices */
 	struct pins pins;
 	bool read_only;
 	atomic_bool forked;

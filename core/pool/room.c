@@ -24,6 +24,8 @@ int room_open(struct room *room, struct memkv_pool *pool)
 	room->entries = entries_alloc(pool);
 	room->moved = entries_alloc(pool);
 	int err = room->entries && room->moved ? lane_open(&room->lane, pool->media) : -ENOMEM;
+	if (!err && pool->control.shared)
+		err = lane_add_cells(&room->lane, pool->sb.geo.slots);
 	if (err) {
 		entries_free(pool, room->entries);
 		entries_free(pool, room->moved);
@@ -333,6 +335,17 @@ static int take_up(struct room *room, struct writer *w, bool resumed, enum owner
 	return err;
 }
 
+static void give_up_untouched(struct room *room, struct owned *victim)
+{
+	const struct control *c = &room->pool->control;
+	struct owned now;
+
+	if (own_look(c, victim->segment, &now) && now.raw == victim->raw && c->share->mine(c->share_context, victim->segment)) {
+		control_renew_age(c, victim->segment);
+		give_up(room, victim, OWNER_SEALED);
+	}
+}
+
 /* "before every OPEN, look once more" */
 static int open_victim(struct room *room, struct writer *w, struct owned *victim)
 {
@@ -340,8 +353,13 @@ static int open_victim(struct room *room, struct writer *w, struct owned *victim
 
 	struct gone gone;
 
-	if (!reclaim_confirm(room, victim, &gone) || !own_move(&pool->control, victim, OWNER_OPEN, &pool->slot))
+	if (!reclaim_confirm(room, victim, &gone))
 		return -EAGAIN;
+	if (!own_move(&pool->control, victim, OWNER_OPEN, &pool->slot)) {
+		if (pool->control.shared) /* it was adopted, or cannot be stated; or somebody may still write to it */
+			give_up_untouched(room, victim);
+		return -EAGAIN;
+	}
 	w->owned = *victim;
 	int err = take_up(room, w, false, OWNER_SEALED);
 	if (err)
@@ -367,8 +385,12 @@ static int fetch(struct room *room, struct writer *w)
 	bool keep = reclaim_keeps_free(room), resumed;
 	int err = -EAGAIN;
 
-	while (err == -EAGAIN && control_published(c)) {
+	for (uint64_t tries = 0; err == -EAGAIN && control_published(c); tries++) {
 		struct owned victim;
+		if (!share_in_lease(pool))
+			return fail(MEMKV_UNKNOWN, "%s: this agent could not write its heartbeat for too long", pool->media->path);
+		if (c->shared && tries > 2 * c->layout.geo.segments)
+			return no_room(room);
 		*w = (struct writer){0};
 		if (room->next_ready) {
 			err = reclaim_secure(room);
@@ -418,7 +440,7 @@ static int refill(struct room *room, uint32_t pages)
 	keep_words(room);
 	pthread_mutex_lock(&room->lock);
 	struct writer *w = room->current;
-	bool enough = w && fits(room, w, pages); /* another thread was faster */
+	bool enough = w && fits(room, w, pages) && !share_lost(room->pool, w->owned.segment); /* another thread was faster */
 	if (!enough && w) {
 		w->closing = true;
 		room->current = NULL;
@@ -487,7 +509,7 @@ int room_reserve(struct room *room, uint32_t pages, struct room_place *place)
 	for (;;) {
 		pthread_mutex_lock(&room->lock);
 		struct writer *w = room->current;
-		bool got = w && fits(room, w, pages);
+		bool got = w && fits(room, w, pages) && !share_lost(room->pool, w->owned.segment);
 		if (got) {
 			reserve_in(room, w, pages, place);
 			note_ahead(room, w, place);
