@@ -82,6 +82,7 @@ install(FILES ${zsh_completions} DESTINATION ${MEMKV_ZSH_COMPLETIONS})
 
 install(FILES ${schemas} DESTINATION ${CMAKE_INSTALL_DATADIR}/memkv/schema)
 install(FILES README.md core/format/FORMAT.md core/scaling.svg DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(FILES cli/OPERATION.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(FILES core/README.md DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME ARCHITECTURE.md)
 file(GLOB example_files CONFIGURE_DEPENDS examples/*.c)
 install(FILES ${example_files} DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)

@@ -2,9 +2,11 @@
 /* Pools opened for one verb, keys out of words, and the question before harm. */
 #include "cli/access.h"
 
+#include "cli/address.h"
 #include "cli/report.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -40,6 +42,7 @@ static const char *next_plain(const struct cli_args *args, size_t *at)
 	return NULL;
 }
 
+/* POOL as it stands on the command line; its meaning is looked for when everything else there is right. */
 static int take_pool(const struct cli_args *args, size_t *at, const char **path)
 {
 	*path = next_plain(args, at);
@@ -48,7 +51,7 @@ static int take_pool(const struct cli_args *args, size_t *at, const char **path)
 	return 0;
 }
 
-int access_pool(const struct cli_args *args, const char **path)
+int access_place(const struct cli_args *args, const char **path)
 {
 	size_t at = 0;
 
@@ -56,6 +59,13 @@ int access_pool(const struct cli_args *args, const char **path)
 		return EXIT_USAGE;
 	const char *extra = next_plain(args, &at);
 	return extra ? report_usage(args->verb, "'%s' is one word too many", extra) : 0;
+}
+
+int access_pool(const struct cli_args *args, const char **path)
+{
+	int rc = access_place(args, path);
+
+	return rc ? rc : address_resolve(args->verb, *path, path);
 }
 
 int access_pool_key(const struct cli_args *args, const char **path, struct memkv_key *key, const char **file)
@@ -81,7 +91,9 @@ int access_pool_key(const struct cli_args *args, const char **path, struct memkv
 		*file = extra;
 		extra = extra ? next_plain(args, &at) : NULL;
 	}
-	return extra ? report_usage(args->verb, "'%s' is one word too many", extra) : 0;
+	if (extra)
+		return report_usage(args->verb, "'%s' is one word too many", extra);
+	return address_resolve(args->verb, *path, path);
 }
 
 int access_pool_keys(const struct cli_args *args, const char **path, struct memkv_key **keys, size_t *count)
@@ -102,20 +114,30 @@ int access_pool_keys(const struct cli_args *args, const char **path, struct memk
 			return rc;
 		}
 	}
+	int rc = address_resolve(args->verb, *path, path);
+	if (rc) {
+		free(list);
+		return rc;
+	}
 	*keys = list;
 	*count = found;
 	return 0;
 }
 
-int access_confirm(const struct cli_args *args, const char *question)
+int access_confirm(const struct cli_args *args, const char *question, ...)
 {
-	char answer[16];
+	char answer[16], text[1024];
+	va_list arguments;
 
 	if (args->given[OPT_YES])
 		return 0;
 	if (!isatty(STDIN_FILENO))
 		return report_usage(args->verb, "this cannot be undone: say --yes (or --dry-run to look first)");
-	fprintf(stderr, "%s [y/N] ", question);
+	va_start(arguments, question);
+	vsnprintf(text, sizeof(text), question, arguments);
+	va_end(arguments);
+	report_safe_text(stderr, text);
+	fputs(" [y/N] ", stderr);
 	if (fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y'))
 		return 0;
 	return report_failed(-EPERM, "not done");

@@ -25,11 +25,14 @@ int access_open(const char *path, enum access_mode mode, struct memkv_pool **poo
 /**
  * access_pool() - the words of a verb that takes only POOL
  * @args: the command line.
- * @path: receives the pool's path.
+ * @path: receives the pool's path, what "name:" and "uuid:" stand for found (address.h).
  *
- * Return: 0, or EXIT_USAGE after the error was reported.
+ * Return: 0, or an exit code after the error was reported.
  */
 int access_pool(const struct cli_args *args, const char **path);
+
+/** access_place() - likewise, for a pool that is to be made: the word as it is */
+int access_place(const struct cli_args *args, const char **path);
 
 /**
  * access_pool_key() - the words of a verb that takes POOL KEY, and perhaps FILE
@@ -38,7 +41,7 @@ int access_pool(const struct cli_args *args, const char **path);
  * @key: receives the key.
  * @file: receives FILE or NULL; NULL where the verb takes none.
  *
- * Return: 0, or EXIT_USAGE after the error was reported.
+ * Return: 0, or an exit code after the error was reported.
  */
 int access_pool_key(const struct cli_args *args, const char **path, struct memkv_key *key, const char **file);
 
@@ -55,10 +58,10 @@ int access_pool_keys(const struct cli_args *args, const char **path, struct memk
 /**
  * access_confirm() - make sure that the user wants it
  * @args: the command line; --yes answers.
- * @question: one sentence that ends in a question mark.
+ * @question: one sentence that ends in a question mark, printf style.
  *
  * Return: 0; EXIT_USAGE when there is neither --yes nor a terminal; EXIT_REFUSED after a no.  Both are reported.
  */
-int access_confirm(const struct cli_args *args, const char *question);
+int access_confirm(const struct cli_args *args, const char *question, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -7,9 +7,10 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <string.h>
 #include <unistd.h>
 
-static const char *_Atomic guarded;
+static const char *_Atomic guarded, *_Atomic last_words;
 static volatile sig_atomic_t deferred, seen;
 
 static void on_signal(int number)
@@ -21,6 +22,11 @@ static void on_signal(int number)
 	const char *path = atomic_load(&guarded);
 	if (path)
 		unlink(path);
+	static const char message[] = "memkv: interrupted\n";
+	const char *document = atomic_load(&last_words);
+	(void)!write(STDERR_FILENO, message, sizeof(message) - 1);
+	if (document)
+		(void)!write(STDOUT_FILENO, document, strlen(document));
 	_exit(EXIT_INTERRUPTED);
 }
 
@@ -38,6 +44,11 @@ void interrupt_init(void)
 	catch_signal(SIGINT);
 	catch_signal(SIGTERM);
 	catch_signal(SIGHUP);
+}
+
+void interrupt_say(const char *document)
+{
+	atomic_store(&last_words, document);
 }
 
 void interrupt_guard_file(const char *path)

@@ -17,6 +17,12 @@ void interrupt_init(void);
  */
 void interrupt_guard_file(const char *path);
 
+/**
+ * interrupt_say() - what goes to stdout when a signal ends the process at once
+ * @document: must stay as it is until the next call; NULL: nothing.
+ */
+void interrupt_say(const char *document);
+
 /** interrupt_defer() - from now on a signal only sets a flag */
 void interrupt_defer(void);
 

@@ -3,11 +3,13 @@
  * memkv - the command line tool: finds the verb, parses its command line, runs it, and makes sure that the output
  * arrived.  The tool stands on the public headers alone.
  */
+#include "cli/complete.h"
 #include "cli/interrupt.h"
 #include "cli/report.h"
 #include "cli/verbs.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -22,30 +24,6 @@ static void fill_standard_descriptors(void)
 			(void)!open("/dev/null", fd ? O_RDONLY : O_WRONLY);
 }
 
-/* Number of words of @verb's name when @argv starts with it, else 0. */
-static int name_words(const struct cli_verb *verb, int argc, char **argv)
-{
-	const char *space = strchr(verb->name, ' ');
-
-	if (!space)
-		return argc >= 1 && !strcmp(argv[0], verb->name) ? 1 : 0;
-	size_t first = (size_t)(space - verb->name);
-	return argc >= 2 && strlen(argv[0]) == first && !memcmp(argv[0], verb->name, first) &&
-			       !strcmp(argv[1], space + 1)
-		       ? 2
-		       : 0;
-}
-
-static const struct cli_verb *find_verb(int argc, char **argv, int *words)
-{
-	for (size_t i = 0; i < cli_verb_count; i++) {
-		*words = name_words(&cli_verbs[i], argc, argv);
-		if (*words)
-			return &cli_verbs[i];
-	}
-	return NULL;
-}
-
 static void print_verb_json(const struct cli_verb *verb, struct json_object *into)
 {
 	report_add_text(into, "verb", verb->name);
@@ -53,6 +31,7 @@ static void print_verb_json(const struct cli_verb *verb, struct json_object *int
 	report_add_text(into, "summary", verb->summary);
 	if (verb->text)
 		report_add_text(into, "text", verb->text);
+	json_object_object_add(into, "options", cli_options_json(verb->options));
 }
 
 static int help_verb(const struct cli_verb *verb)
@@ -93,9 +72,10 @@ static int help_list(const char *group)
 		snprintf(left, sizeof(left), "%s %s", verb->name, verb->usage);
 		printf("  %-48s %s\n", left, verb->summary);
 	}
-	puts("\nKEY is 64 hex digits or --name TEXT.  Sizes take K M G T.  Every verb takes --json.\n"
+	puts("\nPOOL is a path, a device, dax:/dev/daxX.Y, name:NAME or uuid:UUID.  KEY is 64 hex digits or --name TEXT.\n"
+	     "Sizes take K M G T.  Every verb takes --json.\n"
 	     "Exit codes: 0 done, 1 not there, 2 usage, 3 refused, 4 damage, 5 busy or unknown, 6 no space,\n"
-	     "130 interrupted.");
+	     "130 interrupted.  \'memkv help VERB\' and \'man memkv-VERB\' say more.");
 	return EXIT_DONE;
 }
 
@@ -110,7 +90,7 @@ int verb_help(const struct cli_args *args)
 		return report_usage("help", "'%s' is one word too many", args->word[2].text);
 	for (size_t i = 0; i < args->words; i++)
 		name[i] = (char *)args->word[i].text;
-	const struct cli_verb *verb = find_verb((int)args->words, name, &words);
+	const struct cli_verb *verb = cli_verb_find((int)args->words, name, &words);
 	if (verb && (size_t)words == args->words)
 		return help_verb(verb);
 	if (args->words == 1 && !strcmp(name[0], "pool"))
@@ -132,6 +112,31 @@ int verb_version(const struct cli_args *args)
 	return EXIT_DONE;
 }
 
+static int unknown_pool_verb(const char *word)
+{
+	char names[256] = "";
+	size_t used = 0;
+
+	for (size_t i = 0; i < cli_verb_count && used < sizeof(names); i++)
+		if (!strncmp(cli_verbs[i].name, "pool ", 5))
+			used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%s", used ? ", " : "",
+						 cli_verbs[i].name + 5);
+	return word ? report_usage("pool", "'%s' is not one of %s", word, names)
+		    : report_usage("pool", "it is one of %s", names);
+}
+
+static int unknown_verb(int argc, char **argv)
+{
+	if (!strcmp(argv[0], "pool") && argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")))
+		return help_list("pool ");
+	if (!strcmp(argv[0], "pool"))
+		return unknown_pool_verb(argc > 1 ? argv[1] : NULL);
+	for (size_t i = 0; i < cli_verb_count; i++)
+		if (!strncmp(cli_verbs[i].name, "pool ", 5) && !strcmp(cli_verbs[i].name + 5, argv[0]))
+			return report_usage(NULL, "'%s' is not a verb, but '%s' is", argv[0], cli_verbs[i].name);
+	return report_usage(NULL, "'%s' is not a verb", argv[0]);
+}
+
 static int run_verb(int argc, char **argv)
 {
 	struct cli_args args;
@@ -144,14 +149,11 @@ static int run_verb(int argc, char **argv)
 		argv[0] = (char *)"version";
 	if (argc < 1)
 		return report_usage(NULL, "a verb is missing");
-	const struct cli_verb *verb = find_verb(argc, argv, &words);
-	if (!verb && !strcmp(argv[0], "pool"))
-		return report_usage("pool",
-				    argc > 1 ? "'%s' is not one of create, info, check, destroy"
-					     : "it is one of create, info, check, destroy%s",
-				    argc > 1 ? argv[1] : "");
+	if (!strcmp(argv[0], "--complete")) /* what the shells' completion asks, see complete.h */
+		return complete_print(argc - 1, argv + 1);
+	const struct cli_verb *verb = cli_verb_find(argc, argv, &words);
 	if (!verb)
-		return report_usage(NULL, "'%s' is not a verb", argv[0]);
+		return unknown_verb(argc, argv);
 	/* argv[words - 1] stands where getopt_long() expects the program's name. */
 	int rc = cli_args_init(&args, verb->name, verb->options, argc - words + 1, argv + words - 1);
 	if (rc)
@@ -171,6 +173,9 @@ int main(int argc, char **argv)
 		json |= !strcmp(argv[i], "--json");
 	report_init(json);
 	interrupt_init();
+	if (json)
+		interrupt_say("{\"schema\":1,\"error\":{\"code\":\"EINTR\",\"message\":\"interrupted\"}}\n");
+	signal(SIGPIPE, SIG_IGN); /* what is half done must be ended; report_finish() sees the closed pipe */
 	argc--;
 	argv++;
 	for (; argc && !strcmp(argv[0], "--json"); argc--)

@@ -11,7 +11,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum value_kind { KIND_FLAG, KIND_TEXT, KIND_KEY_NAME, KIND_SPEC, KIND_COUNT, KIND_SIZE, KIND_DURATION, KIND_CLASS };
+enum value_kind {
+	KIND_FLAG,
+	KIND_TEXT,
+	KIND_KEY_NAME,
+	KIND_SPEC,
+	KIND_COUNT,
+	KIND_SIZE,
+	KIND_DURATION,
+	KIND_CLASS,
+	KIND_PERCENT,
+	KIND_RATE, /* a size, or "none" */
+};
 
 /**
  * struct option_row - one option
@@ -48,6 +59,8 @@ static const struct option_row rows[] = {
 	{OPT_BLOCKS, "blocks", 0, KIND_COUNT, 1, INT64_MAX, "N", "make room for exactly N blocks of --block-size"},
 	{OPT_BLOCK_SIZE, "block-size", 'b', KIND_SIZE, 1, BLOCK_MOST, "SIZE", "size of one block"},
 	{OPT_META_ONLY, "meta-only", 0, KIND_FLAG, 0, 0, NULL, "check headers and tables only, no payload"},
+	{OPT_SAMPLE, "sample", 0, KIND_PERCENT, 1, UINT64_C(100) * CLI_PERCENT, "P%", "read P percent of the blocks, chosen at random"},
+	{OPT_MAX_RATE, "max-rate", 0, KIND_RATE, 0, INT64_MAX, "SIZE|none", "read at most SIZE bytes a second"},
 	{OPT_KEY_NAME, "name", 0, KIND_KEY_NAME, 0, 0, "TEXT", "in place of KEY: the key of this text"},
 	{OPT_CLASS, "class", 0, KIND_CLASS, 0, 31, "CLASS", "default, shared, session or 0 to 31"},
 	{OPT_SESSION, "session", 0, KIND_TEXT, 0, 0, "S", "the session (conversation or agent run)"},
@@ -144,6 +157,36 @@ const char *cli_parse_duration(const char *text, uint64_t *value)
 	return NULL;
 }
 
+const char *cli_parse_percent(const char *text, uint64_t *value)
+{
+	uint64_t whole, part = 0, unit = CLI_PERCENT;
+	const char *end;
+	const char *wrong = parse_digits(text, &whole, &end);
+
+	if (wrong)
+		return wrong;
+	if (*end == '.')
+		for (end++; isdigit((unsigned char)*end) && unit > 1; end++)
+			part += (uint64_t)(*end - '0') * (unit /= 10);
+	if (*end == '%')
+		end++;
+	if (*end)
+		return "is not a percentage: digits, at most six more behind a point, and % if you like";
+	if (whole > 100)
+		return "is too large";
+	*value = whole * CLI_PERCENT + part;
+	return NULL;
+}
+
+static const char *parse_rate(const char *text, uint64_t *value)
+{
+	*value = 0;
+	if (!strcmp(text, "none"))
+		return NULL;
+	const char *wrong = cli_parse_size(text, value);
+	return wrong ? wrong : *value ? NULL : "is too small";
+}
+
 static const char *const class_names[] = {
 	[MEMKV_CLASS_DEFAULT] = "default",
 	[MEMKV_CLASS_SHARED] = "shared",
@@ -184,6 +227,10 @@ static const char *parse_value(const struct option_row *row, const char *text, u
 		wrong = cli_parse_duration(text, value);
 	else if (row->kind == KIND_CLASS)
 		wrong = cli_parse_class(text, value);
+	else if (row->kind == KIND_PERCENT)
+		wrong = cli_parse_percent(text, value);
+	else if (row->kind == KIND_RATE)
+		wrong = parse_rate(text, value);
 	else
 		return NULL;
 	if (!wrong && *value < row->least)
@@ -316,17 +363,45 @@ void cli_args_fini(struct cli_args *args)
 	args->words = 0;
 }
 
+bool cli_option_at(uint64_t allowed, size_t nth, struct cli_option_text *option)
+{
+	allowed |= OPT_BIT(OPT_HELP) | OPT_BIT(OPT_JSON);
+	for (size_t i = 0; i < ROWS; i++) {
+		if (!(allowed & OPT_BIT(rows[i].id)) || nth--)
+			continue;
+		*option = (struct cli_option_text){rows[i].name, rows[i].letter, rows[i].value, rows[i].help};
+		return true;
+	}
+	return false;
+}
+
 void cli_options_describe(uint64_t allowed)
 {
-	for (size_t i = 0; i < ROWS; i++) {
-		char left[64], letter[8] = "";
+	struct cli_option_text option;
 
-		if (!((allowed | OPT_BIT(OPT_HELP) | OPT_BIT(OPT_JSON)) & OPT_BIT(rows[i].id)))
-			continue;
-		if (rows[i].letter)
-			snprintf(letter, sizeof(letter), "-%c, ", rows[i].letter);
-		snprintf(left, sizeof(left), "%s--%s%s%s", letter, rows[i].name, rows[i].value ? " " : "",
-			 rows[i].value ? rows[i].value : "");
-		printf("  %-28s %s\n", left, rows[i].help);
+	for (size_t i = 0; cli_option_at(allowed, i, &option); i++) {
+		char left[64], letter[8] = "";
+		if (option.letter)
+			snprintf(letter, sizeof(letter), "-%c, ", option.letter);
+		snprintf(left, sizeof(left), "%s--%s%s%s", letter, option.name, option.value ? " " : "",
+			 option.value ? option.value : "");
+		printf("  %-28s %s\n", left, option.help);
 	}
+}
+
+struct json_object *cli_options_json(uint64_t allowed)
+{
+	struct json_object *list = json_object_new_array();
+	struct cli_option_text option;
+
+	for (size_t i = 0; cli_option_at(allowed, i, &option); i++) {
+		struct json_object *one = json_object_new_object();
+		char letter[2] = {option.letter, '\0'};
+		json_object_object_add(one, "name", json_object_new_string(option.name));
+		json_object_object_add(one, "letter", option.letter ? json_object_new_string(letter) : NULL);
+		json_object_object_add(one, "value", option.value ? json_object_new_string(option.value) : NULL);
+		json_object_object_add(one, "help", json_object_new_string(option.help));
+		json_object_array_add(list, one);
+	}
+	return list;
 }

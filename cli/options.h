@@ -6,6 +6,7 @@
 #ifndef CLI_OPTIONS_H
 #define CLI_OPTIONS_H
 
+#include <json-c/json.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -24,6 +25,8 @@ enum cli_option_id {
 	OPT_BLOCKS,
 	OPT_BLOCK_SIZE,
 	OPT_META_ONLY,
+	OPT_SAMPLE,
+	OPT_MAX_RATE,
 	OPT_KEY_NAME, /* becomes a word, see struct cli_word */
 	OPT_CLASS,
 	OPT_SESSION,
@@ -65,7 +68,8 @@ struct cli_word {
  * @verb: the verb's full name, for messages.
  * @word, @words: the words in their order.
  * @given: by enum cli_option_id, whether the option was there.
- * @number: values of options that are a size, count, duration or class.
+ * @number: values of options that are a size, count, duration, class, rate (bytes a second, 0 for none) or percentage
+ *          (in units of 1 / CLI_PERCENT).
  * @text: values as written.
  */
 struct cli_args {
@@ -94,6 +98,25 @@ void cli_args_fini(struct cli_args *args);
 /** cli_options_describe() - print one line for each option of @allowed to stdout */
 void cli_options_describe(uint64_t allowed);
 
+/** cli_options_json() - the same as an array of {"name", "letter", "value", "help"} */
+struct json_object *cli_options_json(uint64_t allowed);
+
+/**
+ * struct cli_option_text - an option as shell completion sees it
+ * @name, @letter: as written; letter 0: none.
+ * @value: what help calls its value; NULL: it takes none.
+ * @help: what help says.
+ */
+struct cli_option_text {
+	const char *name;
+	char letter;
+	const char *value;
+	const char *help;
+};
+
+/** cli_option_at() - the @nth option of @allowed (--help and --json always are); false: there are fewer */
+bool cli_option_at(uint64_t allowed, size_t nth, struct cli_option_text *option);
+
 /**
  * cli_parse_count() - read a number: decimal digits only
  * @text: it.
@@ -112,6 +135,10 @@ const char *cli_parse_duration(const char *text, uint64_t *value);
 /** cli_parse_class() - the same for default, shared, session or 0 to 31 */
 const char *cli_parse_class(const char *text, uint64_t *value);
 
+/** cli_parse_percent() - the same for a percentage up to 100, with or without '%'; in units of 1 / CLI_PERCENT */
+const char *cli_parse_percent(const char *text, uint64_t *value);
+
+#define CLI_PERCENT 1000000
 #define CLI_CLASS_TEXT 16
 
 /** cli_class_text() - the reverse of cli_parse_class(); returns @text, CLI_CLASS_TEXT bytes */

@@ -7,6 +7,7 @@
  */
 #include "cli/replay_pool.h"
 
+#include "cli/progress.h"
 #include "cli/report.h"
 
 #include <errno.h>
@@ -77,8 +78,11 @@ int scratch_pool_open(struct scratch_pool *scratch, const struct replay_plan *pl
 		.blocks = blocks,
 		.block_size = plan->block_size,
 		.name = "replay scratch",
+		.progress = progress_step,
+		.context = (void *)"scratch pool, bytes",
 	};
 	rc = memkv_pool_create(made.path, &options);
+	progress_end();
 	if (rc < 0) {
 		rc = report_library(rc, made.path);
 		scratch_pool_close(&made);

@@ -8,6 +8,7 @@
  */
 #include "cli/interrupt.h"
 #include "cli/payload.h"
+#include "cli/progress.h"
 #include "cli/replay_shared.h"
 #include "cli/report.h"
 
@@ -144,17 +145,6 @@ static bool all_ready(const struct watch *watch)
 	return true;
 }
 
-static void show_progress(const struct watch *watch, uint64_t *shown_ns)
-{
-	uint64_t now = latency_now();
-
-	if (now - *shown_ns < UINT64_C(200000000) || !isatty(STDERR_FILENO))
-		return;
-	*shown_ns = now;
-	fprintf(stderr, "\rrequest %" PRIu64 " of %zu", atomic_load(&watch->shared->tickets),
-		watch->plan->trace.requests);
-}
-
 static void watch_step(struct watch *watch)
 {
 	reap(watch);
@@ -181,7 +171,6 @@ static double seconds_since(const struct watch *watch, uint64_t start_ns)
 int replay_run(const struct replay_plan *plan, struct replay_shared *shared, struct replay_outcome *outcome)
 {
 	struct watch watch = {.plan = plan, .shared = shared, .outcome = outcome, .kill_at = UINT64_MAX};
-	uint64_t shown_ns = 0;
 
 	start_agents(&watch);
 	while (watch.live && !all_ready(&watch)) {
@@ -196,11 +185,10 @@ int replay_run(const struct replay_plan *plan, struct replay_shared *shared, str
 	atomic_store(&shared->go, true);
 	while (watch.live) {
 		watch_step(&watch);
-		show_progress(&watch, &shown_ns);
+		progress_show("request", atomic_load(&watch.shared->tickets), plan->trace.requests);
 		pause_a_little();
 	}
-	if (shown_ns)
-		fputc('\n', stderr);
+	progress_end();
 	outcome->seconds = seconds_since(&watch, start_ns);
 	if (interrupt_seen())
 		return report_failed(-EINTR, "interrupted");

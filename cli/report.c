@@ -7,6 +7,8 @@
  */
 #include "cli/report.h"
 
+#include "cli/interrupt.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -15,6 +17,7 @@
 #define MESSAGE_MAX 1024
 
 static bool json_wanted;
+static int output_errno; /* why standard output failed first */
 
 void report_init(bool json)
 {
@@ -41,6 +44,7 @@ static int exit_code_of_memkv(int result)
 	case MEMKV_READ_ONLY:
 	case MEMKV_FOREIGN:
 	case MEMKV_POOL_EXISTS:
+	case MEMKV_NETWORK:
 		return EXIT_REFUSED;
 	case MEMKV_NOT_A_POOL:
 	case MEMKV_NEWER:
@@ -90,15 +94,23 @@ int report_exit_code(int result)
 	case ENFILE:
 		return EXIT_BUSY;
 	case EINTR:
+	case ECANCELED: /* a library call that its progress callback stopped */
 		return EXIT_INTERRUPTED;
 	default: /* ENOENT, EIO, ENXIO, ...: the medium is not there or does not answer */
 		return EXIT_DAMAGE;
 	}
 }
 
+static void say(const char *message)
+{
+	fputs("memkv: ", stderr);
+	report_safe_text(stderr, message);
+	fputc('\n', stderr);
+}
+
 static void print_error(const char *code, const char *message)
 {
-	fprintf(stderr, "memkv: %s\n", message);
+	say(message);
 	if (!json_wanted)
 		return;
 	struct json_object *document = report_document();
@@ -148,13 +160,13 @@ int report_library(int result, const char *thing)
 
 void report_note(const char *format, ...)
 {
+	char message[MESSAGE_MAX];
 	va_list arguments;
 
-	fputs("memkv: ", stderr);
 	va_start(arguments, format);
-	vfprintf(stderr, format, arguments);
+	vsnprintf(message, sizeof(message), format, arguments);
 	va_end(arguments);
-	fputc('\n', stderr);
+	say(message);
 }
 
 struct json_object *report_document(void)
@@ -170,8 +182,10 @@ void report_print(struct json_object *document)
 	const char *text =
 		json_object_to_json_string_ext(document, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
 
+	interrupt_say(NULL); /* half a document and a whole one would be none */
 	if (text)
 		puts(text);
+	(void)report_output_fails();
 	json_object_put(document);
 }
 
@@ -248,8 +262,21 @@ void report_add_time(struct json_object *object, const char *name, uint64_t utc_
 
 void report_safe_text(FILE *out, const char *text)
 {
-	for (const unsigned char *c = (const unsigned char *)text; *c; c++)
-		fputc(*c < 0x20 || *c == 0x7f ? '?' : *c, out);
+	const unsigned char *c = (const unsigned char *)text;
+
+	while (*c) {
+		size_t length = utf8_sequence(c);
+		bool control = *c < 0x20 || *c == 0x7f || !length || (length == 2 && *c == 0xc2 && c[1] < 0xa0);
+		size_t bytes = length ? length : 1;
+		for (size_t i = 0; i < bytes; i++, c++) {
+			if (!control)
+				fputc(*c, out);
+			else if (*c == '\n')
+				fputs("\\n", out);
+			else
+				fprintf(out, "\\x%02x", *c);
+		}
+	}
 }
 
 const char *report_size_text(uint64_t bytes, char *text)
@@ -266,13 +293,22 @@ const char *report_size_text(uint64_t bytes, char *text)
 	return text;
 }
 
+bool report_output_fails(void)
+{
+	if (!ferror(stdout))
+		return false;
+	if (!output_errno)
+		output_errno = errno ? errno : EIO;
+	return true;
+}
+
 int report_finish(int code)
 {
 	bool failed = ferror(stdout) != 0;
 
 	errno = 0;
 	if (fflush(stdout) || failed || fclose(stdout)) {
-		int saved = errno ? errno : EIO;
+		int saved = output_errno ? output_errno : errno ? errno : EIO;
 		fprintf(stderr, "memkv: cannot write to standard output: %s\n", strerror(saved));
 		if (code == EXIT_DONE)
 			code = report_exit_code(-saved);

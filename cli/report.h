@@ -89,13 +89,20 @@ void report_add_text(struct json_object *object, const char *name, const char *t
 /** report_add_time() - add UTC seconds as a number, or null for 0 */
 void report_add_time(struct json_object *object, const char *name, uint64_t utc_s);
 
-/** report_safe_text() - print text from anywhere to a terminal: control characters become '?' */
+/** report_safe_text() - print text from anywhere to a terminal: control characters and broken UTF-8 as \\n or \\xHH */
 void report_safe_text(FILE *out, const char *text);
 
 #define REPORT_SIZE_TEXT 32
 
 /** report_size_text() - a size for people, such as "1.5 GiB"; returns @text, REPORT_SIZE_TEXT bytes */
 const char *report_size_text(uint64_t bytes, char *text);
+
+/**
+ * report_output_fails() - does standard output take no more?  Ask after each larger piece, and stop then
+ *
+ * Return: whether it failed; the reason of the first time is kept for report_finish().
+ */
+bool report_output_fails(void);
 
 /**
  * report_finish() - make sure that all output arrived

@@ -103,11 +103,12 @@ int verb_put(const struct cli_args *args)
 	struct memkv_key key;
 	const char *path, *file;
 
-	if (access_pool_key(args, &path, &key, &file))
-		return EXIT_USAGE;
+	int rc = access_pool_key(args, &path, &key, &file);
+	if (rc)
+		return rc;
 	if (args->given[OPT_SESSION] && strlen(args->text[OPT_SESSION]) > MEMKV_SESSION_MAX)
 		return report_usage(args->verb, "--session: at most %d bytes", MEMKV_SESSION_MAX);
-	int rc = read_inputs(args, file, &block, &meta);
+	rc = read_inputs(args, file, &block, &meta);
 	if (!rc)
 		rc = put_block(args, path, &key, &block, &meta);
 	blockfile_fini(&meta);
@@ -122,7 +123,8 @@ static int write_out(const struct cli_args *args, const struct memkv_key *key, c
 	const char *output = args->text[OPT_OUTPUT];
 
 	if (!output) {
-		fwrite(data, 1, length, stdout); /* report_finish() sees a failure */
+		fwrite(data, 1, length, stdout);
+		(void)report_output_fails(); /* report_finish() says so */
 		return EXIT_DONE;
 	}
 	int rc = blockfile_write(output, data, length);
@@ -167,11 +169,12 @@ int verb_get(const struct cli_args *args)
 	struct memkv_key key;
 	const char *path;
 
-	if (access_pool_key(args, &path, &key, NULL))
-		return EXIT_USAGE;
+	int rc = access_pool_key(args, &path, &key, NULL);
+	if (rc)
+		return rc;
 	if (report_json() && !args->given[OPT_OUTPUT])
 		return report_usage(args->verb, "with --json say where the bytes go: -o FILE");
-	int rc = access_open(path, ACCESS_READ, &pool);
+	rc = access_open(path, ACCESS_READ, &pool);
 	if (rc)
 		return rc;
 	rc = get_block(args, path, &key, pool);
@@ -268,9 +271,9 @@ int verb_stat(const struct cli_args *args)
 	struct memkv_key key;
 	const char *path;
 
-	if (access_pool_key(args, &path, &key, NULL))
-		return EXIT_USAGE;
-	int rc = access_open(path, ACCESS_READ, &pool);
+	int rc = access_pool_key(args, &path, &key, NULL);
+	if (!rc)
+		rc = access_open(path, ACCESS_READ, &pool);
 	if (rc)
 		return rc;
 	rc = memkv_stat(pool, &key, &info);
@@ -381,7 +384,8 @@ static int check_rm_args(const struct cli_args *args, size_t count, bool filtere
 	if (!filtered && !count)
 		return report_usage(args->verb, "KEY is missing: 64 hex digits, --name TEXT, --session S or --class C");
 	if (filtered && !args->given[OPT_DRY_RUN])
-		return access_confirm(args, "Remove all blocks of this session or class?");
+		return access_confirm(args, "Remove all blocks of this %s?",
+				      args->given[OPT_SESSION] ? "session" : "class");
 	return 0;
 }
 

@@ -129,18 +129,24 @@ int verb_ls(const struct cli_args *args)
 	struct memkv_key after;
 	const char *path;
 
-	if (access_pool(args, &path))
-		return EXIT_USAGE;
+	int rc = access_pool(args, &path);
+	if (rc)
+		return rc;
 	if (args->given[OPT_AFTER] && memkv_key_from_hex(args->text[OPT_AFTER], &after) < 0)
 		return report_usage(args->verb, "--after: '%s' is not a key: 64 hex digits", args->text[OPT_AFTER]);
-	int rc = access_open(path, ACCESS_READ, &pool);
+	rc = access_open(path, ACCESS_READ, &pool);
 	if (rc)
 		return rc;
 	rc = collect(&list, pool, path, &filter, args->given[OPT_AFTER] ? &after : NULL);
 	memkv_pool_close(pool);
 	if (!rc && list.count)
 		qsort(list.block, list.count, sizeof(*list.block), by_key);
-	for (size_t i = 0; !rc && i < list.count && i < limit; i++) {
+	if (!rc && !list.count && report_json()) {
+		struct json_object *document = report_document();
+		report_add_number(document, "count", 0);
+		report_print(document);
+	}
+	for (size_t i = 0; !rc && i < list.count && i < limit && !report_output_fails(); i++) {
 		if (report_json())
 			print_listed_json(&list.block[i], filter.session);
 		else

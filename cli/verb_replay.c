@@ -3,6 +3,7 @@
  * memkv replay: the traces into memory, the pool found or made, then the run (replay_run.c), the reading back and the
  * report.
  */
+#include "cli/address.h"
 #include "cli/interrupt.h"
 #include "cli/replay_pool.h"
 #include "cli/report.h"
@@ -43,7 +44,7 @@ static int sort_words(const struct cli_args *args, const char **pool, size_t *fi
 		return report_usage(args->verb, "TRACE is missing: .jsonl or .json files, or --generate");
 	if (args->given[OPT_WRITE_TRACE] && !args->given[OPT_GENERATE])
 		return report_usage(args->verb, "--write-trace goes with --generate");
-	return 0;
+	return has_pool ? address_resolve(args->verb, *pool, pool) : 0;
 }
 
 static int read_numbers(const struct cli_args *args, struct replay_plan *plan)

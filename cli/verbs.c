@@ -2,6 +2,8 @@
 /* The table of verbs with their help. */
 #include "cli/verbs.h"
 
+#include <string.h>
+
 #define B(id) OPT_BIT(OPT_##id)
 
 static const char create_text[] =
@@ -13,7 +15,16 @@ static const char info_text[] = "Room is given in bytes and in blocks of --block
 
 static const char check_text[] =
 	"Reads and verifies everything while the pool is in use.  Ends with 4 when damage was found; the keys of\n"
-	"blocks that cannot be read back go to stderr.  Blocks that vanished meanwhile are counted as gone.\n";
+	"blocks that cannot be read back go to stderr.  Blocks that vanished meanwhile are counted as gone.\n"
+	"\n"
+	"While others have the pool open, three quarters of the time are left to them; --max-rate sets a limit of its\n"
+	"own instead, and --max-rate none takes all the medium gives.  With --sample the tables are still checked\n"
+	"whole, and other blocks are read each time.\n";
+
+static const char scan_text[] =
+	"Looks for pools on this machine's block devices, and in the files and directories (not below them) that\n"
+	"$MEMKV_POOL_PATH lists, separated by colons; /var/lib/memkv when it is not set.  With PATH only there.\n"
+	"Prints UUID, size, name and place; name:NAME and uuid:UUID are understood wherever POOL is, by the same look.\n";
 
 static const char destroy_text[] = "Wipes the pool and removes its file.  Refused while anybody has it open.\n";
 
@@ -63,13 +74,20 @@ static const char bench_text[] =
 	"(50000) small blocks, each beside the least that could do the same: the cache misses of a look-up, one read\n"
 	"of the control region, a polled word, an index entry's 16 bytes; there ratio is raw / memkv.\n";
 
+static const char doctor_text[] =
+	"Tries what each medium needs: files (in DIR, or $TMPDIR, or /var/tmp), memory and DAX, block devices, NVMe-oF\n"
+	"by TCP and RDMA, CXL memory, GPUs; and says what is there, what is not, and the Debian package or command that\n"
+	"mends it.  Nothing is changed.  Ends with 0 whatever it finds.\n";
+
 const struct cli_verb cli_verbs[] = {
 	{"pool create", "POOL [--size 4G] [--name N]", "format a pool", create_text,
 	 B(POOL_NAME) | B(SIZE) | B(MAX_BLOCK) | B(SEGMENT) | B(SLOTS) | B(BLOCKS) | B(BLOCK_SIZE) | B(FORCE) |
 		 B(DRY_RUN) | B(YES),
 	 verb_pool_create},
 	{"pool info", "POOL [--block-size B]", "sizes, room and use", info_text, B(BLOCK_SIZE), verb_pool_info},
-	{"pool check", "POOL [--meta-only]", "read and verify everything", check_text, B(META_ONLY), verb_pool_check},
+	{"pool scan", "[PATH...]", "find pools on this machine", scan_text, 0, verb_pool_scan},
+	{"pool check", "POOL [--sample P%]", "read and verify everything, online", check_text,
+	 B(META_ONLY) | B(SAMPLE) | B(MAX_RATE), verb_pool_check},
 	{"pool destroy", "POOL --yes", "remove a pool", destroy_text, B(YES) | B(DRY_RUN), verb_pool_destroy},
 	{"put", "POOL KEY [FILE]", "store a block", put_text,
 	 B(KEY_NAME) | B(CLASS) | B(SESSION) | B(TTL) | B(DURABLE) | B(META) | B(REPLACE), verb_put},
@@ -85,8 +103,33 @@ const struct cli_verb cli_verbs[] = {
 	 verb_replay},
 	{"bench", "[DIR | DEVICE --yes]", "this machine's figures beside the raw medium", bench_text,
 	 B(PAIRS) | B(ONLY) | B(BLOCK_SIZE) | B(THREADS) | B(BLOCKS) | B(YES), verb_bench},
+	{"doctor", "[DIR]", "what this machine has and lacks, for each medium", doctor_text, 0, verb_doctor},
 	{"help", "[VERB]", "explain a verb", NULL, 0, verb_help},
 	{"version", "", "print the version", NULL, 0, verb_version},
 };
 
 const size_t cli_verb_count = sizeof(cli_verbs) / sizeof(cli_verbs[0]);
+
+/* Number of words of @verb's name when @argv starts with it, else 0. */
+static int name_words(const struct cli_verb *verb, int argc, char **argv)
+{
+	const char *space = strchr(verb->name, ' ');
+
+	if (!space)
+		return argc >= 1 && !strcmp(argv[0], verb->name) ? 1 : 0;
+	size_t first = (size_t)(space - verb->name);
+	return argc >= 2 && strlen(argv[0]) == first && !memcmp(argv[0], verb->name, first) &&
+			       !strcmp(argv[1], space + 1)
+		       ? 2
+		       : 0;
+}
+
+const struct cli_verb *cli_verb_find(int argc, char **argv, int *words)
+{
+	for (size_t i = 0; i < cli_verb_count; i++) {
+		*words = name_words(&cli_verbs[i], argc, argv);
+		if (*words)
+			return &cli_verbs[i];
+	}
+	return NULL;
+}

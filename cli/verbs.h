@@ -11,7 +11,7 @@
 /**
  * struct cli_verb - one verb
  * @name: one or two words.
- * @usage: what follows the name.
+ * @usage: what follows the name; shell completion takes from it what kind of word may stand where (complete.h).
  * @summary: one line.
  * @text: further help, or NULL.
  * @options: OPT_BIT() of what it takes.
@@ -26,11 +26,15 @@ struct cli_verb {
 	int (*run)(const struct cli_args *args);
 };
 
+/** cli_verb_find() - the verb that the words begin with; @words receives how many of them are its name; NULL: none */
+const struct cli_verb *cli_verb_find(int argc, char **argv, int *words);
+
 extern const struct cli_verb cli_verbs[];
 extern const size_t cli_verb_count;
 
 int verb_pool_create(const struct cli_args *args);
 int verb_pool_info(const struct cli_args *args);
+int verb_pool_scan(const struct cli_args *args);
 int verb_pool_check(const struct cli_args *args);
 int verb_pool_destroy(const struct cli_args *args);
 int verb_put(const struct cli_args *args);
@@ -41,6 +45,7 @@ int verb_ls(const struct cli_args *args);
 int verb_match(const struct cli_args *args);
 int verb_replay(const struct cli_args *args);
 int verb_bench(const struct cli_args *args);
+int verb_doctor(const struct cli_args *args);
 int verb_help(const struct cli_args *args);
 int verb_version(const struct cli_args *args);
 

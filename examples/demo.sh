@@ -6,10 +6,10 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 bash .ci/setup
-cmake -S . -B build -G Ninja -DMEMKV_TESTS=OFF >build.log 2>&1 && ninja -C build >>build.log 2>&1 || {
+if ! { cmake -S . -B build -G Ninja -DMEMKV_TESTS=OFF && ninja -C build; } >build.log 2>&1; then
 	tail -n 30 build.log >&2
 	exit 1
-}
+fi
 rm -f build.log
 
 pool=$(mktemp -u "${TMPDIR:-/var/tmp}/memkv-demo-XXXXXX.pool")

@@ -7,6 +7,7 @@
  * is none left.  Only that failing path takes the follower's lock.
  */
 #include "core/base/fail.h"
+#include "core/base/options_take.h"
 #include "core/pool/block_io.h"
 
 #include <errno.h>
@@ -151,19 +152,24 @@ static int64_t get_good(struct get *get)
 	return (int64_t)get->read.header.length;
 }
 
-static void copy_meta(const struct block_header *h, struct memkv_get_options *options)
+/* into what @o says; the caller's own struct, @given, may be too short for an answer */
+static void copy_meta(const struct block_header *h, const struct memkv_get_options *o, struct memkv_get_options *given)
 {
-	options->meta_length = h->meta_length;
-	if (options->meta && h->meta_length)
-		memcpy(options->meta, h->meta, min_u64(h->meta_length, options->meta_room));
+	if (given->size >= offsetof(struct memkv_get_options, meta_length) + sizeof(given->meta_length))
+		given->meta_length = h->meta_length;
+	if (o->meta && h->meta_length)
+		memcpy(o->meta, h->meta, min_u64(h->meta_length, o->meta_room));
 }
 
 int64_t memkv_get(struct memkv_pool *pool, const struct memkv_key *key, void *buffer, size_t length,
 		  struct memkv_get_options *options)
 {
+	struct memkv_get_options o;
 	struct get get;
 	int err = pool_usable(pool);
 
+	if (!err)
+		err = options_take(&o, sizeof(o), options, "get");
 	if (err)
 		return err;
 	if (!key || !buffer || length == 0)
@@ -171,12 +177,12 @@ int64_t memkv_get(struct memkv_pool *pool, const struct memkv_key *key, void *bu
 	get_begin(&get, pool, key);
 	get.to = buffer;
 	get.length = length;
-	get.upto = options && options->flags & MEMKV_GET_UPTO;
+	get.upto = o.flags & MEMKV_GET_UPTO;
 	int64_t result = read_any(&get);
 	if (result == 0) {
 		result = get_good(&get);
 		if (options)
-			copy_meta(&get.read.header, options);
+			copy_meta(&get.read.header, &o, options);
 	}
 	get_end(&get);
 	return result;

@@ -59,6 +59,11 @@ void fork_unregister(struct memkv_pool *pool);
 
 /* superblocks.c: the better of the two copies; *mended when one of them was not right */
 int superblocks_read(struct lane *lane, struct superblock *sb, bool *mended);
+/*
+ * superblocks.c: write the copy that is not right anew, from the one that is.  Done by whoever attaches for writing and
+ * holds a slot by then, so that nobody formats; two at once write the same.  What fails is tried by the next one.
+ */
+void superblocks_mend(struct lane *lane, const struct superblock *sb);
 
 /* recover.c: what an entry says, from its block's header; and the follower's second sources */
 void entry_of_header(const struct block_header *h, uint32_t page, struct entry *e);

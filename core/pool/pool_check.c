@@ -8,6 +8,7 @@
  */
 #include "core/base/environ.h"
 #include "core/base/fail.h"
+#include "core/base/options_take.h"
 #include "core/format/cells.h"
 #include "core/pool/block_io.h"
 #include "core/slot/own.h"
@@ -16,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 enum { REREADS = 4 };
 
@@ -23,7 +25,7 @@ struct check {
 	struct memkv_pool *pool;
 	const struct memkv_check_options *options;
 	struct memkv_check_report *report;
-	struct lane *lane;
+	struct lane *lane; /* while a piece is read */
 	uint8_t *payload;
 	uint64_t segment, generation; /* at hand */
 	bool settled;		      /* nobody is writing to it any more */
@@ -31,6 +33,10 @@ struct check {
 	struct entry *entries;	      /* its live blocks */
 	uint32_t count;
 	uint64_t bad, mended; /* records, until it is known that the segment stayed what it was */
+	uint64_t chance;      /* of the sample: a block whose number is below it is read */
+	uint64_t salt;
+	uint64_t started_us, read_bytes; /* for the rate */
+	bool stopped;
 };
 
 static void record(struct check *check, bool bad, bool mended)
@@ -62,6 +68,55 @@ static bool owner_word_good(const struct control *c, uint64_t segment)
 		if (own_refresh(c, segment) && own_look(c, segment, &owned))
 			return true;
 	return false;
+}
+
+/* ---- pace ---- */
+
+enum { NAP_US = 50000 };
+
+static void tell(struct check *check)
+{
+	const struct memkv_check_options *o = check->options;
+
+	if (o->progress && o->progress(o->context, check->segment, check->pool->sb.geo.segments))
+		check->stopped = true;
+}
+
+/* in naps, so that whoever wants to stop the check does not wait long */
+static void rest(struct check *check, uint64_t until_us)
+{
+	for (uint64_t now = clock_monotonic_us(); now < until_us && !check->stopped; now = clock_monotonic_us()) {
+		uint64_t nap = min_u64(until_us - now, NAP_US);
+		struct timespec pause = {.tv_sec = 0, .tv_nsec = (long)nap * 1000};
+		nanosleep(&pause, NULL);
+		if (nap == NAP_US)
+			tell(check);
+	}
+}
+
+/* a piece of @bytes was read since @from_us */
+static void pace(struct check *check, uint64_t from_us, uint64_t bytes)
+{
+	const struct memkv_check_options *o = check->options;
+	uint64_t now = clock_monotonic_us(), until = now;
+
+	check->read_bytes += bytes;
+	if (o->pause_percent)
+		until = now + (now - from_us) * o->pause_percent / (100 - o->pause_percent);
+	if (o->max_rate) {
+		uint64_t due_us = (uint64_t)((double)check->read_bytes * 1e6 / (double)o->max_rate);
+		until = max_u64(until, check->started_us + due_us);
+	}
+	rest(check, until);
+}
+
+static bool in_sample(const struct check *check, const struct entry *e)
+{
+	/* the finalizer of MurmurHash3: spreads what differs in few bits */
+	uint64_t number = e->birth ^ check->salt;
+	number = (number ^ number >> 33) * 0xff51afd7ed558ccdULL;
+	number = (number ^ number >> 33) * 0xc4ceb9fe1a85ec53ULL;
+	return (number ^ number >> 33) < check->chance;
 }
 
 /* the header page in front of the segment's blocks says the same as the table */
@@ -151,6 +206,7 @@ static void check_block(struct check *check, const struct entry *e)
 	struct memkv_pool *pool = check->pool;
 	struct block_read read;
 
+	check->lane = lane_acquire(&pool->lanes);
 	block_read_init(&read, pool, check->lane, e->key, place_of_entry(&pool->control, check->segment, e));
 	read.any_time = true;
 	if (!check->options->meta_only) {
@@ -158,6 +214,7 @@ static void check_block(struct check *check, const struct entry *e)
 		read.length = e->length;
 	}
 	op_run(&read.op);
+	lane_release(&pool->lanes, check->lane);
 	bool good = read.verdict == BLOCK_GOOD && read.header.birth == e->birth;
 	if (!good && !still_there(check, e)) {
 		check->report->gone++;
@@ -227,9 +284,19 @@ static void check_segment(struct check *check)
 	}
 	if (!check->generation)
 		return;
+	check->lane = lane_acquire(&pool->lanes);
 	check_segment_header(check, &header);
-	for (uint32_t i = 0; i < check->count; i++)
-		check_block(check, &check->entries[i]);
+	lane_release(&pool->lanes, check->lane);
+	for (uint32_t i = 0; i < check->count && !check->stopped; i++) {
+		const struct entry *e = &check->entries[i];
+		if (check->chance && !in_sample(check, e)) {
+			check->report->skipped++;
+			continue;
+		}
+		uint64_t from_us = clock_monotonic_us();
+		check_block(check, e);
+		pace(check, from_us, (check->options->meta_only ? 0 : e->length) + PAGE);
+	}
 }
 
 static int run(struct check *check)
@@ -239,39 +306,57 @@ static int run(struct check *check)
 	record(check, check->pool->superblock_mended, true);
 	check_slots(check);
 	for (check->segment = 0; check->segment < segments; check->segment++) {
+		tell(check);
+		if (check->stopped)
+			return fail(-ECANCELED, "%s: the check was stopped", check->pool->media->path);
 		if (atomic_load(&check->pool->media->failed))
 			return fail(MEMKV_FAILED, "%s: the pool's file is gone or was cut short", check->pool->media->path);
 		check_segment(check);
-		if (check->options->progress)
-			check->options->progress(check->options->context, check->segment + 1, segments);
 	}
+	tell(check);
 	return 0;
+}
+
+static int take_options(struct check *check, const struct memkv_check_options *given, struct memkv_check_options *o)
+{
+	int err = options_take(o, sizeof(*o), given, "check");
+
+	if (err)
+		return err;
+	if (!(o->sample_percent >= 0 && o->sample_percent <= 100))
+		return fail(-EINVAL, "check: a sample of %g percent; give more than 0 and at most 100", o->sample_percent);
+	if (o->pause_percent > 99)
+		return fail(-EINVAL, "check: %u percent of the time cannot be rest; give at most 99", o->pause_percent);
+	check->options = o;
+	if (o->sample_percent > 0 && o->sample_percent < 100)
+		check->chance = max_u64(1, (uint64_t)(o->sample_percent / 100 * 0x1p64));
+	check->started_us = clock_monotonic_us();
+	return check->chance ? random_fill(&check->salt, sizeof(check->salt)) : 0;
 }
 
 int memkv_pool_check(struct memkv_pool *pool, const struct memkv_check_options *options,
 		     struct memkv_check_report *report)
 {
-	struct memkv_check_options o = {.size = sizeof(o)};
-	struct check check = {.pool = pool, .options = &o, .report = report};
+	struct memkv_check_options o;
+	struct check check = {.pool = pool, .report = report};
 	int err = pool_usable(pool);
 
 	if (err)
 		return err;
 	if (!report)
 		return fail(-EINVAL, "check: a place for the report is needed");
-	if (options)
-		memcpy(&o, options, min_u64(options->size, sizeof(o)));
 	*report = (struct memkv_check_report){0};
+	err = take_options(&check, options, &o);
+	if (err)
+		return err;
 	size_t bytes = round_up(pool->sb.geo.max_block, PAGE);
 	check.entries = calloc(pool->sb.geo.entries, sizeof(*check.entries));
 	check.payload = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (check.payload == MAP_FAILED || !check.entries) {
 		err = fail(-ENOMEM, "%s: no memory for the check", pool->media->path);
 	} else {
-		check.lane = lane_acquire(&pool->lanes);
 		follower_step(&pool->follower);
 		err = run(&check);
-		lane_release(&pool->lanes, check.lane);
 	}
 	if (check.payload != MAP_FAILED)
 		munmap(check.payload, bytes);

@@ -1,228 +1,73 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Making and destroying pools on files and block devices.
+ * Making and destroying pools on files and block devices (target.h).
  *
- * A device is opened exclusively, which excludes its writing agent, mounts and mkfs, and without the page cache; what
- * else it may hold is asked of libblkid as well as looked at.  It has its size and is never removed.
- *
- * Order of create: lock -> look what is there -> allocate every byte (nothing can run out of space later) -> wipe the
- * superblocks of a pool that was there -> flush -> wipe the control region -> owner words -> flush -> superblock B ->
- * superblock A -> flush.  Interrupted anywhere before the last steps there is no pool, or still the old one; a file that
- * this call made is removed again when it fails.
+ * Order of create: look what is there -> lock, and look again -> allocate every byte (nothing can run out of space
+ * later) -> wipe the superblocks of a pool that was there -> flush -> wipe the control region -> owner words -> flush ->
+ * superblock B -> superblock A -> flush -> a new file gets its name.  Interrupted anywhere before the last steps there is
+ * no pool, or still the old one.
  */
 #include "core/base/environ.h"
 #include "core/base/fail.h"
+#include "core/base/options_take.h"
 #include "core/format/owner_word.h"
-#include "core/media/signature.h"
 #include "core/pool/handle.h"
+#include "core/pool/target.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/falloc.h>
-#include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
-enum { ZERO_CHUNK = 1 << 20, PEEK_BYTES = 64 << 10 };
+enum { ZERO_CHUNK = 1 << 20 };
 #define DEFAULT_BYTES GIB(4)
+#define ALLOCATE_CHUNK GIB(1)
 
 struct creation {
-	const char *path;
-	const struct memkv_create_options *options;
-	int fd;
-	bool made; /* the file is ours to remove */
-	bool device;
-	uint64_t size; /* of the file or device */
-	uint8_t *pages; /* PEEK_BYTES, aligned, through which all bytes go */
-	struct stat st;
+	struct target target;
+	struct memkv_create_options options;
 	struct superblock sb;
 	struct layout layout;
+	enum target_holds holds;
+	uint64_t done, total; /* bytes, for progress */
 };
 
-static int write_all(int fd, const void *bytes, size_t length, uint64_t offset)
+static int progress(struct creation *c, uint64_t bytes)
 {
-	const uint8_t *at = bytes;
-
-	while (length > 0) {
-		ssize_t put = pwrite(fd, at, length, (off_t)offset);
-		if (put < 0 && errno == EINTR)
-			continue;
-		if (put < 0)
-			return -errno;
-		at += put;
-		offset += (uint64_t)put;
-		length -= (size_t)put;
-	}
+	c->done += bytes;
+	if (c->options.progress && c->options.progress(c->options.context, c->done, c->total))
+		return -ECANCELED;
 	return 0;
 }
 
-/* whole pages to the file or device; the last one padded with zeros */
-static int write_pages(const struct creation *c, const void *bytes, size_t length, uint64_t offset)
-{
-	const uint8_t *from = bytes;
-	int err = 0;
-
-	for (size_t at = 0; !err && at < length; at += PEEK_BYTES) {
-		size_t piece = min_u64(length - at, PEEK_BYTES), padded = round_up(piece, PAGE);
-		memcpy(c->pages, from + at, piece);
-		memset(c->pages + piece, 0, padded - piece);
-		err = write_all(c->fd, c->pages, padded, offset + at);
-	}
-	return err;
-}
-
-static int lock_file(struct creation *c)
-{
-	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1};
-
-	if (fcntl(c->fd, F_OFD_SETLK, &lock) == 0)
-		return 0;
-	if (errno == EAGAIN || errno == EACCES)
-		return fail(MEMKV_IN_USE, "%s: somebody else is just creating or destroying a pool there; try again", c->path);
-	return fail(-errno, "%s: cannot lock the file: %s", c->path, strerror(errno));
-}
-
-static int open_device(struct creation *c)
-{
-	int sector = 0;
-
-	c->device = true;
-	c->fd = media_block_claim(c->path, O_RDWR | O_DIRECT | O_CLOEXEC);
-	if (c->fd == -EBUSY)
-		return fail(MEMKV_IN_USE, "%s is in use: an agent writes to it, it is mounted, or it is part of another device",
-			    c->path);
-	if (c->fd < 0)
-		return fail(c->fd, "%s: cannot open: %s", c->path, strerror(-c->fd));
-	if (fstat(c->fd, &c->st) || ioctl(c->fd, BLKGETSIZE64, &c->size) || ioctl(c->fd, BLKSSZGET, &sector))
-		return fail(-errno, "%s: %s", c->path, strerror(errno));
-	if (sector > PAGE)
-		return fail(MEMKV_GEOMETRY, "%s has logical blocks of %d bytes; at most %d are supported", c->path, sector, PAGE);
-	c->size = round_down(c->size, PAGE);
-	return lock_file(c);
-}
-
-static int open_file(struct creation *c)
-{
-	c->pages = aligned_alloc(PAGE, PEEK_BYTES);
-	if (!c->pages)
-		return fail(-ENOMEM, "%s: no memory", c->path);
-	if (stat(c->path, &c->st) == 0 && S_ISBLK(c->st.st_mode))
-		return open_device(c);
-	c->fd = open(c->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0660);
-	c->made = c->fd >= 0;
-	if (c->fd < 0 && errno == EEXIST)
-		c->fd = open(c->path, O_RDWR | O_CLOEXEC);
-	if (c->fd < 0)
-		return fail(-errno, "%s: cannot create the pool's file: %s", c->path, strerror(errno));
-	int err = lock_file(c);
-	if (err) {
-		c->made = false; /* whoever holds the lock found the file in our place */
-		return err;
-	}
-	if (fstat(c->fd, &c->st))
-		return fail(-errno, "%s: %s", c->path, strerror(errno));
-	if (!S_ISREG(c->st.st_mode))
-		return fail(MEMKV_NOT_A_POOL, "%s is neither a regular file nor a block device", c->path);
-	if (c->st.st_nlink == 0)
-		return fail(MEMKV_IN_USE, "%s vanished while it was opened; try again", c->path);
-	c->size = (uint64_t)c->st.st_size;
-	return 0;
-}
-
-/* as open_file(), to destroy what is there */
-static int open_existing(struct creation *c)
-{
-	struct stat st;
-
-	c->pages = aligned_alloc(PAGE, PEEK_BYTES);
-	if (!c->pages)
-		return fail(-ENOMEM, "%s: no memory", c->path);
-	memset(c->pages, 0, PEEK_BYTES);
-	if (stat(c->path, &st) == 0 && S_ISBLK(st.st_mode))
-		return open_device(c);
-	c->fd = open(c->path, O_RDWR | O_CLOEXEC);
-	if (c->fd < 0)
-		return fail(-errno, "%s: cannot open: %s", c->path, strerror(errno));
-	off_t end = lseek(c->fd, 0, SEEK_END);
-	c->size = end > 0 ? (uint64_t)end : 0;
-	return lock_file(c);
-}
-
-/* 1 yes, 0 no, -errno */
-static int holds_data(const struct creation *c)
-{
-	uint64_t peek = min_u64(c->size, PEEK_BYTES);
-	uint64_t starts[2] = {0, c->size - peek};
-
-	for (int part = 0; part < 2; part++) {
-		ssize_t got = pread(c->fd, c->pages, peek, (off_t)starts[part]);
-		if (got < 0)
-			return -errno;
-		for (ssize_t i = 0; i < got; i++)
-			if (c->pages[i])
-				return 1;
-	}
-	return 0;
-}
-
-/* a pool is there: does anybody use it? */
-static int check_unused(const char *path)
-{
-	struct memkv_pool_options options = {
-		.size = sizeof(options), .flags = MEMKV_OPEN_READ_ONLY | MEMKV_OPEN_NO_FOLLOWER, .lanes = 1};
-	struct memkv_pool *pool;
-	int err = memkv_pool_open(path, &options, &pool);
-
-	if (err)
-		return err == MEMKV_DAMAGED || err == MEMKV_NEWER ? 0 : err; /* nobody can have it open */
-	struct slot_cell cell = {0};
-	uint32_t live = 0;
-	for (uint32_t n = 0; n < pool->sb.geo.slots; n++) {
-		if (!slot_locked(&pool->control, n))
-			continue;
-		live++;
-		slot_read(&pool->control, n, &cell);
-	}
-	memkv_pool_close(pool);
-	if (live)
-		return fail(MEMKV_IN_USE, "%s is in use by %u live agent%s (one is process %u on %s); stop them first", path,
-			    live, live == 1 ? "" : "s", cell.pid, cell.host_nqn[0] ? cell.host_nqn : "this machine");
-	return 0;
-}
-
+/* may it be overwritten? */
 static int look_what_is_there(struct creation *c)
 {
-	bool force = c->options->flags & MEMKV_CREATE_FORCE;
-	char name[64] = "";
+	struct target *t = &c->target;
+	bool force = c->options.flags & MEMKV_CREATE_FORCE;
+	char name[64];
+	int holds = t->fd < 0 || t->unnamed ? HOLDS_NOTHING : target_look(t, name, sizeof(name));
 
-	if (c->size == 0)
-		return 0;
-	memset(c->pages, 0, PAGE);
-	if (pread(c->fd, c->pages, PAGE, 0) < 0)
-		return fail(-errno, "%s: cannot read: %s", c->path, strerror(errno));
-	if (superblock_magic(c->pages)) {
-		if (!force)
-			return fail(MEMKV_POOL_EXISTS, "%s holds a pool already; destroy it first, or use --force", c->path);
-		return check_unused(c->path);
-	}
-	int known = c->device ? signature_look(c->path, name, sizeof(name)) : 0;
-	if (known > 0 && !force)
-		return fail(MEMKV_FOREIGN, "%s holds data that is not memkv's (%s); use --force to overwrite it", c->path, name);
-	int data = known < 0 ? known : holds_data(c);
-	if (data < 0)
-		return fail(data, "%s: cannot read: %s", c->path, strerror(-data));
-	if (data && !force)
-		return fail(MEMKV_FOREIGN, "%s holds data that is not memkv's; use --force to overwrite it", c->path);
+	if (holds < 0)
+		return holds;
+	c->holds = (enum target_holds)holds;
+	if (holds == HOLDS_POOL && !force)
+		return fail(MEMKV_POOL_EXISTS, "%s holds a pool already; destroy it first, or use --force", t->path);
+	if (holds == HOLDS_POOL)
+		return target_check_unused(t);
+	if (holds == HOLDS_DATA && !force)
+		return fail(MEMKV_FOREIGN, "%s holds data that is not memkv's%s%s%s; use --force to overwrite it", t->path,
+			    name[0] ? " (" : "", name, name[0] ? ")" : "");
 	return 0;
 }
 
 static int choose_sizes(struct creation *c)
 {
-	const struct memkv_create_options *o = c->options;
+	const struct memkv_create_options *o = &c->options;
 	struct geometry_wish wish = {
 		.bytes = o->bytes,
 		.max_block = o->max_block,
@@ -233,81 +78,104 @@ static int choose_sizes(struct creation *c)
 	};
 
 	if (!wish.bytes && !wish.blocks)
-		wish.bytes = c->size ? c->size : DEFAULT_BYTES;
+		wish.bytes = c->target.size ? c->target.size : DEFAULT_BYTES;
 	int err = geometry_choose(&wish, &c->sb.geo);
-	return err ? err : layout_compute(&c->sb.geo, &c->layout);
-}
-
-static int wipe_page(const struct creation *c, uint64_t offset)
-{
-	static const uint8_t zero[PAGE];
-
-	return offset + PAGE <= c->size ? write_pages(c, zero, sizeof(zero), offset) : 0;
-}
-
-/* both superblocks of the pool that was there, so that neither is ever taken for one of what is made now */
-static int wipe_old_superblocks(struct creation *c)
-{
-	uint64_t size = round_down(c->size, PAGE);
-	struct superblock old;
-	bool mended;
-
-	if (size < 2 * PAGE)
-		return 0;
-	int err = pread(c->fd, c->pages, PAGE, 0) < 0 ? -errno : 0;
-	if (!err && superblock_decode(c->pages, 0, &old, &mended) == 0 && old.geo.bytes >= PAGE && old.geo.bytes < size)
-		err = wipe_page(c, round_down(old.geo.bytes, PAGE) - PAGE); /* the medium has grown since */
 	if (!err)
-		err = wipe_page(c, size - PAGE);
-	if (!err)
-		err = wipe_page(c, 0);
-	if (!err && fsync(c->fd))
-		err = -errno;
-	return err ? fail(err, "%s: cannot wipe what was there: %s", c->path, strerror(-err)) : 0;
-}
-
-static int zero_range(int fd, uint64_t offset, uint64_t length)
-{
-	if (fallocate(fd, FALLOC_FL_ZERO_RANGE, (off_t)offset, (off_t)length) == 0)
-		return 0;
-	if (errno != EOPNOTSUPP && errno != ENOSYS)
-		return -errno;
-	uint8_t *zero = aligned_alloc(PAGE, ZERO_CHUNK);
-	int err = zero ? 0 : -ENOMEM;
-	if (zero)
-		memset(zero, 0, ZERO_CHUNK);
-	for (uint64_t at = 0; !err && at < length; at += ZERO_CHUNK)
-		err = write_all(fd, zero, min_u64(ZERO_CHUNK, length - at), offset + at);
-	free(zero);
+		err = layout_compute(&c->sb.geo, &c->layout);
+	if (!err && c->target.device && c->target.size < c->sb.geo.bytes)
+		err = fail(MEMKV_GEOMETRY, "%s has %" PRIu64 " bytes, the pool would need %" PRIu64, c->target.path,
+			   c->target.size, c->sb.geo.bytes);
 	return err;
+}
+
+/* bytes that a file system has to find for the pool now */
+static uint64_t bytes_to_allocate(const struct creation *c)
+{
+	if (c->target.device)
+		return 0;
+	return c->options.flags & MEMKV_CREATE_THIN ? c->layout.control_bytes : c->sb.geo.bytes;
+}
+
+/* everything up to the first change; with look_only, also whether there would be room */
+static int prepare(struct creation *c, const char *path, const struct memkv_create_options *options, bool look_only)
+{
+	*c = (struct creation){.target = {.fd = -1}};
+	if (!path || !*path)
+		return fail(-EINVAL, "create: a path is needed");
+	int err = options_take(&c->options, sizeof(c->options), options, "create");
+	if (!err && c->options.name && strlen(c->options.name) > MEMKV_NAME_MAX)
+		err = fail(MEMKV_CONFLICT, "--name is longer than %d bytes", MEMKV_NAME_MAX);
+	if (!err)
+		err = target_open(&c->target, path, look_only);
+	if (!err)
+		err = look_what_is_there(c); /* without a lock, which would get into the way of those who attach */
+	if (!err && !look_only)
+		err = target_lock(&c->target);
+	if (!err && !look_only && !c->target.unnamed)
+		err = look_what_is_there(c);
+	return err ? err : choose_sizes(c);
+}
+
+static int cannot_allocate(const struct creation *c, int err)
+{
+	return fail(err, "%s: cannot allocate %" PRIu64 " bytes: %s; choose a smaller --size or free some space",
+		    c->target.path, c->sb.geo.bytes, strerror(-err));
 }
 
 static int allocate(struct creation *c)
 {
-	uint64_t bytes = c->sb.geo.bytes;
+	uint64_t bytes = c->sb.geo.bytes, now = bytes_to_allocate(c);
 	int err = 0;
 
-	if (c->device && c->size < bytes)
-		return fail(MEMKV_GEOMETRY, "%s has %" PRIu64 " bytes, the pool would need %" PRIu64, c->path, c->size, bytes);
-	if (c->size < bytes && ftruncate(c->fd, (off_t)bytes))
+	if (c->target.size < bytes && ftruncate(c->target.fd, (off_t)bytes))
 		err = -errno;
-	uint64_t now = c->options->flags & MEMKV_CREATE_THIN ? c->layout.control_bytes : bytes;
-	if (!err && !c->device && fallocate(c->fd, 0, 0, (off_t)now)) {
-		err = -errno;
+	for (uint64_t at = 0, piece; !err && at < now; at += piece) {
+		piece = min_u64(ALLOCATE_CHUNK, now - at);
+		if (fallocate(c->target.fd, 0, (off_t)at, (off_t)piece))
+			err = -errno;
 		if (err == -EOPNOTSUPP || err == -ENOSYS)
-			err = 0; /* the file system cannot promise space; the control region is written below in any case */
+			return 0; /* no space can be promised; the control region is written below in any case */
+		if (err == -EINTR)
+			err = 0, piece = 0; /* a signal: whoever caught it says so now, else once more */
+		if (!err && progress(c, piece))
+			return fail(-ECANCELED, "%s: the create was stopped", c->target.path);
 	}
-	if (err)
-		return fail(err, "%s: cannot allocate %" PRIu64 " bytes: %s; choose a smaller --size or free some space",
-			    c->path, bytes, strerror(-err));
-	return 0;
+	return err ? cannot_allocate(c, err) : 0;
 }
 
+static int zero_chunks(struct creation *c, uint64_t offset, uint64_t end)
+{
+	uint8_t *zero = aligned_alloc(PAGE, ZERO_CHUNK);
+	int err = zero ? 0 : -ENOMEM;
+
+	if (zero)
+		memset(zero, 0, ZERO_CHUNK);
+	while (!err && offset < end) {
+		uint64_t piece = min_u64(ZERO_CHUNK, end - offset);
+		err = target_write(&c->target, zero, piece, offset);
+		if (!err)
+			err = progress(c, piece);
+		offset += piece;
+	}
+	free(zero);
+	return err;
+}
+
+/* all but the first page, which says what is going on */
 static int wipe_control(struct creation *c)
 {
-	int err = zero_range(c->fd, 0, c->layout.control_bytes);
+	uint64_t length = c->layout.control_bytes - PAGE;
+	int err = fallocate(c->target.fd, FALLOC_FL_ZERO_RANGE, PAGE, (off_t)length) ? -errno : 0;
 
-	return err ? fail(err, "%s: cannot write %" PRIu64 " bytes: %s", c->path, c->layout.control_bytes, strerror(-err)) : 0;
+	if (err == -EOPNOTSUPP || err == -ENOSYS || err == -EINTR)
+		err = zero_chunks(c, PAGE, c->layout.control_bytes);
+	else if (!err)
+		err = progress(c, length);
+	if (err == -ECANCELED)
+		return fail(err, "%s: the create was stopped", c->target.path);
+	return err ? fail(err, "%s: cannot write %" PRIu64 " bytes: %s", c->target.path, c->layout.control_bytes,
+			  strerror(-err))
+		   : 0;
 }
 
 static int write_owner_words(struct creation *c)
@@ -319,7 +187,7 @@ static int write_owner_words(struct creation *c)
 		return -ENOMEM;
 	for (uint64_t s = 0; s < n; s++)
 		words[s] = owner_word_encode((struct owner_word){.state = OWNER_FREE}, s, c->sb.seed);
-	int err = write_pages(c, words, n * sizeof(*words), c->layout.offset[REGION_OWNER_WORDS]);
+	int err = target_write(&c->target, words, n * sizeof(*words), c->layout.offset[REGION_OWNER_WORDS]);
 	free(words);
 	return err;
 }
@@ -330,11 +198,11 @@ static int write_superblocks(struct creation *c)
 	int err;
 
 	superblock_encode(&c->sb, 1, page);
-	err = write_pages(c, page, sizeof(page), c->layout.offset[REGION_SUPERBLOCK_B]);
+	err = target_write(&c->target, page, sizeof(page), c->layout.offset[REGION_SUPERBLOCK_B]);
 	if (err)
 		return err;
 	superblock_encode(&c->sb, 0, page);
-	return write_pages(c, page, sizeof(page), 0);
+	return target_write(&c->target, page, sizeof(page), 0);
 }
 
 static int format(struct creation *c)
@@ -353,108 +221,153 @@ static int format(struct creation *c)
 	sb->instance = random[1];
 	sb->version = 1;
 	sb->created_s = clock_utc_s();
-	sb->home_device = (uint64_t)c->st.st_dev;
-	sb->home_inode = (uint64_t)c->st.st_ino;
-	if (c->options->name)
-		memcpy(sb->name, c->options->name, strlen(c->options->name));
+	sb->home_device = (uint64_t)c->target.st.st_dev;
+	sb->home_inode = (uint64_t)c->target.st.st_ino;
+	if (c->options.name)
+		memcpy(sb->name, c->options.name, strlen(c->options.name));
 	if (!err)
 		err = write_owner_words(c);
-	if (!err && fsync(c->fd))
+	if (!err && fsync(c->target.fd))
 		err = -errno;
 	if (!err)
 		err = write_superblocks(c);
-	if (!err && fsync(c->fd))
+	if (!err && fsync(c->target.fd))
 		err = -errno;
-	return err ? fail(err, "%s: cannot write the pool: %s", c->path, strerror(-err)) : 0;
+	return err ? fail(err, "%s: cannot write the pool: %s", c->target.path, strerror(-err)) : 0;
 }
 
 /* the directory entry of a new file must survive as well */
 static void flush_directory(const char *path)
 {
-	char *copy = strdup(path);
-	char *slash = copy ? strrchr(copy, '/') : NULL;
+	char *directory = target_directory(path);
+	int fd = directory ? open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 
-	if (slash)
-		*(slash == copy ? slash + 1 : slash) = 0;
-	int fd = copy ? open(slash ? copy : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 	if (fd >= 0) {
 		(void)fsync(fd);
 		close(fd);
 	}
-	free(copy);
+	free(directory);
 }
 
 int memkv_pool_create(const char *path, const struct memkv_create_options *options)
 {
-	struct memkv_create_options o = {.size = sizeof(o)};
-	struct creation c = {.path = path, .options = &o, .fd = -1};
+	struct creation c;
+	int err = prepare(&c, path, options, false);
 
-	if (!path || !*path)
-		return fail(-EINVAL, "create: a path is needed");
-	if (options)
-		memcpy(&o, options, min_u64(options->size, sizeof(o)));
-	if (o.name && strlen(o.name) > MEMKV_NAME_MAX)
-		return fail(MEMKV_CONFLICT, "--name is longer than %d bytes", MEMKV_NAME_MAX);
-	int err = open_file(&c);
-	if (!err)
-		err = look_what_is_there(&c);
-	if (!err)
-		err = choose_sizes(&c);
+	c.total = err ? 0 : bytes_to_allocate(&c) + c.layout.control_bytes - PAGE;
 	if (!err)
 		err = allocate(&c);
 	if (!err)
-		err = wipe_old_superblocks(&c);
+		err = target_wipe_superblocks(&c.target, true);
 	if (!err)
 		err = wipe_control(&c);
 	if (!err)
 		err = format(&c);
-	if (err && c.made)
+	if (!err)
+		err = target_name(&c.target);
+	if (err && c.target.made)
 		unlink(path);
-	if (c.fd >= 0)
-		close(c.fd);
-	free(c.pages);
-	if (!err && !c.device)
+	bool device = c.target.device;
+	target_close(&c.target);
+	if (!err && !device)
 		flush_directory(path);
 	return err;
 }
 
-/* a file goes; of a device both ends are wiped, so that it looks empty */
-static int wipe(struct creation *c)
+/* is there room for what a create would allocate? */
+static int check_space(const struct creation *c)
 {
-	uint64_t peek = min_u64(c->size, PEEK_BYTES);
-	int err;
+	uint64_t need = bytes_to_allocate(c), has = c->target.fd < 0 ? 0 : (uint64_t)c->target.st.st_blocks * 512;
+	char *directory = target_directory(c->target.path);
+	struct statvfs vfs;
+	bool known = directory && statvfs(directory, &vfs) == 0;
 
-	memset(c->pages, 0, PEEK_BYTES);
-	err = write_all(c->fd, c->pages, c->device ? peek : PAGE, 0);
-	if (!err && c->size > PAGE)
-		err = write_all(c->fd, c->pages, c->device ? peek : PAGE, c->size - (c->device ? peek : PAGE));
-	if (!err && (fsync(c->fd) || (!c->device && unlink(c->path))))
-		err = -errno;
-	return err ? fail(err, "%s: could not be wiped and removed: %s", c->path, strerror(-err)) : 0;
+	free(directory);
+	if (known && need > has && need - has > (uint64_t)vfs.f_bavail * vfs.f_frsize)
+		return cannot_allocate(c, -ENOSPC);
+	return 0;
 }
 
-static int destroy(struct creation *c, bool dry_run)
+int memkv_pool_plan(const char *path, const struct memkv_create_options *options, struct memkv_create_plan *plan)
 {
-	int err = open_existing(c);
+	struct creation c;
 
-	if (!err && pread(c->fd, c->pages, PAGE, 0) < 0)
-		err = fail(-errno, "%s: cannot read: %s", c->path, strerror(errno));
-	if (!err && !superblock_magic(c->pages))
-		err = fail(MEMKV_NOT_A_POOL, "%s is not a memkv pool: nothing was destroyed", c->path);
+	if (!plan || plan->size < sizeof(plan->size))
+		return fail(-EINVAL, "plan: a place for the answer is needed, with its size");
+	int err = prepare(&c, path, options, true);
 	if (!err)
-		err = check_unused(c->path);
-	return err || dry_run ? err : wipe(c);
+		err = check_space(&c);
+	if (!err) {
+		const struct geometry *geo = &c.sb.geo;
+		uint64_t block = c.options.block_size ? c.options.block_size : geo->max_block;
+		struct memkv_create_plan made = {
+			.size = plan->size,
+			.bytes = geo->bytes,
+			.control_bytes = c.layout.control_bytes,
+			.segments = geo->segments,
+			.segment_room = geo->segment_room,
+			.max_block = geo->max_block,
+			.entries_per_segment = geo->entries,
+			.room_block_size = block,
+			.room_blocks = geometry_room(geo, block),
+			.slots = geo->slots,
+			.over_pool = c.holds == HOLDS_POOL,
+			.over_data = c.holds == HOLDS_DATA,
+			.new_file = c.target.fd < 0,
+		};
+		memcpy(plan, &made, min_u64(plan->size, sizeof(made)));
+	}
+	target_close(&c.target);
+	return err;
+}
+
+/* a file goes; of a device both ends are wiped, so that it looks empty */
+static int wipe(struct target *t)
+{
+	uint64_t peek = min_u64(t->size, TARGET_PEEK);
+	int err = target_wipe_superblocks(t, false);
+
+	if (err)
+		return err;
+	if (t->device) {
+		uint8_t *zero = calloc(1, TARGET_PEEK);
+		err = zero ? target_write(t, zero, peek, 0) : -ENOMEM;
+		if (!err)
+			err = target_write(t, zero, peek, t->size - peek);
+		free(zero);
+	}
+	if (!err && (fsync(t->fd) || (!t->device && unlink(t->path))))
+		err = -errno;
+	return err ? fail(err, "%s: could not be wiped and removed: %s", t->path, strerror(-err)) : 0;
+}
+
+static int check_is_pool(struct target *t)
+{
+	int holds = target_look(t, NULL, 0);
+
+	if (holds == HOLDS_UNFINISHED)
+		return fail(MEMKV_NOT_A_POOL, "%s holds a pool that was never finished: nothing was destroyed; create it again%s",
+			    t->path, t->device ? "" : ", or remove the file");
+	if (holds >= 0 && holds != HOLDS_POOL)
+		return fail(MEMKV_NOT_A_POOL, "%s is not a memkv pool: nothing was destroyed", t->path);
+	return holds < 0 ? holds : 0;
 }
 
 int memkv_pool_destroy(const char *path, int dry_run)
 {
-	struct creation c = {.path = path, .fd = -1};
+	struct target t = {.fd = -1};
 
 	if (!path || !*path)
 		return fail(-EINVAL, "destroy: a path is needed");
-	int err = destroy(&c, dry_run);
-	if (c.fd >= 0)
-		close(c.fd);
-	free(c.pages);
+	int err = target_open_existing(&t, path, dry_run);
+	if (!err)
+		err = check_is_pool(&t);
+	if (!err)
+		err = target_lock(&t);
+	if (!err)
+		err = target_check_unused(&t);
+	if (!err && !dry_run)
+		err = wipe(&t);
+	target_close(&t);
 	return err;
 }

@@ -2,6 +2,8 @@
 /* Opening and closing a pool: medium -> superblocks -> control region -> index -> slot -> room. */
 #include "core/base/environ.h"
 #include "core/base/fail.h"
+#include "core/base/options_take.h"
+#include "core/media/file_system.h"
 #include "core/pool/handle.h"
 
 #include <errno.h>
@@ -62,13 +64,33 @@ static int attach_index(struct memkv_pool *pool)
 	return err ? fail(err, "%s: no memory for the index", pool->media->path) : 0;
 }
 
+/* the slot's lock is held, for whoever formats to see (target.h): does nobody, and did nobody since we looked first? */
+static int still_the_pool(void *context)
+{
+	struct memkv_pool *pool = context;
+	struct media *media = pool->media;
+	struct superblock now;
+	bool mended;
+
+	if (media->ops->lock_held(media, 0) > 0)
+		return fail(MEMKV_IN_USE, "%s is just being formatted or destroyed", media->path);
+	int err = superblocks_read(&pool->recover_lane, &now, &mended);
+	if (!err && (now.seed != pool->sb.seed || now.instance != pool->sb.instance))
+		err = fail(MEMKV_IN_USE, "%s was formatted anew while it was opened; open it again", media->path);
+	return err;
+}
+
 static int attach_writer(struct memkv_pool *pool, uint32_t flags)
 {
+	const struct slot_guard guard = {still_the_pool, pool};
+
 	if (pool->read_only)
 		return 0;
-	int err = slot_claim(&pool->control, flags & MEMKV_OPEN_CLI, &pool->slot);
+	int err = slot_claim(&pool->control, flags & MEMKV_OPEN_CLI, &guard, &pool->slot);
 	if (err)
 		return err;
+	if (pool->superblock_mended)
+		superblocks_mend(&pool->recover_lane, &pool->sb);
 	err = room_open(&pool->room, pool);
 	if (err) {
 		slot_leave(&pool->control, &pool->slot);
@@ -101,9 +123,10 @@ static int attach(struct memkv_pool *pool, const struct memkv_pool_options *o)
 
 static int complete_options(const struct memkv_pool_options *given, struct memkv_pool_options *o)
 {
-	*o = (struct memkv_pool_options){.size = sizeof(*o)};
-	if (given)
-		memcpy(o, given, min_u64(given->size, sizeof(*o)));
+	int err = options_take(o, sizeof(*o), given, "open");
+
+	if (err)
+		return err;
 	if (o->lanes == 0)
 		o->lanes = LANES_DEFAULT;
 	if (o->lanes > LANES_MAX)
@@ -143,7 +166,9 @@ int memkv_pool_open(const char *path, const struct memkv_pool_options *options, 
 	if (o.flags & MEMKV_OPEN_BUFFERED)
 		flags |= MEDIA_OPEN_BUFFERED;
 	fork_hold(); /* from here on descriptors and locks exist that a child must not keep */
-	err = media_open(path, flags, &pool->media);
+	err = pool->read_only ? 0 : file_system_check(path, path);
+	if (!err)
+		err = media_open(path, flags, &pool->media);
 	if (err) {
 		free(pool);
 	} else {
@@ -156,6 +181,40 @@ int memkv_pool_open(const char *path, const struct memkv_pool_options *options, 
 	fork_release();
 	if (!err)
 		*out = pool;
+	return err;
+}
+
+int memkv_pool_probe(const char *path, struct memkv_pool_label *label)
+{
+	struct memkv_pool *pool = path && label && label->size >= sizeof(label->size) ? calloc(1, sizeof(*pool)) : NULL;
+
+	if (!pool)
+		return fail(-EINVAL, "probe: a path and a place for the answer, with its size, are needed");
+	pool->read_only = true;
+	fork_hold();
+	int err = media_open(path, MEDIA_OPEN_READ_ONLY | MEDIA_OPEN_BUFFERED, &pool->media);
+	if (err == MEMKV_CONFLICT) /* devices are never read through the page cache */
+		err = media_open(path, MEDIA_OPEN_READ_ONLY, &pool->media);
+	if (!err) {
+		err = read_superblocks(pool);
+		if (!err) {
+			const struct superblock *sb = &pool->sb;
+			struct memkv_pool_label found = {
+				.size = label->size,
+				.format_major = sb->major,
+				.format_minor = sb->minor,
+				.bytes = sb->geo.bytes,
+				.created_s = sb->created_s,
+			};
+			memcpy(found.uuid, sb->uuid, sizeof(found.uuid));
+			memcpy(found.name, sb->name, sizeof(found.name));
+			memcpy(label, &found, min_u64(label->size, sizeof(found)));
+		}
+		lane_close(&pool->recover_lane);
+		pool->media->ops->close(pool->media);
+	}
+	fork_release();
+	free(pool);
 	return err;
 }
 

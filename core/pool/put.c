@@ -14,6 +14,7 @@
  */
 #include "core/base/environ.h"
 #include "core/base/fail.h"
+#include "core/base/options_take.h"
 #include "core/pool/block_io.h"
 
 #include <errno.h>
@@ -303,15 +304,15 @@ static int count_result(struct put *put, int result)
 int memkv_put(struct memkv_pool *pool, const struct memkv_key *key, const void *data, size_t length,
 	      const struct memkv_put_options *options)
 {
-	struct memkv_put_options o = {.size = sizeof(o)};
+	struct memkv_put_options o;
 	struct put put = {.pool = pool, .key = key, .data = data, .length = length, .options = &o};
 	int result = pool_usable(pool);
 
 	if (result)
 		return result;
-	if (options)
-		memcpy(&o, options, min_u64(options->size, sizeof(o)));
-	result = check_arguments(pool, key, data, length, &o);
+	result = options_take(&o, sizeof(o), options, "put");
+	if (!result)
+		result = check_arguments(pool, key, data, length, &o);
 	if (result)
 		return result;
 	if (atomic_load(&pool->media->failed) || !control_published(&pool->control)) {

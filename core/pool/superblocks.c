@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading a pool's two superblocks from its first and last page. */
+/* Reading, and mending, a pool's two superblocks: its first and last page. */
 #include "core/base/fail.h"
 #include "core/pool/handle.h"
 
@@ -42,6 +42,28 @@ static int explain(const struct media *media, int err, const struct superblock *
 	default:
 		return fail(err, "%s: cannot read the superblock: %s", media->path, memkv_strerror(err));
 	}
+}
+
+/* as it should be: of a newer minor version there may be more in it than we know, so that we leave it alone */
+static void mend_copy(struct lane *lane, const struct superblock *sb, unsigned copy, uint64_t offset)
+{
+	struct superblock found;
+	bool bit = false;
+
+	if (read_copy(lane, copy, offset, &found, &bit) == 0 && !bit)
+		return;
+	superblock_encode(sb, copy, lane->header);
+	struct iovec piece = {lane->header, PAGE};
+	(void)lane_transfer(lane, MEDIA_WRITE, offset, &piece, 1);
+}
+
+void superblocks_mend(struct lane *lane, const struct superblock *sb)
+{
+	if (sb->minor > FORMAT_MINOR || sb->features_compatible & ~FEATURES_COMPATIBLE)
+		return;
+	mend_copy(lane, sb, 0, 0);
+	mend_copy(lane, sb, 1, sb->geo.bytes - PAGE);
+	(void)lane->media->ops->flush(lane->media);
 }
 
 int superblocks_read(struct lane *lane, struct superblock *sb, bool *mended)

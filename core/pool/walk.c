@@ -5,6 +5,7 @@
  */
 #include "core/base/environ.h"
 #include "core/base/fail.h"
+#include "core/base/options_take.h"
 #include "core/pool/handle.h"
 
 #include <errno.h>
@@ -71,8 +72,11 @@ static bool load_segment(struct memkv_iter *it)
 
 int memkv_iter_open(struct memkv_pool *pool, const struct memkv_filter *filter, struct memkv_iter **out)
 {
+	struct memkv_filter wish;
 	int err = pool_usable(pool);
 
+	if (!err)
+		err = options_take(&wish, sizeof(wish), filter, "iterate");
 	if (err)
 		return err;
 	if (!out)
@@ -81,8 +85,7 @@ int memkv_iter_open(struct memkv_pool *pool, const struct memkv_filter *filter, 
 	if (!it)
 		return fail(-ENOMEM, "%s: no memory to iterate", pool->media->path);
 	it->pool = pool;
-	if (filter)
-		memcpy(&it->filter, filter, min_u64(filter->size, sizeof(it->filter)));
+	it->filter = wish;
 	it->session_id = session_id_of(it->filter.session);
 	follower_step(&pool->follower);
 	*out = it;

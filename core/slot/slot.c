@@ -112,25 +112,27 @@ static int begin_incarnation(const struct control *c, uint32_t number, struct sl
 	return err ? fail(err, "%s: cannot write the slot claim: %s", c->media->path, strerror(-err)) : 0;
 }
 
-static int try_claim(const struct control *c, uint32_t number, struct slot *slot)
+static int try_claim(const struct control *c, uint32_t number, const struct slot_guard *guard, struct slot *slot)
 {
 	int err = c->media->ops->lock(c->media, lock_offset(c, number));
 
 	if (err)
 		return err;
-	err = begin_incarnation(c, number, slot);
+	err = guard->look(guard->context);
+	if (!err)
+		err = begin_incarnation(c, number, slot);
 	if (err)
 		c->media->ops->unlock(c->media, lock_offset(c, number));
 	return err;
 }
 
-int slot_claim(const struct control *c, bool cli, struct slot *slot)
+int slot_claim(const struct control *c, bool cli, const struct slot_guard *guard, struct slot *slot)
 {
 	uint32_t slots = c->layout.geo.slots, kept = slots - 1;
-	int err = cli ? try_claim(c, kept, slot) : -EAGAIN;
+	int err = cli ? try_claim(c, kept, guard, slot) : -EAGAIN;
 
 	for (uint32_t n = 0; err == -EAGAIN && n < kept; n++)
-		err = try_claim(c, n, slot);
+		err = try_claim(c, n, guard, slot);
 	if (err == -EAGAIN)
 		return fail(MEMKV_NO_SLOT, "%s: all %u slots are taken by live agents; stop one, or make the pool with more "
 					   "--slots", c->media->path, slots);

@@ -6,7 +6,7 @@
  * description that all its writes use.  An incarnation is proven gone when the lock is free or the cell shows a newer
  * epoch; then none of its writes is still on the way.  A holder that is merely stopped keeps its lock.
  *
- * Claim: lock -> epoch + 1 in both copies of the cell -> flush -> first use.  Claimers never wait: a slot whose lock
+ * Claim: lock -> look that nobody formats the pool (struct slot_guard) -> epoch + 1 in both copies of the cell -> flush -> first use.  Claimers never wait: a slot whose lock
  * is held is passed over.
  */
 #ifndef MEMKV_SLOT_SLOT_H
@@ -23,13 +23,20 @@ struct slot {
 	struct slot_cell cell;
 };
 
+/* asked when the lock of a slot is held and nothing was written yet: is this still the pool?  0, or why not */
+struct slot_guard {
+	int (*look)(void *context);
+	void *context;
+};
+
 /*
  * slot_claim() - become an agent
  * @cli: may use the slot that is kept for short-lived commands.
+ * @guard: see there; its answer ends the claim.
  *
- * Return: 0; MEMKV_NO_SLOT (all locked: the sentence names holders); -errno of flush or random numbers.
+ * Return: 0; what @guard said; MEMKV_NO_SLOT (all locked: the sentence names holders); -errno of flush or random numbers.
  */
-int slot_claim(const struct control *c, bool cli, struct slot *slot);
+int slot_claim(const struct control *c, bool cli, const struct slot_guard *guard, struct slot *slot);
 
 /* slot_leave() - clean leave: nothing of this incarnation is on the way any more */
 void slot_leave(const struct control *c, struct slot *slot);

@@ -35,7 +35,8 @@ extern "C" {
 	X(FENCED, 17, "this agent lost its slot")                                                   \
 	X(UNKNOWN, 18, "the outcome is unknown: the block may or may not be stored")                \
 	X(EFORK, 19, "the handle was inherited across fork and is unusable in the child")           \
-	X(CONFLICT, 20, "the options contradict each other")
+	X(CONFLICT, 20, "the options contradict each other")                                        \
+	X(NETWORK, 40, "the file system cannot prove that a writer is gone")
 
 enum memkv_code {
 #define MEMKV_CODE_ENUM(name, number, text) MEMKV_##name = -(MEMKV_CODE_BASE + (number)),

@@ -5,8 +5,9 @@
  * Promise: a get is the exact bytes of one acknowledged put of that very key, or a miss.  Every failure of the
  * medium ends in a counted miss; no call prints, exits or aborts.
  *
- * Option structs: set `size` to sizeof the struct as you compiled it; NULL means all defaults; fields that a newer
- * header adds are taken as zero.
+ * Option structs: set `size` to sizeof the struct as you compiled it; NULL means all defaults.  A library that is newer
+ * than the program takes the fields that the program does not know as zero; one that is older answers -E2BIG when a
+ * field that it does not know is not zero, and -EINVAL when `size` was not set at all.
  *
  * Threads: a `struct memkv_pool *` may be used from any number of threads at once; open and close are the exception
  * (nobody may use a handle that is being closed).
@@ -51,6 +52,9 @@ enum memkv_create_flag {
  *          @segment must be 0).
  * @block_size: see @blocks.
  * @name: up to MEMKV_NAME_MAX bytes, or NULL.
+ * @progress: called now and then with bytes written and to write, or NULL.  Not 0 stops the create, which then leaves
+ *            behind what a failed one does: nothing in a new file; where data or a pool was, either that or no pool.
+ * @context: handed to @progress.
  */
 struct memkv_create_options {
 	size_t size;
@@ -62,6 +66,8 @@ struct memkv_create_options {
 	uint64_t blocks;
 	uint64_t block_size;
 	const char *name;
+	int (*progress)(void *context, uint64_t done, uint64_t total);
+	void *context;
 };
 
 /**
@@ -71,19 +77,84 @@ struct memkv_create_options {
  *
  * The superblocks are written last: an interrupted create leaves no pool.
  *
- * Return: 0; MEMKV_GEOMETRY, MEMKV_CONFLICT, MEMKV_FOREIGN, MEMKV_POOL_EXISTS, MEMKV_IN_USE, -ENOSPC (nothing is
- * left behind in a new file), or -errno.
+ * Return: 0; MEMKV_GEOMETRY, MEMKV_CONFLICT, MEMKV_FOREIGN, MEMKV_POOL_EXISTS, MEMKV_IN_USE, MEMKV_NETWORK, -ENOSPC
+ * (nothing is left behind in a new file), -ECANCELED (@progress said so), or -errno.
  * Context: any thread; another process may create at the same path: one of them wins, the other gets MEMKV_IN_USE
  * or MEMKV_POOL_EXISTS.
  */
 int memkv_pool_create(const char *path, const struct memkv_create_options *options);
 
 /**
+ * struct memkv_create_plan - what a create would make
+ * @size: sizeof(struct memkv_create_plan), set by the caller.
+ * @bytes, @control_bytes, @segments, @segment_room, @max_block, @entries_per_segment, @slots: as struct memkv_pool_info.
+ * @room_block_size: of the blocks that @room_blocks counts: the options' block_size, else @max_block.
+ * @room_blocks: how many of them the pool would hold.
+ * @over_pool, @over_data: not 0: a pool, or other data, is there and would be overwritten (by force).
+ * @new_file: not 0: nothing is there yet.
+ */
+struct memkv_create_plan {
+	size_t size;
+	uint64_t bytes;
+	uint64_t control_bytes;
+	uint64_t segments;
+	uint64_t segment_room;
+	uint64_t max_block;
+	uint64_t entries_per_segment;
+	uint64_t room_block_size;
+	uint64_t room_blocks;
+	uint32_t slots;
+	int over_pool;
+	int over_data;
+	int new_file;
+};
+
+/**
+ * memkv_pool_plan() - all that memkv_pool_create() does before it changes anything
+ * @path, @options: as for memkv_pool_create().
+ * @plan: receives what would be made; its size says what the caller knows of it.
+ *
+ * Return: 0; or what memkv_pool_create() would answer, as far as it can be told before: permissions, what is there and
+ * who uses it, the sizes, and, for what has to be allocated on a file system, its free space now.
+ */
+int memkv_pool_plan(const char *path, const struct memkv_create_options *options, struct memkv_create_plan *plan);
+
+/**
+ * struct memkv_pool_label - what a pool's superblock says about it
+ * @size: sizeof(struct memkv_pool_label), set by the caller.
+ * @format_major, @format_minor: version of the format.
+ * @bytes: size of the medium that the pool uses.
+ * @created_s: UTC seconds when it was made.
+ * @uuid, @name: identity.
+ */
+struct memkv_pool_label {
+	size_t size;
+	uint32_t format_major;
+	uint32_t format_minor;
+	uint64_t bytes;
+	uint64_t created_s;
+	uint8_t uuid[16];
+	char name[MEMKV_NAME_MAX + 1];
+};
+
+/**
+ * memkv_pool_probe() - is there a pool, and which?
+ * @path: a file or block device.
+ * @label: receives what its superblock says.
+ *
+ * Reads two pages, takes no slot and no lock, changes nothing.
+ *
+ * Return: 0; MEMKV_NOT_A_POOL, MEMKV_NEWER, MEMKV_DAMAGED (there is a pool that cannot be opened), or -errno.
+ * Context: any thread.
+ */
+int memkv_pool_probe(const char *path, struct memkv_pool_label *label);
+
+/**
  * memkv_pool_destroy() - wipe a pool's superblocks and remove its file; of a device, wipe both ends
  * @path: the pool's file.
  * @dry_run: not 0: only tell whether it could be done.
  *
- * Return: 0; MEMKV_NOT_A_POOL; MEMKV_IN_USE while any agent has it open; or -errno.
+ * Return: 0; MEMKV_NOT_A_POOL; MEMKV_IN_USE while any agent has it open; MEMKV_NETWORK; or -errno.
  */
 int memkv_pool_destroy(const char *path, int dry_run);
 
@@ -118,7 +189,8 @@ struct memkv_pool_options {
  *
  * Reads the whole index from the media before it returns: what is on the media can be found at once.
  *
- * Return: 0; MEMKV_NOT_A_POOL, MEMKV_NEWER, MEMKV_DAMAGED, MEMKV_NO_SLOT, or -errno.
+ * Return: 0; MEMKV_NOT_A_POOL, MEMKV_NEWER, MEMKV_DAMAGED, MEMKV_NO_SLOT; MEMKV_IN_USE while somebody formats or
+ * destroys it; MEMKV_NETWORK: for writing, on a file system that other machines may share; or -errno.
  * Context: any thread.  Starts one follower thread unless told not to.
  */
 int memkv_pool_open(const char *path, const struct memkv_pool_options *options, struct memkv_pool **pool);
@@ -403,7 +475,7 @@ enum memkv_feature_text { MEMKV_FEATURE_TEXT = 128 };
  * @segments_free, @segments_open, @segments_sealed, @segments_parked, @segments_leaving: by state.
  * @blocks, @block_bytes: live blocks and their payload bytes.
  * @direct_io: whether payload goes past the page cache (O_DIRECT).
- * @medium: "file".
+ * @medium: "file", "memory", "block device".
  */
 struct memkv_pool_info {
 	uint8_t uuid[16];
@@ -473,15 +545,23 @@ int memkv_pool_counters(struct memkv_pool *pool, struct memkv_counters *counters
  * @size: sizeof(struct memkv_check_options).
  * @meta_only: not 0: headers and tables only, no payload.
  * @bad_block: called for every damaged block, or NULL.  @why is a static string.
- * @progress: called now and then with blocks done and to do, or NULL.
+ * @progress: called now and then with segments done and to do, or NULL.  Not 0 stops the check.
  * @context: handed to both.
+ * @sample_percent: read that many percent of the blocks, chosen at random anew by every check; 0: all.  Tables and
+ *                  headers of segments are always checked, all of them.
+ * @max_rate: bytes to read a second at most; 0: as fast as it goes.
+ * @pause_percent: 1 to 99: after each piece of reading rest so long that only the rest of the time is spent reading,
+ *                 which leaves the medium to others; 0: no rest.
  */
 struct memkv_check_options {
 	size_t size;
 	int meta_only;
 	void (*bad_block)(void *context, const struct memkv_key *key, uint64_t page, const char *why);
-	void (*progress)(void *context, uint64_t done, uint64_t total);
+	int (*progress)(void *context, uint64_t done, uint64_t total);
 	void *context;
+	double sample_percent;
+	uint64_t max_rate;
+	uint32_t pause_percent;
 };
 
 /**
@@ -491,9 +571,10 @@ struct memkv_check_options {
  * @records_bad: metadata that did not verify (superblock copies, cells, words, table headers, entries), mended or not.
  * @records_mended: of @records_bad, those whose fact was recovered from a second source.
  * @gone: blocks that vanished by removal or eviction while the check ran; not damage.
+ * @skipped: blocks that were not read because of @sample_percent.
  */
 struct memkv_check_report {
-	uint64_t blocks, bytes, bad, records_bad, records_mended, gone;
+	uint64_t blocks, bytes, bad, records_bad, records_mended, gone, skipped;
 };
 
 /**
@@ -502,7 +583,10 @@ struct memkv_check_report {
  * @options: or NULL.
  * @report: receives the findings.
  *
- * Return: 0 when it ran to its end (look at the report); MEMKV_FAILED; MEMKV_EFORK; -ENOMEM.
+ * Takes a lane for each piece of reading, so that gets and puts of the same handle come between.
+ *
+ * Return: 0 when it ran to its end (look at the report); MEMKV_FAILED; MEMKV_EFORK; -ENOMEM; -EINVAL; -ECANCELED when
+ * @progress stopped it (the report tells what was found until then).
  * Context: any thread.
  */
 int memkv_pool_check(struct memkv_pool *pool, const struct memkv_check_options *options,

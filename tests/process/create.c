@@ -128,14 +128,19 @@ static enum left look_what_is_left(const char *path, const uint8_t *old_uuid, co
 	       (unsigned long long)there);
 	EXPECT(info.blocks == there && (old || info.segments_free == info.segments), "%s: not a whole pool", when);
 	memkv_pool_close(pool);
+	pool = pool_attach(path, 0);
+	pool_expect_clean(pool, "attached once more");
+	memkv_pool_close(pool);
 	return old ? LEFT_OLD : LEFT_NEW;
 }
 
-/* and a pool can be made there again */
-static void make_again(const char *path)
+/* and a pool can be made there again, without force where none is */
+static void make_again(const char *path, enum left left)
 {
-	struct memkv_create_options options = {.size = sizeof(options), .flags = MEMKV_CREATE_FORCE, .bytes = MIB(16)};
+	struct memkv_create_options options = {.size = sizeof(options), .bytes = MIB(16)};
 
+	if (left != LEFT_NOTHING)
+		options.flags = MEMKV_CREATE_FORCE;
 	pool_make(path, &options);
 	EXPECT(look_what_is_left(path, NULL, "made again") == LEFT_NEW, "no pool after create");
 	unlink(path);
@@ -177,7 +182,7 @@ static void killed_create(const char *path, uint64_t old_bytes, uint64_t new_byt
 	tally->old += left == LEFT_OLD;
 	tally->new += left == LEFT_NEW;
 	tally->kills++;
-	make_again(path);
+	make_again(path, left);
 }
 
 static void test_death(const char *name, uint64_t old_bytes, uint64_t new_bytes, uint64_t moments)

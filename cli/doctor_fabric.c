@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What this machine has for NVMe-oF, CXL memory and GPUs (doctor.h). */
+#include "cli/doctor.h"
+
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+bool doctor_has_program(const char *name)
+{
+	const char *path = getenv("PATH");
+	char *list = NULL, *rest, *part, full[4096];
+	bool found = false;
+
+	if (asprintf(&list, "%s:/usr/sbin:/sbin", path ? path : "/usr/bin:/bin") < 0)
+		return false;
+	rest = list;
+	while (!found && (part = strsep(&rest, ":"))) {
+		snprintf(full, sizeof(full), "%s/%s", part, name);
+		found = !access(full, X_OK);
+	}
+	free(list);
+	return found;
+}
+
+bool doctor_library(const char *name)
+{
+	void *handle = dlopen(name, RTLD_LAZY | RTLD_LOCAL);
+
+	if (handle)
+		dlclose(handle);
+	return handle != NULL;
+}
+
+/* Is the module in a list of the running kernel's modules?  There '-' and '_' are the same. */
+static bool in_module_list(const char *list, const char *name)
+{
+	struct utsname kernel;
+	char path[512], line[4096];
+	bool found = false;
+
+	if (uname(&kernel))
+		return false;
+	snprintf(path, sizeof(path), "/lib/modules/%s/%s", kernel.release, list);
+	FILE *file = fopen(path, "re");
+	while (file && !found && fgets(line, sizeof(line), file)) {
+		line[strcspn(line, ":\n")] = '\0';
+		char *base = strrchr(line, '/');
+		if (!base)
+			continue;
+		char *dot = strstr(base, ".ko");
+		if (!dot)
+			continue;
+		*dot = '\0';
+		for (char *c = base; *c; c++)
+			*c = *c == '-' ? '_' : *c;
+		found = !strcmp(base + 1, name);
+	}
+	if (file)
+		fclose(file);
+	return found;
+}
+
+bool doctor_module(struct findings *all, const char *medium, const char *name)
+{
+	char path[256], mend[128];
+
+	snprintf(path, sizeof(path), "/sys/module/%s", name);
+	if (!access(path, F_OK) || in_module_list("modules.builtin", name)) {
+		finding_add(all, medium, name, FINDING_OK, "", "the kernel has it");
+		return true;
+	}
+	snprintf(mend, sizeof(mend), "modprobe %s", name);
+	if (in_module_list("modules.dep", name))
+		finding_add(all, medium, name, FINDING_LACKS, mend, "the module is installed, but not loaded");
+	else
+		finding_add(all, medium, name, FINDING_LACKS, "apt install linux-image-amd64 (and boot it)",
+			    "the running kernel has no such module");
+	return false;
+}
+
+static void look_for_program(struct findings *all, const char *medium, const char *program, const char *package)
+{
+	char mend[64];
+
+	snprintf(mend, sizeof(mend), "apt install %s", package);
+	if (doctor_has_program(program))
+		finding_add(all, medium, program, FINDING_OK, "", "the program is there");
+	else
+		finding_add(all, medium, program, FINDING_LACKS, mend, "no such program");
+}
+
+static void look_for_library(struct findings *all, const char *medium, const char *library, const char *package)
+{
+	char mend[64];
+
+	snprintf(mend, sizeof(mend), "apt install %s", package);
+	if (doctor_library(library))
+		finding_add(all, medium, library, FINDING_OK, "", "the library can be loaded");
+	else
+		finding_add(all, medium, library, FINDING_LACKS, mend, "no such library");
+}
+
+static void look_at_fabrics(struct findings *all, const char *medium)
+{
+	int fd = open("/dev/nvme-fabrics", O_RDWR | O_CLOEXEC);
+	int err = fd < 0 ? errno : 0;
+
+	if (fd >= 0)
+		close(fd);
+	if (!err)
+		finding_add(all, medium, "/dev/nvme-fabrics", FINDING_OK, "", "it can be opened");
+	else
+		finding_add(all, medium, "/dev/nvme-fabrics", FINDING_LACKS,
+			    err == EACCES || err == EPERM ? "run as root" : "modprobe nvme_fabrics", "%s", strerror(err));
+	look_for_program(all, medium, "nvme", "nvme-cli");
+	look_for_library(all, medium, "libnvme.so.1", "libnvme1");
+}
+
+void doctor_nvme_tcp(struct findings *all)
+{
+	doctor_module(all, "nvme-tcp", "nvme_tcp");
+	look_at_fabrics(all, "nvme-tcp");
+}
+
+void doctor_nvme_rdma(struct findings *all)
+{
+	size_t devices = doctor_count("/sys/class/infiniband", "");
+
+	doctor_module(all, "nvme-rdma", "nvme_rdma");
+	if (devices)
+		finding_add(all, "nvme-rdma", "RDMA devices", FINDING_OK, "", "%zu", devices);
+	else
+		finding_add(all, "nvme-rdma", "RDMA devices", FINDING_LACKS,
+			    "without such hardware: modprobe rdma_rxe && rdma link add rxe0 type rxe netdev eth0", "none");
+	look_for_library(all, "nvme-rdma", "libibverbs.so.1", "libibverbs1 ibverbs-providers");
+	look_at_fabrics(all, "nvme-rdma");
+}
+
+void doctor_cxl(struct findings *all)
+{
+	size_t memory = doctor_count("/sys/bus/cxl/devices", "mem"), dax = doctor_count("/dev", "dax");
+
+	finding_add(all, "cxl", "CXL memory devices", FINDING_INFO, "", "%zu", memory);
+	if (dax)
+		finding_add(all, "cxl", "/dev/dax*", FINDING_OK, "", "%zu", dax);
+	else
+		finding_add(all, "cxl", "/dev/dax*", FINDING_LACKS,
+			    doctor_count("/sys/bus/dax/devices", "dax") ? "daxctl reconfigure-device --mode=devdax dax0.0" : "",
+			    "none");
+	doctor_module(all, "cxl", "device_dax");
+	doctor_module(all, "cxl", "cxl_mem");
+	look_for_program(all, "cxl", "daxctl", "daxctl");
+}
+
+/* ---- gpu --------------------------------------------------------------------------------------------------- */
+
+/* Display and 3D controllers (PCI class 03) of NVIDIA (vendor 10de). */
+static size_t nvidia_devices(void)
+{
+	DIR *dir = opendir("/sys/bus/pci/devices");
+	struct dirent *entry;
+	size_t count = 0;
+
+	while (dir && (entry = readdir(dir))) {
+		char path[512], class_code[32] = "", vendor[32] = "";
+		snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/class", entry->d_name);
+		doctor_read(path, class_code, sizeof(class_code));
+		snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/vendor", entry->d_name);
+		doctor_read(path, vendor, sizeof(vendor));
+		count += !strncmp(class_code, "0x03", 4) && !strcmp(vendor, "0x10de");
+	}
+	if (dir)
+		closedir(dir);
+	return count;
+}
+
+static void look_at_cuda(struct findings *all)
+{
+	void *cuda = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
+	int (*init)(unsigned), (*get_count)(int *);
+	int devices = 0;
+
+	if (!cuda) {
+		finding_add(all, "gpu", "libcuda.so.1", FINDING_LACKS, "apt install libcuda1 (non-free)", "no such library");
+		return;
+	}
+	*(void **)&init = dlsym(cuda, "cuInit");
+	*(void **)&get_count = dlsym(cuda, "cuDeviceGetCount");
+	int err = init && get_count ? init(0) : -1;
+	if (!err)
+		err = get_count(&devices);
+	if (!err && devices > 0)
+		finding_add(all, "gpu", "CUDA", FINDING_OK, "", "%d devices", devices);
+	else
+		finding_add(all, "gpu", "CUDA", FINDING_LACKS, "apt install nvidia-driver (non-free)",
+			    "the library is there, but finds no device (error %d)", err);
+	dlclose(cuda);
+}
+
+void doctor_gpu(struct findings *all)
+{
+	size_t cards = nvidia_devices();
+
+	if (cards)
+		finding_add(all, "gpu", "NVIDIA cards", FINDING_OK, "", "%zu", cards);
+	else
+		finding_add(all, "gpu", "NVIDIA cards", FINDING_LACKS, "", "none on the PCI bus");
+	look_at_cuda(all);
+	if (!access("/proc/driver/nvidia-fs", F_OK))
+		finding_add(all, "gpu", "GPUDirect Storage", FINDING_OK, "", "the kernel has nvidia_fs");
+	else
+		finding_add(all, "gpu", "GPUDirect Storage", FINDING_LACKS, cards ? "install nvidia-fs of CUDA" : "",
+			    "the kernel has no nvidia_fs");
+}
