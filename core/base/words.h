@@ -12,6 +12,8 @@
 #ifndef MEMKV_CORE_WORDS_H
 #define MEMKV_CORE_WORDS_H
 
+#include "core/base/simulate.h"
+
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,8 +27,10 @@ static inline void words_load(void *dst, const void *src, size_t count)
 	const shared_word *from = src;
 	uint64_t *to = dst;
 
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
+		sim_point(SIM_LOAD, &from[i]);
 		to[i] = atomic_load_explicit(&from[i], memory_order_acquire);
+	}
 }
 
 static inline void words_store(void *dst, const void *src, size_t count)
@@ -34,37 +38,52 @@ static inline void words_store(void *dst, const void *src, size_t count)
 	shared_word *to = dst;
 	const uint64_t *from = src;
 
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
+		sim_point(SIM_STORE, &to[i]);
 		atomic_store_explicit(&to[i], from[i], memory_order_release);
+		sim_after(SIM_STORE, &to[i], true);
+	}
 }
 
 static inline void words_clear(void *dst, size_t count)
 {
 	shared_word *to = dst;
 
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
+		sim_point(SIM_STORE, &to[i]);
 		atomic_store_explicit(&to[i], 0, memory_order_release);
+		sim_after(SIM_STORE, &to[i], true);
+	}
 }
 
 static inline uint64_t word_load(const void *at)
 {
+	sim_point(SIM_LOAD, at);
 	return atomic_load_explicit((const shared_word *)at, memory_order_acquire);
 }
 
 /* Everything stored before is visible to whoever loads this word (with word_load) and sees the value. */
 static inline void word_publish(void *at, uint64_t value)
 {
+	sim_point(SIM_STORE, at);
 	atomic_store_explicit((shared_word *)at, value, memory_order_release);
+	sim_after(SIM_STORE, at, true);
 }
 
 static inline bool word_swap(void *at, uint64_t expected, uint64_t value)
 {
-	return atomic_compare_exchange_strong((shared_word *)at, &expected, value);
+	sim_point(SIM_SWAP, at);
+	bool done = atomic_compare_exchange_strong((shared_word *)at, &expected, value);
+	sim_after(SIM_SWAP, at, done);
+	return done;
 }
 
 static inline uint64_t word_add(void *at, uint64_t n)
 {
-	return atomic_fetch_add((shared_word *)at, n);
+	sim_point(SIM_ADD, at);
+	uint64_t before = atomic_fetch_add((shared_word *)at, n);
+	sim_after(SIM_ADD, at, true);
+	return before;
 }
 
 #endif

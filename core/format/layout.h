@@ -12,10 +12,14 @@
 
 #include "core/base/bytes.h"
 
+#ifndef MEMKV_SEGMENTS_MIN
+#define MEMKV_SEGMENTS_MIN 64 /* the format's; simulated pools are smaller */
+#endif
+
 enum {
 	PAGE_SHIFT = 12,
 	PAGE = 1 << PAGE_SHIFT,
-	SEGMENTS_MIN = 64,
+	SEGMENTS_MIN = MEMKV_SEGMENTS_MIN,
 	SLOTS_MAX = 256,
 	SLOT_COPIES = 2,
 	RINGS_PER_SLOT = 2,

@@ -37,6 +37,7 @@ static bool never_opened(const struct control *c, uint64_t segment)
 bool table_header_known(const struct control *c, const struct follower_recover *recover, uint64_t segment,
 			struct table_header *header, bool *mended)
 {
+	struct table_header again;
 	bool blank = false;
 
 	for (int tries = 0; tries < 3; tries++) { /* a table that is just being begun is whole a moment later */
@@ -51,6 +52,10 @@ bool table_header_known(const struct control *c, const struct follower_recover *
 			return false;
 	}
 	*mended = recover && recover->header(recover->context, segment, header);
+	if (*mended && table_header(c, segment, &again) == CHECK_GOOD && again.generation == header->generation) {
+		*mended = false; /* it came to be while we read */
+		return true;
+	}
 	if (blank && *mended && table_refresh(c, segment))
 		*mended = table_begun(c, segment, header->generation);
 	if (blank && !*mended)
@@ -139,6 +144,9 @@ static void fold_entry(void *context, uint32_t index, enum entry_state state, co
 	}
 	if (mended)
 		atomic_fetch_add(&f->entries_mended, 1);
+	/* a damaged entry of old, and the block of whoever has just reserved its place: the entry proper is still to come */
+	if (mended && !fold->settled && index < fold->unsettled)
+		fold->unsettled = index;
 	if (entry->flags & ENTRY_VOID)
 		return;
 	struct key_hash hash = index_hash(f->index, entry->key);
@@ -256,12 +264,14 @@ static bool fold_segment(struct follower *f, uint64_t s, const struct brought *b
 	if (!brought && (!table_refresh_header(c, s) || !table_refresh_entries(c, s, from, count)))
 		return false;
 	seen->pulse = pulse;
-	if (!table_header_known(c, &f->recover, s, &again, &mended_again) || again.generation != header.generation)
+	if (!MUTANT(FOLD_NO_SECOND_LOOK) && (!table_header_known(c, &f->recover, s, &again, &mended_again) ||
+					     again.generation != header.generation))
 		return true; /* reopened under our eyes: its opener rings again */
 	/* places that were reserved ahead, and given up meanwhile: their number is not final until it stays */
 	settled = settled && table_count(c, s, header.generation, NULL) == count;
 	if (header.generation != seen->generation) {
 		index_turn(f->index, s);
+		f->turned++;
 		watch(f, s, false);
 		*seen = (struct follower_segment){.generation = header.generation, .pulse = pulse};
 	}
@@ -287,25 +297,36 @@ static void fold_growth(struct follower *f, uint64_t s)
 		fold_places(f, s, header.generation, seen->next, count, false);
 }
 
-void follower_step(struct follower *f)
+/* every segment that has rung; returns whether one of them was opened anew */
+static bool fold_rung(struct follower *f)
 {
 	const struct control *c = f->control;
-	bool complete;
+	uint32_t turned = f->turned;
+	bool complete = control_refresh_regions(c, REGION_STATISTICS, REGION_STATISTICS);
+	uint64_t doorbell = word_load(control_doorbell(c));
+
+	if (!complete || doorbell == f->doorbell)
+		return false;
+	complete = control_refresh_regions(c, REGION_PULSES, REGION_PULSES);
+	for (uint64_t s = 0; s < c->layout.geo.segments; s++)
+		if (word_load(control_pulse(c, s)) != f->segments[s].pulse)
+			complete &= fold_segment(f, s, NULL);
+	if (complete)
+		f->doorbell = doorbell;
+	return f->turned != turned;
+}
+
+void follower_step(struct follower *f)
+{
+	enum { PASSES_MAX = 16 }; /* nobody can open segments that fast for long */
+	const struct control *c = f->control;
 
 	/* a mirror's one writer that could not publish: its mirror is ahead of the medium, which is what counts */
 	if (!c->media->caps.mappable && !c->read_only && !control_published(c))
 		return;
 	pthread_mutex_lock(&f->lock);
-	complete = control_refresh_regions(c, REGION_STATISTICS, REGION_STATISTICS);
-	uint64_t doorbell = word_load(control_doorbell(c));
-	if (complete && doorbell != f->doorbell) {
-		complete = control_refresh_regions(c, REGION_PULSES, REGION_PULSES);
-		for (uint64_t s = 0; s < c->layout.geo.segments; s++)
-			if (word_load(control_pulse(c, s)) != f->segments[s].pulse)
-				complete &= fold_segment(f, s, NULL);
-		if (complete)
-			f->doorbell = doorbell;
-	}
+	for (int pass = 0; pass < PASSES_MAX && fold_rung(f) && !MUTANT(FOLD_ONCE); pass++)
+		;
 	for (uint32_t i = 0; i < f->watched_count; i++)
 		fold_growth(f, f->watched[i]);
 	pthread_mutex_unlock(&f->lock);
@@ -320,14 +341,32 @@ void follower_add(struct follower *f, uint64_t segment, const struct entry *entr
 		index_turn(f->index, segment);
 		*seen = (struct follower_segment){.generation = entry->generation};
 	}
-	index_insert(f->index, index_hash(f->index, entry->key), place_of_entry(f->control, segment, entry));
+	/* it may have been removed since, and the removal folded already; what comes later rings */
+	enum life life = table_life(f->control, segment, entry->index, entry->birth);
+	if (life_counts(life) || life == LIFE_MOVING)
+		index_insert(f->index, index_hash(f->index, entry->key), place_of_entry(f->control, segment, entry));
 	pthread_mutex_unlock(&f->lock);
+}
+
+uint32_t follower_copies(struct follower *f, const uint8_t key[32], struct place *places, uint32_t max)
+{
+	struct key_hash hash = index_hash(f->index, key);
+	uint32_t count = 0;
+
+	pthread_mutex_lock(&f->lock);
+	while (count < max && index_find(f->index, hash, count, &places[count]))
+		count++;
+	pthread_mutex_unlock(&f->lock);
+	return count;
 }
 
 void follower_drop(struct follower *f, const uint8_t key[32], struct place place)
 {
 	pthread_mutex_lock(&f->lock);
-	index_drop(f->index, index_hash(f->index, key), place);
+	if (MUTANT(FORGET_BY_PLACE))
+		index_drop(f->index, index_hash(f->index, key), place);
+	else
+		index_forget(f->index, index_hash(f->index, key), place);
 	pthread_mutex_unlock(&f->lock);
 }
 

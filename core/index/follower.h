@@ -8,6 +8,9 @@
  * when it moved, it compares every pulse and folds the segments whose pulse moved.  A step that finds nothing new is
  * one load.
  *
+ * A block that moved is published and rung in its new place before its old segment is opened anew.  So a step that sees
+ * a segment opened anew looks over all pulses once more: a block is never gone from the index in between.
+ *
  * Folding a segment: header -> count -> owner state -> header again -> entries.  In this order, when the state is not
  * OPEN every place below the count is settled: it holds an entry, or nothing for good.  While it is OPEN, places that
  * hold nothing yet are looked at again next time.
@@ -48,6 +51,7 @@ struct follower {
 	struct follower_segment *segments;
 	uint64_t doorbell;
 	uint32_t *watched, watched_count; /* mirrored media, reading processes: segments to look into at each step */
+	uint32_t turned;		  /* how often a segment was seen to be opened anew */
 	uint32_t keep;			  /* somebody walks over tables without the lock: none is given back */
 	pthread_mutex_t lock;
 	pthread_t thread;
@@ -84,7 +88,14 @@ void follower_give_back(struct follower *f, uint64_t segment);
 /* follower_add() - fold in an entry that this process has just published */
 void follower_add(struct follower *f, uint64_t segment, const struct entry *entry);
 
-/* follower_drop() - forget one copy that turned out to be unreadable or removed */
+/*
+ * follower_copies() - all copies of a key that are indexed, as they stand at one moment; returns how many
+ *
+ * Going through them by index_find() one by one would pass over some when others are folded away meanwhile.
+ */
+uint32_t follower_copies(struct follower *f, const uint8_t key[32], struct place *places, uint32_t max);
+
+/* follower_drop() - forget one copy, as index_find() told it, that turned out to be unreadable or removed */
 void follower_drop(struct follower *f, const uint8_t key[32], struct place place);
 
 /*

@@ -183,6 +183,7 @@ static bool probe(const struct index *index, const struct entry_pair *entries, u
 		if (skip-- > 0)
 			continue;
 		*place = place_of(word1);
+		place->turn = (uint32_t)(word0 & TURN_MASK);
 		return true;
 	}
 	return false;
@@ -334,16 +335,20 @@ void index_prefetch(const struct index *index, struct key_hash hash)
 	__builtin_prefetch(&entries_of(index, s, view)[home_of(tag_of(hash), view_capacity(view))]);
 }
 
-void index_drop(struct index *index, struct key_hash hash, struct place place)
+void index_forget(struct index *index, struct key_hash hash, struct place found)
 {
 	uint32_t s = shard_of(index, hash), at;
-	uint64_t word1 = word1_of(place);
-	uint64_t word0 = tag_of(hash) << TURN_BITS | turn_of(index, segment_of(index, word1));
 
-	if (!find_exact(index, s, word0, word1, &at))
+	if (!find_exact(index, s, tag_of(hash) << TURN_BITS | found.turn, word1_of(found), &at))
 		return;
 	uint64_t view = atomic_load_explicit(&index->shards[s].view, memory_order_relaxed);
 	store_pair(&entries_of(index, s, view)[at], 0, WORD_DELETED);
+}
+
+void index_drop(struct index *index, struct key_hash hash, struct place place)
+{
+	place.turn = (uint32_t)turn_of(index, segment_of(index, word1_of(place)));
+	index_forget(index, hash, place);
 }
 
 void index_turn(struct index *index, uint64_t segment)

@@ -28,6 +28,7 @@ struct place {
 	uint64_t page;	 /* of the header, from the start of the pool */
 	uint32_t pages;	 /* payload */
 	uint32_t header_pages;
+	uint32_t turn;	 /* index_find(): of its segment, by this process's own count */
 };
 
 struct key_hash {
@@ -64,6 +65,12 @@ void index_prefetch(const struct index *index, struct key_hash hash);
 
 /* index_drop() - remove exactly this entry, if it is there */
 void index_drop(struct index *index, struct key_hash hash, struct place place);
+
+/*
+ * index_forget() - remove the entry that index_find() has told.  Not the next block of the same key, which may lie in
+ * the same place since the segment was reopened.
+ */
+void index_forget(struct index *index, struct key_hash hash, struct place found);
 
 /* index_turn() - the segment was reopened: all its entries are stale from now on */
 void index_turn(struct index *index, uint64_t segment);

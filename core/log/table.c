@@ -42,6 +42,20 @@ bool table_withdrawn(const struct control *c, uint64_t segment)
 	return checked_withdrawn(control_table(c, segment));
 }
 
+bool table_stands(const struct control *c, uint64_t segment, uint64_t generation)
+{
+	enum { GENERATION_WORD = 2 };
+	const uint64_t *at = (const uint64_t *)(const void *)control_table(c, segment);
+	struct table_header header;
+
+	if (checked_withdrawn(at))
+		return false;
+	if (le64toh(word_load(at + GENERATION_WORD)) == generation)
+		return true;
+	return table_header(c, segment, &header) == CHECK_BAD || (header.generation == 0 && !checked_withdrawn(at)) ||
+	       header.generation == generation;
+}
+
 static void store_tail(const struct control *c, uint64_t segment, uint64_t generation, uint32_t count)
 {
 	word_publish(control_table(c, segment) + TABLE_TAIL_OFFSET, tail_encode(count, segment, generation, c->seed));
@@ -145,6 +159,17 @@ enum entry_state table_entry(const struct control *c, uint64_t segment, uint64_t
 	return entry->generation == generation ? ENTRY_HERE : ENTRY_NOT_YET;
 }
 
+void table_clear_rest(const struct control *c, uint64_t segment, uint64_t generation, uint32_t from)
+{
+	struct entry entry;
+
+	for (uint32_t i = from; i < c->layout.geo.entries; i++)
+		if (table_entry(c, segment, generation, i, &entry, NULL) != ENTRY_NOT_YET) {
+			checked_withdraw(control_entry(c, segment, i));
+			control_publish(c, control_entry(c, segment, i), ENTRY_BYTES);
+		}
+}
+
 static void *life_at(const struct control *c, uint64_t segment, uint32_t index)
 {
 	return control_entry(c, segment, index) + ENTRY_LIFE_OFFSET;
@@ -172,6 +197,13 @@ bool table_settle(const struct control *c, uint64_t segment, uint32_t index, uin
 	return true;
 }
 
+void table_tell(const struct control *c, uint64_t segment)
+{
+	word_add(control_table(c, segment) + TABLE_CHANGES_OFFSET, 1);
+	control_publish(c, control_table(c, segment) + TABLE_CHANGES_OFFSET, 8);
+	control_ring(c, segment);
+}
+
 bool table_landed(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth)
 {
 	if (!word_swap(life_at(c, segment, index), life_word(LIFE_SENT, birth), life_word(LIFE_LIVE, birth)))
@@ -184,14 +216,12 @@ bool table_kill(const struct control *c, uint64_t segment, uint32_t index, uint6
 {
 	for (;;) {
 		uint64_t raw = word_load(life_at(c, segment, index));
-		enum life life = life_read(raw, birth);
-		if (life == LIFE_REMOVED || life == LIFE_OTHER)
+		enum life life = life_read(raw, MUTANT(KILL_BY_PLACE) ? le64toh(raw) : birth);
+		if (life == LIFE_REMOVED || life == LIFE_OTHER || (life == LIFE_MOVING && MUTANT(REMOVE_SPARES_MOVING)))
 			return false;
 		if (word_swap(life_at(c, segment, index), raw, life_word(LIFE_REMOVED, birth))) {
 			control_publish(c, life_at(c, segment, index), 8);
-			word_add(control_table(c, segment) + TABLE_CHANGES_OFFSET, 1);
-			control_publish(c, control_table(c, segment) + TABLE_CHANGES_OFFSET, 8);
-			control_ring(c, segment);
+			table_tell(c, segment);
 			return true;
 		}
 	}

@@ -56,6 +56,12 @@ void table_publish_sent(const struct control *c, uint64_t segment, const struct 
 /* table_landed() - sent -> live; nobody waits for it to reach a mirrored medium.  False: it was removed meanwhile */
 bool table_landed(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth);
 
+/*
+ * table_clear_rest() - entries of this generation, whole or damaged, at places that are not reserved, @from on, are made
+ * to say nothing.  Power loss may leave such: entries reached the medium, the tail did not.
+ */
+void table_clear_rest(const struct control *c, uint64_t segment, uint64_t generation, uint32_t from);
+
 /* table_settle() - moving -> live; false: it was removed meanwhile */
 bool table_settle(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth);
 
@@ -72,11 +78,20 @@ enum entry_state {
 enum entry_state table_entry(const struct control *c, uint64_t segment, uint64_t generation, uint32_t index,
 			     struct entry *entry, bool *mended);
 
+/*
+ * table_stands() - is it still this generation that the table describes?  Old entries are not wiped: of a segment that
+ * is being opened anew only this tells.  When the header is lost nobody knows, and it counts as standing.
+ */
+bool table_stands(const struct control *c, uint64_t segment, uint64_t generation);
+
 /* table_life() - live, removed, or another birth's place by now */
 enum life table_life(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth);
 
 /* table_life_exact() - false: a flipped bit is being forgiven, or there is nothing to forgive */
 bool table_life_exact(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth);
+
+/* table_tell() - tell every follower that life words of the segment have changed; table_kill() does */
+void table_tell(const struct control *c, uint64_t segment);
 
 /* table_kill() - live, moving or sent -> removed; true when this call did it.  Never touches another birth's word. */
 bool table_kill(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth);

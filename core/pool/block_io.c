@@ -156,6 +156,9 @@ static enum block_verdict alive(struct block_read *r)
 	r->sent = life == LIFE_SENT;
 	if (!life_counts(life))
 		return life == LIFE_REMOVED ? BLOCK_REMOVED : life == LIFE_MOVING ? BLOCK_MOVING : BLOCK_MISMATCH;
+	/* a place that was given up keeps its life word: whoever removes the block afterwards does not come here */
+	if (!mirrored(r) && !MUTANT(GENERATION_UNSEEN) && !table_stands(&r->pool->control, h->segment, h->generation))
+		return BLOCK_MISMATCH;
 	if (!r->any_time && h->expires_s && clock_utc_s() >= h->expires_s)
 		return BLOCK_EXPIRED;
 	return BLOCK_GOOD;
@@ -163,7 +166,7 @@ static enum block_verdict alive(struct block_read *r)
 
 static enum op_progress judged(struct block_read *r)
 {
-	enum block_verdict verdict = alive(r);
+	enum block_verdict verdict = MUTANT(LIFE_UNSEEN) ? BLOCK_GOOD : alive(r);
 
 	return read_done(r, verdict == BLOCK_GOOD ? r->otherwise : verdict);
 }

@@ -57,7 +57,7 @@ static bool still_indexed(const struct get *get, struct place place)
 	struct place there;
 
 	for (unsigned i = 0; index_find(get->pool->index, get->hash, i, &there); i++)
-		if (there.page == place.page)
+		if (there.page == place.page && (there.turn == place.turn || MUTANT(FORGET_BY_PLACE)))
 			return true;
 	return false;
 }

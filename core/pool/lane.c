@@ -2,6 +2,8 @@
 /* See lane.h. */
 #include "core/pool/lane.h"
 
+#include "core/base/simulate.h"
+
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -10,7 +12,7 @@ int lane_open(struct lane *lane, struct media *media)
 {
 	size_t bytes = (size_t)LANE_HEADER_PAGES * PAGE + 2 * (size_t)PAGE + LANE_STAGING + LANE_DIGESTS * sizeof(uint64_t);
 
-	*lane = (struct lane){.media = media, .free_ios = UINT32_MAX};
+	*lane = (struct lane){.media = media, .free_ios = UINT64_MAX};
 	lane->header = aligned_alloc(PAGE, bytes);
 	if (!lane->header)
 		return -ENOMEM;
@@ -34,7 +36,7 @@ void lane_close(struct lane *lane)
 	*lane = (struct lane){0};
 }
 
-_Static_assert(LANE_DEPTH == 32, "free_ios has a bit for each");
+_Static_assert(LANE_DEPTH == 64, "free_ios has a bit for each");
 
 /* the next command's worth of the transfer, in @io; false: all is handed out */
 static bool next_command(struct lane *lane, struct media_io *io)
@@ -67,7 +69,7 @@ static void submit(struct lane *lane, uint32_t n)
 
 	t->result = lane->queue->ops->submit(lane->queue, &lane->ios[n]);
 	if (t->result == 0) {
-		lane->free_ios &= ~(1u << n);
+		lane->free_ios &= ~(1ULL << n);
 		t->in_flight++;
 	}
 }
@@ -80,7 +82,7 @@ static bool has_room(const struct lane *lane)
 static void hand_out(struct lane *lane)
 {
 	while (has_room(lane) && lane->transfer.result == 0) {
-		uint32_t n = (uint32_t)__builtin_ctz(lane->free_ios);
+		uint32_t n = (uint32_t)__builtin_ctzll(lane->free_ios);
 		if (!next_command(lane, &lane->ios[n]))
 			return;
 		submit(lane, n);
@@ -120,7 +122,7 @@ void lane_join(struct lane *lane, uint64_t offset, void *memory, size_t length)
 		lane_advance(lane);
 	if (lane->transfer.result)
 		return;
-	uint32_t n = (uint32_t)__builtin_ctz(lane->free_ios);
+	uint32_t n = (uint32_t)__builtin_ctzll(lane->free_ios);
 	lane->ios[n] = (struct media_io){
 		.direction = lane->transfer.direction, .offset = offset, .pieces = {{memory, length}}, .piece_count = 1};
 	submit(lane, n);
@@ -146,7 +148,7 @@ void lane_advance(struct lane *lane)
 	}
 	uint64_t from = max_u64(io->offset, t->payload_at), to = min_u64(io->offset + io->length, t->payload_end);
 	bool tell = t->landed && io->result == 0 && from < to;
-	lane->free_ios |= 1u << (io - lane->ios);
+	lane->free_ios |= 1ULL << (io - lane->ios);
 	t->in_flight--;
 	if (io->result && t->result == 0)
 		t->result = io->result;
@@ -192,8 +194,12 @@ struct lane *lane_acquire(struct lane_set *set)
 		uint64_t taken = atomic_load(&set->taken);
 		while (~taken) {
 			uint64_t bit = ~taken & (taken + 1);
-			if (atomic_compare_exchange_weak(&set->taken, &taken, taken | bit))
-				return &set->lanes[__builtin_ctzll(bit)];
+			if (!atomic_compare_exchange_weak(&set->taken, &taken, taken | bit))
+				continue;
+			struct lane *lane = &set->lanes[__builtin_ctzll(bit)];
+			while (MUTANT(ACK_EARLY) && !lane_idle(lane))
+				lane_advance(lane); /* what nobody waited for */
+			return lane;
 		}
 		sched_yield();
 	}

@@ -14,7 +14,7 @@
 #include "core/format/layout.h"
 #include "core/media/media.h"
 
-enum { LANES_MAX = 64, LANE_DEPTH = 32, LANE_HEADER_PAGES = 16, LANE_STAGING = 1 << 20, LANE_DIGESTS = 4096 };
+enum { LANES_MAX = 64, LANE_DEPTH = 64, LANE_HEADER_PAGES = 16, LANE_STAGING = 1 << 20, LANE_DIGESTS = 4096 };
 
 /* @offset, @length: bytes of the second piece of memory (the payload) that have been transferred */
 typedef void (*lane_landed)(void *context, uint64_t offset, uint64_t length);
@@ -42,7 +42,7 @@ struct lane {
 	uint8_t *staging; /* LANE_STAGING bytes */
 	uint64_t *digests; /* LANE_DIGESTS: of the chunks that landed */
 	struct media_io ios[LANE_DEPTH];
-	uint32_t free_ios; /* bitmap */
+	uint64_t free_ios; /* bitmap */
 	struct transfer transfer;
 };
 

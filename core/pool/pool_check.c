@@ -139,6 +139,10 @@ static void check_segment_header(struct check *check, const struct table_header 
 	    table_header(&pool->control, check->segment, &again) != CHECK_BAD &&
 	    again.generation != header->generation)
 		return; /* reopened meanwhile */
+	struct owned owned;
+	if (!good && own_refresh(&pool->control, check->segment) && own_look(&pool->control, check->segment, &owned) &&
+	    owned.word.state == OWNER_OPEN)
+		return; /* just being reopened: the page goes before the table */
 	if (!good && !check->closed)
 		return; /* just being opened, or its opener died at it: the page follows the table */
 	record(check, !good, true);
@@ -248,7 +252,7 @@ static bool read_table(struct check *check, struct table_header *header)
 	bool known = table_refresh(c, check->segment) &&
 		     table_header_known(c, recover, check->segment, header, &mended);
 	check->generation = known ? header->generation : 0;
-	note(check, !known || mended, known);
+	note(check, !known, false);
 	if (!check->generation)
 		return true;
 	uint32_t places = table_count(c, check->segment, header->generation, &tail);
@@ -262,8 +266,11 @@ static bool read_table(struct check *check, struct table_header *header)
 		return false;
 	bool final = table_count(c, check->segment, header->generation, NULL) == places || !check->closed;
 	own_look(c, check->segment, &after);
-	return final && after.raw == owned.raw && table_header_known(c, recover, check->segment, &again, &mended_again) &&
-	       again.generation == header->generation;
+	if (!final || after.raw != owned.raw || !table_header_known(c, recover, check->segment, &again, &mended_again))
+		return false;
+	/* a table that is being begun, or whose opener died at that, is told by its second source as well, and is no damage */
+	note(check, mended && mended_again && !table_withdrawn(c, check->segment), true);
+	return again.generation == header->generation;
 }
 
 static void check_segment(struct check *check)

@@ -22,7 +22,11 @@
 #include <string.h>
 #include <xxhash.h>
 
-enum { CHUNKS_MAX = 256, OVERLAP_MIN = 256 << 10 /* below, one command more costs what the overlap saves */ };
+#ifndef MEMKV_OVERLAP_MIN
+#define MEMKV_OVERLAP_MIN (256 << 10) /* below, one command more costs what the overlap saves; simulated blocks are smaller */
+#endif
+
+enum { CHUNKS_MAX = 256, OVERLAP_MIN = MEMKV_OVERLAP_MIN };
 
 struct put {
 	struct memkv_pool *pool;
@@ -173,11 +177,14 @@ static void publish(struct put *put, bool good)
 	entry_of_header(&put->header, put->place.page, &entry);
 	if (!good)
 		entry.flags |= ENTRY_VOID;
+	if (MUTANT(RING_EARLY))
+		control_ring_entry(&pool->control, put->place.segment);
 	if (put->sent && good)
 		table_landed(&pool->control, put->place.segment, entry.index, entry.birth);
 	else
 		table_publish(&pool->control, put->place.segment, &entry);
-	control_ring_entry(&pool->control, put->place.segment);
+	if (!MUTANT(RING_EARLY))
+		control_ring_entry(&pool->control, put->place.segment);
 	if (good && control_published(&pool->control))
 		follower_add(&pool->follower, put->place.segment, &entry);
 }
@@ -253,14 +260,18 @@ static int write_block(struct put *put, const struct births *replaced)
 	send_entry(put);
 	lane_kick(put->lane);
 	room_ahead(&pool->room, &put->place);
-	while (!lane_idle(put->lane))
+	if (MUTANT(PUBLISH_EARLY))
+		publish(put, true);
+	while (!lane_idle(put->lane) && !MUTANT(ACK_EARLY))
 		lane_advance(put->lane);
-	op_run(&write.op);
-	err = write.result ? write.result : flush_if(put);
-	publish(put, err == 0);
+	if (!MUTANT(ACK_EARLY))
+		op_run(&write.op);
+	err = write.result && !MUTANT(ACK_FAILED_WRITE) ? write.result : flush_if(put);
+	if (!MUTANT(PUBLISH_EARLY))
+		publish(put, err == 0);
 	if (err == 0 && !control_published(&pool->control))
 		err = MEMKV_UNKNOWN; /* the entry may have reached the medium or not */
-	if (err == 0 && flush_if(put))
+	if (err == 0 && !MUTANT(ACK_UNFLUSHED) && flush_if(put))
 		err = MEMKV_UNKNOWN; /* others may have seen it, power loss may take it */
 	room_release(&pool->room, &put->place);
 	return err;
@@ -324,7 +335,8 @@ int memkv_put(struct memkv_pool *pool, const struct memkv_key *key, const void *
 	describe_block(&put);
 	struct births before;
 	int there = look(&put);
-	bool replace = there == MEMKV_DIFFERS && o.flags & MEMKV_PUT_REPLACE;
+	/* also when nothing could be compared: what cannot be read now may be readable later */
+	bool replace = o.flags & MEMKV_PUT_REPLACE && there != MEMKV_EXISTS;
 	if (there && !replace) {
 		result = there;
 		if (there == MEMKV_EXISTS && flush_if(&put))

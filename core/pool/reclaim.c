@@ -47,11 +47,14 @@ static bool publish_copy(struct hot_list *list, const struct entry *old, const s
 		control_ring_entry(c, to->segment);
 		return false;
 	}
-	table_publish_moving(c, to->segment, e);
+	if (MUTANT(MOVE_LIVE))
+		table_publish(c, to->segment, e);
+	else
+		table_publish_moving(c, to->segment, e);
 	control_ring_entry(c, to->segment);
 	follower_add(&pool->follower, to->segment, e);
-	if (life_counts(table_life(c, list->segment, old->index, old->birth)) &&
-	    table_settle(c, to->segment, e->index, e->birth))
+	bool live = MUTANT(MOVE_BLIND) || life_counts(table_life(c, list->segment, old->index, old->birth));
+	if (live && (table_settle(c, to->segment, e->index, e->birth) || MUTANT(MOVE_LIVE)))
 		return true;
 	table_kill(c, to->segment, e->index, e->birth);
 	return false;
@@ -148,7 +151,7 @@ static int choose(struct memkv_pool *pool, struct owned *victim)
 
 	for (int chance = 0; own_take_oldest(c, &pool->slot, victim); chance++) {
 		uint64_t half = layout_segment_pages(&c->layout, victim->segment) / 2;
-		int err = victim->orphan ? pool->media->ops->flush(pool->media) : 0;
+		int err = victim->orphan && !MUTANT(MOVED_UNFLUSHED) ? pool->media->ops->flush(pool->media) : 0;
 		if (err || chance == SECOND_CHANCES || hot_pages(pool, victim->segment, false) <= half)
 			return err;
 		hot_pages(pool, victim->segment, true);
@@ -161,7 +164,7 @@ static int choose(struct memkv_pool *pool, struct owned *victim)
 int reclaim_secure(struct room *room)
 {
 	struct media *media = room->pool->media;
-	int err = room->next_safe ? 0 : media->ops->flush(media);
+	int err = room->next_safe || MUTANT(MOVED_UNFLUSHED) ? 0 : media->ops->flush(media);
 
 	room->next_safe = err == 0;
 	return err;

@@ -16,6 +16,8 @@
 #include <errno.h>
 #include <string.h>
 
+enum { COPIES_MAX = 64 };
+
 struct hunt {
 	struct memkv_pool *pool;
 	const uint8_t *key;
@@ -59,12 +61,16 @@ static void meet_entry(void *context, uint32_t index, enum entry_state state, co
 	(void)mended;
 	if (state != ENTRY_HERE || entry->page != hunt->page || memcmp(entry->key, hunt->key, sizeof(entry->key)) != 0)
 		return;
-	if (hunt->note)
+	if (hunt->note) {
 		note_birth(hunt->note, entry->birth);
-	else if (!hunt->only || is_among(hunt->only, entry->birth) || entry->birth < hunt->mine)
-		hunt->killed |= table_kill(&hunt->pool->control, hunt->segment, index, entry->birth);
-	else
+		hunt->spared = true;
+	} else if (hunt->only && !is_among(hunt->only, entry->birth) && entry->birth >= hunt->mine) {
 		spare(hunt, index, entry);
+	} else if (table_kill(&hunt->pool->control, hunt->segment, index, entry->birth)) {
+		hunt->killed = true;
+	} else {
+		table_tell(&hunt->pool->control, hunt->segment); /* whoever flagged it may have died before it told */
+	}
 }
 
 /* the copy at @place, through its segment's table */
@@ -89,42 +95,51 @@ static void meet_copy(struct hunt *hunt, struct place place)
 	pthread_mutex_unlock(&pool->follower.lock);
 }
 
+/*
+ * What is indexed now: each copy is noted, spared or killed.  Returns whether there was anything that is gone now, killed
+ * or not found where it was: then it may have moved meanwhile, and a further look is due.
+ */
+static bool meet_indexed(struct hunt *hunt, int *removed, bool *unread)
+{
+	struct follower *f = &hunt->pool->follower;
+	struct place places[COPIES_MAX];
+	bool gone = false;
+
+	*unread = false;
+	follower_step(f);
+	uint32_t count = follower_copies(f, hunt->key, places, COPIES_MAX);
+	for (uint32_t i = 0; i < count; i++) {
+		meet_copy(hunt, places[i]);
+		*removed += hunt->killed;
+		*unread |= hunt->unread;
+		if (hunt->spared || hunt->unread)
+			continue;
+		follower_drop(f, hunt->key, places[i]);
+		gone = true;
+	}
+	return gone;
+}
+
 int births_note(struct memkv_pool *pool, const uint8_t *key, struct births *births)
 {
 	struct hunt hunt = {.pool = pool, .key = key, .note = births};
-	struct key_hash hash = index_hash(pool->index, key);
-	struct place place;
+	int none = 0;
+	bool unread;
 
 	births->count = 0;
-	follower_step(&pool->follower);
-	for (unsigned i = 0; index_find(pool->index, hash, i, &place); i++) {
-		meet_copy(&hunt, place);
-		if (hunt.unread)
-			return -EIO;
-	}
-	return 0;
+	while (meet_indexed(&hunt, &none, &unread) && !MUTANT(NOTE_ONCE))
+		;
+	return unread ? -EIO : 0;
 }
 
 int births_remove(struct memkv_pool *pool, const uint8_t *key, const struct births *only, uint64_t mine)
 {
 	struct hunt hunt = {.pool = pool, .key = key, .only = only, .mine = mine};
-	struct key_hash hash = index_hash(pool->index, key);
-	struct place place;
-	unsigned skip = 0;
 	int removed = 0;
-	bool unread = false;
+	bool unread;
 
-	follower_step(&pool->follower);
-	while (index_find(pool->index, hash, skip, &place)) {
-		meet_copy(&hunt, place);
-		removed += hunt.killed;
-		unread |= hunt.unread;
-		if (hunt.spared || hunt.unread)
-			skip++;
-		else
-			follower_drop(&pool->follower, key, place);
-		follower_step(&pool->follower);
-	}
+	while (meet_indexed(&hunt, &removed, &unread) && !MUTANT(REMOVE_ONCE))
+		;
 	if (hunt.outdone && !unread) {
 		struct births own = {.births = {mine}, .count = 1};
 		int more = births_remove(pool, key, &own, 0);
@@ -148,15 +163,17 @@ int memkv_remove(struct memkv_pool *pool, const struct memkv_key *key)
 		return fail(MEMKV_FAILED, "%s: the pool's medium is gone, was cut short or failed; open it again",
 			    pool->media->path);
 	int removed = births_remove(pool, key->bytes, NULL, 0);
-	if (removed == 0)
-		return MEMKV_MISS;
 	if (removed < 0)
 		return fail(MEMKV_UNKNOWN, "%s: what describes a copy of the block cannot be read, so the block may still be there; "
 					   "try again", pool->media->path);
-	count(&pool->counters.removes, (uint64_t)removed);
+	if (removed)
+		count(&pool->counters.removes, (uint64_t)removed);
 	if (!control_published(&pool->control))
 		return fail(MEMKV_UNKNOWN, "%s: the removal could not be written, and may come back", pool->media->path);
-	err = pool->media->ops->flush(pool->media);
+	/* also when nothing was there: another's removal, or the eviction, that we have seen need not be on the medium yet */
+	err = removed == 0 && MUTANT(MISS_UNFLUSHED) ? 0 : pool->media->ops->flush(pool->media);
+	if (!err && removed == 0)
+		return MEMKV_MISS;
 	return err ? fail(err, "%s: the removal is in force, but could not be flushed: %s", pool->media->path,
 			  memkv_strerror(err))
 		   : removed;

@@ -88,7 +88,7 @@ static struct writer *writer_new(struct room *room)
 /* under lock */
 static void seal_if_resolved(struct room *room, struct writer *w)
 {
-	if (!w->closing || w->in_flight)
+	if (!w->closing || (w->in_flight && !MUTANT(SEAL_EARLY)))
 		return;
 	close_writer(room, w, OWNER_SEALED);
 	w->used = false;
@@ -253,7 +253,7 @@ static void resume_entry(void *context, uint32_t index, enum entry_state state, 
 			table_kill(c, w->owned.segment, index, entry->birth); /* the mover died: it never came here */
 		else if (life == LIFE_SENT)
 			resume_sent(resume->room, w, entry);
-	} else if (state == ENTRY_NOT_YET) {
+	} else if (state == ENTRY_NOT_YET && !MUTANT(PLACES_NOT_VOIDED)) {
 		struct entry empty = {.index = index,
 				      .generation = w->generation,
 				      .birth = slot_new_birth(&resume->room->pool->slot),
@@ -283,6 +283,8 @@ static bool resume_generation(struct room *room, struct writer *w)
 		uint32_t n = table_count(&pool->control, w->owned.segment, w->generation, NULL);
 		table_walk(&pool->control, &pool->follower.recover, w->owned.segment, w->generation, 0, n, resume_entry, &resume);
 		w->tail = w->next_index;
+		if (!MUTANT(REST_NOT_CLEARED))
+			table_clear_rest(&pool->control, w->owned.segment, w->generation, w->next_index);
 		control_ring(&pool->control, w->owned.segment); /* it is OPEN again: followers look into it by themselves */
 	}
 	bool second_right = !w->generation || (pool->follower.recover.header(pool, w->owned.segment, &second) &&

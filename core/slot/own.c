@@ -16,8 +16,10 @@ static bool gone(const struct control *c, struct death_notes *notes, uint32_t sl
 {
 	if (slot >= SLOTS_MAX)
 		return true;
-	if (slot == notes->me->number && epoch == notes->me->epoch)
+	if (slot == notes->me->number && (epoch == notes->me->epoch || MUTANT(EPOCH_IGNORED)))
 		return false;
+	if (MUTANT(TAKE_LIVE))
+		return true;
 	if (notes->known[slot] == 0 || notes->epoch[slot] != epoch) {
 		notes->known[slot] = slot_gone(c, slot, epoch) ? 1 : 2;
 		notes->epoch[slot] = epoch;

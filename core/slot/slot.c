@@ -14,33 +14,42 @@ static uint64_t lock_offset(const struct control *c, uint32_t number)
 	return layout_slot_cell(&c->layout, 0, number);
 }
 
-/* one copy: CHECK_GOOD with state VIRGIN when it was never written, or only half: then the other copy tells */
-static enum check_result read_copy(const struct control *c, uint32_t number, unsigned copy, struct slot_cell *cell)
+/* one copy; *known: it tells something.  Withdrawn, it is not damaged, but only the other copy tells. */
+static enum check_result read_copy(const struct control *c, uint32_t number, unsigned copy, struct slot_cell *cell,
+				   bool *known)
 {
 	uint64_t words[CELL_WORDS];
 	const uint8_t *live = (const uint8_t *)words;
+	enum check_result result = CHECK_GOOD;
 
-	if (!checked_load(words, control_at(c, layout_slot_cell(&c->layout, copy, number)), CELL_WORDS) ||
-	    cell_blank(live, CELL_LIVE)) {
-		*cell = (struct slot_cell){.slot = number, .state = SLOT_VIRGIN};
-		return CHECK_GOOD;
-	}
-	return slot_cell_decode(live, number, copy, c->seed, cell);
+	*cell = (struct slot_cell){.slot = number, .state = SLOT_VIRGIN};
+	*known = checked_load(words, control_at(c, layout_slot_cell(&c->layout, copy, number)), CELL_WORDS);
+	if (*known && !cell_blank(live, CELL_LIVE))
+		result = slot_cell_decode(live, number, copy, c->seed, cell);
+	*known &= result != CHECK_BAD;
+	return result;
+}
+
+/* *holds: which copy the cell was taken from */
+static enum check_result read_copies(const struct control *c, uint32_t number, struct slot_cell *cell, unsigned *holds)
+{
+	struct slot_cell copies[SLOT_COPIES];
+	bool known[SLOT_COPIES];
+	enum check_result a = read_copy(c, number, 0, &copies[0], &known[0]);
+	enum check_result b = read_copy(c, number, 1, &copies[1], &known[1]);
+
+	if (!known[0] && !known[1])
+		return CHECK_BAD;
+	*holds = !known[0] || (known[1] && copies[1].epoch > copies[0].epoch);
+	*cell = copies[*holds];
+	return a == CHECK_GOOD && b == CHECK_GOOD ? CHECK_GOOD : CHECK_MENDED;
 }
 
 enum check_result slot_read(const struct control *c, uint32_t number, struct slot_cell *cell)
 {
-	struct slot_cell copies[SLOT_COPIES];
-	enum check_result a = read_copy(c, number, 0, &copies[0]);
-	enum check_result b = read_copy(c, number, 1, &copies[1]);
+	unsigned holds;
 
-	if (a == CHECK_BAD && b == CHECK_BAD)
-		return CHECK_BAD;
-	if (a == CHECK_BAD || (b != CHECK_BAD && copies[1].epoch > copies[0].epoch))
-		*cell = copies[1];
-	else
-		*cell = copies[0];
-	return a == CHECK_GOOD && b == CHECK_GOOD ? CHECK_GOOD : CHECK_MENDED;
+	return read_copies(c, number, cell, &holds);
 }
 
 bool slot_refresh(const struct control *c, uint32_t number)
@@ -49,16 +58,37 @@ bool slot_refresh(const struct control *c, uint32_t number)
 	       control_refresh(c, control_at(c, layout_slot_cell(&c->layout, 1, number)), CELL_LIVE);
 }
 
-static void write_cell(const struct control *c, const struct slot_cell *cell)
+static void write_copy(const struct control *c, const struct slot_cell *cell, unsigned copy)
 {
+	void *at = control_at(c, layout_slot_cell(&c->layout, copy, cell->slot));
 	uint64_t words[CELL_WORDS];
 
-	for (unsigned copy = 0; copy < SLOT_COPIES; copy++) {
-		slot_cell_encode(cell, copy, c->seed, (uint8_t *)words);
-		void *at = control_at(c, layout_slot_cell(&c->layout, copy, cell->slot));
-		checked_store(at, words, CELL_WORDS);
-		control_publish(c, at, sizeof(words));
-	}
+	slot_cell_encode(cell, copy, c->seed, (uint8_t *)words);
+	checked_store(at, words, CELL_WORDS);
+	control_publish(c, at, sizeof(words));
+}
+
+static int flush_claim(const struct control *c)
+{
+	if (MUTANT(CLAIM_UNFLUSHED))
+		return 0;
+	return control_published(c) ? c->media->ops->flush(c->media) : -EIO;
+}
+
+/*
+ * At each moment one copy is whole, on the medium too: first the one that does not hold is written and flushed, then
+ * the other.  So whoever dies here, one after the other, and wherever the power goes, the last epoch stays known.
+ */
+static int write_claim(const struct control *c, const struct slot_cell *cell, unsigned holds)
+{
+	unsigned first = MUTANT(CLAIM_IN_ORDER) ? 0 : !holds;
+
+	write_copy(c, cell, first);
+	int err = flush_claim(c);
+	if (err)
+		return err;
+	write_copy(c, cell, !first);
+	return flush_claim(c);
 }
 
 bool slot_locked(const struct control *c, uint32_t number)
@@ -75,7 +105,7 @@ bool slot_gone(const struct control *c, uint32_t number, uint32_t epoch)
 		return true; /* such a slot cannot exist: the word that named it was damaged */
 	if (!slot_locked(c, number))
 		return true;
-	return slot_read(c, number, &cell) != CHECK_BAD && cell.epoch > epoch;
+	return !MUTANT(EPOCH_IGNORED) && slot_read(c, number, &cell) != CHECK_BAD && cell.epoch > epoch;
 }
 
 /* the lock is ours: start the next incarnation */
@@ -84,8 +114,9 @@ static int begin_incarnation(const struct control *c, uint32_t number, struct sl
 	struct slot_cell cell;
 	struct identity id;
 	uint64_t random[2];
+	unsigned holds;
 
-	if (slot_read(c, number, &cell) == CHECK_BAD || cell.epoch >= EPOCH_MAX)
+	if (read_copies(c, number, &cell, &holds) == CHECK_BAD || cell.epoch >= EPOCH_MAX)
 		return -EAGAIN; /* both copies lost, so its next epoch is unknown: leave the slot alone */
 	int err = random_fill(random, sizeof(random));
 	if (err)
@@ -107,8 +138,7 @@ static int begin_incarnation(const struct control *c, uint32_t number, struct sl
 	memcpy(slot->cell.boot, id.boot, sizeof(id.boot));
 	memcpy(slot->cell.host_nqn, id.host_nqn, sizeof(slot->cell.host_nqn));
 	snprintf(slot->cell.version, sizeof(slot->cell.version), "%s", MEMKV_VERSION);
-	write_cell(c, &slot->cell);
-	err = control_published(c) ? c->media->ops->flush(c->media) : -EIO;
+	err = write_claim(c, &slot->cell, holds);
 	return err ? fail(err, "%s: cannot write the slot claim: %s", c->media->path, strerror(-err)) : 0;
 }
 
@@ -121,8 +151,10 @@ static int try_claim(const struct control *c, uint32_t number, const struct slot
 	err = guard->look(guard->context);
 	if (!err)
 		err = begin_incarnation(c, number, slot);
-	if (err)
+	if (err) {
+		slot->epoch = 0; /* there is nothing to leave: the slot may be another's by now */
 		c->media->ops->unlock(c->media, lock_offset(c, number));
+	}
 	return err;
 }
 
@@ -143,13 +175,13 @@ void slot_leave(const struct control *c, struct slot *slot)
 {
 	slot->cell.state = SLOT_LEFT;
 	slot->cell.seen_s = clock_utc_s();
-	write_cell(c, &slot->cell);
+	write_copy(c, &slot->cell, 0); /* of equal epochs copy 0 tells; the other keeps the epoch should this be lost */
 	c->media->ops->unlock(c->media, lock_offset(c, slot->number));
 }
 
 uint64_t slot_new_generation(struct slot *slot)
 {
-	uint32_t counter = (uint32_t)atomic_fetch_add(&slot->openings, 1) + 1;
+	uint32_t counter = (uint32_t)atomic_fetch_add(&slot->openings, MUTANT(GENERATION_REUSED) ? 0 : 1) + 1;
 
 	if (counter >> GENERATION_COUNTER_BITS)
 		return 0;

@@ -6,7 +6,8 @@
  * description that all its writes use.  An incarnation is proven gone when the lock is free or the cell shows a newer
  * epoch; then none of its writes is still on the way.  A holder that is merely stopped keeps its lock.
  *
- * Claim: lock -> look that nobody formats the pool (struct slot_guard) -> epoch + 1 in both copies of the cell -> flush -> first use.  Claimers never wait: a slot whose lock
+ * Claim: lock -> look that nobody formats the pool (struct slot_guard) -> epoch + 1 in the copy of the cell that does not
+ * hold -> flush -> in the other -> flush -> first use.  Claimers never wait: a slot whose lock
  * is held is passed over.
  */
 #ifndef MEMKV_SLOT_SLOT_H
@@ -57,7 +58,20 @@ bool slot_refresh(const struct control *c, uint32_t number);
 /* slot_locked() - does any process hold the slot (this one through another handle included)? */
 bool slot_locked(const struct control *c, uint32_t number);
 
-static inline uint64_t slot_new_birth(struct slot *slot) { return atomic_fetch_add(&slot->next_birth, 1); }
+/*
+ * slot_new_birth() - never given before.  Mixed (by a bijection): a life word forgives a flipped bit, so births that
+ * follow each other, and may lie in the same place one after the other, must differ in more than one.
+ */
+static inline uint64_t slot_new_birth(struct slot *slot)
+{
+	uint64_t n = atomic_fetch_add(&slot->next_birth, 1);
+
+	if (MUTANT(BIRTHS_COUNTED))
+		return n;
+	n = (n ^ n >> 32) * 0x9E3779B97F4A7C15ULL;
+	n = (n ^ n >> 29) * 0xBF58476D1CE4E5B9ULL;
+	return n ^ n >> 32;
+}
 
 /* slot_new_generation() - 0 when the incarnation has used up its openings (2^24 - 1): leave and attach again */
 uint64_t slot_new_generation(struct slot *slot);

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a simulator puts in between when these sources are compiled once more with -DMEMKV_SIM (tests/sim).  In
+ * production all of it is nothing.
+ *
+ * sim_point() stands before each access to words that processes share: others may run, stop or die there.
+ * sim_after() stands behind those that may change something: the simulator looks what did.
+ *
+ * MUTANT(name) is a deliberate bug, there to prove that the simulator would find it.  At most one is switched on, by
+ * the simulator; in production the constant 0 takes the code away.
+ */
+#ifndef MEMKV_CORE_SIMULATE_H
+#define MEMKV_CORE_SIMULATE_H
+
+enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
+
+/* X(name, what is wrong) */
+#define SIM_MUTANTS(X)                                                                                              \
+	X(ACK_EARLY, "a put is acknowledged before its data has landed")                                            \
+	X(PUBLISH_EARLY, "an entry is published before its block is written")                                       \
+	X(ACK_FAILED_WRITE, "a put is acknowledged though its write failed")                                        \
+	X(ACK_UNFLUSHED, "a durable put is acknowledged before its entry is flushed")                               \
+	X(CLAIM_UNFLUSHED, "a slot is used before its claim is flushed")                                            \
+	X(CLAIM_IN_ORDER, "a claim begins with the first copy of the slot cell, be it the only whole one")           \
+	X(GENERATION_REUSED, "a generation is opened twice")                                                        \
+	X(TAKE_LIVE, "an OPEN segment is taken without the proof that its owner is dead")                           \
+	X(EPOCH_IGNORED, "an owner word is taken for the slot's holder whatever its epoch")                         \
+	X(PLACES_NOT_VOIDED, "who continues a dead agent's segment leaves its unfinished places as they are")       \
+	X(REST_NOT_CLEARED, "who continues a segment leaves entries behind its tail, which power loss left there")   \
+	X(BIRTHS_COUNTED, "births count up, and one that is a bit off counts as the same")                           \
+	X(KILL_BY_PLACE, "a removal flags whatever block is described in the place by now")                         \
+	X(REMOVE_ONCE, "a removal does not look again for copies that turned up meanwhile")                         \
+	X(NOTE_ONCE, "a replacing put does not look again for what moved while it noted what is there")            \
+	X(MISS_UNFLUSHED, "a removal that finds nothing any more does not see to it that this lasts")             \
+	X(REMOVE_SPARES_MOVING, "a removal passes over copies that are just being moved")                           \
+	X(MOVE_BLIND, "a mover does not look whether the block was removed meanwhile")                              \
+	X(MOVE_LIVE, "a moved copy counts before its mover has looked")                                             \
+	X(LIFE_UNSEEN, "a get does not look at the life word after it has read")                                    \
+	X(GENERATION_UNSEEN, "a get does not look whether the segment was opened anew")                             \
+	X(FORGET_BY_PLACE, "a copy that failed is forgotten though its place holds the next block of the key by now")  \
+	X(MOVED_UNFLUSHED, "a segment is opened anew before what moved away from it is flushed")                    \
+	X(RING_EARLY, "followers are told of an entry before it is there")                                          \
+	X(SEAL_EARLY, "a segment is sealed while writes into it are on the way")                                    \
+	X(FOLD_ONCE, "a follower that sees a segment opened anew does not look where its blocks have moved")         \
+	X(FOLD_NO_SECOND_LOOK, "a follower does not look whether the segment was reopened while it folded it")
+
+#ifdef MEMKV_SIM
+
+enum sim_mutant {
+	MUTANT_NONE,
+#define SIM_MUTANT_ENUM(name, text) MUTANT_##name,
+	SIM_MUTANTS(SIM_MUTANT_ENUM)
+#undef SIM_MUTANT_ENUM
+	MUTANT_COUNT,
+};
+extern enum sim_mutant sim_mutant;
+
+void sim_point(enum sim_kind kind, const void *at);
+/* @done: false: a swap that came too late */
+void sim_after(enum sim_kind kind, const void *at, int done);
+#define MUTANT(name) (sim_mutant == MUTANT_##name)
+
+#else
+
+static inline void sim_point(enum sim_kind kind, const void *at)
+{
+	(void)kind;
+	(void)at;
+}
+
+static inline void sim_after(enum sim_kind kind, const void *at, int done)
+{
+	(void)kind;
+	(void)at;
+	(void)done;
+}
+#define MUTANT(name) 0
+
+#endif
+#endif

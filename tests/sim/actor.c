@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the processes do: open the pool, call whatever comes to mind from some threads at once, close it again.  All calls
+ * are the public ones, as any user would make them.
+ */
+#include "core/pool/handle.h"
+#include "sim.h"
+
+#include <string.h>
+
+enum { LIVE_CALLS_MIN = 3, LIVE_CALLS = 250, SURVIVOR_ROUNDS = 3 };
+
+struct memkv_key key_of(uint32_t key)
+{
+	struct memkv_key k;
+	uint64_t words[4] = {world.pool_seed, key, world.pool_seed ^ key, key * 0x9E3779B97F4A7C15ULL};
+
+	memcpy(k.bytes, words, sizeof(k.bytes));
+	return k;
+}
+
+static void call_begin(struct thread *t, enum call_kind kind, uint32_t key)
+{
+	t->call = (struct call){
+		.kind = kind,
+		.key = key,
+		.instance = UINT32_MAX,
+		.removal = UINT32_MAX,
+		.begin = ++world.order,
+		.clock_low = NEVER,
+		.reopened = world.reopenings,
+	};
+	trace(EVENT_CALL, t->agent, kind, key, t->number);
+}
+
+static void call_end(struct thread *t, int64_t result)
+{
+	trace(EVENT_RETURN, t->agent, t->call.kind, t->call.key, (uint64_t)result);
+	t->call = (struct call){.instance = UINT32_MAX, .removal = UINT32_MAX};
+}
+
+static uint32_t some_key(void)
+{
+	const struct setup *s = &world.setup;
+
+	return chance(s->hot) ? draw(s->hot_keys) : draw(s->keys);
+}
+
+static uint8_t *buffer_of(const struct thread *t, bool put)
+{
+	return t->agent->buffers + (size_t)(t->number * 2 + put) * PAYLOAD_MAX + world.setup.misaligned;
+}
+
+/* ---- the calls ---- */
+
+/* new bytes, or some that were put under this key before */
+static uint32_t choose_version(uint32_t key)
+{
+	if (chance(world.setup.again))
+		for (uint32_t tries = 0; world.version_count && tries < 4; tries++) {
+			uint32_t v = draw(world.version_count);
+			if (world.versions[v].key == key)
+				return v;
+		}
+	uint32_t max = world.setup.max_block - PAYLOAD_MIN;
+	return oracle_version(key, PAYLOAD_MIN + (draw(4) ? max / (1 + draw(3)) : draw(max + 1)));
+}
+
+static int do_put(struct thread *t, uint32_t key)
+{
+	const struct setup *s = &world.setup;
+	struct memkv_key k = key_of(key);
+	bool durable = chance(s->durable), replace = chance(s->replace);
+	uint64_t ttl = chance(s->ttl) ? 1 + draw(30) : 0;
+	uint32_t version = choose_version(key);
+	uint8_t *data = buffer_of(t, true);
+
+	call_begin(t, CALL_PUT, key);
+	uint32_t instance = oracle_put(t, key, version, ttl ? world.clock + ttl : 0, durable, replace);
+	struct memkv_put_options o = {
+		.size = sizeof(o),
+		.flags = (replace ? MEMKV_PUT_REPLACE : 0u) | (durable ? MEMKV_PUT_DURABLE : 0u),
+		.ttl_s = ttl,
+		.meta = &instance,
+		.meta_length = sizeof(instance),
+	};
+	payload_fill(data, version);
+	int result = memkv_put(t->agent->pool, &k, data, world.versions[version].length, &o);
+	oracle_put_done(t, result, replace);
+	call_end(t, result);
+	return result;
+}
+
+static void do_get(struct thread *t, uint32_t key, bool fresh)
+{
+	struct memkv_key k = key_of(key);
+	uint32_t instance = UINT32_MAX;
+	struct memkv_get_options o = {
+		.size = sizeof(o), .flags = MEMKV_GET_UPTO, .meta = &instance, .meta_room = sizeof(instance)};
+
+	call_begin(t, CALL_GET, key);
+	if (fresh)
+		(void)memkv_pool_refresh(t->agent->pool);
+	int64_t result = memkv_get(t->agent->pool, &k, buffer_of(t, false), PAYLOAD_MAX - PAGE, &o);
+	if (result == MEMKV_MISS && world.clock > 0 && t->call.clock_low != NEVER)
+		cover(COVER_EXPIRED);
+	oracle_get_done(t, result, buffer_of(t, false), &instance, fresh);
+	call_end(t, result);
+}
+
+/* the whole block in two pieces */
+static void do_ranges(struct thread *t, uint32_t key)
+{
+	struct memkv_key k = key_of(key);
+	struct memkv_block_info info;
+	uint8_t *to = buffer_of(t, false);
+
+	call_begin(t, CALL_STAT, key);
+	int stat = memkv_stat(t->agent->pool, &k, &info);
+	oracle_found(t, stat == MEMKV_MISS ? 0 : stat == 0 ? 1 : stat, true);
+	call_end(t, stat);
+	if (stat)
+		return;
+	uint64_t cut = draw((uint32_t)info.length);
+	struct memkv_range ranges[2] = {{.offset = 0, .length = cut, .dst = to},
+					{.offset = cut, .length = info.length - cut, .dst = to + cut}};
+	call_begin(t, CALL_RANGES, key);
+	int64_t result = memkv_get_ranges(t->agent->pool, &k, ranges, 2);
+	if (result == MEMKV_SIZE || (result > 0 && (uint64_t)result != info.length))
+		result = MEMKV_MISS; /* another block by now */
+	oracle_get_done(t, result, to, NULL, false);
+	call_end(t, result);
+}
+
+static void do_remove(struct thread *t, uint32_t key)
+{
+	struct memkv_key k = key_of(key);
+
+	call_begin(t, CALL_REMOVE, key);
+	oracle_remove(t, key);
+	int result = memkv_remove(t->agent->pool, &k);
+	oracle_remove_done(t, result);
+	call_end(t, result);
+}
+
+static void do_match(struct thread *t, uint32_t key)
+{
+	struct memkv_key k = key_of(key);
+
+	call_begin(t, CALL_MATCH, key);
+	int result = memkv_exists(t->agent->pool, &k, MEMKV_LOOK_FRESH);
+	oracle_found(t, result, true);
+	call_end(t, result);
+}
+
+static void do_refresh(struct thread *t)
+{
+	call_begin(t, CALL_REFRESH, UINT32_MAX);
+	int result = memkv_pool_refresh(t->agent->pool);
+	call_end(t, result);
+}
+
+static void bad_block(void *context, const struct memkv_key *key, uint64_t page, const char *why)
+{
+	(void)context;
+	(void)key;
+	(void)page;
+	(void)why;
+}
+
+static void do_check(struct thread *t)
+{
+	struct memkv_check_options o = {.size = sizeof(o), .bad_block = bad_block, .meta_only = draw(2) != 0};
+	struct memkv_check_report r;
+
+	call_begin(t, CALL_CHECK, UINT32_MAX);
+	uint64_t cuts = world.cuts;
+	int result = memkv_pool_check(t->agent->pool, &o, &r);
+	if (result)
+		broken("check fails with %s", memkv_code_name(result));
+	else if (!cuts && !t->call.troubled && (r.bad || (r.records_bad && !world.troubles)))
+		broken("check finds %llu damaged blocks, %llu damaged records, and nothing was damaged",
+		       (unsigned long long)r.bad, (unsigned long long)r.records_bad);
+	call_end(t, result);
+}
+
+static void do_list(struct thread *t)
+{
+	struct memkv_iter *iter;
+	struct memkv_block_info info;
+	uint64_t count = 0;
+
+	call_begin(t, CALL_LIST, UINT32_MAX);
+	if (memkv_iter_open(t->agent->pool, NULL, &iter) == 0) {
+		while (memkv_iter_next(iter, &info) == 1)
+			count++;
+		memkv_iter_close(iter);
+	}
+	call_end(t, (int64_t)count);
+}
+
+static void some_call(struct thread *t)
+{
+	uint32_t key = some_key(), what = draw(1000);
+
+	if (chance(world.setup.remove) && !t->agent->read_only)
+		do_remove(t, key);
+	else if (what < 480 && !t->agent->read_only)
+		(void)do_put(t, key);
+	else if (what < 660)
+		do_get(t, key, true);
+	else if (what < 800)
+		do_get(t, key, false);
+	else if (what < 860)
+		do_match(t, key);
+	else if (what < 900)
+		do_ranges(t, key);
+	else if (what < 980)
+		do_refresh(t);
+	else if (what < 984)
+		do_check(t);
+	else if (what < 988)
+		do_list(t);
+	else
+		world_sleep(draw(2000));
+}
+
+/* ---- a process ---- */
+
+static bool room_to_remember(void)
+{
+	return world.instance_count < INSTANCES_MAX - 64 && world.removal_count < REMOVALS_MAX - 64;
+}
+
+static void work(struct thread *t)
+{
+	struct agent *a = t->agent;
+	bool poller = world.setup.poller && t->number > 0 && t->number == world.setup.threads - 1;
+
+	while (world.phase == PHASE_RUN && !world.failed && !a->quit && room_to_remember()) {
+		if (poller) {
+			do_refresh(t);
+			world_sleep(50 + draw(500));
+			continue;
+		}
+		if (a->calls_left == 0)
+			a->quit = true;
+		else
+			a->calls_left--;
+		some_call(t);
+	}
+}
+
+static void other_thread(void *context)
+{
+	struct thread *t = context;
+
+	work(t);
+	t->agent->threads_running--;
+	world_pause(THREAD_ENDED);
+}
+
+static int open_pool(struct thread *t)
+{
+	struct agent *a = t->agent;
+	struct memkv_pool_options o = {
+		.size = sizeof(o), .flags = MEMKV_OPEN_NO_FOLLOWER, .lanes = 1 + draw(world.setup.threads)};
+	struct memkv_pool *pool;
+
+	a->read_only = world.phase == PHASE_RUN && chance(world.setup.read_only);
+	if (a->read_only)
+		o.flags |= MEMKV_OPEN_READ_ONLY;
+	if (draw(8) == 0)
+		o.flags |= MEMKV_OPEN_CLI;
+	call_begin(t, CALL_OPEN, UINT32_MAX);
+	int err = memkv_pool_open("pool", &o, &pool);
+	if (err == MEMKV_NO_SLOT)
+		cover(COVER_NO_SLOT);
+	else if (err && !t->call.troubled)
+		broken("open fails with %s (%s), and nothing was wrong", memkv_code_name(err), memkv_error_detail());
+	call_end(t, err);
+	if (err)
+		return err;
+	a->pool = pool;
+	if (a->read_only)
+		return 0;
+	a->slot = pool->slot.number;
+	a->epoch = pool->slot.epoch;
+	a->attached = true;
+	if (a->epoch <= world.epochs[a->slot])
+		broken("slot %u: epoch %u comes a second time", a->slot, a->epoch);
+	world.epochs[a->slot] = a->epoch;
+	return 0;
+}
+
+static void close_pool(struct thread *t)
+{
+	struct agent *a = t->agent;
+
+	call_begin(t, CALL_CLOSE, UINT32_MAX);
+	struct memkv_pool *pool = a->pool;
+	memkv_pool_close(pool);
+	a->pool = NULL;
+	call_end(t, 0);
+}
+
+static void rest(struct thread *t, enum phase phase)
+{
+	t->agent->rests = true;
+	while (world.phase == phase)
+		world_sleep(10);
+	t->agent->rests = false;
+}
+
+/* after all is quiet: everybody looks once, then reads every key */
+static void read_all(struct thread *t)
+{
+	rest(t, PHASE_QUIET);
+	do_refresh(t);
+	rest(t, PHASE_LOOK);
+	for (uint32_t key = 0; key < world.setup.keys && !world.failed; key++)
+		do_get(t, key, true);
+	do_check(t);
+}
+
+/* the only one left: it must be able to use the whole pool */
+static void survive(struct thread *t)
+{
+	uint64_t room = 2ULL * world.layout.geo.segments * world.layout.geo.entries + 8;
+
+	for (uint32_t key = 0; key < world.setup.keys && !world.failed; key++)
+		do_get(t, key, true);
+	for (uint64_t n = 0; n < room && !world.failed && room_to_remember(); n++)
+		if (do_put(t, KEYS_LIMIT + (uint32_t)n) == MEMKV_NO_ROOM)
+			broken("the survivor finds no room");
+	if (room_to_remember())
+		watch_all_takeable(t->agent);
+	cover(COVER_SURVIVOR);
+}
+
+void actor_main(void *context)
+{
+	struct thread *t = context;
+	struct agent *a = t->agent;
+
+	if (open_pool(t) == 0) {
+		a->calls_left = LIVE_CALLS_MIN + draw(LIVE_CALLS);
+		if (world.phase == PHASE_SURVIVE) {
+			survive(t);
+		} else {
+			for (uint32_t n = 1; n < world.setup.threads; n++) {
+				a->threads_running++;
+				thread_start(&a->threads[n], other_thread);
+			}
+			work(t);
+			while (a->threads_running > 0)
+				world_sleep(10);
+			if (world.phase != PHASE_RUN && !world.failed)
+				read_all(t);
+		}
+		if (!world.failed)
+			close_pool(t);
+	}
+	agent_gone(a);
+	world_pause(THREAD_ENDED);
+}

@@ -1,0 +1,509 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The simulated medium: a file, or memory, that the processes of one machine share.
+ *
+ * The control region is plain memory.  Payload commands move 4 KiB at a time, each whole, in any order, as late as the
+ * scheduler likes; reads as well, so they are torn against writes.  A process that dies leaves its commands behind:
+ * each sector of them lands, or never does, and only then its locks are free (that is what exact death means).
+ *
+ * A power cut keeps what was flushed.  Of everything else each page is as it is, as it was at the last flush, or - in
+ * the control region - a mixture of both in words of 8 bytes.
+ */
+#include "redirect.h"
+
+#include "sim.h"
+
+#include <errno.h>
+
+struct sim_media {
+	struct media base;
+	struct agent *agent;
+};
+
+static struct agent *agent_of(const struct media *media)
+{
+	return CONTAINER_OF((struct media *)(uintptr_t)media, struct sim_media, base)->agent;
+}
+
+/* what calls of this process answer now need not be what they would have answered */
+static void trouble(void)
+{
+	world.troubles++;
+	world.thread->agent->troubled = true;
+	for (int t = 0; t < THREADS_MAX; t++)
+		world.thread->agent->threads[t].call.troubled = true;
+}
+
+/* ---- what is written, and what survives ---- */
+
+void medium_mark(uint64_t offset)
+{
+	uint64_t page = offset / PAGE;
+
+	world.dirty[page / 64] |= 1ULL << page % 64;
+}
+
+static void mark_advisory(void)
+{
+	for (uint64_t at = 0; at < world.layout.length[REGION_HEAT]; at += PAGE)
+		medium_mark(world.layout.offset[REGION_HEAT] + at); /* stored to without a hook */
+}
+
+static uint64_t next_dirty(uint64_t from)
+{
+	for (uint64_t page = from; page < IMAGE_PAGES_MAX; page++) {
+		uint64_t rest = world.dirty[page / 64] >> page % 64;
+		if (rest)
+			return page + (uint64_t)__builtin_ctzll(rest);
+		page |= 63;
+	}
+	return NEVER;
+}
+
+static void settle_page(uint64_t page)
+{
+	memcpy(world.durable + page * PAGE, world.image + page * PAGE, PAGE);
+	world.dirty[page / 64] &= ~(1ULL << page % 64);
+}
+
+void medium_write_back(void)
+{
+	uint64_t page = next_dirty(draw((uint32_t)(world.layout.geo.bytes / PAGE)));
+
+	if (page != NEVER)
+		settle_page(page);
+}
+
+static void mix_words(uint64_t page)
+{
+	uint64_t *now = (uint64_t *)(void *)(world.image + page * PAGE);
+	const uint64_t *old = (const uint64_t *)(const void *)(world.durable + page * PAGE);
+
+	cover(COVER_CUT_MIXED);
+	for (size_t i = 0; i < PAGE / sizeof(*now); i++)
+		if (draw(2))
+			now[i] = old[i];
+}
+
+void medium_cut(void)
+{
+	if (world.active_count)
+		cover(COVER_CUT_IN_FLIGHT);
+	for (uint32_t i = 0; i < world.active_count; i++) {
+		struct command *c = &world.commands[world.active[i]];
+		for (uint32_t s = 0; s < COMMAND_SECTORS; s++)
+			if (c->direction == MEDIA_WRITE && c->left >> s & 1 && draw(2)) {
+				memcpy(world.image + (c->page + s) * PAGE, c->memory[s], PAGE);
+				medium_mark((c->page + s) * PAGE);
+			}
+	}
+	mark_advisory();
+	for (uint64_t page = next_dirty(0); page != NEVER; page = next_dirty(page + 1)) {
+		bool control = page * PAGE < world.layout.control_bytes;
+		uint32_t how = draw(control ? 3 : 2);
+		if (how == 1)
+			memcpy(world.image + page * PAGE, world.durable + page * PAGE, PAGE);
+		else if (how == 2)
+			mix_words(page);
+	}
+	memcpy(world.durable, world.image, world.layout.geo.bytes);
+	memset(world.dirty, 0, sizeof(world.dirty));
+	medium_reset();
+}
+
+void medium_reset(void)
+{
+	world.active_count = 0;
+	world.lock_count = 0;
+	world.idle_count = COMMANDS_MAX;
+	for (uint32_t i = 0; i < COMMANDS_MAX; i++)
+		world.idle[i] = i;
+}
+
+/* ---- commands ---- */
+
+static void deactivate(uint32_t active)
+{
+	world.idle[world.idle_count++] = world.active[active];
+	world.active[active] = world.active[--world.active_count];
+}
+
+static void complete(uint32_t active)
+{
+	struct command *c = &world.commands[world.active[active]];
+	struct sim_queue *q = c->queue;
+
+	c->agent->in_flight--;
+	if (q) {
+		c->io->result = c->fails ? -EIO : 0;
+		q->done[q->done_count++] = c->io;
+		if (q->waiter && q->waiter->state == THREAD_WAITS_IO)
+			q->waiter->state = THREAD_READY;
+	}
+	trace(EVENT_COMPLETE, c->agent, c->direction, c->page, c->fails);
+	deactivate(active);
+}
+
+static void land(const struct command *c, uint64_t page, uint8_t *memory)
+{
+	uint8_t *at = world.image + page * PAGE;
+
+	world.steps++;
+	if (c->direction == MEDIA_READ) {
+		memcpy(memory, at, PAGE);
+		return;
+	}
+	watch_land(c, page, memory);
+	memcpy(at, memory, PAGE);
+	medium_mark(page * PAGE);
+	trace(EVENT_LAND, c->agent, page, c->segment, c->generation);
+}
+
+/* a header without its payload, or payload without header, is what a reader may find now */
+static void note_torn(const struct command *c)
+{
+	if (c->direction == MEDIA_WRITE && c->left && c->left != c->sectors)
+		cover(COVER_TORN_HEADER);
+}
+
+void medium_event(uint32_t active)
+{
+	struct command *c = &world.commands[world.active[active]];
+	uint32_t n = (uint32_t)__builtin_popcount(c->left), skip = n > 1 ? draw(n) : 0, bits = c->left;
+
+	while (skip--)
+		bits &= bits - 1;
+	uint32_t sector = (uint32_t)__builtin_ctz(bits);
+	c->left &= ~(1u << sector);
+	bool lost = (!c->queue && draw(4) == 0) || (c->fails && draw(2));
+	if (!c->queue && c->direction == MEDIA_WRITE)
+		cover(lost ? COVER_LOST_AFTER_KILL : COVER_LAND_AFTER_KILL);
+	if (!c->queue)
+		note_torn(c);
+	if (!lost)
+		land(c, c->page + sector, c->memory[sector]);
+	if (c->left == 0)
+		complete(active);
+}
+
+void medium_orphan(struct agent *agent)
+{
+	for (uint32_t i = world.active_count; i-- > 0;) {
+		struct command *c = &world.commands[world.active[i]];
+		if (c->agent != agent)
+			continue;
+		c->queue = NULL;
+		if (c->direction == MEDIA_READ) {
+			agent->in_flight--;
+			deactivate(i);
+		} else if (chance(world.setup.late)) {
+			c->late_until = world.now + 100 + draw(4000);
+		}
+	}
+}
+
+bool medium_writes_to(uint64_t segment, const struct agent *but)
+{
+	for (uint32_t i = 0; i < world.active_count; i++) {
+		const struct command *c = &world.commands[world.active[i]];
+		if (c->direction == MEDIA_WRITE && c->segment == segment && c->agent != but)
+			return true;
+	}
+	return false;
+}
+
+static void describe(struct command *c, struct sim_queue *q, struct media_io *io)
+{
+	*c = (struct command){.agent = q->agent, .queue = q, .io = io, .direction = io->direction, .page = io->offset / PAGE};
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < io->piece_count; i++)
+		for (size_t at = 0; at < io->pieces[i].iov_len; at += PAGE)
+			c->memory[n++ % COMMAND_SECTORS] = (uint8_t *)io->pieces[i].iov_base + at;
+	if (n > COMMAND_SECTORS || n * PAGE != io->length || io->offset % PAGE || (c->page + n) * PAGE > world.layout.geo.bytes)
+		broken("a command of %zu bytes at %llu", io->length, (unsigned long long)io->offset);
+	c->sectors = c->left = n == 32 ? UINT32_MAX : (1u << n) - 1;
+	c->segment = NEVER;
+	if (c->direction == MEDIA_WRITE)
+		watch_submit(c);
+	trace(EVENT_SUBMIT, c->agent, c->direction, c->page, n);
+}
+
+static void misfortune(struct command *c)
+{
+	if (world.errors_over)
+		return;
+	if (chance(world.setup.late))
+		c->late_until = world.now + 100 + draw(4000);
+	c->fails = chance(world.setup.io_error);
+	if (!c->fails)
+		return;
+	cover(c->direction == MEDIA_READ ? COVER_READ_ERROR : COVER_WRITE_ERROR);
+	trouble();
+}
+
+/* memory: the thread itself copies, and may be stopped or killed between two cache lines */
+static int copy_now(struct sim_queue *q, struct media_io *io)
+{
+	struct command c;
+
+	describe(&c, q, io);
+	misfortune(&c);
+	for (uint32_t s = 0; s < COMMAND_SECTORS && c.left >> s; s++) {
+		uint8_t *at = world.image + (c.page + s) * PAGE;
+		enum { PIECES = 2, PIECE = PAGE / PIECES };
+		world.steps++;
+		if (c.direction == MEDIA_WRITE)
+			watch_land(&c, c.page + s, c.memory[s]);
+		for (int p = 0; p < PIECES; p++) {
+			world_point(4);
+			if (c.direction == MEDIA_READ)
+				memcpy(c.memory[s] + p * PIECE, at + p * PIECE, PIECE);
+			else
+				memcpy(at + p * PIECE, c.memory[s] + p * PIECE, PIECE);
+		}
+		if (c.direction == MEDIA_WRITE)
+			medium_mark((c.page + s) * PAGE);
+	}
+	io->result = c.fails ? -EIO : 0;
+	q->done[q->done_count++] = io;
+	return 0;
+}
+
+static int sim_submit(struct media_queue *queue, struct media_io *io)
+{
+	struct sim_queue *q = CONTAINER_OF(queue, struct sim_queue, base);
+
+	if (queue->used == queue->depth || world.idle_count == 0)
+		return -EAGAIN;
+	world_point(4);
+	world.steps++;
+	io->length = 0;
+	for (uint32_t i = 0; i < io->piece_count; i++)
+		io->length += io->pieces[i].iov_len;
+	queue->used++;
+	if (world.setup.medium == MEDIUM_MEMORY)
+		return copy_now(q, io);
+	uint32_t n = world.idle[--world.idle_count];
+	struct command *c = &world.commands[n];
+	describe(c, q, io);
+	misfortune(c);
+	world.active[world.active_count++] = n;
+	q->agent->in_flight++;
+	return 0;
+}
+
+static struct media_io *sim_reap(struct media_queue *queue, unsigned wait_for)
+{
+	struct sim_queue *q = CONTAINER_OF(queue, struct sim_queue, base);
+
+	while (wait_for && q->done_count == 0 && queue->used) {
+		q->waiter = world.thread;
+		world_pause(THREAD_WAITS_IO);
+	}
+	if (q->done_count == 0)
+		return NULL;
+	queue->used--;
+	if (queue->used == 0 && world.thread->call.stage == PUT_WRITES)
+		world.thread->call.stage = PUT_WRITTEN;
+	return q->done[--q->done_count];
+}
+
+static void queue_nothing(struct media_queue *queue) { (void)queue; }
+
+static void queue_close(struct media_queue *queue)
+{
+	if (queue->used)
+		broken("a queue is closed with %u commands in flight", queue->used);
+	free(CONTAINER_OF(queue, struct sim_queue, base));
+}
+
+static const struct media_queue_ops sim_queue_ops = {
+	.close = queue_close,
+	.submit = sim_submit,
+	.kick = queue_nothing,
+	.reap = sim_reap,
+	.abandon = queue_nothing,
+};
+
+static int sim_queue_open(struct media *media, unsigned depth, struct media_queue **queue)
+{
+	struct sim_queue *q = calloc(1, sizeof(*q));
+
+	if (!q)
+		return -ENOMEM;
+	q->agent = agent_of(media);
+	q->base = (struct media_queue){.ops = &sim_queue_ops, .media = media, .depth = (unsigned)min_u64(depth, COMMANDS_MAX)};
+	if (media->caps.instant)
+		q->base.depth = 1;
+	*queue = &q->base;
+	return 0;
+}
+
+/* ---- the rest of the seam ---- */
+
+static int sim_map_control(struct media *media, size_t bytes)
+{
+	media->control = world.image;
+	media->control_bytes = bytes;
+	return 0;
+}
+
+static int sim_flush(struct media *media)
+{
+	bool fails = !world.errors_over && chance(world.setup.flush_error);
+
+	world_point(4);
+	world.steps++;
+	mark_advisory();
+	for (uint64_t page = next_dirty(0); page != NEVER; page = next_dirty(page + 1))
+		if (!fails || draw(2))
+			settle_page(page);
+	trace(EVENT_FLUSH, agent_of(media), fails, 0, 0);
+	world_point(4); /* what comes to be written meanwhile is not flushed */
+	if (!fails)
+		return 0;
+	cover(COVER_FLUSH_ERROR);
+	trouble();
+	return -EIO;
+}
+
+static bool sim_alive(struct media *media) { return !atomic_load(&media->failed); }
+
+static struct agent **lock_of(uint64_t offset)
+{
+	for (uint32_t i = 0; i < world.lock_count; i++)
+		if (world.locks[i].offset == offset)
+			return &world.locks[i].holder;
+	if (world.lock_count == ARRAY_COUNT(world.locks)) {
+		broken("more locks than the simulator has");
+		return &world.locks[0].holder;
+	}
+	world.locks[world.lock_count].offset = offset;
+	world.locks[world.lock_count].holder = NULL;
+	return &world.locks[world.lock_count++].holder;
+}
+
+static int sim_lock(struct media *media, uint64_t offset)
+{
+	struct agent *a = agent_of(media);
+
+	world_point(4);
+	world.steps++;
+	struct agent **holder = lock_of(offset);
+	trace(EVENT_LOCK, a, offset, *holder ? (*holder)->number : NEVER, 1);
+	if (*holder && *holder != a) {
+		cover(COVER_SLOT_RACE);
+		return -EAGAIN;
+	}
+	*holder = a;
+	return 0;
+}
+
+static int sim_unlock(struct media *media, uint64_t offset)
+{
+	struct agent **holder;
+
+	world_point(4);
+	world.steps++;
+	holder = lock_of(offset);
+	if (*holder == agent_of(media))
+		*holder = NULL;
+	trace(EVENT_LOCK, agent_of(media), offset, NEVER, 0);
+	return 0;
+}
+
+static int sim_lock_held(struct media *media, uint64_t offset)
+{
+	world_point(1);
+	struct agent *holder = *lock_of(offset);
+	return holder && holder != agent_of(media);
+}
+
+void medium_unlock_all(struct agent *agent)
+{
+	for (uint32_t i = 0; i < world.lock_count; i++)
+		if (world.locks[i].holder == agent)
+			world.locks[i].holder = NULL;
+}
+
+static void sim_close(struct media *media)
+{
+	struct agent *a = agent_of(media);
+
+	medium_unlock_all(a);
+	a->media = NULL;
+	free(CONTAINER_OF(media, struct sim_media, base));
+}
+
+static void sim_abandon(struct media *media) { (void)media; }
+
+static const struct media_ops sim_ops = {
+	.name = "simulated",
+	.close = sim_close,
+	.map_control = sim_map_control,
+	.publish = media_range_nothing,
+	.publish_later = media_range_nothing,
+	.settle = media_settle_nothing,
+	.refresh = media_range_nothing,
+	.forget = media_forget_nothing,
+	.ahead = media_forget_nothing,
+	.queue_open = sim_queue_open,
+	.flush = sim_flush,
+	.alive = sim_alive,
+	.lock = sim_lock,
+	.unlock = sim_unlock,
+	.lock_held = sim_lock_held,
+	.abandon = sim_abandon,
+};
+
+int media_open(const char *path, unsigned flags, struct media **media)
+{
+	struct sim_media *m = calloc(1, sizeof(*m));
+	bool memory = world.setup.medium == MEDIUM_MEMORY;
+
+	(void)flags;
+	if (!m)
+		return -ENOMEM;
+	m->agent = world.thread->agent;
+	m->agent->media = m;
+	m->base = (struct media){
+		.ops = &sim_ops,
+		.path = (char *)(uintptr_t)path,
+		.caps = {.bytes = world.layout.geo.bytes,
+			 .logical_block = PAGE,
+			 .memory_align = memory ? 1 : world.setup.memory_align,
+			 .cut = 1 << 16,
+			 .mappable = true,
+			 .coherent = true,
+			 .exact_death = true,
+			 .volatile_cache = true,
+			 .direct = true,
+			 .instant = memory},
+	};
+	*media = &m->base;
+	return 0;
+}
+
+/* there is no file system below: see core/media/file_system.c for the real question */
+int file_system_check(const char *path, const char *where)
+{
+	(void)path;
+	(void)where;
+	return 0;
+}
+
+/* as in core/media/media_open.c */
+int media_range_nothing(struct media *media, uint64_t offset, size_t length)
+{
+	(void)media;
+	(void)offset;
+	(void)length;
+	return 0;
+}
+
+int media_settle_nothing(struct media *media) { return media_range_nothing(media, 0, 0); }
+
+void media_forget_nothing(struct media *media, uint64_t offset, size_t length)
+{
+	(void)media_range_nothing(media, offset, length);
+}

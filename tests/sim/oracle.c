@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The oracle stands outside of the pool.  It knows each put that was issued, what was acknowledged and what was removed,
+ * and judges what calls answer:
+ *
+ *   - a get is a miss, or the exact bytes of one issued put of that very key, whole
+ *   - what was acknowledged before a removal began is not returned by a get that begins after it was acknowledged
+ *   - what was acknowledged, and not removed, and whose segment was not reopened, is found by a look that is fresh
+ *   - an expired block is not returned
+ *   - "there already" is answered only when such bytes could be there
+ *
+ * A put is recognized by a number in the block's metadata, which moves with it; where a call does not return metadata,
+ * by its bytes.
+ */
+#include "core/pool/handle.h"
+#include "sim.h"
+
+#include <string.h>
+
+/* ---- payloads: a stamp in each page, and bytes of a fixed noise ---- */
+
+enum { NOISE_BYTES = 1 << 16, STAMP_BYTES = 16 };
+
+struct stamp {
+	uint64_t seed;
+	uint32_t version, page;
+};
+_Static_assert(sizeof(struct stamp) == STAMP_BYTES, "stamp");
+
+static const uint8_t *noise(uint32_t version, uint64_t at)
+{
+	static uint8_t bytes[NOISE_BYTES + PAGE];
+	static bool made;
+
+	for (uint64_t i = 0, x = 1; !made && i < sizeof(bytes); i++) {
+		x = x * 6364136223846793005ULL + 1442695040888963407ULL;
+		bytes[i] = (uint8_t)(x >> 56);
+	}
+	made = true;
+	return bytes + (version * 61 + at / PAGE * 17) % NOISE_BYTES;
+}
+
+static struct stamp stamp_of(uint32_t version, uint64_t at)
+{
+	return (struct stamp){.seed = world.pool_seed, .version = version, .page = (uint32_t)(at / PAGE)};
+}
+
+void payload_fill(uint8_t *to, uint32_t version)
+{
+	uint32_t length = world.versions[version].length;
+
+	for (uint32_t at = 0; at < length; at += PAGE) {
+		struct stamp stamp = stamp_of(version, at);
+		memcpy(to + at, noise(version, at), min_u64(PAGE, length - at));
+		memcpy(to + at, &stamp, min_u64(STAMP_BYTES, length - at));
+	}
+}
+
+bool payload_right(const uint8_t *bytes, uint64_t length, uint32_t version)
+{
+	for (uint64_t at = 0; at < length; at += PAGE) {
+		struct stamp stamp = stamp_of(version, at);
+		uint64_t rest = min_u64(PAGE, length - at), stamped = min_u64(STAMP_BYTES, rest);
+		if (memcmp(bytes + at, &stamp, stamped) != 0 ||
+		    memcmp(bytes + at + stamped, noise(version, at) + stamped, rest - stamped) != 0)
+			return false;
+	}
+	return true;
+}
+
+uint32_t oracle_version(uint32_t key, uint32_t length)
+{
+	uint32_t n = world.version_count;
+
+	world.versions[world.version_count++] = (struct version){.key = key, .length = length};
+	return n;
+}
+
+/* ---- removals ---- */
+
+static uint32_t removal_begin(uint32_t key, uint32_t instance)
+{
+	world.removals[world.removal_count] =
+		(struct removal){.key = key, .instance = instance, .begin = ++world.order, .end = NEVER};
+	return world.removal_count++;
+}
+
+static void removal_end(struct thread *t, bool holds)
+{
+	struct removal *r;
+
+	if (t->call.removal == UINT32_MAX)
+		return;
+	r = &world.removals[t->call.removal];
+	r->end = ++world.order;
+	r->holds = holds;
+}
+
+/* was it acknowledged before a removal began that was acknowledged before @before? */
+static const struct removal *gone_before(const struct instance *i, uint64_t before)
+{
+	for (uint32_t n = 0; i->acked && n < world.removal_count; n++) {
+		const struct removal *r = &world.removals[n];
+		if (r->key == i->key && r->holds && i->acked < r->begin && r->end < before &&
+		    r->instance != (uint32_t)(i - world.instances))
+			return r;
+	}
+	return NULL;
+}
+
+bool oracle_present(const struct instance *i)
+{
+	for (uint32_t n = 0; n < i->copy_count && n < COPIES_MAX; n++) {
+		const struct copy *c = &i->copies[n];
+		const struct shadow_segment *s = &world.shadow[c->segment];
+		if (s->generation == c->generation && s->places[c->index].birth == i->birth &&
+		    s->places[c->index].life == SHADOW_LIVE && !s->places[c->index].damaged)
+			return true;
+	}
+	return false;
+}
+
+bool oracle_firm(const struct instance *i, uint64_t before)
+{
+	if (!i->acked || i->acked >= before || i->expires || i->unowed || !oracle_present(i))
+		return false;
+	for (uint32_t n = 0; n < world.removal_count; n++) {
+		const struct removal *r = &world.removals[n];
+		if (r->key == i->key && r->end >= i->begin && r->instance != (uint32_t)(i - world.instances))
+			return false;
+	}
+	return true;
+}
+
+/* ---- puts ---- */
+
+uint32_t oracle_put(struct thread *t, uint32_t key, uint32_t version, uint64_t expires, bool durable, bool replace)
+{
+	uint32_t n = world.instance_count++;
+
+	world.instances[n] = (struct instance){
+		.key = key, .version = version, .begin = ++world.order, .expires = expires, .durable = durable};
+	t->call.instance = n;
+	if (replace)
+		t->call.removal = removal_begin(key, n);
+	return n;
+}
+
+static void acknowledged(struct thread *t)
+{
+	struct instance *i = &world.instances[t->call.instance];
+
+	i->acked = ++world.order;
+	if (world.now * 2 < world.setup.points_end)
+		world.acks_first_half++;
+	else if (world.phase == PHASE_RUN)
+		world.acks_second_half++;
+	if (!i->published)
+		broken("put %u is acknowledged and was never published", t->call.instance);
+}
+
+/* could such bytes have been there at some time during the call? */
+static bool plausible(const struct thread *t, uint32_t key, uint32_t version)
+{
+	for (uint32_t n = 0; n < world.instance_count; n++) {
+		const struct instance *i = &world.instances[n];
+		/* a block of which a power cut took bytes is not found by a remove in a process that has tried to read it */
+		if (i->key == key && (version == UINT32_MAX || i->version == version) && i->published &&
+		    n != t->call.instance && (i->unowed || !gone_before(i, t->call.begin)))
+			return true;
+	}
+	return false;
+}
+
+void oracle_put_done(struct thread *t, int result, bool replace)
+{
+	const struct instance *i = &world.instances[t->call.instance];
+
+	removal_end(t, result == 0 && replace);
+	if (result == 0) {
+		if (replace)
+			cover(COVER_REPLACED);
+		acknowledged(t);
+	} else if (result == MEMKV_EXISTS || result == MEMKV_DIFFERS) {
+		cover(result == MEMKV_EXISTS ? COVER_EXISTS : COVER_DIFFERS);
+		if (!plausible(t, i->key, result == MEMKV_EXISTS ? i->version : UINT32_MAX))
+			broken("put %u is answered %s, and nothing of the kind was there", t->call.instance,
+			       memkv_code_name(result));
+	} else if (result == MEMKV_NO_ROOM) {
+		cover(COVER_NO_ROOM);
+	} else if (!t->call.troubled) {
+		broken("put %u fails with %s, and nothing was wrong", t->call.instance, memkv_code_name(result));
+	}
+}
+
+static uint32_t instance_of(uint64_t birth)
+{
+	for (uint32_t n = world.instance_count; n-- > 0;)
+		if (world.instances[n].birth == birth)
+			return n;
+	return UINT32_MAX;
+}
+
+/* a birth that is not known yet is that of the put which runs */
+static uint32_t instance_born(const struct thread *t, const struct entry *e)
+{
+	if (!t || t->call.kind != CALL_PUT || world.instances[t->call.instance].birth)
+		return UINT32_MAX;
+	struct instance *i = &world.instances[t->call.instance];
+	struct memkv_key key = key_of(i->key);
+	if (memcmp(key.bytes, e->key, sizeof(e->key)) != 0)
+		return UINT32_MAX;
+	i->birth = e->birth;
+	i->expires = e->expires_s; /* the clock may have jumped since the call began */
+	i->published = true;
+	return t->call.instance;
+}
+
+uint32_t oracle_published(struct thread *t, const struct entry *e, uint32_t segment)
+{
+	uint32_t n = instance_of(e->birth);
+
+	if (n == UINT32_MAX)
+		n = instance_born(t, e);
+	if (n == UINT32_MAX) {
+		broken("segment %u, place %u: the published block was never put", segment, e->index);
+		return n;
+	}
+	struct instance *i = &world.instances[n];
+	i->copies[i->copy_count++ % COPIES_MAX] =
+		(struct copy){.segment = segment, .index = e->index, .generation = e->generation};
+	return n;
+}
+
+void oracle_live(uint32_t instance, uint32_t segment, uint32_t index)
+{
+	const struct instance *i = &world.instances[instance];
+	const struct removal *r = gone_before(i, world.order + 1);
+
+	if (r)
+		broken("segment %u, place %u: put %u becomes live again, and was removed", segment, index, instance);
+}
+
+/* ---- looks ---- */
+
+static bool must_be_found(const struct thread *t)
+{
+	for (uint32_t n = 0; n < world.instance_count; n++)
+		if (world.instances[n].key == t->call.key && oracle_firm(&world.instances[n], t->call.begin))
+			return true;
+	return false;
+}
+
+/* a power cut took a table header, and then the medium did not give its second source: that segment is not told again */
+static bool doubtful(const struct agent *a) { return a->troubled && world.cuts; }
+
+static void missed(struct thread *t, const char *how)
+{
+	if (world.reopenings != t->call.reopened)
+		cover(COVER_STOP_RECLAIM);
+	if (!t->call.troubled && !doubtful(t->agent) && must_be_found(t))
+		broken("key %u: %s, though it was acknowledged, not removed, and is there", t->call.key, how);
+}
+
+static uint32_t version_of(const uint8_t *bytes, int64_t length)
+{
+	struct stamp stamp = {.version = UINT32_MAX};
+
+	memcpy(&stamp, bytes, min_u64(sizeof(stamp), (uint64_t)length));
+	return stamp.version;
+}
+
+void oracle_get_done(struct thread *t, int64_t result, const uint8_t *bytes, const uint32_t *instance, bool fresh)
+{
+	const struct call *call = &t->call;
+
+	if (result == MEMKV_MISS) {
+		if (fresh)
+			missed(t, "a fresh get misses");
+		return;
+	}
+	if (result < 0) {
+		broken("key %u: get fails with %s", call->key, memkv_code_name((int)result));
+		return;
+	}
+	uint32_t version = version_of(bytes, result);
+	if (version >= world.version_count || world.versions[version].key != call->key ||
+	    world.versions[version].length != (uint64_t)result || !payload_right(bytes, (uint64_t)result, version)) {
+		broken("key %u: wrong bytes", call->key);
+		return;
+	}
+	if (!instance) {
+		if (!plausible(t, call->key, version))
+			broken("key %u: bytes that were removed", call->key);
+		return;
+	}
+	const struct instance *i = &world.instances[*instance];
+	if (*instance >= world.instance_count || i->version != version)
+		broken("key %u: the bytes are of one put, the metadata of another", call->key);
+	else if (gone_before(i, call->begin))
+		broken("key %u: put %u is returned, and was removed before the get began", call->key, *instance);
+	else if (i->expires && i->expires <= call->clock_low)
+		broken("key %u: put %u is returned, and had expired", call->key, *instance);
+}
+
+void oracle_found(struct thread *t, int found, bool fresh)
+{
+	if (found < 0)
+		broken("key %u: a look fails with %s", t->call.key, memkv_code_name(found));
+	else if (found == 0 && fresh)
+		missed(t, "a fresh look misses");
+}
+
+void oracle_remove(struct thread *t, uint32_t key)
+{
+	t->call.removal = removal_begin(key, UINT32_MAX);
+}
+
+void oracle_remove_done(struct thread *t, int result)
+{
+	removal_end(t, result > 0 || result == MEMKV_MISS);
+	if (result > 0)
+		cover(COVER_REMOVE_OK);
+	else if (result != MEMKV_MISS && !t->call.troubled)
+		broken("key %u: remove fails with %s, and nothing was wrong", t->call.key, memkv_code_name(result));
+}
+
+/* ---- what happens to all ---- */
+
+static void cover_death(const struct thread *t)
+{
+	static const enum covered of_stage[PUT_STAGES] = {
+		[PUT_LOOKS] = COVER_KILL_PUT_LOOKS,	    [PUT_RESERVED] = COVER_KILL_PUT_RESERVED,
+		[PUT_WRITES] = COVER_KILL_PUT_WRITES,	    [PUT_WRITTEN] = COVER_KILL_PUT_WRITTEN,
+		[PUT_PUBLISHES] = COVER_KILL_PUT_PUBLISHES, [PUT_PUBLISHED] = COVER_KILL_PUT_PUBLISHED,
+	};
+
+	if (t->call.kind == CALL_OPEN)
+		cover(COVER_KILL_OPEN);
+	if (t->call.kind == CALL_CLOSE)
+		cover(COVER_KILL_CLOSE);
+	if (t->call.kind == CALL_REMOVE)
+		cover(COVER_KILL_REMOVE);
+	if (t->call.moving)
+		cover(COVER_KILL_MOVE);
+	if (t->call.kind == CALL_PUT)
+		cover(of_stage[t->call.stage]);
+}
+
+void oracle_died(struct thread *t)
+{
+	cover_death(t);
+	removal_end(t, false);
+	t->call = (struct call){.instance = UINT32_MAX, .removal = UINT32_MAX};
+}
+
+/* ---- power cuts ---- */
+
+/* before: what is durable and there stays; what was acknowledged without being durable is not owed any more */
+void oracle_before_cut(void)
+{
+	for (uint32_t n = 0; n < world.instance_count; n++) {
+		struct instance *i = &world.instances[n];
+		i->survives = i->durable && oracle_firm(i, world.order + 1);
+		i->unowed |= !i->survives;
+	}
+	for (uint32_t n = 0; n < world.removal_count; n++) {
+		struct removal *r = &world.removals[n];
+		if (r->instance != UINT32_MAX && !world.instances[r->instance].durable)
+			r->holds = false; /* what it replaced may be back */
+	}
+}
+
+void oracle_after_cut(void)
+{
+	for (uint32_t n = 0; n < world.instance_count; n++)
+		if (world.instances[n].survives && !oracle_present(&world.instances[n]))
+			broken("key %u: put %u was acknowledged as durable, and a power cut took it", world.instances[n].key, n);
+}
+
+/* ---- agreement ---- */
+
+static bool indexed(const struct memkv_pool *pool, uint32_t key, uint64_t page)
+{
+	struct memkv_key k = key_of(key);
+	struct place place;
+
+	for (unsigned n = 0; index_find(pool->index, index_hash(pool->index, k.bytes), n, &place); n++)
+		if (place.page == page)
+			return true;
+	return false;
+}
+
+static void agent_agrees(const struct agent *a)
+{
+	/* of a segment whose opener died at it (generation 0) nobody was told: its blocks are misses, and may be indexed */
+	for (uint32_t s = 0; s < world.layout.geo.segments; s++)
+		for (uint32_t n = 0; world.shadow[s].generation && n < world.layout.geo.entries; n++) {
+			const struct shadow_place *p = &world.shadow[s].places[n];
+			if (p->generation == 0 || p->is_void || p->instance == UINT32_MAX || p->damaged)
+				continue;
+			uint32_t key = world.instances[p->instance].key;
+			uint64_t page = layout_segment(&world.layout, s) / PAGE + p->page;
+			bool live = p->generation == world.shadow[s].generation && p->life == SHADOW_LIVE;
+			bool there = indexed(a->pool, key, page);
+			/* a process that died before it told of a put or a removal: that was not acknowledged */
+			const struct instance *put = &world.instances[p->instance];
+			if ((live && !there && !put->acked) || (!live && there && !gone_before(put, NEVER)))
+				continue;
+			if (live != there && p->life != SHADOW_MOVING)
+				broken("agent %u, after it looked: key %u (put %u) in segment %u, place %u is %s, its index says %s",
+				       a->number, key, p->instance, s, n, live ? "live" : "not live", there ? "there" : "absent");
+		}
+}
+
+void oracle_agreed(void)
+{
+	for (int i = 0; i < AGENTS_MAX; i++)
+		if (world.agents[i].state == AGENT_UP && world.agents[i].pool && !doubtful(&world.agents[i]) &&
+		    !world.failed) {
+			cover(COVER_AGREED);
+			agent_agrees(&world.agents[i]);
+		}
+}

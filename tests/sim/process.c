@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a process has for itself: memory that goes when it dies, locks among its threads, the machine's clock, random
+ * numbers.  Production sources are compiled against these (redirect.h); core/base/environ.c is replaced.
+ */
+#define SIM_NO_REDIRECT
+#include "redirect.h"
+
+#include "core/base/environ.h"
+#include "core/pool/handle.h"
+#include "sim.h"
+
+#include <errno.h>
+#include <stdio.h>
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(at, bytes) ((void)(at), (void)(bytes))
+#define ASAN_UNPOISON_MEMORY_REGION(at, bytes) ((void)(at), (void)(bytes))
+#endif
+
+enum { RED_ZONE = 64 };
+
+static struct agent *self(void)
+{
+	return world.thread ? world.thread->agent : NULL;
+}
+
+/* ---- memory ---- */
+
+static void *take(size_t bytes, size_t align)
+{
+	struct agent *a = self();
+
+	if (!a)
+		return aligned_alloc(align, round_up(bytes, align)); /* the simulator's own */
+	size_t at = round_up(a->arena_used + RED_ZONE, align);
+	if (at + bytes > ARENA_BYTES) {
+		broken("a process uses more than %llu bytes", ARENA_BYTES);
+		return NULL;
+	}
+	a->arena_last = at;
+	a->arena_used = at + bytes;
+	ASAN_UNPOISON_MEMORY_REGION(a->arena + at, bytes);
+	return a->arena + at;
+}
+
+void *sim_malloc(size_t bytes) { return take(bytes, 16); }
+
+void *sim_calloc(size_t count, size_t bytes)
+{
+	void *memory = take(count * bytes, 16);
+
+	return memory ? memset(memory, 0, count * bytes) : NULL;
+}
+
+void *sim_aligned_alloc(size_t align, size_t bytes) { return take(bytes, align); }
+
+char *sim_strdup(const char *text)
+{
+	char *copy = sim_malloc(strlen(text) + 1);
+
+	return copy ? strcpy(copy, text) : NULL;
+}
+
+static bool in_arena(const struct agent *a, const void *memory)
+{
+	return a && (const uint8_t *)memory >= a->arena && (const uint8_t *)memory < a->arena + ARENA_BYTES;
+}
+
+void sim_free(void *memory)
+{
+	struct agent *a = self();
+
+	if (!memory)
+		return;
+	if (!in_arena(a, memory)) {
+		free(memory);
+		return;
+	}
+	size_t at = (size_t)((uint8_t *)memory - a->arena);
+	if (at == a->arena_last) {
+		ASAN_POISON_MEMORY_REGION(memory, a->arena_used - at);
+		a->arena_used = at; /* what came last can be had again; the rest when the process has ended */
+	}
+}
+
+void *sim_mmap(void *at, size_t bytes, int protection, int flags, int fd, long offset)
+{
+	void *memory = take(bytes, PAGE);
+
+	(void)at;
+	(void)protection;
+	(void)flags;
+	(void)fd;
+	(void)offset;
+	return memory ? memset(memory, 0, bytes) : MAP_FAILED;
+}
+
+int sim_munmap(void *at, size_t bytes)
+{
+	(void)bytes;
+	sim_free(at);
+	return 0;
+}
+
+int sim_madvise(void *at, size_t bytes, int advice)
+{
+	if (advice == MADV_DONTNEED)
+		memset(at, 0, bytes);
+	return 0;
+}
+
+void process_reset(struct agent *a)
+{
+	if (!a->arena) {
+		a->arena = mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		if (a->arena == MAP_FAILED) {
+			perror("memory for a process");
+			exit(1);
+		}
+	}
+	ASAN_POISON_MEMORY_REGION(a->arena, ARENA_BYTES);
+	a->arena_used = 0;
+	a->arena_last = 0;
+}
+
+/* ---- locks among threads of a process: only the scheduler's thread runs, so a flag is enough ---- */
+
+static _Bool *locked(pthread_mutex_t *mutex) { return (_Bool *)(void *)mutex; }
+
+int sim_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attributes)
+{
+	(void)attributes;
+	memset(mutex, 0, sizeof(*mutex));
+	return 0;
+}
+
+int sim_mutex_destroy(pthread_mutex_t *mutex)
+{
+	if (*locked(mutex))
+		broken("a lock is destroyed while it is held");
+	return 0;
+}
+
+int sim_mutex_lock(pthread_mutex_t *mutex)
+{
+	while (*locked(mutex)) {
+		world.thread->waits_for = mutex;
+		world_pause(THREAD_WAITS_LOCK);
+	}
+	*locked(mutex) = 1;
+	return 0;
+}
+
+int sim_mutex_unlock(pthread_mutex_t *mutex)
+{
+	struct agent *a = self();
+
+	if (!*locked(mutex))
+		broken("a lock is given back that is not held");
+	*locked(mutex) = 0;
+	for (int i = 0; a && i < THREADS_MAX; i++)
+		if (a->threads[i].state == THREAD_WAITS_LOCK && a->threads[i].waits_for == mutex)
+			a->threads[i].state = THREAD_READY;
+	return 0;
+}
+
+int sim_yield(void)
+{
+	world_sleep(20);
+	return 0;
+}
+
+/* ---- what the machine tells ---- */
+
+uint64_t clock_utc_s(void)
+{
+	if (world.thread) {
+		struct call *call = &world.thread->call;
+		call->clock_low = min_u64(call->clock_low, world.clock);
+		call->clock_high = max_u64(call->clock_high, world.clock);
+	}
+	return world.clock;
+}
+
+uint64_t clock_monotonic_us(void) { return world.now; }
+
+size_t page_bytes(void) { return PAGE; }
+
+int random_fill(void *to, size_t length)
+{
+	uint8_t *at = to;
+
+	for (size_t i = 0; i < length; i++)
+		at[i] = (uint8_t)draw(256);
+	return 0;
+}
+
+void identity_read(struct identity *id)
+{
+	memset(id, 0, sizeof(*id));
+	if (self()) {
+		id->pid = self()->number;
+		id->process_start = self()->life;
+	}
+}
+
+/* ---- fork.c is about real processes ---- */
+
+void fork_hold(void) {}
+void fork_release(void) {}
+void fork_register(struct memkv_pool *pool) { (void)pool; }
+void fork_unregister(struct memkv_pool *pool) { (void)pool; }
+
+int pool_usable(const struct memkv_pool *pool)
+{
+	return pool ? 0 : -EINVAL;
+}

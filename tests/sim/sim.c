@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sim - run seeds
+ *
+ *   sim [--seed S] [--seeds N]       N seeds from S; the first that breaks a rule ends it with its trace
+ *   sim --seed S --trace             one seed, every event
+ *   sim --steps N                    as many seeds as give N steps
+ *   sim --mutants [--seeds N]        each deliberate bug must be caught within N seeds
+ *   sim --mutant NAME ...            the same runs with that bug
+ *   sim --floor N                    a row of the coverage table under N fails
+ *   sim --repeat N                   of every Nth seed the run is made twice, and must be the same
+ */
+#include "sim.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+struct wish {
+	uint64_t seed, seeds, steps, floor, repeat, tail;
+	bool trace, mutants;
+};
+
+struct totals {
+	uint64_t seeds, steps, points, puts, first_half, second_half;
+	double seconds;
+};
+
+static double now_s(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static const struct {
+	const char *name, *text;
+} mutants[MUTANT_COUNT] = {
+	{"none", "the code as it is"},
+#define MUTANT_ROW(name, text) {#name, text},
+	SIM_MUTANTS(MUTANT_ROW)
+#undef MUTANT_ROW
+};
+
+static bool run(uint64_t seed, bool print)
+{
+	trace_reset(print);
+	return world_run(seed);
+}
+
+static void explain(uint64_t seed, const struct wish *w)
+{
+	if (!w->trace) {
+		printf("the last events:\n");
+		trace_tail((unsigned)w->tail);
+	}
+	printf("seed %" PRIu64 ": %s\nagain, with every event: sim --seed %" PRIu64 " --trace%s%s\n", seed, world.why, seed,
+	       sim_mutant ? " --mutant " : "", sim_mutant ? mutants[sim_mutant].name : "");
+}
+
+static bool same_again(uint64_t seed)
+{
+	uint64_t before = trace_hash();
+
+	if (run(seed, false) && trace_hash() == before)
+		return true;
+	printf("seed %" PRIu64 ": a second run is another one\n", seed);
+	return false;
+}
+
+static void report(const struct totals *t)
+{
+	printf("%" PRIu64 " seeds, %" PRIu64 " steps (%" PRIu64 " points), %" PRIu64 " puts acknowledged, %.1f s: %.2f million steps "
+	       "a second\n",
+	       t->seeds, t->steps, t->points, t->first_half + t->second_half, t->seconds,
+	       t->seconds > 0 ? (double)t->steps / t->seconds / 1e6 : 0);
+	printf("acknowledged in the second half of the runs: %.3f\n",
+	       (double)t->second_half / (double)max_u64(1, t->first_half + t->second_half));
+}
+
+static void add(struct totals *t)
+{
+	t->seeds++;
+	t->steps += world.steps;
+	t->points += world.now;
+	t->first_half += world.acks_first_half;
+	t->second_half += world.acks_second_half;
+}
+
+static int run_seeds(const struct wish *w)
+{
+	struct totals t = {0};
+	double start = now_s();
+
+	for (uint64_t n = 0; w->steps ? t.steps < w->steps : n < w->seeds; n++) {
+		if (!run(w->seed + n, w->trace)) {
+			explain(w->seed + n, w);
+			return 1;
+		}
+		add(&t);
+		if (w->repeat && n % w->repeat == 0 && !same_again(w->seed + n))
+			return 1;
+	}
+	t.seconds = now_s() - start;
+	unsigned under = coverage_print(w->floor);
+	report(&t);
+	if (under)
+		printf("%u rows of the coverage table are under %" PRIu64 "\n", under, w->floor);
+	/* a pool that dies early proves nothing */
+	bool lively = w->floor == 0 || t.second_half * 5 > (t.first_half + t.second_half) * 2;
+	if (!lively)
+		printf("too few acknowledgements lie in the second half of the runs\n");
+	return under || !lively;
+}
+
+static int run_mutants(const struct wish *w)
+{
+	int survived = 0;
+
+	for (int m = 1; m < MUTANT_COUNT; m++) {
+		double start = now_s();
+		uint64_t n = 0;
+		sim_mutant = (enum sim_mutant)m;
+		while (n < w->seeds && run(w->seed + n, false))
+			n++;
+		bool caught = n < w->seeds;
+		char why[sizeof(world.why)];
+		memcpy(why, world.why, sizeof(why));
+		sim_mutant = MUTANT_NONE;
+		if (caught && !run(w->seed + n, false)) {
+			printf("seed %" PRIu64 " fails without any mutant: %s\n", w->seed + n, world.why);
+			return 1;
+		}
+		survived += !caught;
+		printf("%-22s %s", mutants[m].name, caught ? "caught" : "SURVIVED");
+		if (caught)
+			printf(" at seed %" PRIu64 " (%.1f s): %s", w->seed + n, now_s() - start, why);
+		printf("\n");
+		fflush(stdout);
+	}
+	printf("%d mutants, %d survived\n", MUTANT_COUNT - 1, survived);
+	return survived != 0;
+}
+
+static void choose_mutant(const char *name)
+{
+	for (int m = 0; m < MUTANT_COUNT; m++)
+		if (strcmp(mutants[m].name, name) == 0) {
+			sim_mutant = (enum sim_mutant)m;
+			return;
+		}
+	fprintf(stderr, "no mutant has the name %s\n", name);
+	exit(2);
+}
+
+static void parse(int argc, char **argv, struct wish *w)
+{
+	const struct {
+		const char *name;
+		uint64_t *to;
+	} numbers[] = {{"--seed", &w->seed},	 {"--seeds", &w->seeds},   {"--steps", &w->steps},
+		       {"--floor", &w->floor}, {"--repeat", &w->repeat}, {"--tail", &w->tail}};
+
+	for (int i = 1; i < argc; i++) {
+		bool known = true;
+		if (strcmp(argv[i], "--trace") == 0)
+			w->trace = true;
+		else if (strcmp(argv[i], "--mutants") == 0)
+			w->mutants = true;
+		else if (strcmp(argv[i], "--mutant") == 0 && i + 1 < argc)
+			choose_mutant(argv[++i]);
+		else
+			known = false;
+		for (size_t n = 0; !known && n < ARRAY_COUNT(numbers); n++)
+			if (strcmp(argv[i], numbers[n].name) == 0 && i + 1 < argc) {
+				*numbers[n].to = strtoull(argv[++i], NULL, 0);
+				known = true;
+				break;
+			}
+		if (!known) {
+			fprintf(stderr, "unknown option %s\n", argv[i]);
+			exit(2);
+		}
+	}
+	if (w->trace)
+		w->seeds = 1;
+}
+
+int main(int argc, char **argv)
+{
+	struct wish w = {.seed = 1, .seeds = 1000, .tail = 60};
+
+	parse(argc, argv, &w);
+	return w.mutants ? run_mutants(&w) : run_seeds(&w);
+}

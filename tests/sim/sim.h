@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The simulated world: one pool, the processes that use it, the medium under it, and what the oracle knows.
+ *
+ * All of it lives in one process and one thread, and follows from a seed.  Time is counted in points: each access to
+ * shared words and each medium event is one.
+ *
+ *   setup.c    what a seed decides beforehand            watch.c    what happens to the pool's memory, and may it?
+ *   world.c    the scheduler, kills, stops, power cuts   oracle.c   what calls answer, and may they?
+ *   medium.c   the medium behind core/media/media.h      actor.c    what the processes do
+ *   process.c  memory, locks, clock of a process         events.c   what a person reads; coverage
+ */
+#ifndef MEMKV_TESTS_SIM_SIM_H
+#define MEMKV_TESTS_SIM_SIM_H
+
+#include "core/base/simulate.h"
+#include "core/format/owner_word.h"
+#include "core/format/table_format.h"
+#include "core/media/media.h"
+#include "fiber.h"
+
+#include <memkv/memkv.h>
+
+enum {
+	AGENTS_MAX = 5,
+	THREADS_MAX = 3,
+	COMMANDS_MAX = 64,
+	COMMAND_SECTORS = 32,
+	SEGMENTS_LIMIT = 16,
+	PLACES_LIMIT = 8,
+	KEYS_LIMIT = 200,
+	INSTANCES_MAX = 3000,
+	REMOVALS_MAX = 3000,
+	COPIES_MAX = 8,
+	PAYLOAD_MIN = 16, /* the stamp */
+	PAYLOAD_MAX = 6 * PAGE,
+	IMAGE_PAGES_MAX = 600,
+};
+#define ARENA_BYTES (24ULL << 20)
+#define NEVER UINT64_MAX
+
+/* ---- what a seed decides beforehand ---- */
+
+enum medium_kind { MEDIUM_FILE, MEDIUM_MEMORY };
+
+struct setup {
+	enum medium_kind medium;
+	uint32_t agents, threads, hot_keys, keys;
+	bool tight;
+	bool poller; /* the last thread of each process is its follower */
+	uint32_t distance;   /* mean number of points between two switches */
+	uint64_t points_end; /* length of the run */
+	uint32_t max_block;
+	uint32_t memory_align, misaligned; /* of the medium; of the callers' memory */
+	/* chances out of 65536 */
+	uint32_t kill, stop, stall, cut, write_back, clock_jump; /* a slice */
+	uint32_t late, io_error;				   /* a command */
+	uint32_t flush_error;
+	uint32_t durable, replace, again, ttl, hot, remove, read_only; /* a call */
+	uint32_t survivor; /* the run ends with one that is alone */
+};
+
+/* ---- processes ---- */
+
+enum thread_state { THREAD_NONE, THREAD_READY, THREAD_WAITS_IO, THREAD_WAITS_LOCK, THREAD_ENDED };
+
+enum call_kind { CALL_NONE, CALL_OPEN, CALL_CLOSE, CALL_PUT, CALL_GET, CALL_RANGES, CALL_REMOVE, CALL_MATCH, CALL_STAT,
+		 CALL_REFRESH, CALL_CHECK, CALL_LIST, CALL_KINDS };
+
+/* how far a put has come, to tell where a kill hit it */
+enum put_stage { PUT_LOOKS, PUT_RESERVED, PUT_WRITES, PUT_WRITTEN, PUT_PUBLISHES, PUT_PUBLISHED, PUT_STAGES };
+
+struct call {
+	enum call_kind kind;
+	uint32_t key, instance, removal; /* UINT32_MAX: none */
+	uint64_t begin;			 /* world.order */
+	uint64_t points;		 /* made by this call */
+	uint64_t clock_low, clock_high;	 /* seen while it ran */
+	uint64_t reopened;		 /* world.reopenings when it began */
+	enum put_stage stage;
+	bool troubled; /* the medium said no meanwhile */
+	bool moving;   /* publishes a copy */
+};
+
+struct thread {
+	struct fiber fiber;
+	enum thread_state state;
+	struct agent *agent;
+	uint32_t number;
+	uint64_t asleep_until; /* stalled, or idle */
+	const void *waits_for; /* lock */
+	struct call call;
+};
+
+enum agent_state { AGENT_DOWN, AGENT_UP, AGENT_DYING };
+
+struct agent {
+	uint32_t number, life; /* counts processes */
+	enum agent_state state;
+	uint64_t stopped_until; /* SIGSTOP */
+	uint64_t up_at;		/* when the next process starts */
+	struct memkv_pool *pool;
+	struct sim_media *media;
+	bool read_only, quit;
+	bool rests;    /* waits for the phase to change */
+	bool troubled; /* the medium said no to it, once */
+	bool attached; /* slot and epoch are right */
+	uint32_t slot, epoch;
+	uint32_t calls_left, in_flight, threads_running;
+	struct thread threads[THREADS_MAX];
+	uint8_t *arena;
+	size_t arena_used, arena_last;
+	uint8_t *buffers; /* of its threads' calls */
+};
+
+/* ---- the medium ---- */
+
+struct sim_queue {
+	struct media_queue base;
+	struct agent *agent;
+	struct thread *waiter;
+	struct media_io *done[COMMANDS_MAX];
+	uint32_t done_count;
+};
+
+struct command {
+	struct agent *agent;
+	struct sim_queue *queue;
+	struct media_io *io;
+	enum media_direction direction;
+	uint64_t page;
+	uint32_t sectors, left; /* bitmaps */
+	uint8_t *memory[COMMAND_SECTORS];
+	uint64_t late_until;
+	uint64_t segment, generation; /* written to; UINT64_MAX: none */
+	bool fails;
+};
+
+/* ---- what the watcher knows of the pool ---- */
+
+enum shadow_life { SHADOW_NONE, SHADOW_LIVE, SHADOW_REMOVED, SHADOW_MOVING };
+
+struct shadow_place {
+	uint64_t generation, birth;
+	uint32_t instance, page, pages;
+	enum shadow_life life;
+	bool is_void;
+	bool damaged; /* a power cut took its bytes */
+};
+
+struct shadow_segment {
+	struct owner_word owner;
+	uint64_t generation; /* 0: none stands */
+	uint64_t openings;
+	struct shadow_place places[PLACES_LIMIT];
+};
+
+/* ---- what the oracle knows of the calls ---- */
+
+struct version {
+	uint32_t key, length;
+};
+
+struct copy {
+	uint32_t segment, index;
+	uint64_t generation;
+};
+
+/* one put */
+struct instance {
+	uint32_t key, version;
+	uint64_t begin, acked; /* world.order; acked 0: not */
+	uint64_t birth, expires;
+	bool durable, published;
+	bool survives, unowed; /* a power cut; may be lost by one */
+	uint32_t copy_count;
+	struct copy copies[COPIES_MAX];
+};
+
+/* one removal: a remove, or a put that replaces */
+struct removal {
+	uint32_t key, instance;	 /* the replacing put's; UINT32_MAX: a remove */
+	uint64_t begin, end;	 /* end NEVER: goes on */
+	bool holds;		 /* it was acknowledged: what was there before is gone */
+};
+
+struct world {
+	uint64_t seed, random[2], medium_random;
+	struct setup setup;
+	struct layout layout;
+	uint64_t pool_seed;
+	uint8_t *image, *durable; /* what processes see; what survives a power cut */
+	uint64_t dirty[IMAGE_PAGES_MAX / 64 + 1];
+	uint64_t clock;
+	uint64_t now, steps, order, slices;
+	int64_t budget;
+	struct thread *thread; /* runs now */
+	struct thread *last;
+	enum phase { PHASE_RUN, PHASE_QUIET, PHASE_LOOK, PHASE_READ, PHASE_SURVIVE } phase;
+	bool ended, errors_over;
+	struct agent agents[AGENTS_MAX];
+	struct command commands[COMMANDS_MAX];
+	uint32_t active[COMMANDS_MAX], active_count, idle[COMMANDS_MAX], idle_count;
+	struct {
+		uint64_t offset;
+		struct agent *holder;
+	} locks[AGENTS_MAX * 4];
+	uint32_t lock_count;
+	struct shadow_segment shadow[SEGMENTS_LIMIT];
+	uint32_t epochs[SLOTS_MAX];
+	uint64_t reopenings, cuts, troubles;
+	struct version versions[INSTANCES_MAX];
+	struct instance instances[INSTANCES_MAX];
+	struct removal removals[REMOVALS_MAX];
+	uint32_t version_count, instance_count, removal_count;
+	uint64_t acks_first_half, acks_second_half;
+	bool failed; /* a rule was broken */
+	char why[400];
+};
+extern struct world world;
+
+/* random numbers of the run: below @n */
+uint32_t draw(uint32_t n);
+static inline bool chance(uint32_t of_65536) { return of_65536 && draw(65536) < of_65536; }
+
+/* setup.c */
+void setup_choose(struct setup *setup, struct geometry *geo);
+void setup_format(const struct geometry *geo);
+
+/* world.c: run one seed; true: no rule was broken */
+bool world_run(uint64_t seed);
+/* a point of the running thread: others may run now */
+void world_point(int weight);
+void world_pause(enum thread_state state);
+void world_sleep(uint64_t points);
+/* the rule that is broken; the run ends */
+void broken(const char *format, ...) __attribute__((format(printf, 1, 2)));
+bool agent_stopped(const struct agent *agent);
+void agent_spawn(struct agent *agent);
+void agent_kill(struct agent *agent);
+void agent_gone(struct agent *agent);
+void thread_start(struct thread *thread, void (*run)(void *context));
+
+/* medium.c */
+void medium_reset(void);
+/* one event of a command in flight */
+void medium_event(uint32_t active);
+void medium_write_back(void);
+void medium_cut(void);
+void medium_mark(uint64_t offset);
+/* a dead process's commands: each sector lands or does not, some time */
+void medium_orphan(struct agent *agent);
+void medium_unlock_all(struct agent *agent);
+bool medium_writes_to(uint64_t segment, const struct agent *but);
+
+/* process.c */
+void process_reset(struct agent *agent);
+
+/* watch.c */
+void watch_reset(void);
+void watch_rebuild(void);
+void watch_submit(struct command *command);
+void watch_land(const struct command *command, uint64_t page, const uint8_t *bytes);
+bool watch_alive(uint32_t slot, uint32_t epoch, const struct agent *but);
+uint64_t watch_segment_of_page(uint64_t page);
+/* how many segments nobody who lives holds */
+uint32_t watch_takeable(void);
+void watch_all_takeable(const struct agent *survivor);
+
+/* oracle.c */
+void payload_fill(uint8_t *to, uint32_t version);
+bool payload_right(const uint8_t *bytes, uint64_t length, uint32_t version);
+uint32_t oracle_put(struct thread *t, uint32_t key, uint32_t version, uint64_t expires, bool durable, bool replace);
+void oracle_put_done(struct thread *t, int result, bool replace);
+uint32_t oracle_version(uint32_t key, uint32_t length);
+void oracle_get_done(struct thread *t, int64_t result, const uint8_t *bytes, const uint32_t *instance, bool fresh);
+void oracle_found(struct thread *t, int found, bool fresh);
+void oracle_remove(struct thread *t, uint32_t key);
+void oracle_remove_done(struct thread *t, int result);
+void oracle_died(struct thread *t);
+void oracle_before_cut(void);
+void oracle_after_cut(void);
+/* a copy of a block was published (moving or live), made live */
+uint32_t oracle_published(struct thread *t, const struct entry *entry, uint32_t segment);
+void oracle_live(uint32_t instance, uint32_t segment, uint32_t index);
+bool oracle_present(const struct instance *instance);
+/* acknowledged, nothing came after it that could take it, and it is still there */
+bool oracle_firm(const struct instance *instance, uint64_t before);
+/* every process that has looked agrees with the medium */
+void oracle_agreed(void);
+
+/* actor.c */
+void actor_main(void *context);
+struct memkv_key key_of(uint32_t key);
+
+/* ---- events.c ---- */
+
+enum event { EVENT_CALL, EVENT_RETURN, EVENT_WORD, EVENT_OWNER, EVENT_HEADER, EVENT_ENTRY, EVENT_LIFE, EVENT_SUBMIT, EVENT_LAND,
+	     EVENT_COMPLETE, EVENT_FLUSH, EVENT_LOCK, EVENT_KILL, EVENT_GONE, EVENT_STOP, EVENT_STALL, EVENT_CUT, EVENT_CLOCK,
+	     EVENT_SPAWN, EVENT_PHASE };
+
+/* remember and hash an event; a and b mean what the kind says */
+void trace(enum event event, const struct agent *agent, uint64_t a, uint64_t b, uint64_t c);
+void trace_reset(bool print);
+uint64_t trace_hash(void);
+/* the last events, as a person reads them */
+void trace_tail(unsigned count);
+const char *call_name(enum call_kind kind);
+
+/* coverage: X(name, text); what cannot occur yet is listed by NOT_YET */
+#define COVERED(X)                                                                                                   \
+	X(ADOPTION, "an OPEN segment of a dead agent continued")                                                     \
+	X(PARKED, "a PARKED segment continued")                                                                      \
+	X(LEAVING_DEAD, "a LEAVING segment of a dead agent taken over")                                              \
+	X(KILL_OPEN, "killed while it opened the pool")                                                              \
+	X(KILL_CLOSE, "killed while it closed the pool")                                                             \
+	X(KILL_PUT_LOOKS, "killed inside put: before a place was reserved")                                          \
+	X(KILL_PUT_RESERVED, "killed inside put: place reserved, nothing written")                                   \
+	X(KILL_PUT_WRITES, "killed inside put: write in flight")                                                     \
+	X(KILL_PUT_WRITTEN, "killed inside put: written, entry not begun")                                           \
+	X(KILL_PUT_PUBLISHES, "killed inside put: entry half stored")                                                \
+	X(KILL_PUT_PUBLISHED, "killed inside put: entry there, not acknowledged")                                    \
+	X(KILL_MOVE, "killed with a copy that is still moving")                                                      \
+	X(KILL_REMOVE, "killed inside remove")                                                                       \
+	X(STOP_OWNER, "stopped with an OPEN segment while others reopened segments")                                 \
+	X(STOP_RECLAIM, "a call during which a segment with a copy of its key was reopened")                         \
+	X(LAND_AFTER_KILL, "a write that landed after its process was killed")                                       \
+	X(LOST_AFTER_KILL, "a write of which a part never landed")                                                   \
+	X(TORN_HEADER, "a block header landed and its payload did not, or the other way round")                      \
+	X(MOVE_HOT, "a hot block moved")                                                                             \
+	X(MOVE_REMOVED, "a block removed while it moved")                                                            \
+	X(REMOVE_OK, "a block removed")                                                                              \
+	X(REPLACED, "a block replaced")                                                                              \
+	X(LOST_TAKE, "a segment taken by another first (lost compare-and-swap)")                                     \
+	X(LOST_LIFE, "a life word changed by another first")                                                         \
+	X(SLOT_RACE, "a slot found locked by another while claiming")                                                \
+	X(NO_SLOT, "attach refused: every slot taken")                                                               \
+	X(NO_ROOM, "put refused: no room")                                                                           \
+	X(SECOND_CHANCE, "a victim spared because it was in use")                                                    \
+	X(REOPENED, "a segment opened anew")                                                                         \
+	X(READ_ERROR, "a read that failed")                                                                          \
+	X(WRITE_ERROR, "a write that failed")                                                                        \
+	X(FLUSH_ERROR, "a flush that failed")                                                                        \
+	X(VOIDED, "a place published as void")                                                                       \
+	X(VOIDED_BY_NEXT, "an unfinished place of a dead agent voided by who continued")                             \
+	X(CUT, "power cut")                                                                                          \
+	X(CUT_MIXED, "power cut that left a page half old, half new")                                                \
+	X(CUT_IN_FLIGHT, "power cut with writes in flight")                                                          \
+	X(EXISTS, "put answered: there already")                                                                     \
+	X(DIFFERS, "put answered: other bytes are there")                                                            \
+	X(EXPIRED, "a get of an expired block")                                                                      \
+	X(CLOCK_BACK, "clock set back")                                                                              \
+	X(SURVIVOR, "all but one dead, and the survivor used every segment")                                         \
+	X(AGREED, "processes compared with the medium after all was quiet")
+
+#define NOT_YET(X)                                                                                                   \
+	X("a write landing after adoption: media without exact death are not there yet")                             \
+	X("wrong suspicion: likewise")                                                                               \
+	X("contended claim, a claim whose winner dies: likewise")                                                    \
+	X("relocation of a pinned block, pin racing OPEN: pins are not there yet")                                   \
+	X("hold racing OPEN: holds are not there yet")                                                               \
+	X("ring lap, checkpoint switch under crash: logs are not written yet")
+
+enum covered {
+#define COVERED_ENUM(name, text) COVER_##name,
+	COVERED(COVERED_ENUM)
+#undef COVERED_ENUM
+	COVER_COUNT,
+};
+extern uint64_t coverage[COVER_COUNT];
+static inline void cover(enum covered what) { coverage[what]++; }
+/* print the table; the number of rows under @floor */
+unsigned coverage_print(uint64_t floor);
+
+#endif
