@@ -182,7 +182,7 @@ void report_print(struct json_object *document)
 	const char *text =
 		json_object_to_json_string_ext(document, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
 
-	interrupt_say(NULL); /* half a document and a whole one would be none */
+	interrupt_answering();
 	if (text)
 		puts(text);
 	(void)report_output_fails();
@@ -306,6 +306,7 @@ int report_finish(int code)
 {
 	bool failed = ferror(stdout) != 0;
 
+	interrupt_answering();
 	errno = 0;
 	if (fflush(stdout) || failed || fclose(stdout)) {
 		int saved = output_errno ? output_errno : errno ? errno : EIO;
