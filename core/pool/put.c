@@ -171,7 +171,6 @@ static void send_entry(struct put *put)
 
 	if (!put->sent)
 		return;
-	lane_kick(put->lane); /* the block first */
 	entry_of_header(&put->header, put->place.page, &entry);
 	table_publish_sent(&put->pool->control, put->place.segment, &entry);
 }
@@ -264,8 +263,9 @@ static int write_block(struct put *put, const struct births *replaced)
 	else
 		write.op.step(&write.op);
 	put->sent = !pool->media->caps.mappable && !(put->options->flags & MEMKV_PUT_DURABLE);
+	if (put->sent || put->place.prepare || put->place.open)
+		lane_kick(put->lane); /* the block first: it goes while we do something else */
 	send_entry(put);
-	lane_kick(put->lane);
 	room_ahead(&pool->room, &put->place);
 	if (MUTANT(PUBLISH_EARLY))
 		publish(put, true);
