@@ -102,6 +102,9 @@ struct fold {
 		struct place place;
 	} ahead[FOLD_AHEAD];
 	uint32_t ahead_count;
+	uint32_t known;	    /* places below were settled before: a copy that went from there was in the index */
+	uint32_t gone;	    /* copies above them that are removed */
+	uint32_t gone_left; /* of these, above the first unsettled place */
 	bool settled;	    /* nobody is writing: what is not there never will be */
 	uint32_t unsettled; /* first place to look at again */
 };
@@ -128,6 +131,47 @@ static void insert_rest(struct fold *fold)
 
 	for (uint32_t i = 0; i < rest; i++)
 		insert_ahead(fold, i);
+}
+
+/* from now on to the end of the step, what is not in the index may still be there */
+static void lose(struct follower *f)
+{
+	uint64_t losses = atomic_load_explicit(&f->losses, memory_order_relaxed);
+
+	f->lost = true;
+	if (losses & 1)
+		return;
+	atomic_store_explicit(&f->losses, losses + 1, memory_order_release);
+}
+
+static void lose_end(struct follower *f)
+{
+	uint64_t losses = atomic_load_explicit(&f->losses, memory_order_relaxed);
+
+	if (losses & 1)
+		atomic_store_explicit(&f->losses, losses + 1, memory_order_release);
+}
+
+static bool is_indexed(const struct follower *f, struct key_hash hash, struct place place)
+{
+	struct place there;
+
+	for (unsigned i = 0; index_find(f->index, hash, i, &there); i++)
+		if (there.page == place.page)
+			return true;
+	return false;
+}
+
+static void fold_gone(struct fold *fold, uint32_t index, struct key_hash hash, struct place place)
+{
+	struct follower *f = fold->f;
+
+	fold->gone += index >= fold->known;
+	fold->gone_left += index > fold->unsettled;
+	if (!is_indexed(f, hash, place)) /* never seen, or dropped before */
+		return;
+	lose(f);
+	index_drop(f->index, hash, place);
 }
 
 static void fold_entry(void *context, uint32_t index, enum entry_state state, const struct entry *entry, bool mended)
@@ -158,7 +202,7 @@ static void fold_entry(void *context, uint32_t index, enum entry_state state, co
 	if (life_counts(life) || (life == LIFE_MOVING && !fold->settled))
 		insert_later(fold, hash, place);
 	else
-		index_drop(f->index, hash, place);
+		fold_gone(fold, index, hash, place);
 }
 
 static bool watches(const struct follower *f)
@@ -213,11 +257,15 @@ void follower_unkeep(struct follower *f, uint64_t segment)
 /* fold the places from @from on that are below @count */
 static void fold_places(struct follower *f, uint64_t s, uint64_t generation, uint32_t from, uint32_t count, bool settled)
 {
-	struct fold fold = {.f = f, .segment = s, .settled = settled, .unsettled = count};
+	struct follower_segment *seen = &f->segments[s];
+	struct fold fold = {.f = f, .segment = s, .known = seen->next, .settled = settled, .unsettled = count};
 
 	table_walk(f->control, &f->recover, s, generation, from, count, fold_entry, &fold);
 	insert_rest(&fold);
-	f->segments[s].next = fold.unsettled;
+	if (fold.gone > seen->gone)
+		lose(f); /* copies that came and went since the last look */
+	seen->next = fold.unsettled;
+	seen->gone = fold.gone_left;
 }
 
 /*
@@ -265,13 +313,16 @@ static bool fold_segment(struct follower *f, uint64_t s, const struct brought *b
 		return false;
 	seen->pulse = pulse;
 	if (!MUTANT(FOLD_NO_SECOND_LOOK) && (!table_header_known(c, &f->recover, s, &again, &mended_again) ||
-					     again.generation != header.generation))
+					     again.generation != header.generation)) {
+		lose(f);
 		return true; /* reopened under our eyes: its opener rings again */
+	}
 	/* places that were reserved ahead, and given up meanwhile: their number is not final until it stays */
 	settled = settled && table_count(c, s, header.generation, NULL) == count;
 	if (header.generation != seen->generation) {
+		if (seen->generation)
+			lose(f);
 		index_turn(f->index, s);
-		f->turned++;
 		watch(f, s, false);
 		*seen = (struct follower_segment){.generation = header.generation, .pulse = pulse};
 	}
@@ -297,38 +348,53 @@ static void fold_growth(struct follower *f, uint64_t s)
 		fold_places(f, s, header.generation, seen->next, count, false);
 }
 
-/* every segment that has rung; returns whether one of them was opened anew */
+/* every segment that has rung; returns whether all of it could be read */
 static bool fold_rung(struct follower *f)
 {
 	const struct control *c = f->control;
-	uint32_t turned = f->turned;
 	bool complete = control_refresh_regions(c, REGION_STATISTICS, REGION_STATISTICS);
 	uint64_t doorbell = word_load(control_doorbell(c));
 
 	if (!complete || doorbell == f->doorbell)
-		return false;
+		return complete;
 	complete = control_refresh_regions(c, REGION_PULSES, REGION_PULSES);
 	for (uint64_t s = 0; s < c->layout.geo.segments; s++)
 		if (word_load(control_pulse(c, s)) != f->segments[s].pulse)
 			complete &= fold_segment(f, s, NULL);
 	if (complete)
 		f->doorbell = doorbell;
-	return f->turned != turned;
+	return complete;
 }
 
-void follower_step(struct follower *f)
+/* fold what has changed since the last pass; false: a further pass has nothing to add */
+static bool step_pass(struct follower *f)
 {
-	enum { PASSES_MAX = 16 }; /* nobody can open segments that fast for long */
+	f->lost = false;
+	bool complete = fold_rung(f);
+	for (uint32_t i = 0; i < f->watched_count; i++)
+		fold_growth(f, f->watched[i]);
+	return complete && f->lost && !MUTANT(FOLD_ONCE);
+}
+
+/* under the lock */
+static void step(struct follower *f)
+{
+	enum { STEP_PASSES = 16 };
 	const struct control *c = f->control;
 
 	/* a mirror's one writer that could not publish: its mirror is ahead of the medium, which is what counts */
 	if (!c->media->caps.mappable && !c->read_only && !control_published(c))
 		return;
+	for (int pass = 0; pass < STEP_PASSES && step_pass(f); pass++)
+		if (c->media->caps.mappable && word_load(control_doorbell(c)) == f->doorbell)
+			break;
+	lose_end(f);
+}
+
+void follower_step(struct follower *f)
+{
 	pthread_mutex_lock(&f->lock);
-	for (int pass = 0; pass < PASSES_MAX && fold_rung(f) && !MUTANT(FOLD_ONCE); pass++)
-		;
-	for (uint32_t i = 0; i < f->watched_count; i++)
-		fold_growth(f, f->watched[i]);
+	step(f);
 	pthread_mutex_unlock(&f->lock);
 }
 
@@ -336,8 +402,10 @@ void follower_add(struct follower *f, uint64_t segment, const struct entry *entr
 {
 	pthread_mutex_lock(&f->lock);
 	struct follower_segment *seen = &f->segments[segment];
-	if (seen->generation != entry->generation) {
+	bool turned = seen->generation != entry->generation;
+	if (turned) {
 		/* our own new opening: nothing of it was folded yet */
+		lose(f);
 		index_turn(f->index, segment);
 		*seen = (struct follower_segment){.generation = entry->generation};
 	}
@@ -345,6 +413,9 @@ void follower_add(struct follower *f, uint64_t segment, const struct entry *entr
 	enum life life = table_life(f->control, segment, entry->index, entry->birth);
 	if (life_counts(life) || life == LIFE_MOVING)
 		index_insert(f->index, index_hash(f->index, entry->key), place_of_entry(f->control, segment, entry));
+	if (turned)
+		step(f); /* what was moved out of it by others */
+	lose_end(f);
 	pthread_mutex_unlock(&f->lock);
 }
 
@@ -375,10 +446,12 @@ uint32_t follower_copies(struct follower *f, const uint8_t key[32], struct place
 void follower_drop(struct follower *f, const uint8_t key[32], struct place place)
 {
 	pthread_mutex_lock(&f->lock);
+	lose(f);
 	if (MUTANT(FORGET_BY_PLACE))
 		index_drop(f->index, index_hash(f->index, key), place);
 	else
 		index_forget(f->index, index_hash(f->index, key), place);
+	lose_end(f);
 	pthread_mutex_unlock(&f->lock);
 }
 
@@ -487,6 +560,8 @@ int follower_open(struct follower *f, const struct control *c, struct index *ind
 	} else {
 		fold_brought(f);
 	}
+	step(f); /* what was missed, since the pool is alive */
+	lose_end(f);
 	pthread_mutex_unlock(&f->lock);
 	free(attach.counts);
 	return 0;

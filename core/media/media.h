@@ -3,8 +3,8 @@
  * The media seam: moves bytes, never interprets them.
  *
  * A medium has a control region at its start, reached through memory (map), and payload, reached through queues of
- * reads and writes.  What a medium can promise is in its caps; upper layers choose by them.  Files, the
- * memory variant of them, and block devices stand behind the same ops.
+ * reads and writes.  What a medium can promise is in its caps; upper layers choose by them.  Files, files that
+ * are memory, DAX devices, and block devices stand behind the same ops.
  *
  * Media that cannot be mapped give the control region as a private mirror of this process: what was stored in it
  * counts when it is *published*, what others published is there after a *refresh*.  A mirror has one writing process,
@@ -18,6 +18,7 @@
 
 #include "core/base/bytes.h"
 #include <stdatomic.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 
 struct media_caps {
@@ -155,6 +156,18 @@ int media_block_open(const char *path, unsigned flags, struct media **media);
  * just being given up is waited for: of a process that was killed, the kernel ends the I/O first.
  */
 int media_block_claim(const char *path, int flags);
+
+/* media_is_dax() - is it the node of a DAX device (/dev/daxX.Y)? */
+bool media_is_dax(const struct stat *st);
+
+/*
+ * media_dax_open() - a DAX device as a medium: mapped whole, never through a page cache
+ *
+ * Its locks hold between processes that open the same node on one host, and not beyond.
+ *
+ * Return: 0 or a negative code with a sentence.
+ */
+int media_dax_open(const char *path, unsigned flags, struct media **media);
 
 /* media_open() - the medium that is at @path, by what it is */
 int media_open(const char *path, unsigned flags, struct media **media);

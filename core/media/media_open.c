@@ -10,8 +10,12 @@ int media_open(const char *path, unsigned flags, struct media **media)
 {
 	struct stat st;
 
-	if (stat(path, &st) == 0 && S_ISBLK(st.st_mode))
-		return media_block_open(path, flags, media);
+	if (stat(path, &st) == 0) {
+		if (S_ISBLK(st.st_mode))
+			return media_block_open(path, flags, media);
+		if (media_is_dax(&st))
+			return media_dax_open(path, flags, media);
+	}
 	return media_file_open(path, flags, media);
 }
 

@@ -6,6 +6,10 @@
  * (a damaged one) or was on its way out (reclaimed): then the next copy is tried, and a miss is answered when there
  * is none left.  Only that failing path takes the follower's lock; and what has expired is looked up in the facts, since
  * a pin keeps it.
+ *
+ * A key may be replaced while its copies are tried.  So "none left" is believed of the index as it is only when nothing was
+ * tried and nothing was taken out of it meanwhile (follower.h, losses); else it is said after a last look: at the end of a
+ * step that began after the last copy failed.  That step finds what was live when it began.
  */
 #include "core/base/fail.h"
 #include "core/base/options_take.h"
@@ -16,6 +20,7 @@
 #include <string.h>
 
 enum { COPIES_TRIED_MAX = 32, MATCH_AHEAD = 8 };
+enum { MOVING_LOOKS = 2 /* each further one needs another move of the same block meanwhile */ };
 
 struct get {
 	struct memkv_pool *pool;
@@ -23,9 +28,9 @@ struct get {
 	struct key_hash hash;
 	struct lane *lane;
 	struct block_read read;
-	unsigned skip, tried;
+	unsigned tried, skipped;
+	unsigned moving, moving_looks; /* copies that were not live yet; by now they may be, and the ones before them gone */
 	uint64_t again; /* page of a copy that failed and is read once more before it is forgotten; 0: none */
-	bool moving; /* a copy was not live yet; by now it may be, and the one before it gone */
 	enum block_verdict worst; /* of the copies tried: the cause of the miss */
 	/* what is wanted: pieces, the whole into @to, or neither: the header only */
 	const struct memkv_range *ranges;
@@ -33,6 +38,7 @@ struct get {
 	void *to;
 	size_t length;
 	bool upto;
+	struct place skips[COPIES_TRIED_MAX]; /* copies that failed but stay in the index; last: not cleared */
 };
 
 static void count_miss(struct memkv_pool *pool, const struct get *get, bool reclaimed)
@@ -53,13 +59,18 @@ static void count_miss(struct memkv_pool *pool, const struct get *get, bool recl
 		count(&c->miss_damaged, 1);
 }
 
+static bool is_same(struct place a, struct place b)
+{
+	return a.page == b.page && (a.turn == b.turn || MUTANT(FORGET_BY_PLACE));
+}
+
 /* is the index still of the opinion that this place holds the key? */
 static bool still_indexed(const struct get *get, struct place place)
 {
 	struct place there;
 
 	for (unsigned i = 0; index_find(get->pool->index, get->hash, i, &there); i++)
-		if (there.page == place.page && (there.turn == place.turn || MUTANT(FORGET_BY_PLACE)))
+		if (is_same(there, place))
 			return true;
 	return false;
 }
@@ -72,17 +83,16 @@ static bool put_aside(struct get *get)
 
 	get->worst = get->read.verdict;
 	if (get->worst == BLOCK_IO || get->worst == BLOCK_EXPIRED || get->worst == BLOCK_MOVING) {
-		get->skip++; /* may be readable later, for this or for a put that looks */
-		get->moving |= get->worst == BLOCK_MOVING;
+		get->skips[get->skipped++] = place; /* may be readable later, for this or for a put that looks */
+		get->moving += get->worst == BLOCK_MOVING;
 		return false;
 	}
 	follower_step(&pool->follower);
 	if (!still_indexed(get, place))
 		return true;
 	if (follower_turning(&pool->follower, layout_segment_of(&pool->control.layout, place.page))) {
-		get->skip++; /* not forgotten: the opener may think better of it */
-		get->moving |= get->again != place.page;
-		get->again = place.page;
+		get->skips[get->skipped++] = place; /* not forgotten: the opener may think better of it */
+		get->moving++;
 		return true;
 	}
 	if (get->again != place.page) { /* its segment may have been opened anew, with this very key in the same place */
@@ -95,7 +105,10 @@ static bool put_aside(struct get *get)
 
 static void get_begin(struct get *get, struct memkv_pool *pool, const struct memkv_key *key)
 {
-	*get = (struct get){.pool = pool, .key = key, .hash = index_hash(pool->index, key->bytes)};
+	memset(get, 0, offsetof(struct get, skips));
+	get->pool = pool;
+	get->key = key;
+	get->hash = index_hash(pool->index, key->bytes);
 	get->lane = lane_acquire(&pool->lanes);
 }
 
@@ -104,20 +117,51 @@ static void get_end(struct get *get)
 	lane_release(&get->pool->lanes, get->lane);
 }
 
+static bool is_skipped(const struct get *get, struct place place)
+{
+	for (unsigned i = 0; i < get->skipped; i++)
+		if (is_same(get->skips[i], place))
+			return true;
+	return false;
+}
+
+static bool find_untried(const struct get *get, struct place *place)
+{
+	for (unsigned i = 0; index_find(get->pool->index, get->hash, i, place); i++)
+		if (!is_skipped(get, *place))
+			return true;
+	return false;
+}
+
+/* nothing is left of what was known */
+static bool look_again(struct get *get, struct place *place)
+{
+	struct place places[COPIES_TRIED_MAX];
+
+	follower_step(&get->pool->follower);
+	uint32_t count = follower_copies(&get->pool->follower, get->key->bytes, places, COPIES_TRIED_MAX);
+	for (uint32_t i = 0; i < count; i++) {
+		*place = places[i];
+		if (!is_skipped(get, *place))
+			return true;
+	}
+	if (!count || !get->moving || get->moving_looks++ >= MOVING_LOOKS)
+		return false;
+	get->moving = get->skipped = 0; /* once more, from the first */
+	*place = places[0];
+	return true;
+}
+
 /* the next copy into get->read, not yet run; false: none left */
 static bool next_copy(struct get *get)
 {
+	struct follower *f = &get->pool->follower;
+	uint64_t losses = follower_losses(f);
 	struct place place;
 
 	if (get->tried >= COPIES_TRIED_MAX || atomic_load(&get->pool->media->failed))
 		return false;
-	bool found = index_find(get->pool->index, get->hash, get->skip, &place);
-	if (!found && get->moving) {
-		get->moving = false;
-		get->skip = 0; /* once more, from the first */
-		found = index_find(get->pool->index, get->hash, 0, &place);
-	}
-	if (!found)
+	if (!find_untried(get, &place) && !((get->tried || follower_lost(f, losses)) && look_again(get, &place)))
 		return false;
 	block_read_init(&get->read, get->pool, get->lane, get->key->bytes, place);
 	return true;
@@ -237,7 +281,7 @@ int memkv_exists(struct memkv_pool *pool, const struct memkv_key *key, uint32_t 
 }
 
 /* each key's memory is on its way while those before it are looked up */
-static int match_chain(const struct index *index, const struct memkv_key *keys, uint64_t key_count)
+static uint64_t match_chain(const struct index *index, const struct memkv_key *keys, uint64_t key_count)
 {
 	struct key_hash ahead[MATCH_AHEAD];
 	uint64_t hashed = 0, found = 0;
@@ -251,7 +295,16 @@ static int match_chain(const struct index *index, const struct memkv_key *keys, 
 			break;
 		found++;
 	}
-	return (int)found;
+	return found;
+}
+
+/* the chain ends where a step had taken something out: is the key there after all? */
+static bool match_again(struct memkv_pool *pool, const struct memkv_key *key)
+{
+	struct place place;
+
+	follower_step(&pool->follower);
+	return follower_copies(&pool->follower, key->bytes, &place, 1) > 0;
 }
 
 int memkv_match(struct memkv_pool *pool, const struct memkv_key *keys, size_t key_count, uint32_t flags)
@@ -266,7 +319,14 @@ int memkv_match(struct memkv_pool *pool, const struct memkv_key *keys, size_t ke
 		return 0;
 	if (flags & MEMKV_LOOK_FRESH)
 		follower_step(&pool->follower);
-	return match_chain(pool->index, keys, min_u64(key_count, INT_MAX));
+	uint64_t count = min_u64(key_count, INT_MAX), found = 0;
+	for (;;) {
+		uint64_t losses = follower_losses(&pool->follower);
+		found += match_chain(pool->index, keys + found, count - found);
+		if (found == count || !follower_lost(&pool->follower, losses) || !match_again(pool, &keys[found]))
+			return (int)found;
+		found++;
+	}
 }
 
 static void describe(const struct block_header *h, struct memkv_block_info *info)

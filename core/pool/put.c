@@ -27,6 +27,7 @@
 #define MEMKV_OVERLAP_MIN (256 << 10) /* below, one command more costs what the overlap saves; simulated blocks are smaller */
 #endif
 
+enum { COPIES_MAX = 32, LOOKS = 4 /* each needs another change of the same key meanwhile, or damage */ };
 enum { CHUNKS_MAX = 256, OVERLAP_MIN = MEMKV_OVERLAP_MIN };
 
 struct put {
@@ -132,21 +133,27 @@ static int compare(const struct put *put, const struct block_header *stored)
 static int look(struct put *put)
 {
 	struct memkv_pool *pool = put->pool;
-	struct key_hash hash = index_hash(pool->index, put->key->bytes);
+	struct place places[COPIES_MAX];
 	struct block_read read;
-	struct place place;
+	bool gone = true; /* a copy had just been removed, or moved: what took its place is indexed by now */
 
-	follower_step(&pool->follower);
-	for (unsigned i = 0; index_find(pool->index, hash, i, &place); i++) {
-		block_read_init(&read, pool, put->lane, put->key->bytes, place);
-		op_run(&read.op);
-		if ((read.verdict != BLOCK_GOOD && !(read.verdict == BLOCK_EXPIRED && block_kept(&read))) || read.sent)
-			continue;
-		digest_payload(put);
-		int result = compare(put, &read.header);
-		if (result == MEMKV_EXISTS)
-			heat_touch(pool, place);
-		return result;
+	for (int looks = 0; gone && looks < LOOKS; looks++) {
+		follower_step(&pool->follower);
+		uint32_t count = follower_copies(&pool->follower, put->key->bytes, places, COPIES_MAX);
+		gone = false;
+		for (uint32_t i = 0; i < count; i++) {
+			block_read_init(&read, pool, put->lane, put->key->bytes, places[i]);
+			op_run(&read.op);
+			gone |= read.verdict == BLOCK_REMOVED || read.verdict == BLOCK_MOVING ||
+				read.verdict == BLOCK_MISMATCH;
+			if ((read.verdict != BLOCK_GOOD && !(read.verdict == BLOCK_EXPIRED && block_kept(&read))) || read.sent)
+				continue;
+			digest_payload(put);
+			int result = compare(put, &read.header);
+			if (result == MEMKV_EXISTS)
+				heat_touch(pool, places[i]);
+			return result;
+		}
 	}
 	return 0;
 }

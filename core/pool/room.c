@@ -275,7 +275,7 @@ static bool resume_generation(struct room *room, struct writer *w)
 	struct memkv_pool *pool = room->pool;
 	struct resume resume = {room, w};
 	struct table_header header, second;
-	bool mended;
+	bool mended = false;
 
 	pthread_mutex_lock(&pool->follower.lock);
 	bool known = table_refresh(&pool->control, w->owned.segment) &&
@@ -284,8 +284,10 @@ static bool resume_generation(struct room *room, struct writer *w)
 	w->next_index = 0;
 	w->tail = 0;
 	w->generation = known ? header.generation : 0;
+	uint32_t n = w->generation ? table_count(&pool->control, w->owned.segment, w->generation, NULL) : 0;
+	if (n == 0 && mended)
+		w->generation = 0; /* its opener died before it began the table, which was lost before: it is begun anew */
 	if (w->generation) {
-		uint32_t n = table_count(&pool->control, w->owned.segment, w->generation, NULL);
 		table_walk(&pool->control, &pool->follower.recover, w->owned.segment, w->generation, 0, n, resume_entry, &resume);
 		w->tail = w->next_index;
 		if (!MUTANT(REST_NOT_CLEARED))

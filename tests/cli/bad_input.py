@@ -61,8 +61,8 @@ def test_no_pool(tool, folder):
     tool.refused(3, [text, "not memkv's", "--force"], "pool", "create", text, "--size", "16M")
     assert content(text) == b"shopping list\n" * 2000
     tool.refused(4, ["nowhere", "No such file"], "pool", "info", os.path.join(folder, "nowhere"))
-    tool.refused(4, ["neither a regular file nor a block device"], "pool", "create", folder)
-    tool.refused(4, ["neither a regular file nor a block device"], "pool", "info", folder)
+    tool.refused(4, ["neither a regular file nor a block or DAX device"], "pool", "create", folder)
+    tool.refused(4, ["neither a regular file nor a block or DAX device"], "pool", "info", folder)
     tool.refused(4, ["No such file"], "pool", "create", os.path.join(folder, "no", "where"), "--size", "16M")
     dangling = os.path.join(folder, "dangling")
     os.symlink("to nothing", dangling)
