@@ -44,6 +44,7 @@ static int exit_code_of_memkv(int result)
 	case MEMKV_READ_ONLY:
 	case MEMKV_FOREIGN:
 	case MEMKV_POOL_EXISTS:
+	case MEMKV_PINNED:
 	case MEMKV_NETWORK:
 		return EXIT_REFUSED;
 	case MEMKV_NOT_A_POOL:
@@ -58,6 +59,7 @@ static int exit_code_of_memkv(int result)
 	case MEMKV_EFORK:
 		return EXIT_BUSY;
 	case MEMKV_NO_ROOM:
+	case MEMKV_PIN_LIMIT:
 		return EXIT_NO_SPACE;
 	default:
 		return EXIT_DAMAGE;

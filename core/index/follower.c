@@ -420,6 +420,18 @@ void follower_add(struct follower *f, uint64_t segment, const struct entry *entr
 	pthread_mutex_unlock(&f->lock);
 }
 
+bool follower_turning(struct follower *f, uint64_t segment)
+{
+	struct table_header header;
+
+	pthread_mutex_lock(&f->lock);
+	bool turning = table_withdrawn(f->control, segment) ||
+		       (table_header(f->control, segment, &header) == CHECK_GOOD &&
+			header.generation != f->segments[segment].generation);
+	pthread_mutex_unlock(&f->lock);
+	return turning;
+}
+
 uint32_t follower_copies(struct follower *f, const uint8_t key[32], struct place *places, uint32_t max)
 {
 	struct key_hash hash = index_hash(f->index, key);
@@ -569,6 +581,8 @@ static void *follow(void *argument)
 			continue;
 		(void)media->ops->settle(media);
 		follower_step(f);
+		if (f->factbook)
+			factbook_poll(f->factbook);
 	}
 	return NULL;
 }

@@ -25,8 +25,9 @@ LAYERS = {
     "core/media": ["core/base"],
     "core/slot": ["core/base", "core/format", "core/media"],
     "core/log": ["core/base", "core/format", "core/media", "core/slot"],
-    "core/index": ["core/base", "core/format", "core/media", "core/slot", "core/log"],
-    "core/pool": ["core/base", "core/format", "core/media", "core/slot", "core/log", "core/index"],
+    "core/facts": ["core/base", "core/format", "core/media", "core/slot", "core/log"],
+    "core/index": ["core/base", "core/format", "core/media", "core/slot", "core/log", "core/facts"],
+    "core/pool": ["core/base", "core/format", "core/media", "core/slot", "core/log", "core/facts", "core/index"],
 }
 LAYERS["agent"] = LAYERS["core/pool"] + ["core/pool"]
 LAYERS["cli"] = LAYERS["agent"] + ["agent"]
