@@ -87,7 +87,7 @@ static const struct option_row rows[] = {
 	{OPT_OLDER_THAN, "older-than", 0, KIND_DURATION, 1, UINT32_MAX, "TIME", "only what was stored at least that long ago"},
 	{OPT_ALL, "all", 0, KIND_FLAG, 0, 0, NULL, "those that are gone as well"},
 	{OPT_PAIRS, "pairs", 0, KIND_COUNT, 0, UINT32_MAX, "N", "pairs of slices a row (default 41)"},
-	{OPT_ONLY, "only", 0, KIND_TEXT, 0, 0, "OP,...", "of get, put, digest, match, attach, visibility, memory"},
+	{OPT_ONLY, "only", 0, KIND_TEXT, 0, 0, "OP,...", "of get, put, digest, match, attach, visibility, memory, full, flood, amplify, amplify_pinned"},
 	{OPT_THREADS, "threads", 0, KIND_COUNT, 1, 64, "N", "threads with one operation each (default 1, 4 and 16)"},
 };
 

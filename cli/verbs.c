@@ -95,7 +95,12 @@ static const char bench_text[] =
 	"\n"
 	"digest is one pass of digests beside a copy.  match, attach, visibility and memory look at a pool of --blocks\n"
 	"(50000) small blocks, each beside the least that could do the same: the cache misses of a look-up, one read\n"
-	"of the control region, a polled word, an index entry's 16 bytes; there ratio is raw / memkv.\n";
+	"of the control region, a polled word, an index entry's 16 bytes; there ratio is raw / memkv.\n"
+	"\n"
+	"full, flood, amplify and amplify_pinned ask what a full pool (of 1 GiB) costs: puts of two agents beside the\n"
+	"same after everything was evicted; p99 of gets of pinned blocks while another agent writes twenty times the\n"
+	"pool, beside raw reads and a raw writer of that rate (ratio is raw / memkv); and the bytes given to the\n"
+	"medium for a byte put, with nothing pinned and with a third of the room pinned at random.\n";
 
 static const char doctor_text[] =
 	"Tries what each medium needs: files (in DIR, or $TMPDIR, or /var/tmp), memory and DAX, block devices, NVMe-oF\n"
