@@ -6,6 +6,7 @@
 #include "core/format/block_header.h"
 #include "core/format/superblock.h"
 #include "core/index/follower.h"
+#include "core/pool/fork.h"
 #include "core/pool/lane.h"
 #include "core/pool/room.h"
 #include "core/slot/slot.h"
@@ -50,12 +51,6 @@ static inline void count(atomic_uint_fast64_t *counter, uint64_t n)
 
 /* pool_usable() - 0, MEMKV_EFORK, or -EINVAL for NULL */
 int pool_usable(const struct memkv_pool *pool);
-
-/* fork.c: what happens between hold and release, no child sees half of; the others only in between */
-void fork_hold(void);
-void fork_release(void);
-void fork_register(struct memkv_pool *pool);
-void fork_unregister(struct memkv_pool *pool);
 
 /* superblocks.c: the better of the two copies; *mended when one of them was not right */
 int superblocks_read(struct lane *lane, struct superblock *sb, bool *mended);

@@ -3,6 +3,7 @@
 #include "core/pool/lane.h"
 
 #include "core/base/simulate.h"
+#include "core/pool/fork.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -20,7 +21,9 @@ int lane_open(struct lane *lane, struct media *media)
 	lane->life = lane->tail + PAGE;
 	lane->staging = lane->life + PAGE;
 	lane->digests = (uint64_t *)(void *)(lane->staging + LANE_STAGING);
+	fork_hold();
 	int err = media->ops->queue_open(media, LANE_DEPTH, &lane->queue);
+	fork_release();
 	if (err) {
 		free(lane->header);
 		lane->header = NULL;
@@ -30,8 +33,13 @@ int lane_open(struct lane *lane, struct media *media)
 
 void lane_close(struct lane *lane)
 {
+	while (lane->queue && !lane_idle(lane))
+		lane_advance(lane); /* as long as it takes; nobody's fork waits for that */
+	fork_hold();
 	if (lane->queue)
 		lane->queue->ops->close(lane->queue);
+	lane->queue = NULL;
+	fork_release();
 	free(lane->header);
 	*lane = (struct lane){0};
 }

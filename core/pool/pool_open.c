@@ -134,6 +134,25 @@ static int complete_options(const struct memkv_pool_options *given, struct memkv
 	return 0;
 }
 
+/* from here on descriptors and locks exist that a child must not keep */
+static int open_medium(struct memkv_pool *pool, const char *path, unsigned flags)
+{
+	fork_hold();
+	int err = media_open(path, flags, &pool->media);
+	if (!err)
+		fork_register(pool);
+	fork_release();
+	return err;
+}
+
+static void close_medium(struct memkv_pool *pool)
+{
+	fork_hold();
+	fork_unregister(pool);
+	pool->media->ops->close(pool->media);
+	fork_release();
+}
+
 static void tear_down(struct memkv_pool *pool)
 {
 	follower_close(&pool->follower);
@@ -143,7 +162,7 @@ static void tear_down(struct memkv_pool *pool)
 	lane_set_close(&pool->lanes);
 	lane_close(&pool->recover_lane);
 	index_close(pool->index);
-	pool->media->ops->close(pool->media);
+	close_medium(pool);
 	free(pool);
 }
 
@@ -165,21 +184,17 @@ int memkv_pool_open(const char *path, const struct memkv_pool_options *options, 
 		flags |= MEDIA_OPEN_READ_ONLY;
 	if (o.flags & MEMKV_OPEN_BUFFERED)
 		flags |= MEDIA_OPEN_BUFFERED;
-	fork_hold(); /* from here on descriptors and locks exist that a child must not keep */
 	err = pool->read_only ? 0 : file_system_check(path, path);
 	if (!err)
-		err = media_open(path, flags, &pool->media);
+		err = open_medium(pool, path, flags);
 	if (err) {
 		free(pool);
-	} else {
-		err = attach(pool, &o);
-		if (err)
-			tear_down(pool);
-		else
-			fork_register(pool);
+		return err;
 	}
-	fork_release();
-	if (!err)
+	err = attach(pool, &o);
+	if (err)
+		tear_down(pool);
+	else
 		*out = pool;
 	return err;
 }
@@ -191,10 +206,9 @@ int memkv_pool_probe(const char *path, struct memkv_pool_label *label)
 	if (!pool)
 		return fail(-EINVAL, "probe: a path and a place for the answer, with its size, are needed");
 	pool->read_only = true;
-	fork_hold();
-	int err = media_open(path, MEDIA_OPEN_READ_ONLY | MEDIA_OPEN_BUFFERED, &pool->media);
+	int err = open_medium(pool, path, MEDIA_OPEN_READ_ONLY | MEDIA_OPEN_BUFFERED);
 	if (err == MEMKV_CONFLICT) /* devices are never read through the page cache */
-		err = media_open(path, MEDIA_OPEN_READ_ONLY, &pool->media);
+		err = open_medium(pool, path, MEDIA_OPEN_READ_ONLY);
 	if (!err) {
 		err = read_superblocks(pool);
 		if (!err) {
@@ -211,9 +225,8 @@ int memkv_pool_probe(const char *path, struct memkv_pool_label *label)
 			memcpy(label, &found, min_u64(label->size, sizeof(found)));
 		}
 		lane_close(&pool->recover_lane);
-		pool->media->ops->close(pool->media);
+		close_medium(pool);
 	}
-	fork_release();
 	free(pool);
 	return err;
 }
@@ -222,10 +235,7 @@ void memkv_pool_close(struct memkv_pool *pool)
 {
 	if (!pool || atomic_load(&pool->forked))
 		return; /* in a child there is nothing to give back: descriptors are closed, the rest is the parent's */
-	fork_hold();
-	fork_unregister(pool);
 	tear_down(pool);
-	fork_release();
 }
 
 int memkv_pool_refresh(struct memkv_pool *pool)
