@@ -31,6 +31,8 @@ static void after_fork_child(void)
 		atomic_store(&pool->forked, true);
 		for (uint32_t i = 0; i < LANES_MAX; i++) /* those that are there: the rest is zero */
 			abandon_lane(&pool->lanes.lanes[i]);
+		for (uint32_t i = 0; i < DEPUTIES_MAX; i++)
+			abandon_lane(&pool->deputies.each[i].lane);
 		abandon_lane(&pool->recover_lane);
 		abandon_lane(&pool->room.lane);
 		pool->media->ops->abandon(pool->media);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <time.h>
 
 int lane_open(struct lane *lane, struct media *media)
 {
@@ -198,7 +199,10 @@ void lane_set_close(struct lane_set *set)
 
 struct lane *lane_acquire(struct lane_set *set)
 {
-	for (;;) {
+	enum { YIELDS = 1000, PAUSE_NS = 100000 };
+	static const struct timespec pause = {.tv_nsec = PAUSE_NS};
+
+	for (unsigned turns = 0;; turns++) {
 		uint64_t taken = atomic_load(&set->taken);
 		while (~taken) {
 			uint64_t bit = ~taken & (taken + 1);
@@ -209,7 +213,10 @@ struct lane *lane_acquire(struct lane_set *set)
 				lane_advance(lane); /* what nobody waited for */
 			return lane;
 		}
-		sched_yield();
+		if (turns < YIELDS)
+			sched_yield();
+		else
+			nanosleep(&pause, NULL); /* the medium hangs, or is very slow: the processor is better left to others */
 	}
 }
 

@@ -4,7 +4,7 @@
 #include "core/base/fail.h"
 #include "core/base/options_take.h"
 #include "core/media/file_system.h"
-#include "core/pool/handle.h"
+#include "core/pool/deadline.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -131,6 +131,10 @@ static int complete_options(const struct memkv_pool_options *given, struct memkv
 		o->lanes = LANES_DEFAULT;
 	if (o->lanes > LANES_MAX)
 		return fail(-EINVAL, "open: %u lanes are more than %d", o->lanes, LANES_MAX);
+	if (o->deadline_calls == 0)
+		o->deadline_calls = DEPUTIES_DEFAULT;
+	if (o->deadline_calls > DEPUTIES_MAX)
+		return fail(-EINVAL, "open: %u calls with a deadline at a time are more than %d", o->deadline_calls, DEPUTIES_MAX);
 	return 0;
 }
 
@@ -155,6 +159,7 @@ static void close_medium(struct memkv_pool *pool)
 
 static void tear_down(struct memkv_pool *pool)
 {
+	deputies_close(&pool->deputies);
 	follower_close(&pool->follower);
 	room_close(&pool->room);
 	if (pool->slot.epoch)
@@ -166,37 +171,43 @@ static void tear_down(struct memkv_pool *pool)
 	free(pool);
 }
 
-int memkv_pool_open(const char *path, const struct memkv_pool_options *options, struct memkv_pool **out)
+/* all options are complete */
+static int open_pool(const char *path, const struct memkv_pool_options *o, struct memkv_pool **out)
 {
-	struct memkv_pool_options o;
-	unsigned flags = 0;
-	int err = complete_options(options, &o);
-
-	if (err)
-		return err;
-	if (!path || !out)
-		return fail(-EINVAL, "open: a path and a place for the handle are needed");
+	unsigned flags = o->flags & MEMKV_OPEN_BUFFERED ? MEDIA_OPEN_BUFFERED : 0;
 	struct memkv_pool *pool = calloc(1, sizeof(*pool));
+
 	if (!pool)
 		return fail(-ENOMEM, "%s: no memory", path);
-	pool->read_only = o.flags & MEMKV_OPEN_READ_ONLY;
+	pool->read_only = o->flags & MEMKV_OPEN_READ_ONLY;
 	if (pool->read_only)
 		flags |= MEDIA_OPEN_READ_ONLY;
-	if (o.flags & MEMKV_OPEN_BUFFERED)
-		flags |= MEDIA_OPEN_BUFFERED;
-	err = pool->read_only ? 0 : file_system_check(path, path);
+	int err = pool->read_only ? 0 : file_system_check(path, path);
 	if (!err)
 		err = open_medium(pool, path, flags);
 	if (err) {
 		free(pool);
 		return err;
 	}
-	err = attach(pool, &o);
+	deputies_open(&pool->deputies, pool, o->deadline_calls);
+	err = attach(pool, o);
 	if (err)
 		tear_down(pool);
 	else
 		*out = pool;
 	return err;
+}
+
+int memkv_pool_open(const char *path, const struct memkv_pool_options *options, struct memkv_pool **out)
+{
+	struct memkv_pool_options o;
+	int err = complete_options(options, &o);
+
+	if (err)
+		return err;
+	if (!path || !out)
+		return fail(-EINVAL, "open: a path and a place for the handle are needed");
+	return o.deadline_us ? deadline_open(open_pool, path, &o, out) : open_pool(path, &o, out);
 }
 
 int memkv_pool_probe(const char *path, struct memkv_pool_label *label)
@@ -235,7 +246,7 @@ void memkv_pool_close(struct memkv_pool *pool)
 {
 	if (!pool || atomic_load(&pool->forked))
 		return; /* in a child there is nothing to give back: descriptors are closed, the rest is the parent's */
-	tear_down(pool);
+	deadline_close(tear_down, pool);
 }
 
 int memkv_pool_refresh(struct memkv_pool *pool)
