@@ -92,15 +92,26 @@ struct put_job {
 	const struct memkv_key *key;
 	const struct blockfile *block;
 	struct memkv_put_options options;
+	bool pin;
 };
+
+static int put_and_pin(struct memkv_pool *pool, const struct put_job *put)
+{
+	int rc = memkv_put(pool, put->key, put->block->data, put->block->length, &put->options);
+
+	if ((rc == 0 || rc == MEMKV_EXISTS) && put->pin) {
+		int64_t pinned = memkv_pin(pool, put->key, 1, NULL, NULL);
+		rc = pinned < 0 ? (int)pinned : pinned == 0 ? MEMKV_MISS : rc;
+	}
+	return rc;
+}
 
 static int64_t put_in_child(struct memkv_pool *pool, struct in_time *job, uint64_t left_us)
 {
-	const struct put_job *put = job->context;
-	struct memkv_put_options options = put->options;
+	struct put_job put = *(const struct put_job *)job->context;
 
-	options.deadline_us = left_us;
-	return memkv_put(pool, put->key, put->block->data, put->block->length, &options);
+	put.options.deadline_us = left_us;
+	return put_and_pin(pool, &put);
 }
 
 static int put_in_time(const char *path, const struct put_job *put, uint64_t deadline_us)
@@ -134,7 +145,7 @@ static int put_block(const struct cli_args *args, const char *path, const struct
 		.meta = meta->data,
 		.meta_length = meta->length,
 	};
-	struct put_job put = {key, block, options};
+	struct put_job put = {key, block, options, args->given[OPT_PIN]};
 	struct memkv_pool *pool;
 
 	if (args->given[OPT_DEADLINE])
@@ -142,7 +153,7 @@ static int put_block(const struct cli_args *args, const char *path, const struct
 	int rc = access_open(path, ACCESS_WRITE, &pool);
 	if (rc)
 		return rc;
-	rc = report_put(memkv_put(pool, key, block->data, block->length, &options), path, key, block->length);
+	rc = report_put(put_and_pin(pool, &put), path, key, block->length);
 	memkv_pool_close(pool);
 	return rc;
 }
@@ -387,10 +398,14 @@ int verb_stat(const struct cli_args *args)
  * @removed: blocks removed.
  * @missing: JSON array of the keys that were not there, or NULL without --json.
  * @misses: their number.
+ * @pinned: blocks that stay because they are pinned.
+ * @flags: of memkv_remove_with().
  */
 struct removal {
 	uint64_t removed;
 	uint64_t misses;
+	uint64_t pinned;
+	uint32_t flags;
 	struct json_object *missing;
 };
 
@@ -410,9 +425,12 @@ static int remove_keys(struct removal *removal, struct memkv_pool *pool, const c
 		       size_t count, bool dry_run)
 {
 	for (size_t i = 0; i < count; i++) {
-		int rc = dry_run ? memkv_exists(pool, &keys[i], MEMKV_LOOK_FRESH) : memkv_remove(pool, &keys[i]);
+		int rc = dry_run ? memkv_exists(pool, &keys[i], MEMKV_LOOK_FRESH)
+				 : memkv_remove_with(pool, &keys[i], removal->flags);
 		if (rc == MEMKV_MISS || rc == 0)
 			note_missing(removal, &keys[i]);
+		else if (rc == MEMKV_PINNED)
+			removal->pinned++;
 		else if (rc < 0)
 			return report_library(rc, path);
 		else
@@ -438,9 +456,11 @@ static int remove_filtered(struct removal *removal, struct memkv_pool *pool, con
 	if (rc < 0)
 		return report_library(rc, path);
 	while (!rc && memkv_iter_next(iter, &info) > 0) {
-		int gone = args->given[OPT_DRY_RUN] ? 1 : memkv_remove(pool, &info.key);
+		int gone = args->given[OPT_DRY_RUN] ? 1 : memkv_remove_with(pool, &info.key, removal->flags);
 		if (gone > 0)
 			removal->removed += (uint64_t)gone;
+		else if (gone == MEMKV_PINNED)
+			removal->pinned++;
 		else if (gone < 0 && gone != MEMKV_MISS)
 			rc = report_library(gone, path);
 	}
@@ -448,11 +468,15 @@ static int remove_filtered(struct removal *removal, struct memkv_pool *pool, con
 	return rc;
 }
 
-static int print_removal(struct removal *removal, bool dry_run)
+static int print_removal(struct removal *removal, const char *path, bool dry_run)
 {
+	if (removal->pinned && !removal->removed)
+		return report_failed(MEMKV_PINNED, "%s: %" PRIu64 " of these blocks are pinned; unpin them first, or say --unpin",
+				     path, removal->pinned);
 	if (removal->missing) {
 		struct json_object *document = report_document();
 		report_add_number(document, "removed", removal->removed);
+		report_add_number(document, "pinned", removal->pinned);
 		report_add_flag(document, "dry_run", dry_run);
 		json_object_object_add(document, "missing", removal->missing);
 		removal->missing = NULL;
@@ -461,7 +485,9 @@ static int print_removal(struct removal *removal, bool dry_run)
 		printf("%s %" PRIu64 " block%s\n", dry_run ? "would remove" : "removed", removal->removed,
 		       removal->removed == 1 ? "" : "s");
 	}
-	return removal->misses ? EXIT_MISS : EXIT_DONE;
+	if (removal->pinned)
+		report_note("%" PRIu64 " pinned blocks were left alone; --unpin takes them as well", removal->pinned);
+	return removal->pinned ? EXIT_REFUSED : removal->misses ? EXIT_MISS : EXIT_DONE;
 }
 
 static int check_rm_args(const struct cli_args *args, size_t count, bool filtered)
@@ -479,7 +505,8 @@ static int check_rm_args(const struct cli_args *args, size_t count, bool filtere
 int verb_rm(const struct cli_args *args)
 {
 	bool filtered = args->given[OPT_CLASS] || args->given[OPT_SESSION], dry_run = args->given[OPT_DRY_RUN];
-	struct removal removal = {.missing = report_json() ? json_object_new_array() : NULL};
+	struct removal removal = {.missing = report_json() ? json_object_new_array() : NULL,
+				  .flags = args->given[OPT_UNPIN] ? MEMKV_REMOVE_UNPIN : 0U};
 	struct memkv_pool *pool = NULL;
 	struct memkv_key *keys = NULL;
 	const char *path;
@@ -495,7 +522,7 @@ int verb_rm(const struct cli_args *args)
 	else if (!rc)
 		rc = remove_keys(&removal, pool, path, keys, count, dry_run);
 	if (!rc)
-		rc = print_removal(&removal, dry_run);
+		rc = print_removal(&removal, path, dry_run);
 	json_object_put(removal.missing);
 	memkv_pool_close(pool);
 	free(keys);

@@ -16,6 +16,7 @@
 #include "core/pool/deadline.h"
 #include "core/base/environ.h"
 #include "core/base/fail.h"
+#include "core/base/worker.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -177,7 +178,7 @@ static int run_aside(struct aside *aside, uint64_t until_us)
 
 	pthread_mutex_init(&aside->lock, NULL);
 	deputy_cond_open(&aside->over);
-	int err = -pthread_create(&thread, NULL, go_aside, aside);
+	int err = worker_start(&thread, go_aside, aside);
 	if (err) {
 		aside_fini(aside);
 		return err;

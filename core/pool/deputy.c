@@ -2,6 +2,7 @@
 /* See deputy.h. */
 #include "core/pool/deputy.h"
 #include "core/base/fail.h"
+#include "core/base/worker.h"
 #include "core/pool/handle.h"
 
 #include <errno.h>
@@ -179,7 +180,7 @@ int deputy_take(struct deputies *all, uint64_t until_us, struct deputy **deputy)
 	if (!d)
 		err = MEMKV_TIMEDOUT;
 	else if (d->state == DEPUTY_NONE)
-		err = -pthread_create(&d->thread, NULL, serve, d);
+		err = worker_start(&d->thread, serve, d);
 	if (!err) {
 		d->state = DEPUTY_TAKEN;
 		d->left = false;

@@ -61,6 +61,9 @@ static int attach_index(struct memkv_pool *pool)
 
 	if (!err)
 		err = follower_open(&pool->follower, &pool->control, pool->index, &recover);
+	if (!err)
+		err = factbook_open(&pool->factbook, &pool->control);
+	pool->follower.factbook = &pool->factbook;
 	return err ? fail(err, "%s: no memory for the index", pool->media->path) : 0;
 }
 
@@ -82,13 +85,14 @@ static int still_the_pool(void *context)
 
 static int attach_writer(struct memkv_pool *pool, uint32_t flags)
 {
-	const struct slot_guard guard = {still_the_pool, pool};
+	const struct slot_guard guard = {still_the_pool, pool, factbook_take_over, &pool->factbook};
 
 	if (pool->read_only)
 		return 0;
 	int err = slot_claim(&pool->control, flags & MEMKV_OPEN_CLI, &guard, &pool->slot);
 	if (err)
 		return err;
+	factbook_attach(&pool->factbook, &pool->slot);
 	if (pool->superblock_mended)
 		superblocks_mend(&pool->recover_lane, &pool->sb);
 	err = room_open(&pool->room, pool);
@@ -164,10 +168,12 @@ static void tear_down(struct memkv_pool *pool)
 	room_close(&pool->room);
 	if (pool->slot.epoch)
 		slot_leave(&pool->control, &pool->slot);
+	factbook_close(&pool->factbook);
 	lane_set_close(&pool->lanes);
 	lane_close(&pool->recover_lane);
 	index_close(pool->index);
 	close_medium(pool);
+	pins_close(&pool->pins);
 	free(pool);
 }
 
@@ -179,6 +185,7 @@ static int open_pool(const char *path, const struct memkv_pool_options *o, struc
 
 	if (!pool)
 		return fail(-ENOMEM, "%s: no memory", path);
+	pins_open(&pool->pins);
 	pool->read_only = o->flags & MEMKV_OPEN_READ_ONLY;
 	if (pool->read_only)
 		flags |= MEDIA_OPEN_READ_ONLY;
@@ -186,6 +193,7 @@ static int open_pool(const char *path, const struct memkv_pool_options *o, struc
 	if (!err)
 		err = open_medium(pool, path, flags);
 	if (err) {
+		pins_close(&pool->pins);
 		free(pool);
 		return err;
 	}
