@@ -30,10 +30,15 @@ static const char destroy_text[] = "Wipes the pool and removes its file.  Refuse
 
 static const char put_text[] =
 	"Stores FILE, or standard input, as one block.  A block that is there already with the same bytes is left as\n"
-	"it is (done, says so); other bytes under the key are refused (3) unless --replace is given.\n";
+	"it is (done, says so); other bytes under the key are refused (3) unless --replace is given.\n"
+	"\n"
+	"With --deadline it ends in time, opening the pool included, also when the medium hangs: with 5, and nothing\n"
+	"stored, or unknown when the block was being written already.\n";
 
 static const char get_text[] =
-	"Writes the block to standard output or to -o FILE.  With --json -o is needed.  A miss ends with 1.\n";
+	"Writes the block to standard output or to -o FILE.  With --json -o is needed.  A miss ends with 1.\n"
+	"\n"
+	"With --deadline it ends in time, opening the pool included, also when the medium hangs: that is a miss.\n";
 
 static const char rm_text[] =
 	"Removes blocks by key, or all of a session or class (these want --yes or a yes).  Ends with 1 when one of\n"
@@ -118,8 +123,8 @@ const struct cli_verb cli_verbs[] = {
 	 B(META_ONLY) | B(SAMPLE) | B(MAX_RATE), verb_pool_check},
 	{"pool destroy", "POOL --yes", "remove a pool", destroy_text, B(YES) | B(DRY_RUN), verb_pool_destroy},
 	{"put", "POOL KEY [FILE]", "store a block", put_text,
-	 B(KEY_NAME) | B(CLASS) | B(SESSION) | B(TTL) | B(PIN) | B(DURABLE) | B(META) | B(REPLACE), verb_put},
-	{"get", "POOL KEY [-o FILE]", "read a block", get_text, B(KEY_NAME) | B(OUTPUT), verb_get},
+	 B(KEY_NAME) | B(CLASS) | B(SESSION) | B(TTL) | B(PIN) | B(DURABLE) | B(META) | B(REPLACE) | B(DEADLINE), verb_put},
+	{"get", "POOL KEY [-o FILE]", "read a block", get_text, B(KEY_NAME) | B(OUTPUT) | B(DEADLINE), verb_get},
 	{"rm", "POOL KEY... | --session S | --class C", "remove blocks", rm_text,
 	 B(KEY_NAME) | B(CLASS) | B(SESSION) | B(UNPIN) | B(YES) | B(DRY_RUN), verb_rm},
 	{"stat", "POOL KEY", "describe a block", NULL, B(KEY_NAME), verb_stat},

@@ -38,6 +38,7 @@ extern "C" {
 	X(CONFLICT, 20, "the options contradict each other")                                        \
 	X(PINNED, 21, "the block is pinned")                                                        \
 	X(PIN_LIMIT, 22, "this is more than the pool may keep pinned")                              \
+	X(TIMEDOUT, 30, "the medium did not answer by the deadline")                                \
 	X(NETWORK, 40, "the file system cannot prove that a writer is gone")
 
 enum memkv_code {
