@@ -8,9 +8,9 @@
 Each model says in its first comment how it is run:
 
     RUN SIZE DEFINES    the whole state space with these defines: no error, every statement reached
-    MUTANT NAME why     with -DMUTANT_NAME, and the first RUN's defines, an error must be found
+    MUTANT NAME why     with -DMUTANT_NAME, and the defines of the RUN above it, an error must be found
 
-A statement that cannot be reached, and may stay, has the word "unreached:" with its reason in its line.
+A statement that no RUN of a size reaches, and that may stay, has the word "unreached:" with its reason in its line.
 """
 import argparse
 import os
@@ -26,8 +26,7 @@ SKIPPED = 77
 DEPTH = {"medium": 2_000_000, "long": 20_000_000}
 MEGABYTES = {"medium": 2_000, "long": 24_000}
 SECONDS = {"medium": 200, "long": 7000}
-RUN = re.compile(r"^ \* RUN (\w+)((?: -D\w+(?:=\w+)?)*)$", re.M)
-MUTANT = re.compile(r"^ \* MUTANT (\w+) (.+)$", re.M)
+DIRECTIVE = re.compile(r"^ \* (?:RUN (?P<size>medium|long)(?P<defines>(?: -D\w+(?:=\w+)?)*)|MUTANT (?P<mutant>\w+) (?P<why>.+))$", re.M)
 
 
 class Wrong(Exception):
@@ -65,11 +64,11 @@ def unreached(text, source):
     for found in re.finditer(r'^\t(?:model\.pml|.*?/model\.pml|model\.pml):(\d+), state \d+, "(.*)"$', text, re.M):
         line = int(found.group(1))
         if found.group(2) != "-end-" and "unreached:" not in lines[line - 1]:
-            yield f"line {line}: {found.group(2)}"
+            yield f"line {line}: {lines[line - 1].strip()}"
 
 
 def explore(source, defines, size):
-    """the whole state space; returns (states, transitions, depth, seconds)"""
+    """the whole state space; returns (states, transitions, depth, seconds), and what was not reached"""
     with tempfile.TemporaryDirectory(prefix="memkv-model-") as folder:
         build(source, defines, folder, ["-O2", f"-DMEMLIM={MEGABYTES[size]}"])
         began = time.monotonic()
@@ -83,12 +82,10 @@ def explore(source, defines, size):
                 raise Wrong(f"not exhaustive: {trouble}")
         if "Full statespace search" not in said:
             raise Wrong(f"not a full search:\n{said}")
-        left = list(unreached(said, source))
-        if left:
-            raise Wrong("never reached: " + "; ".join(left))
+        left = set(unreached(said, source))
         return (number(r"^ *([\d.e+]+) states, stored", said, "the states"),
                 number(r"^ *([\d.e+]+) transitions", said, "the transitions"),
-                number(r"depth reached (\d+)", said, "the depth"), took)
+                number(r"depth reached (\d+)", said, "the depth"), took), left
 
 
 def catch(source, defines, name):
@@ -105,36 +102,50 @@ def catch(source, defines, name):
 
 
 def directives(source):
+    """[(size, defines, [(mutant, why)])]"""
     with open(source, encoding="utf-8") as f:
-        head = f.read().split("*/\n")[1] if source.endswith(".pml") else ""
-    runs = [(size, defines.split()) for size, defines in RUN.findall(head)]
+        head = f.read().split("*/\n")[1]
+    runs = []
+    for found in DIRECTIVE.finditer(head):
+        if found["mutant"]:
+            runs[-1][2].append((found["mutant"], found["why"]))
+        else:
+            runs.append((found["size"], found["defines"].split(), []))
     if not runs or runs[0][0] != "medium":
         raise Wrong("its first comment has no RUN medium")
-    return runs, MUTANT.findall(head)
+    return runs
+
+
+def run_all(source, runs, size):
+    """every RUN of a size; raises Wrong"""
+    name = os.path.basename(source)[:-4]
+    left = None
+    for _, defines, _ in (run for run in runs if run[0] == size):
+        (states, transitions, depth, took), missed = explore(source, defines, size)
+        left = missed if left is None else left & missed
+        print(f"{name:18} {' '.join(d[2:] for d in defines):42} {states:>11,} states {transitions:>12,} transitions"
+              f" depth {depth:>6,} {took:6.1f} s", flush=True)
+    if left:
+        raise Wrong("never reached: " + "; ".join(sorted(left)))
 
 
 def run_model(source, size):
     name = os.path.basename(source)[:-4]
     failures = 0
     try:
-        runs, mutants = directives(source)
-        for run_size, defines in runs:
-            if run_size == size:
-                states, transitions, depth, took = explore(source, defines, size)
-                print(f"{name:18} {' '.join(d[2:] for d in defines):38} {states:>10,} states {transitions:>11,} transitions"
-                      f" depth {depth:>7,} {took:6.1f} s", flush=True)
-        if size != "medium":
-            mutants = []
+        runs = directives(source)
+        run_all(source, runs, size)
+    except (Wrong, subprocess.TimeoutExpired) as wrong:
+        print(f"{name}: {wrong}", flush=True)
+        return 1
+    for _, defines, mutants in runs if size == "medium" else []:
         for mutant, why in mutants:
             try:
-                length, violated = catch(source, runs[0][1], mutant)
-                print(f"{name:18} mutant {mutant:26} caught after {length:3} steps: {why}", flush=True)
-            except Wrong as wrong:
+                length, violated = catch(source, defines, mutant)
+                print(f"{name:18} mutant {mutant:24} caught after {length:3} steps ({violated[:24]}): {why}", flush=True)
+            except (Wrong, subprocess.TimeoutExpired) as wrong:
                 failures += 1
                 print(f"{name}: {wrong}", flush=True)
-    except (Wrong, subprocess.TimeoutExpired) as wrong:
-        failures += 1
-        print(f"{name}: {wrong}", flush=True)
     return failures
 
 
@@ -145,6 +156,7 @@ BROKEN = {  # what must be noticed in a small model, and the word that says so
     "a depth that does not suffice": ("active proctype p() { int x; do :: x < 9000000 -> x++ :: else -> break od }", "not exhaustive"),
     "no model at all": ("active proctype p( {", "spin does not take it"),
 }
+ONE_RUN = [("medium", [], [])]
 WELL = "active proctype p() { byte x; if :: x++ :: x = 1 fi; assert(x == 1) }"
 
 
@@ -160,10 +172,10 @@ def closing(text, at):
 def self_check(models):
     failures = 0
 
-    def expect(what, word, source, defines):
+    def expect(what, word, source, runs):
         nonlocal failures
         try:
-            explore(source, defines, "medium")
+            run_all(source, runs, "medium")
             said = "passed"
         except Wrong as wrong:
             said = str(wrong)
@@ -179,10 +191,10 @@ def self_check(models):
                 f.write(text + "\n")
 
         write(WELL)
-        expect("nothing wrong with a right model", "passed", source, [])
+        expect("nothing wrong with a right model", "passed", source, ONE_RUN)
         for what, (text, word) in BROKEN.items():
             write(text)
-            expect(what, word, source, [])
+            expect(what, word, source, ONE_RUN)
         write(WELL)
         try:
             catch(source, [], "THAT_IS_NONE")
@@ -193,7 +205,7 @@ def self_check(models):
         for model in models:  # every assertion is reached, and would be missed
             with open(model, encoding="utf-8") as f:
                 text = f.read()
-            defines = directives(model)[0][0][1]
+            runs = directives(model)
             places = [m.end() for m in re.finditer(r"\bassert\(", text)]
             if not places:
                 failures += 1
@@ -201,7 +213,7 @@ def self_check(models):
             for at in places:
                 write(text[:at] + "!(" + text[at:closing(text, at)] + ")" + text[closing(text, at):])
                 line = text.count("\n", 0, at) + 1
-                expect(f"the assertion in line {line} of {os.path.basename(model)} the other way round", "an error", source, defines)
+                expect(f"the assertion in line {line} of {os.path.basename(model)} the other way round", "an error", source, runs)
     return failures
 
 
