@@ -26,9 +26,10 @@ LAYERS = {
     "core/slot": ["core/base", "core/format", "core/media"],
     "core/log": ["core/base", "core/format", "core/media", "core/slot"],
     "core/index": ["core/base", "core/format", "core/media", "core/slot", "core/log"],
+    "core/fabric": ["core/base", "core/media"],
     "core/pool": ["core/base", "core/format", "core/media", "core/slot", "core/log", "core/index"],
 }
-LAYERS["agent"] = LAYERS["core/pool"] + ["core/pool"]
+LAYERS["agent"] = LAYERS["core/pool"] + ["core/pool", "core/fabric"]
 LAYERS["cli"] = LAYERS["agent"] + ["agent"]
 LAYERS["examples"] = []  # as users build them: public headers only
 LAYERS["include/memkv"] = []
