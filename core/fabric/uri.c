@@ -138,7 +138,7 @@ int fabric_uri_parse(const char *text, struct fabric_uri *uri)
 		return -EINVAL;
 	if (*at && *at != '/' && *at != '?')
 		return fail(-EINVAL, "'%s': '%s' behind the address is not understood; the form is %s", text, at, form);
-	if (*at == '/' && at[1]) {
+	if (*at == '/' && at[1] && at[1] != '?') {
 		size_t length = strcspn(++at, "?");
 		char nqn[512];
 		snprintf(nqn, sizeof(nqn), "%.*s", length < sizeof(nqn) ? (int)length : (int)sizeof(nqn) - 1, at);
