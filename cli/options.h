@@ -61,6 +61,13 @@ enum cli_option_id {
 	OPT_TLS,
 	OPT_PERSIST,
 	OPT_IN_USE, /* --force of detach */
+	OPT_PREFIX_OF,
+	OPT_PIN_TTL,
+	OPT_PIN,
+	OPT_UNPIN,
+	OPT_BYTES,
+	OPT_OLDER_THAN,
+	OPT_ALL,
 	OPT_COUNT,
 };
 

@@ -39,6 +39,8 @@ extern "C" {
 	X(NO_FABRIC, 50, "this machine or this build cannot attach namespaces over a network")      \
 	X(NO_SUBSYSTEM, 51, "the target has no such subsystem or namespace")                        \
 	X(HOST_REFUSED, 52, "the target does not let this host in")                                 \
+	X(PINNED, 21, "the block is pinned")                                                        \
+	X(PIN_LIMIT, 22, "this is more than the pool may keep pinned")                              \
 	X(NETWORK, 40, "the file system cannot prove that a writer is gone")
 
 enum memkv_code {

@@ -5,7 +5,9 @@
 
 #include <memkv/error.h>
 #include <memkv/fabric.h>
+#include <memkv/host.h>
 #include <memkv/key.h>
+#include <memkv/pin.h>
 #include <memkv/pool.h>
 
 #endif
