@@ -15,6 +15,7 @@
  *     churn FIRST COUNT ROUNDS [d][r]            puts versions 1 to ROUNDS of each: PUTS FAILED LONGEST-MILLISECONDS
  *     watch FIRST COUNT MILLISECONDS             gets one after the other: HITS MISSES WRONG LONGEST-MILLISECONDS
  *     check FIRST COUNT                          a fresh look, then one get of each: the same
+ *     causes                                     why gets missed: absent N expired N removed N damaged N reclaimed N io N
  *   quit
  *
  * ro: no follower; live: read only, with one.  Bytes follow from seed and version, and the first word is the version,
@@ -237,7 +238,8 @@ static void churn(uint64_t first, uint64_t count, uint64_t rounds, const char *f
 	for (uint64_t version = 1; version <= rounds; version++) {
 		for (uint64_t seed = first; seed < first + count; seed++) {
 			uint64_t begin = now_ms();
-			failed += put(seed, version, flags) != 0;
+			int err = put(seed, version, flags);
+			failed += err != 0 && err != MEMKV_EXISTS;
 			puts++;
 			longest = now_ms() - begin > longest ? now_ms() - begin : longest;
 		}
@@ -256,6 +258,15 @@ static void watch(uint64_t first, uint64_t count, uint64_t limit_ms)
 		longest = now_ms() - begin > longest ? now_ms() - begin : longest;
 	}
 	printf("%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", tally[HIT], tally[MISS], tally[WRONG], longest);
+}
+
+static void causes(void)
+{
+	struct memkv_counters c = {0};
+
+	memkv_pool_counters(pool, &c);
+	printf("absent %" PRIu64 " expired %" PRIu64 " removed %" PRIu64 " damaged %" PRIu64 " reclaimed %" PRIu64 " io %" PRIu64
+	       "\n", c.miss_absent, c.miss_expired, c.miss_removed, c.miss_damaged, c.miss_reclaimed, c.miss_io);
 }
 
 static bool obey_pool(const char *verb, const uint64_t n[4], const char *flags)
@@ -278,6 +289,8 @@ static bool obey_pool(const char *verb, const uint64_t n[4], const char *flags)
 		puts("0 0 0 0 FAILED");
 	else if (strcmp(verb, "check") == 0)
 		watch(n[0], n[1], 0);
+	else if (strcmp(verb, "causes") == 0)
+		causes();
 	else
 		return false;
 	return true;

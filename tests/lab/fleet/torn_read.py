@@ -39,6 +39,7 @@ def pool(a, b, device_a, device_b):
     puts, failed, longest = [int(word) for word in answer.split()]
     note(f"pool: {puts} replacing puts of 4 MiB (longest {longest} ms), meanwhile {hits} gets hit, {misses} missed, {wrong} wrong")
     expect(failed == 0, f"{failed} puts failed")
+    expect(misses == 0, f"{misses} gets missed, though some version was there all the time: {reader.ask('causes')}")
     expect(wrong == 0, f"{wrong} gets returned wrong bytes")
     expect(hits > ROUNDS // 2, f"only {hits} gets hit")
     for seed in range(BLOCKS):
