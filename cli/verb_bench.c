@@ -103,7 +103,7 @@ static int one_row(struct bench_setup *setup, struct json_object *rows)
 static int prepare(struct bench_setup *setup)
 {
 	uint64_t next_key = atomic_load(&setup->next_key);
-	int err = setup->op == BENCH_DIGEST ? 0 : bench_scratch_renew(setup->scratch, NULL);
+	int err = setup->op == BENCH_DIGEST ? 0 : bench_scratch_renew(setup->scratch, BENCH_LARGEST);
 
 	if (!err && setup->op == BENCH_GET)
 		err = bench_scratch_store(setup->scratch, setup->block_size, &next_key);

@@ -35,6 +35,7 @@
 #ifndef MEMKV_INDEX_FOLLOWER_H
 #define MEMKV_INDEX_FOLLOWER_H
 
+#include "core/facts/factbook.h"
 #include "core/index/index.h"
 #include "core/log/table.h"
 
@@ -59,6 +60,7 @@ struct follower_segment {
 struct follower {
 	const struct control *control;
 	struct index *index;
+	struct factbook *factbook; /* stepped as well; NULL: none */
 	struct follower_recover recover;
 	struct follower_segment *segments;
 	uint64_t doorbell;
@@ -119,6 +121,9 @@ void follower_add(struct follower *f, uint64_t segment, const struct entry *entr
  * Going through them by index_find() one by one would pass over some when others are folded away meanwhile.
  */
 uint32_t follower_copies(struct follower *f, const uint8_t key[32], struct place *places, uint32_t max);
+
+/* follower_turning() - is the segment being opened anew, which its opener has not told yet? */
+bool follower_turning(struct follower *f, uint64_t segment);
 
 /* follower_drop() - forget one copy, as index_find() told it, that turned out to be unreadable or removed */
 void follower_drop(struct follower *f, const uint8_t key[32], struct place place);

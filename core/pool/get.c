@@ -4,7 +4,8 @@
  *
  * A get walks over the copies that the index knows.  A copy that cannot be read back exactly is forgotten for good
  * (a damaged one) or was on its way out (reclaimed): then the next copy is tried, and a miss is answered when there
- * is none left.  Only that failing path takes the follower's lock.
+ * is none left.  Only that failing path takes the follower's lock; and what has expired is looked up in the facts, since
+ * a pin keeps it.
  *
  * A key may be replaced while its copies are tried.  So "none left" is believed of the index as it is only when nothing was
  * tried and nothing was taken out of it meanwhile (follower.h, losses); else it is said after a last look: at the end of a
@@ -29,6 +30,7 @@ struct get {
 	struct block_read read;
 	unsigned tried, skipped;
 	unsigned moving, moving_looks; /* copies that were not live yet; by now they may be, and the ones before them gone */
+	uint64_t again; /* page of a copy that failed and is read once more before it is forgotten; 0: none */
 	enum block_verdict worst; /* of the copies tried: the cause of the miss */
 	/* what is wanted: pieces, the whole into @to, or neither: the header only */
 	const struct memkv_range *ranges;
@@ -88,6 +90,15 @@ static bool put_aside(struct get *get)
 	follower_step(&pool->follower);
 	if (!still_indexed(get, place))
 		return true;
+	if (follower_turning(&pool->follower, layout_segment_of(&pool->control.layout, place.page))) {
+		get->skips[get->skipped++] = place; /* not forgotten: the opener may think better of it */
+		get->moving++;
+		return true;
+	}
+	if (get->again != place.page) { /* its segment may have been opened anew, with this very key in the same place */
+		get->again = place.page;
+		return false;
+	}
 	follower_drop(&pool->follower, get->key->bytes, place);
 	return false;
 }
@@ -156,7 +167,7 @@ static bool next_copy(struct get *get)
 	return true;
 }
 
-static enum block_verdict read_copy(struct get *get)
+static enum block_verdict read_once(struct get *get)
 {
 	struct block_read *read = &get->read;
 
@@ -167,6 +178,17 @@ static enum block_verdict read_copy(struct get *get)
 	read->upto = get->upto;
 	op_run(&read->op);
 	return read->verdict;
+}
+
+static enum block_verdict read_copy(struct get *get)
+{
+	struct block_read *read = &get->read;
+
+	if (read_once(get) != BLOCK_EXPIRED || !block_kept(read))
+		return read->verdict;
+	block_read_init(read, get->pool, get->lane, get->key->bytes, read->place);
+	read->any_time = true;
+	return read_once(get);
 }
 
 /* read copies until one is good: 0 and get->read; MEMKV_SIZE; MEMKV_MISS, counted by its cause */

@@ -60,6 +60,20 @@ static void check_slots(struct check *check)
 	}
 }
 
+/* rings and checkpoints, read from the start by somebody who knows nothing yet */
+static int check_logs(struct check *check)
+{
+	struct factbook factbook;
+
+	if (factbook_open(&factbook, &check->pool->control))
+		return fail(-ENOMEM, "%s: no memory to check the logs", check->pool->media->path);
+	uint64_t damaged = atomic_load(&factbook.damaged), mended = atomic_load(&factbook.mended);
+	check->report->records_bad += damaged + mended;
+	check->report->records_mended += mended;
+	factbook_close(&factbook);
+	return 0;
+}
+
 static bool owner_word_good(const struct control *c, uint64_t segment)
 {
 	struct owned owned;
@@ -175,7 +189,7 @@ static void note_entry(void *context, uint32_t index, enum entry_state state, co
 
 static bool landed(const struct check *check, enum life life)
 {
-	return life == LIFE_LIVE || (life == LIFE_SENT && check->closed);
+	return life == LIFE_LIVE || life == LIFE_REMOVING || (life == LIFE_SENT && check->closed);
 }
 
 /*
@@ -312,6 +326,9 @@ static int run(struct check *check)
 
 	record(check, check->pool->superblock_mended, true);
 	check_slots(check);
+	int err = check_logs(check);
+	if (err)
+		return err;
 	for (check->segment = 0; check->segment < segments; check->segment++) {
 		tell(check);
 		if (check->stopped)

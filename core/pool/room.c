@@ -2,8 +2,7 @@
 /* See room.h. */
 #include "core/base/environ.h"
 #include "core/base/fail.h"
-#include "core/pool/block_io.h"
-#include "core/pool/handle.h"
+#include "core/pool/move.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -22,8 +21,12 @@ int room_open(struct room *room, struct memkv_pool *pool)
 		room->move_buffer = NULL;
 		return -ENOMEM;
 	}
-	int err = lane_open(&room->lane, pool->media);
+	room->entries = entries_alloc(pool);
+	room->moved = entries_alloc(pool);
+	int err = room->entries && room->moved ? lane_open(&room->lane, pool->media) : -ENOMEM;
 	if (err) {
+		entries_free(pool, room->entries);
+		entries_free(pool, room->moved);
 		munmap(room->move_buffer, room->move_bytes);
 		room->move_buffer = NULL;
 		return err;
@@ -69,6 +72,8 @@ void room_close(struct room *room)
 		give_up(room, &room->next, OWNER_SEALED);
 	(void)room->pool->media->ops->settle(room->pool->media);
 	lane_close(&room->lane);
+	entries_free(room->pool, room->entries);
+	entries_free(room->pool, room->moved);
 	munmap(room->move_buffer, room->move_bytes);
 	pthread_mutex_destroy(&room->lock);
 	pthread_mutex_destroy(&room->refill);
@@ -316,8 +321,11 @@ static int take_up(struct room *room, struct writer *w, bool resumed, enum owner
 		err = begin_generation(room, w);
 	else if (c->media->ops->settle(c->media))
 		err = -EIO;
-	if (err && back == OWNER_SEALED)
+	if (err && back == OWNER_SEALED) {
+		if (!w->generation)
+			reclaim_undo(room, w->owned.segment);
 		control_renew_age(c, w->owned.segment);
+	}
 	if (err)
 		give_up(room, &w->owned, resumed ? OWNER_SEALED : back);
 	if (err && resumed)
@@ -327,14 +335,14 @@ static int take_up(struct room *room, struct writer *w, bool resumed, enum owner
 	return err;
 }
 
-/* "before every OPEN, look once more": fold in what others did to the victim, then count what goes and open it */
-static int open_victim(struct room *room, struct writer *w, struct owned *victim, struct moved moved)
+/* "before every OPEN, look once more" */
+static int open_victim(struct room *room, struct writer *w, struct owned *victim)
 {
 	struct memkv_pool *pool = room->pool;
 
-	follower_step(&pool->follower);
-	struct moved gone = reclaim_account(room, victim->segment, moved);
-	if (!own_move(&pool->control, victim, OWNER_OPEN, &pool->slot))
+	struct gone gone;
+
+	if (!reclaim_confirm(room, victim, &gone) || !own_move(&pool->control, victim, OWNER_OPEN, &pool->slot))
 		return -EAGAIN;
 	w->owned = *victim;
 	int err = take_up(room, w, false, OWNER_SEALED);
@@ -346,14 +354,22 @@ static int open_victim(struct room *room, struct writer *w, struct owned *victim
 	return 0;
 }
 
+static int no_room(const struct room *room)
+{
+	return fail(MEMKV_NO_ROOM,
+		    "%s: no room: every segment is being written to by a living agent, or full of pinned blocks; unpin some, "
+		    "use a larger pool, or fewer agents", room->pool->media->path);
+}
+
 /* under refill: a segment into @w, from wherever there is one */
 static int fetch(struct room *room, struct writer *w)
 {
 	struct memkv_pool *pool = room->pool;
-	bool resumed;
+	const struct control *c = &pool->control;
+	bool keep = reclaim_keeps_free(room), resumed;
 	int err = -EAGAIN;
 
-	while (err == -EAGAIN && control_published(&pool->control)) {
+	while (err == -EAGAIN && control_published(c)) {
 		struct owned victim;
 		*w = (struct writer){0};
 		if (room->next_ready) {
@@ -362,19 +378,21 @@ static int fetch(struct room *room, struct writer *w)
 				break;
 			room->next_ready = false;
 			victim = room->next;
-			err = open_victim(room, w, &victim, room->next_moved);
-		} else if (own_take_ready(&pool->control, &pool->slot, &w->owned, &resumed)) {
+			err = open_victim(room, w, &victim);
+		} else if (own_take_ready(c, &pool->slot, keep, &w->owned, &resumed)) {
 			err = take_up(room, w, resumed, OWNER_PARKED);
 		} else {
 			err = reclaim_take(room, &victim);
-			if (err)
+			if (!err)
+				err = open_victim(room, w, &victim);
+			else if (err == MEMKV_NO_ROOM && keep && own_take_ready(c, &pool->slot, false, &w->owned, &resumed))
+				err = take_up(room, w, resumed, OWNER_PARKED); /* the room that was kept */
+			else
 				break;
-			err = open_victim(room, w, &victim, (struct moved){0});
 		}
 	}
 	if (err == MEMKV_NO_ROOM)
-		return fail(err, "%s: no room: every segment is being written to by a living agent; use a larger pool, or fewer "
-				 "agents", pool->media->path);
+		return no_room(room);
 	return err == -EAGAIN ? -EIO : err;
 }
 
@@ -420,7 +438,21 @@ static int refill(struct room *room, uint32_t pages)
 		w = writer_new(room);
 		*w = fresh;
 		w->used = true;
-		room->current = w;
+		room->target = w;
+		pthread_mutex_unlock(&room->lock);
+		/*
+		 * Taken, now look: this may have been the segment that was kept for moves.  Nobody puts into it before what
+		 * must move into it has.
+		 */
+		bool last = reclaim_keeps_free(room) && !reclaim_reserve(room, pages) && w->next_index == 0;
+		pthread_mutex_lock(&room->lock);
+		room->target = NULL;
+		room->current = last ? NULL : w;
+		if (last) { /* the only room for moves is not for puts */
+			close_writer(room, w, OWNER_PARKED);
+			w->used = false;
+			err = no_room(room);
+		}
 		pthread_mutex_unlock(&room->lock);
 	}
 	pthread_mutex_unlock(&room->refill);
@@ -447,7 +479,7 @@ void room_ahead(struct room *room, const struct room_place *place)
 	keep_words(room);
 	if (place->prepare)
 		reclaim_prepare(room);
-	if (place->open && !room->fresh_ready)
+	if (place->open && !room->fresh_ready && !reclaim_keeps_free(room))
 		room->fresh_ready = fetch(room, &room->fresh) == 0;
 	pthread_mutex_unlock(&room->refill);
 }
@@ -474,11 +506,24 @@ int room_reserve(struct room *room, uint32_t pages, struct room_place *place)
 bool room_reserve_rest(struct room *room, uint32_t pages, struct room_place *place)
 {
 	pthread_mutex_lock(&room->lock);
-	bool got = room->current && fits(room, room->current, pages);
+	struct writer *w = room->target ? room->target : room->current;
+	bool got = w && fits(room, w, pages);
 	if (got)
-		reserve_in(room, room->current, pages, place);
+		reserve_in(room, w, pages, place);
 	pthread_mutex_unlock(&room->lock);
 	return got;
+}
+
+struct room_left room_rest(struct room *room)
+{
+	struct room_left left = {0};
+
+	pthread_mutex_lock(&room->lock);
+	const struct writer *w = room->target ? room->target : room->current;
+	if (w)
+		left = (struct room_left){w->pages - w->next_page, room->pool->control.layout.geo.entries - w->next_index};
+	pthread_mutex_unlock(&room->lock);
+	return left;
 }
 
 void room_release(struct room *room, struct room_place *place)

@@ -141,6 +141,8 @@ static void header_changed(uint32_t segment, uint64_t offset)
 	struct table_header header;
 
 	if (load(offset + 8) == htole64(CHECK_WRITING)) {
+		if (s->generation)
+			s->withdrawn = s->generation;
 		s->generation = 0;
 		return;
 	}
@@ -151,7 +153,10 @@ static void header_changed(uint32_t segment, uint64_t offset)
 	trace(EVENT_HEADER, actor(), segment, header.generation, 0);
 	if (s->owner.state != OWNER_OPEN || !holds(actor(), s))
 		broken("segment %u: begun by agent %u, which does not own it", segment, actor()->number);
-	else if (seen_before(header.generation))
+	else if (!s->generation && header.generation == s->withdrawn) {
+		s->generation = header.generation; /* it could not be begun anew, and nothing of it was touched */
+		return;
+	} else if (seen_before(header.generation))
 		broken("segment %u: generation %016" PRIx64 " is opened a second time", segment, header.generation);
 	s->generation = header.generation;
 	s->openings++;
@@ -237,6 +242,9 @@ static void life_changed(uint32_t segment, uint32_t index, uint64_t offset)
 		cover(COVER_MOVE_HOT);
 		p->life = SHADOW_LIVE;
 		oracle_live(p->instance, segment, index);
+	} else if (life == LIFE_REMOVING) {
+		if (p->life != SHADOW_LIVE)
+			broken("segment %u, place %u: put in doubt, and is not live", segment, index);
 	} else if (life == LIFE_REMOVED) {
 		if (p->life == SHADOW_MOVING)
 			cover(COVER_MOVE_REMOVED);
@@ -398,7 +406,7 @@ static void rebuild_segment(uint32_t segment)
 			.pages = e.header_pages + (uint32_t)block_pages(e.length),
 			.is_void = e.flags & ENTRY_VOID,
 			.instance = e.flags & ENTRY_VOID ? UINT32_MAX : oracle_published(NULL, &e, segment),
-			.life = life == LIFE_LIVE ? SHADOW_LIVE : life == LIFE_MOVING ? SHADOW_MOVING : SHADOW_REMOVED,
+			.life = life == LIFE_LIVE || life == LIFE_REMOVING ? SHADOW_LIVE : life == LIFE_MOVING ? SHADOW_MOVING : SHADOW_REMOVED,
 		};
 		p->damaged = p->instance != UINT32_MAX && !block_is_there(&e, segment, p->instance);
 	}
