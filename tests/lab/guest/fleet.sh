@@ -93,6 +93,16 @@ wait_state() {
 	done
 }
 
+# wait_file FILE SECONDS
+wait_file() {
+	local tries=0
+	until [ -s "$1" ]; do
+		[ $tries -lt $(($2 * 10)) ] || fail "no $1 within $2 s"
+		usleep 100000
+		tries=$((tries + 1))
+	done
+}
+
 load virtio_pci virtio_console virtio_net
 tries=0
 until [ -n "$(port_of 0)" ] && [ -e /sys/class/net/eth0 ]; do
