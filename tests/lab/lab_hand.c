@@ -8,6 +8,7 @@
  *     read OFFSET LENGTH                         LOWEST HIGHEST MILLISECONDS: past the page cache
  *     cached OFFSET LENGTH                       the same, through the page cache
  *     tears OFFSET LENGTH COUNT                  COUNT reads past the page cache: TORN of COUNT, LOWEST HIGHEST
+ *     flush                                      ok|ERROR
  *   lab_hand pool POOL rw|ro|live [BYTES]      a pool; its blocks have BYTES, or lengths that follow from their seeds
  *     put SEED VERSION [d][r]                    ok|RESULT MILLISECONDS; d: durable, r: replace
  *     get SEED, fresh SEED                       VERSION|MISS|WRONG MILLISECONDS
@@ -16,6 +17,7 @@
  *     watch FIRST COUNT MILLISECONDS             gets one after the other: HITS MISSES WRONG LONGEST-MILLISECONDS
  *     check FIRST COUNT                          a fresh look, then one get of each: the same
  *     causes                                     why gets missed: absent N expired N removed N damaged N reclaimed N io N
+ *     reopen                                     open (anew, in this process), or why not
  *   quit
  *
  * ro: no follower; live: read only, with one.  Bytes follow from seed and version, and the first word is the version,
@@ -36,6 +38,7 @@
 enum { LARGEST = 8 << 20, MIXED_LARGEST = 256 << 10 };
 
 static struct memkv_pool *pool;
+static const char *pool_path, *pool_mode;
 static uint64_t *memory;
 static uint64_t *received;
 static size_t block_bytes;
@@ -149,6 +152,8 @@ static bool obey_raw(const char *verb, const uint64_t n[4])
 		look(cached_fd, n[0], n[1]);
 	else if (strcmp(verb, "tears") == 0)
 		tears(n[0], n[1], n[2]);
+	else if (strcmp(verb, "flush") == 0)
+		puts(errno_name(fdatasync(direct_fd) ? errno : 0));
 	else
 		return false;
 	return true;
@@ -269,6 +274,31 @@ static void causes(void)
 	       "\n", c.miss_absent, c.miss_expired, c.miss_removed, c.miss_damaged, c.miss_reclaimed, c.miss_io);
 }
 
+static int open_pool(const char *path, const char *mode)
+{
+	struct memkv_pool_options options = {.size = sizeof(options)};
+
+	if (strcmp(mode, "rw") != 0)
+		options.flags = MEMKV_OPEN_READ_ONLY;
+	if (strcmp(mode, "ro") == 0)
+		options.flags |= MEMKV_OPEN_NO_FOLLOWER;
+	int err = memkv_pool_open(path, &options, &pool);
+	if (err)
+		printf("%s %s\n", memkv_code_name(err), memkv_error_detail());
+	return err;
+}
+
+/* without a pool there is nothing left to do */
+static bool reopen(void)
+{
+	memkv_pool_close(pool);
+	pool = NULL;
+	if (open_pool(pool_path, pool_mode))
+		return false;
+	puts("open");
+	return true;
+}
+
 static bool obey_pool(const char *verb, const uint64_t n[4], const char *flags)
 {
 	if (strcmp(verb, "put") == 0)
@@ -291,6 +321,8 @@ static bool obey_pool(const char *verb, const uint64_t n[4], const char *flags)
 		watch(n[0], n[1], 0);
 	else if (strcmp(verb, "causes") == 0)
 		causes();
+	else if (strcmp(verb, "reopen") == 0)
+		return reopen();
 	else
 		return false;
 	return true;
@@ -313,20 +345,6 @@ static bool obey(const char *line)
 	return known;
 }
 
-static int open_pool(const char *path, const char *mode)
-{
-	struct memkv_pool_options options = {.size = sizeof(options)};
-
-	if (strcmp(mode, "rw") != 0)
-		options.flags = MEMKV_OPEN_READ_ONLY;
-	if (strcmp(mode, "ro") == 0)
-		options.flags |= MEMKV_OPEN_NO_FOLLOWER;
-	int err = memkv_pool_open(path, &options, &pool);
-	if (err)
-		printf("%s %s\n", memkv_code_name(err), memkv_error_detail());
-	return err;
-}
-
 static int open_raw(const char *path)
 {
 	direct_fd = open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
@@ -347,7 +365,9 @@ int main(int argc, char **argv)
 	received = aligned_alloc(4096, LARGEST + 4096);
 	if (!memory || !received || block_bytes > LARGEST)
 		return 2;
-	if (strcmp(argv[1], "raw") == 0 ? open_raw(argv[2]) : open_pool(argv[2], argc > 3 ? argv[3] : "rw"))
+	pool_path = argv[2];
+	pool_mode = argc > 3 ? argv[3] : "rw";
+	if (strcmp(argv[1], "raw") == 0 ? open_raw(pool_path) : open_pool(pool_path, pool_mode))
 		return 1;
 	puts("open");
 	fflush(stdout);

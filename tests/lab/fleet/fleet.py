@@ -271,9 +271,9 @@ class Guest:
         """
         return self.run(f"connect_to {transport} {target.address} {options}").split()[-1]
 
-    def serve(self, backing, transports=("tcp",), options=""):
-        """Makes this guest the target: @backing is a device or file in it."""
-        self.run(f"serve_make {backing} {options}")
+    def serve(self, backing, transports=("tcp",)):
+        """Makes this guest the target: @backing is a device in it."""
+        self.run(f"serve_make {backing}")
         for number, transport in enumerate(transports, 1):
             self.run(f"target_port {number} {transport} {self.address}")
 

@@ -37,7 +37,7 @@ hand_ended() {
 	[ $tries -lt 100 ] || fail "the hand $1 does not end"
 }
 
-# serve_make DEVICE|FILE [buffered]: namespace 1 of the subsystem
+# serve_make DEVICE: namespace 1 of the subsystem
 serve_make() {
 	load nvmet nvmet_tcp
 	mount -t configfs configfs /sys/kernel/config 2>/dev/null
@@ -47,7 +47,6 @@ serve_make() {
 	echo "lab$guest" >"$s"/attr_serial
 	echo 6f0c2d5e-7b1a-4c3d-9e8f-000000000001 >"$s"/namespaces/1/device_uuid
 	echo "$1" >"$s"/namespaces/1/device_path
-	[ "$2" != buffered ] || echo 1 >"$s"/namespaces/1/buffered_io
 	echo 1 >"$s"/namespaces/1/enable || fail "the target has no namespace"
 }
 
