@@ -92,6 +92,16 @@ wait_state() {
 	done
 }
 
+# wait_path TRANSPORT: a live controller by it
+wait_path() {
+	local tries=0
+	until grep -l live $(grep -l "^$1" /sys/class/nvme/nvme*/transport | sed 's/transport$/state/') /dev/null | grep -q .; do
+		[ $tries -lt 600 ] || fail "no path by $1 is live"
+		usleep 100000
+		tries=$((tries + 1))
+	done
+}
+
 # wait_file FILE SECONDS
 wait_file() {
 	local tries=0
