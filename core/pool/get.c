@@ -27,6 +27,7 @@ struct get {
 	struct key_hash hash;
 	struct lane *lane;
 	struct block_read read;
+	uint64_t settlements; /* when the copy was found (follower.h) */
 	unsigned tried, skipped;
 	unsigned moving, moving_looks; /* copies that were not live yet; by now they may be, and the ones before them gone */
 	enum block_verdict worst; /* of the copies tried: the cause of the miss */
@@ -88,7 +89,7 @@ static bool put_aside(struct get *get)
 	follower_step(&pool->follower);
 	if (!still_indexed(get, place))
 		return true;
-	follower_drop(&pool->follower, get->key->bytes, place);
+	follower_drop_read(&pool->follower, get->key->bytes, place, get->settlements);
 	return false;
 }
 
@@ -148,6 +149,7 @@ static bool next_copy(struct get *get)
 	uint64_t losses = follower_losses(f);
 	struct place place;
 
+	get->settlements = follower_settlements(f);
 	if (get->tried >= COPIES_TRIED_MAX || atomic_load(&get->pool->media->failed))
 		return false;
 	if (!find_untried(get, &place) && !((get->tried || follower_lost(f, losses)) && look_again(get, &place)))
