@@ -11,6 +11,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#ifndef MEMKV_AHEAD_SHARE
+#define MEMKV_AHEAD_SHARE 32 /* simulated tables have fewer places than that */
+#endif
+
 int room_open(struct room *room, struct memkv_pool *pool)
 {
 	*room = (struct room){.pool = pool};
@@ -105,7 +109,7 @@ static bool fits(const struct room *room, const struct writer *w, uint32_t pages
  */
 static uint32_t places_ahead(const struct room *room, const struct writer *w)
 {
-	enum { AHEAD_MAX = 31, AHEAD_SHARE = 32 };
+	enum { AHEAD_MAX = 31, AHEAD_SHARE = MEMKV_AHEAD_SHARE };
 	uint32_t entries = room->pool->control.layout.geo.entries;
 
 	if (room->pool->media->caps.mappable)
@@ -210,8 +214,12 @@ static int begin_generation(struct room *room, struct writer *w)
 	w->next_index = 0;
 	w->tail = places_ahead(room, w);
 	table_begin(c, &header, w->tail);
-	control_ring_later(c, s);
-	err = c->media->ops->settle(c->media);
+	if (MUTANT(DOORBELL_EARLY))
+		control_ring_later(c, s);
+	control_pulse_later(c, s);
+	err = MUTANT(TABLE_UNSETTLED) ? 0 : c->media->ops->settle(c->media);
+	if (!MUTANT(DOORBELL_EARLY))
+		control_doorbell_now(c); /* whoever hears it finds the pulse, and the table begun */
 	count(&pool->counters.segments_opened, err == 0);
 	return err ? fail(err, "%s: a segment's table cannot be written: %s", pool->media->path, strerror(-err)) : 0;
 }
@@ -232,7 +240,7 @@ static void resume_sent(struct room *room, struct writer *w, const struct entry 
 	read.length = entry->length;
 	read.any_time = true;
 	op_run(&read.op);
-	if (read.verdict == BLOCK_GOOD)
+	if (read.verdict == BLOCK_GOOD || MUTANT(SENT_TRUSTED))
 		table_landed(&pool->control, w->owned.segment, entry->index, entry->birth);
 	else if (read.verdict != BLOCK_IO)
 		table_kill(&pool->control, w->owned.segment, entry->index, entry->birth);
@@ -287,7 +295,8 @@ static bool resume_generation(struct room *room, struct writer *w)
 		w->tail = w->next_index;
 		if (!MUTANT(REST_NOT_CLEARED))
 			table_clear_rest(&pool->control, w->owned.segment, w->generation, w->next_index);
-		control_ring(&pool->control, w->owned.segment); /* it is OPEN again: followers look into it by themselves */
+		if (MUTANT(RING_UNSETTLED))
+			control_ring(&pool->control, w->owned.segment);
 	}
 	bool second_right = !w->generation || (pool->follower.recover.header(pool, w->owned.segment, &second) &&
 						second.generation == w->generation);
@@ -316,6 +325,8 @@ static int take_up(struct room *room, struct writer *w, bool resumed, enum owner
 		err = begin_generation(room, w);
 	else if (c->media->ops->settle(c->media))
 		err = -EIO;
+	else if (!MUTANT(RING_UNSETTLED))
+		control_ring(c, w->owned.segment); /* the medium knows that it is OPEN again: followers look into it by themselves */
 	if (err && back == OWNER_SEALED)
 		control_renew_age(c, w->owned.segment);
 	if (err)

@@ -152,13 +152,29 @@ static inline void control_ring_entry(const struct control *c, uint64_t segment)
 		control_ring(c, segment);
 }
 
-/* control_ring_later() - likewise, when no acknowledgement depends on it */
+/*
+ * control_ring_later() - likewise, when no acknowledgement depends on it: what is put off goes together, and a follower that
+ * meets the new doorbell with the old pulse has not been told
+ */
 static inline void control_ring_later(const struct control *c, uint64_t segment)
 {
 	word_add(control_pulse(c, segment), 1);
 	word_add(control_doorbell(c), 1);
 	control_publish_later(c, control_pulse(c, segment), 8);
 	control_publish_later(c, control_doorbell(c), 8);
+}
+
+/* control_pulse_later(), then settle, then control_doorbell_now(): a ring that goes with what it tells of */
+static inline void control_pulse_later(const struct control *c, uint64_t segment)
+{
+	word_add(control_pulse(c, segment), 1);
+	control_publish_later(c, control_pulse(c, segment), 8);
+}
+
+static inline void control_doorbell_now(const struct control *c)
+{
+	word_add(control_doorbell(c), 1);
+	control_publish(c, control_doorbell(c), 8);
 }
 
 /* control_renew_age() - the segment is the youngest now; age and clock mend each other should one of them get lost */
