@@ -65,6 +65,9 @@ void table_begin(const struct control *c, const struct table_header *header, uin
 {
 	uint64_t words[HEADER_WORDS];
 
+	/* from now on removals pass the old blocks over, and settle before they say so: it must be known what there is to settle */
+	if (!MUTANT(BEGUN_UNSETTLED))
+		control_publish_later(c, control_table(c, header->segment), PAGE);
 	/* the tail is bound to the generation: it changes while no header stands that it could contradict */
 	checked_withdraw(control_table(c, header->segment));
 	store_tail(c, header->segment, header->generation, reserved);
@@ -106,7 +109,8 @@ uint32_t table_count(const struct control *c, uint64_t segment, uint64_t generat
 void table_reserve(const struct control *c, uint64_t segment, uint64_t generation, uint32_t count)
 {
 	store_tail(c, segment, generation, count);
-	control_publish(c, control_table(c, segment) + TABLE_TAIL_OFFSET, 8);
+	if (!MUTANT(TAIL_UNPUBLISHED))
+		control_publish(c, control_table(c, segment) + TABLE_TAIL_OFFSET, 8);
 }
 
 static void publish(const struct control *c, uint64_t segment, const struct entry *entry, enum life life)
