@@ -173,7 +173,10 @@ static void send_entry(struct put *put)
 		return;
 	lane_kick(put->lane); /* the block first */
 	entry_of_header(&put->header, put->place.page, &entry);
-	table_publish_sent(&put->pool->control, put->place.segment, &entry);
+	if (MUTANT(SENT_BEFORE_BLOCK))
+		table_publish(&put->pool->control, put->place.segment, &entry);
+	else
+		table_publish_sent(&put->pool->control, put->place.segment, &entry);
 }
 
 static void publish(struct put *put, bool good)
