@@ -79,8 +79,15 @@ static const struct option_row rows[] = {
 	{OPT_VERIFY, "verify", 0, KIND_FLAG, 0, 0, NULL, "read back every acknowledged block after the run"},
 	{OPT_STRICT, "strict", 0, KIND_FLAG, 0, 0, NULL, "refuse a trace with a broken line instead of skipping it"},
 	{OPT_LIVE, "live", 0, KIND_FLAG, 0, 0, NULL, "use the pool although others have it open"},
+	{OPT_PREFIX_OF, "prefix-of", 0, KIND_FLAG, 0, 0, NULL, "the longest stored prefix of the keys that follow"},
+	{OPT_PIN_TTL, "ttl", 0, KIND_TEXT, 0, 0, "TIME", "how long: 90s, 30m (default), 12h, 7d; none: until it is unpinned"},
+	{OPT_PIN, "pin", 0, KIND_FLAG, 0, 0, NULL, "pin it for 30 minutes"},
+	{OPT_UNPIN, "unpin", 0, KIND_FLAG, 0, 0, NULL, "also what is pinned"},
+	{OPT_BYTES, "bytes", 0, KIND_SIZE, 1, INT64_MAX, "SIZE", "until so much is gone"},
+	{OPT_OLDER_THAN, "older-than", 0, KIND_DURATION, 1, UINT32_MAX, "TIME", "only what was stored at least that long ago"},
+	{OPT_ALL, "all", 0, KIND_FLAG, 0, 0, NULL, "those that are gone as well"},
 	{OPT_PAIRS, "pairs", 0, KIND_COUNT, 0, UINT32_MAX, "N", "pairs of slices a row (default 41)"},
-	{OPT_ONLY, "only", 0, KIND_TEXT, 0, 0, "OP,...", "of get, put, digest, match, attach, visibility, memory"},
+	{OPT_ONLY, "only", 0, KIND_TEXT, 0, 0, "OP,...", "of get, put, digest, match, attach, visibility, memory, full, flood, amplify, amplify_pinned"},
 	{OPT_THREADS, "threads", 0, KIND_COUNT, 1, 64, "N", "threads with one operation each (default 1, 4 and 16)"},
 };
 

@@ -44,6 +44,7 @@ static int exit_code_of_memkv(int result)
 	case MEMKV_READ_ONLY:
 	case MEMKV_FOREIGN:
 	case MEMKV_POOL_EXISTS:
+	case MEMKV_PINNED:
 	case MEMKV_NETWORK:
 		return EXIT_REFUSED;
 	case MEMKV_NOT_A_POOL:
@@ -58,6 +59,7 @@ static int exit_code_of_memkv(int result)
 	case MEMKV_EFORK:
 		return EXIT_BUSY;
 	case MEMKV_NO_ROOM:
+	case MEMKV_PIN_LIMIT:
 		return EXIT_NO_SPACE;
 	default:
 		return EXIT_DAMAGE;
@@ -182,7 +184,7 @@ void report_print(struct json_object *document)
 	const char *text =
 		json_object_to_json_string_ext(document, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
 
-	interrupt_say(NULL); /* half a document and a whole one would be none */
+	interrupt_answering();
 	if (text)
 		puts(text);
 	(void)report_output_fails();
@@ -306,6 +308,7 @@ int report_finish(int code)
 {
 	bool failed = ferror(stdout) != 0;
 
+	interrupt_answering();
 	errno = 0;
 	if (fflush(stdout) || failed || fclose(stdout)) {
 		int saved = output_errno ? output_errno : errno ? errno : EIO;

@@ -92,7 +92,12 @@ static int put_block(const struct cli_args *args, const char *path, const struct
 
 	if (rc)
 		return rc;
-	rc = report_put(memkv_put(pool, key, block->data, block->length, &options), path, key, block->length);
+	rc = memkv_put(pool, key, block->data, block->length, &options);
+	if ((rc == 0 || rc == MEMKV_EXISTS) && args->given[OPT_PIN]) {
+		int64_t pinned = memkv_pin(pool, key, 1, NULL, NULL);
+		rc = pinned < 0 ? (int)pinned : pinned == 0 ? MEMKV_MISS : rc;
+	}
+	rc = report_put(rc, path, key, block->length);
 	memkv_pool_close(pool);
 	return rc;
 }
@@ -300,10 +305,14 @@ int verb_stat(const struct cli_args *args)
  * @removed: blocks removed.
  * @missing: JSON array of the keys that were not there, or NULL without --json.
  * @misses: their number.
+ * @pinned: blocks that stay because they are pinned.
+ * @flags: of memkv_remove_with().
  */
 struct removal {
 	uint64_t removed;
 	uint64_t misses;
+	uint64_t pinned;
+	uint32_t flags;
 	struct json_object *missing;
 };
 
@@ -323,9 +332,12 @@ static int remove_keys(struct removal *removal, struct memkv_pool *pool, const c
 		       size_t count, bool dry_run)
 {
 	for (size_t i = 0; i < count; i++) {
-		int rc = dry_run ? memkv_exists(pool, &keys[i], MEMKV_LOOK_FRESH) : memkv_remove(pool, &keys[i]);
+		int rc = dry_run ? memkv_exists(pool, &keys[i], MEMKV_LOOK_FRESH)
+				 : memkv_remove_with(pool, &keys[i], removal->flags);
 		if (rc == MEMKV_MISS || rc == 0)
 			note_missing(removal, &keys[i]);
+		else if (rc == MEMKV_PINNED)
+			removal->pinned++;
 		else if (rc < 0)
 			return report_library(rc, path);
 		else
@@ -351,9 +363,11 @@ static int remove_filtered(struct removal *removal, struct memkv_pool *pool, con
 	if (rc < 0)
 		return report_library(rc, path);
 	while (!rc && memkv_iter_next(iter, &info) > 0) {
-		int gone = args->given[OPT_DRY_RUN] ? 1 : memkv_remove(pool, &info.key);
+		int gone = args->given[OPT_DRY_RUN] ? 1 : memkv_remove_with(pool, &info.key, removal->flags);
 		if (gone > 0)
 			removal->removed += (uint64_t)gone;
+		else if (gone == MEMKV_PINNED)
+			removal->pinned++;
 		else if (gone < 0 && gone != MEMKV_MISS)
 			rc = report_library(gone, path);
 	}
@@ -361,11 +375,15 @@ static int remove_filtered(struct removal *removal, struct memkv_pool *pool, con
 	return rc;
 }
 
-static int print_removal(struct removal *removal, bool dry_run)
+static int print_removal(struct removal *removal, const char *path, bool dry_run)
 {
+	if (removal->pinned && !removal->removed)
+		return report_failed(MEMKV_PINNED, "%s: %" PRIu64 " of these blocks are pinned; unpin them first, or say --unpin",
+				     path, removal->pinned);
 	if (removal->missing) {
 		struct json_object *document = report_document();
 		report_add_number(document, "removed", removal->removed);
+		report_add_number(document, "pinned", removal->pinned);
 		report_add_flag(document, "dry_run", dry_run);
 		json_object_object_add(document, "missing", removal->missing);
 		removal->missing = NULL;
@@ -374,7 +392,9 @@ static int print_removal(struct removal *removal, bool dry_run)
 		printf("%s %" PRIu64 " block%s\n", dry_run ? "would remove" : "removed", removal->removed,
 		       removal->removed == 1 ? "" : "s");
 	}
-	return removal->misses ? EXIT_MISS : EXIT_DONE;
+	if (removal->pinned)
+		report_note("%" PRIu64 " pinned blocks were left alone; --unpin takes them as well", removal->pinned);
+	return removal->pinned ? EXIT_REFUSED : removal->misses ? EXIT_MISS : EXIT_DONE;
 }
 
 static int check_rm_args(const struct cli_args *args, size_t count, bool filtered)
@@ -392,7 +412,8 @@ static int check_rm_args(const struct cli_args *args, size_t count, bool filtere
 int verb_rm(const struct cli_args *args)
 {
 	bool filtered = args->given[OPT_CLASS] || args->given[OPT_SESSION], dry_run = args->given[OPT_DRY_RUN];
-	struct removal removal = {.missing = report_json() ? json_object_new_array() : NULL};
+	struct removal removal = {.missing = report_json() ? json_object_new_array() : NULL,
+				  .flags = args->given[OPT_UNPIN] ? MEMKV_REMOVE_UNPIN : 0U};
 	struct memkv_pool *pool = NULL;
 	struct memkv_key *keys = NULL;
 	const char *path;
@@ -408,7 +429,7 @@ int verb_rm(const struct cli_args *args)
 	else if (!rc)
 		rc = remove_keys(&removal, pool, path, keys, count, dry_run);
 	if (!rc)
-		rc = print_removal(&removal, dry_run);
+		rc = print_removal(&removal, path, dry_run);
 	json_object_put(removal.missing);
 	memkv_pool_close(pool);
 	free(keys);

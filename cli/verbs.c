@@ -37,7 +37,7 @@ static const char get_text[] =
 
 static const char rm_text[] =
 	"Removes blocks by key, or all of a session or class (these want --yes or a yes).  Ends with 1 when one of\n"
-	"the keys was not there; the others are removed all the same.\n";
+	"the keys was not there; the others are removed all the same.  A pinned block is refused (3) unless --unpin is given.\n";
 
 static const char ls_text[] =
 	"One block a line, sorted by key: key, bytes, class, depth, stored (UTC), expires (UTC or -).\n"
@@ -46,6 +46,29 @@ static const char ls_text[] =
 static const char match_text[] =
 	"Prints how many keys, from the first, are stored.  Without KEY they are read from standard input, one\n"
 	"a line.\n";
+
+static const char pin_text[] =
+	"A pinned block is not evicted, removed or expired, by anybody, until its pin ends.  --session pins what is stored\n"
+	"of the session and what will be while the pin holds.  Half of the pool's room can be pinned; past that, and when\n"
+	"there are as many pins as the pool keeps, it ends with 6 and nothing is changed.\n";
+
+static const char unpin_text[] =
+	"Takes pins back: those of keys, or that of a session.  Ends with 1 when one of them was not pinned.\n";
+
+static const char pins_text[] = "One pin a line: key or session, bytes, end (UTC or -), and the agent that stated it.\n";
+
+static const char evict_text[] =
+	"Lets blocks go now, those of the oldest segments first.  Pinned ones stay; when they keep it from getting as far\n"
+	"as --bytes it ends with 3.  Without --bytes all that matches goes, which wants --yes or a yes.\n";
+
+static const char host_ls_text[] =
+	"Who is attached, one a line: SLOT@EPOCH, state, pid, since when (UTC), segments that it writes to or empties, their\n"
+	"room, pins that it stated, version, NVMe host NQN.  stopped: alive, but held by a signal or a debugger.  dead: it\n"
+	"ended without closing the pool, and what it left open is continued by whoever needs it.\n";
+
+static const char host_fence_text[] =
+	"Makes sure that an incarnation never writes to the pool again.  On files and memory a lock proves life and death:\n"
+	"for a dead one there is nothing to do, and a living one is refused (5), with the process to end.\n";
 
 static const char replay_text[] =
 	"Drives agent processes through request traces: each request looks up its chain of blocks, gets what is\n"
@@ -72,7 +95,12 @@ static const char bench_text[] =
 	"\n"
 	"digest is one pass of digests beside a copy.  match, attach, visibility and memory look at a pool of --blocks\n"
 	"(50000) small blocks, each beside the least that could do the same: the cache misses of a look-up, one read\n"
-	"of the control region, a polled word, an index entry's 16 bytes; there ratio is raw / memkv.\n";
+	"of the control region, a polled word, an index entry's 16 bytes; there ratio is raw / memkv.\n"
+	"\n"
+	"full, flood, amplify and amplify_pinned ask what a full pool (of 1 GiB) costs: puts of two agents beside the\n"
+	"same after everything was evicted; p99 of gets of pinned blocks while another agent writes twenty times the\n"
+	"pool, beside raw reads and a raw writer of that rate (ratio is raw / memkv); and the bytes given to the\n"
+	"medium for a byte put, with nothing pinned and with a third of the room pinned at random.\n";
 
 static const char doctor_text[] =
 	"Tries what each medium needs: files (in DIR, or $TMPDIR, or /var/tmp), memory and DAX, block devices, NVMe-oF\n"
@@ -90,13 +118,22 @@ const struct cli_verb cli_verbs[] = {
 	 B(META_ONLY) | B(SAMPLE) | B(MAX_RATE), verb_pool_check},
 	{"pool destroy", "POOL --yes", "remove a pool", destroy_text, B(YES) | B(DRY_RUN), verb_pool_destroy},
 	{"put", "POOL KEY [FILE]", "store a block", put_text,
-	 B(KEY_NAME) | B(CLASS) | B(SESSION) | B(TTL) | B(DURABLE) | B(META) | B(REPLACE), verb_put},
+	 B(KEY_NAME) | B(CLASS) | B(SESSION) | B(TTL) | B(PIN) | B(DURABLE) | B(META) | B(REPLACE), verb_put},
 	{"get", "POOL KEY [-o FILE]", "read a block", get_text, B(KEY_NAME) | B(OUTPUT), verb_get},
 	{"rm", "POOL KEY... | --session S | --class C", "remove blocks", rm_text,
-	 B(KEY_NAME) | B(CLASS) | B(SESSION) | B(YES) | B(DRY_RUN), verb_rm},
+	 B(KEY_NAME) | B(CLASS) | B(SESSION) | B(UNPIN) | B(YES) | B(DRY_RUN), verb_rm},
 	{"stat", "POOL KEY", "describe a block", NULL, B(KEY_NAME), verb_stat},
 	{"ls", "POOL", "list blocks", ls_text, B(CLASS) | B(SESSION) | B(LIMIT) | B(AFTER), verb_ls},
 	{"match", "POOL [KEY...]", "the longest stored prefix of a chain of keys", match_text, B(KEY_NAME), verb_match},
+	{"pin", "POOL KEY... | --prefix-of KEY... | --session S", "keep blocks from being evicted", pin_text,
+	 B(KEY_NAME) | B(SESSION) | B(PREFIX_OF) | B(PIN_TTL), verb_pin},
+	{"unpin", "POOL KEY... | --prefix-of KEY... | --session S", "take pins back", unpin_text,
+	 B(KEY_NAME) | B(SESSION) | B(PREFIX_OF), verb_unpin},
+	{"pins", "POOL", "what is pinned", pins_text, 0, verb_pins},
+	{"evict", "POOL [--class C] [--bytes N] [--older-than T]", "let blocks go", evict_text,
+	 B(CLASS) | B(BYTES) | B(OLDER_THAN) | B(YES) | B(DRY_RUN), verb_evict},
+	{"host ls", "POOL [--all]", "who is attached", host_ls_text, B(ALL), verb_host_ls},
+	{"host fence", "POOL SLOT@EPOCH", "make sure that an agent is gone", host_fence_text, 0, verb_host_fence},
 	{"replay", "[POOL] TRACE... | --generate", "drive agents through request traces", replay_text,
 	 B(AGENTS) | B(BLOCK_SIZE) | B(GENERATE) | B(WRITE_TRACE) | B(KILL) | B(SEED) | B(VERIFY) | B(STRICT) |
 		 B(LIVE) | B(LIMIT),

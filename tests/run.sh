@@ -27,7 +27,7 @@ run() {
 
 everyday='-L ^(short|medium)$'
 sanitized='-L ^short$'
-threads='-R ^process/(hammer|four)$'
+threads='-R ^process/(hammer|four|pin_flood_threads)$'
 if [ $whole = 1 ]; then
 	everyday='-LE ^packages$' sanitized='' threads='-R ^process/(hammer|four)'
 fi

@@ -81,16 +81,35 @@ static void uuid_bytes(const char *text, uint8_t bytes[16])
 	}
 }
 
+/* fields of /proc/PID/stat behind the command's name: 3 is the state, 22 the start in clock ticks since boot */
+static char *stat_field(char *stat, int wanted)
+{
+	char *at = strrchr(stat, ')'); /* the name may hold blanks; it ends at the last parenthesis */
+
+	for (int field = 2; at && field < wanted; field++)
+		at = strchr(at + 1, ' ');
+	return at;
+}
+
 static uint64_t process_start_ticks(void)
 {
 	char stat[1024];
 
 	if (!read_text("/proc/self/stat", stat, sizeof(stat)))
 		return 0;
-	char *at = strrchr(stat, ')'); /* the command's name may hold blanks; it ends at the last parenthesis */
-	for (int field = 2; at && field < 22; field++)
-		at = strchr(at + 1, ' ');
+	char *at = stat_field(stat, 22);
 	return at ? strtoull(at, NULL, 10) : 0;
+}
+
+bool process_stopped(uint32_t pid, uint64_t process_start)
+{
+	char path[32], stat[1024];
+
+	snprintf(path, sizeof(path), "/proc/%u/stat", pid);
+	if (!read_text(path, stat, sizeof(stat)))
+		return false;
+	char *state = stat_field(stat, 3), *start = stat_field(stat, 22);
+	return state && start && strtoull(start, NULL, 10) == process_start && (state[1] == 'T' || state[1] == 't');
 }
 
 void identity_read(struct identity *id)
@@ -100,6 +119,8 @@ void identity_read(struct identity *id)
 	memset(id, 0, sizeof(*id));
 	if (read_text("/etc/machine-id", text, sizeof(text)))
 		uuid_bytes(text, id->machine);
+	if (read_text("/etc/nvme/hostid", text, sizeof(text)))
+		uuid_bytes(text, id->host_id);
 	if (read_text("/etc/nvme/hostnqn", text, sizeof(text)))
 		snprintf(id->host_nqn, sizeof(id->host_nqn), "%.223s", text);
 	else if (id->machine[0])

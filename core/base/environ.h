@@ -3,6 +3,7 @@
 #ifndef MEMKV_CORE_ENVIRON_H
 #define MEMKV_CORE_ENVIRON_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,11 +19,15 @@ int random_fill(void *to, size_t length);
 struct identity {
 	uint8_t machine[16]; /* /etc/machine-id, zero when unknown */
 	uint8_t boot[16];    /* this boot of the kernel, zero when unknown */
+	uint8_t host_id[16]; /* /etc/nvme/hostid, zero when unknown */
 	char host_nqn[224];  /* /etc/nvme/hostnqn, else derived from the machine id, "" when neither is known */
 	uint32_t pid;
 	uint64_t process_start; /* clock ticks since boot: pid + start name a process for good */
 };
 
 void identity_read(struct identity *id);
+
+/* process_stopped() - is that process of this machine stopped (by a signal, or a tracer)?  False when it is not there. */
+bool process_stopped(uint32_t pid, uint64_t process_start);
 
 #endif

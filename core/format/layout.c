@@ -39,7 +39,8 @@ static void choose_control_sizes(struct geometry *geo)
 	uint64_t bytes = min_u64(max_u64(round_down(per_slot, PAGE), KIB(16)), KIB(128));
 
 	geo->ring_bytes = (uint32_t)bytes;
-	geo->checkpoint_bytes = (uint32_t)bytes;
+	/* what can be pinned at a time grows with the pool: a fact is 128 bytes */
+	geo->checkpoint_bytes = (uint32_t)min_u64(max_u64(round_down(per_slot, PAGE), KIB(16)), MIB(1));
 	geo->heat_units = (uint32_t)round_up(min_u64(max_u64(geo->entries, 64), geo->segment_pages), 64);
 }
 
@@ -250,6 +251,18 @@ const char *region_name(enum region region)
 uint64_t layout_slot_cell(const struct layout *layout, unsigned copy, unsigned slot)
 {
 	return layout->offset[REGION_SLOT_CELLS] + ((uint64_t)copy * layout->geo.slots + slot) * PAGE;
+}
+
+uint64_t layout_ring(const struct layout *layout, unsigned slot, uint32_t epoch)
+{
+	return layout->offset[REGION_LOG_RINGS] +
+	       ((uint64_t)slot * RINGS_PER_SLOT + epoch % RINGS_PER_SLOT) * layout->geo.ring_bytes;
+}
+
+uint64_t layout_checkpoint(const struct layout *layout, unsigned slot, unsigned area)
+{
+	return layout->offset[REGION_CHECKPOINTS] +
+	       ((uint64_t)slot * CHECKPOINTS_PER_SLOT + area) * layout->geo.checkpoint_bytes;
 }
 
 uint64_t layout_table(const struct layout *layout, uint64_t segment)

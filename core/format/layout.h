@@ -102,6 +102,9 @@ const char *region_name(enum region region);
 
 /* Offsets of single things, in bytes from the start of the pool. */
 uint64_t layout_slot_cell(const struct layout *layout, unsigned copy, unsigned slot);
+/* ring of a slot's even or odd epochs; checkpoint area A (0) or B (1) of a slot */
+uint64_t layout_ring(const struct layout *layout, unsigned slot, uint32_t epoch);
+uint64_t layout_checkpoint(const struct layout *layout, unsigned slot, unsigned area);
 uint64_t layout_table(const struct layout *layout, uint64_t segment);
 uint64_t layout_segment(const struct layout *layout, uint64_t segment);
 /* layout_segment_of() - the segment that holds a pool page; UINT64_MAX when none does */

@@ -17,6 +17,7 @@
  *   LEAVING -> OPEN        emptied: a new generation begins
  *   LEAVING -> SEALED      the reclaimer changed its mind, or is proven dead
  *   LEAVING -> LEAVING     the reclaimer is proven dead: another goes on
+ *   LEAVING -> FREE        emptied, its table withdrawn: kept as room for moves
  */
 #ifndef MEMKV_FORMAT_OWNER_WORD_H
 #define MEMKV_FORMAT_OWNER_WORD_H

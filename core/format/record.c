@@ -14,7 +14,8 @@ struct record_disk {
 	uint8_t key[32];
 	le64 subject, generation, birth, until_s;
 	le32 class_id, tenant, slot, epoch;
-	uint8_t reserved[16];
+	le32 state;
+	uint8_t reserved[12];
 };
 _Static_assert(sizeof(struct record_disk) == RECORD_BYTES, "record");
 _Static_assert(offsetof(struct record_disk, check) == 8, "check is word 1");
@@ -34,7 +35,7 @@ static uint64_t record_seed(const struct log_identity *log, uint64_t position, u
 {
 	uint64_t whose = check_seed(pool_seed, CHECK_RECORD, (uint64_t)log->slot << 32 | log->epoch, log->nonce);
 
-	return check_seed(whose, CHECK_RECORD, position, 0);
+	return check_seed(whose, CHECK_RECORD, position, log->sequence);
 }
 
 void record_encode(const struct record *r, const struct log_identity *log, uint64_t pool_seed,
@@ -54,6 +55,7 @@ void record_encode(const struct record *r, const struct log_identity *log, uint6
 		.tenant = le32_of(r->tenant),
 		.slot = le32_of(r->slot),
 		.epoch = le32_of(r->epoch),
+		.state = le32_of(r->state),
 	};
 
 	memcpy(disk.key, r->key, sizeof(disk.key));
@@ -86,9 +88,18 @@ enum check_result record_decode(const uint8_t bytes[RECORD_BYTES], const struct 
 		.tenant = le32_get(disk.tenant),
 		.slot = le32_get(disk.slot),
 		.epoch = le32_get(disk.epoch),
+		.state = le32_get(disk.state),
 	};
 	memcpy(r->key, disk.key, sizeof(r->key));
 	return result;
+}
+
+uint64_t record_position(const void *bytes)
+{
+	le64 position;
+
+	memcpy(&position, (const uint8_t *)bytes + offsetof(struct record_disk, position), sizeof(position));
+	return le64_get(position);
 }
 
 const char *record_kind_name(enum record_kind kind)

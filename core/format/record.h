@@ -12,6 +12,7 @@
 enum { RECORD_BYTES = 128 };
 
 enum record_kind {
+	RECORD_NONE = 0, /* not a record */
 	RECORD_NOP = 1, /* pads a commit to whole blocks */
 	RECORD_OPEN,
 	RECORD_SEAL,
@@ -36,23 +37,29 @@ struct record {
 	uint64_t position; /* number of the record in its incarnation's log */
 	uint64_t version;  /* of the fact: the higher one holds */
 	uint8_t key[32];
-	uint64_t subject;  /* segment, session, group, model or tenant, by kind */
+	uint64_t subject;  /* segment, session, group, model or tenant, by kind; PIN, UNPIN: pages of the block */
 	uint64_t generation, birth;
 	uint64_t until_s;  /* UTC end of a pin or policy; 0: none */
 	uint32_t class_id, tenant;
-	uint32_t slot, epoch; /* the other side of XFER, ACCEPT, ADOPT */
+	uint32_t slot, epoch; /* of a fact: who stated it; the other side of XFER, ACCEPT, ADOPT */
+	uint32_t state;	      /* enum session_state */
 };
+
+enum session_state { SESSION_PLAIN = 0, SESSION_PINNED = 1, SESSION_REMOVED = 2 };
 
 /* Whose log it is: enters every check. */
 struct log_identity {
 	uint32_t slot, epoch;
 	uint64_t nonce;
+	uint64_t sequence; /* of the checkpoint that the record stands in; 0: a ring */
 };
 
 void record_encode(const struct record *r, const struct log_identity *log, uint64_t pool_seed,
 		   uint8_t bytes[RECORD_BYTES]);
 enum check_result record_decode(const uint8_t bytes[RECORD_BYTES], const struct log_identity *log, uint64_t position,
 				uint64_t pool_seed, bool mend, struct record *r);
+/* record_position() - the position that the bytes state, verified or not */
+uint64_t record_position(const void *bytes);
 const char *record_kind_name(enum record_kind kind);
 
 /* Checkpoint: a header of 128 bytes, then facts as records (position: their number in the checkpoint). */

@@ -10,6 +10,7 @@ static const uint64_t life_bits[LIFE_OTHER] = {
 	[LIFE_LIVE] = 0x5A5AULL << 48,
 	[LIFE_REMOVED] = 0xA5A5ULL << 48,
 	[LIFE_MOVING] = 0x3C3CULL << 48,
+	[LIFE_REMOVING] = 0xC3C3ULL << 48,
 	[LIFE_SENT] = 0x9999ULL << 48,
 };
 #define LIFE_BIRTH_MASK ((1ULL << 48) - 1)

@@ -63,6 +63,11 @@ enum life {
 	LIFE_LIVE,
 	LIFE_REMOVED,
 	LIFE_MOVING,
+	/*
+	 * A remover is about to look whether the block is pinned; until it has decided the block is there, and whoever
+	 * meets the word may decide in its place.
+	 */
+	LIFE_REMOVING,
 	LIFE_SENT,  /* the entry went to the medium together with its block: whether that landed, its bytes tell */
 	LIFE_OTHER, /* of another birth, or beyond recognition */
 };
@@ -70,6 +75,9 @@ uint64_t life_word(enum life life, uint64_t birth);
 enum life life_read(uint64_t raw, uint64_t birth);
 
 /* life_counts() - may the block be handed out, when all of it verifies? */
-static inline bool life_counts(enum life life) { return life == LIFE_LIVE || life == LIFE_SENT; }
+static inline bool life_counts(enum life life)
+{
+	return life == LIFE_LIVE || life == LIFE_REMOVING || life == LIFE_SENT;
+}
 
 #endif

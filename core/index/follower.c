@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See follower.h. */
 #include "core/index/follower.h"
+#include "core/base/worker.h"
 #include "core/slot/own.h"
 
 #include <errno.h>
@@ -211,9 +212,9 @@ static void fold_entry(void *context, uint32_t index, enum entry_state state, co
 	struct key_hash hash = index_hash(f->index, entry->key);
 	struct place place = place_of_entry(f->control, fold->segment, entry);
 	enum life life = table_life(f->control, fold->segment, index, entry->birth);
-	/* one that is moving will be live in a moment, unless its mover died: then it stays behind in a settled segment */
 	if (life == LIFE_SENT && !fold->settled && index < fold->unsettled)
 		fold->unsettled = index; /* whoever reads it too early drops it: look again until it is live */
+	/* one that is moving will be live in a moment, unless its mover died: then it stays behind in a settled segment */
 	if (life_counts(life) || (life == LIFE_MOVING && !fold->settled))
 		insert_later(fold, hash, place);
 	else
@@ -348,18 +349,16 @@ static bool fold_segment(struct follower *f, uint64_t s, const struct brought *b
 	}
 	if (!brought && !own_refresh(c, s))
 		return false;
-	bool settled = own_look(c, s, &owned) && owned.word.state != OWNER_OPEN && (!brought || owned.raw == brought->owner);
+	bool settled = own_look(c, s, &owned) && own_closed(c, &owned) && (!brought || owned.raw == brought->owner);
 	uint32_t from = changes != seen->changes || header.generation != seen->generation ? 0 : seen->next;
 	if (!brought && (!table_refresh_header(c, s) || !table_refresh_entries(c, s, from, count)))
 		return false;
+	seen->pulse = pulse;
 	if (!MUTANT(FOLD_NO_SECOND_LOOK) && (!table_header_known(c, &f->recover, s, &again, &mended_again) ||
 					     again.generation != header.generation)) {
-		/* reopened under our eyes: its opener rings again, but on a mirrored medium we may have heard that already */
 		lose(f);
-		f->reopened |= !c->media->caps.mappable;
-		return true;
+		return true; /* reopened under our eyes: its opener rings again */
 	}
-	seen->pulse = pulse;
 	/* places that were reserved ahead, and given up meanwhile: their number is not final until it stays */
 	settled = settled && table_count(c, s, header.generation, NULL) == count;
 	if (header.generation != seen->generation) {
@@ -382,23 +381,15 @@ static bool fold_segment(struct follower *f, uint64_t s, const struct brought *b
 	return false;
 }
 
-/*
- * A segment that was OPEN: are there entries behind those that we know?  Other changes ring.  But an opening and its ring go to
- * the medium together, and the ring may be there first: then only this finds the table begun.
- */
+/* a segment that was OPEN: are there entries behind those that we know?  Other changes ring. */
 static void fold_growth(struct follower *f, uint64_t s)
 {
 	const struct control *c = f->control;
 	struct follower_segment *seen = &f->segments[s];
 	struct table_header header;
 
-	if (!table_refresh_header(c, s) || table_header(c, s, &header) != CHECK_GOOD)
-		return; /* cannot be told: next time */
-	if (header.generation != seen->generation) {
-		if (header.generation && !MUTANT(RING_FIRST))
-			(void)fold_segment(f, s, NULL);
-		return;
-	}
+	if (!table_refresh_header(c, s) || table_header(c, s, &header) != CHECK_GOOD || header.generation != seen->generation)
+		return; /* opened anew, or cannot be told: that rings, or is told next time */
 	enum check_result tail;
 	uint32_t count = table_count(c, s, header.generation, &tail);
 	if (tail != CHECK_BAD && table_refresh_entries(c, s, seen->next, count))
@@ -414,12 +405,11 @@ static bool fold_rung(struct follower *f)
 
 	if (!complete || doorbell == f->doorbell)
 		return complete;
-	f->reopened = false;
 	complete = control_refresh_regions(c, REGION_PULSES, REGION_PULSES);
 	for (uint64_t s = 0; s < c->layout.geo.segments; s++)
 		if (word_load(control_pulse(c, s)) != f->segments[s].pulse)
 			complete &= fold_segment(f, s, NULL);
-	if (complete && !f->reopened)
+	if (complete)
 		f->doorbell = doorbell;
 	return complete;
 }
@@ -429,11 +419,8 @@ static bool step_pass(struct follower *f)
 {
 	f->lost = false;
 	bool complete = fold_rung(f);
-	for (uint32_t i = 0; i < f->watched_count;) {
-		uint32_t s = f->watched[i];
-		fold_growth(f, s);
-		i += i < f->watched_count && f->watched[i] == s; /* else another has come here */
-	}
+	for (uint32_t i = 0; i < f->watched_count; i++)
+		fold_growth(f, f->watched[i]);
 	return complete && f->lost && !MUTANT(FOLD_ONCE);
 }
 
@@ -480,6 +467,18 @@ void follower_add(struct follower *f, uint64_t segment, const struct entry *entr
 		step(f); /* what was moved out of it by others */
 	lose_end(f);
 	pthread_mutex_unlock(&f->lock);
+}
+
+bool follower_turning(struct follower *f, uint64_t segment)
+{
+	struct table_header header;
+
+	pthread_mutex_lock(&f->lock);
+	bool turning = table_withdrawn(f->control, segment) ||
+		       (table_header(f->control, segment, &header) == CHECK_GOOD &&
+			header.generation != f->segments[segment].generation);
+	pthread_mutex_unlock(&f->lock);
+	return turning;
 }
 
 uint32_t follower_copies(struct follower *f, const uint8_t key[32], struct place *places, uint32_t max)
@@ -644,6 +643,8 @@ static void *follow(void *argument)
 			continue;
 		(void)media->ops->settle(media);
 		follower_step(f);
+		if (f->factbook)
+			factbook_poll(f->factbook);
 	}
 	return NULL;
 }
@@ -651,9 +652,9 @@ static void *follow(void *argument)
 int follower_start(struct follower *f, uint32_t poll_us)
 {
 	f->poll_us = poll_us;
-	int err = pthread_create(&f->thread, NULL, follow, f);
+	int err = worker_start(&f->thread, follow, f);
 	f->running = err == 0;
-	return -err;
+	return err;
 }
 
 void follower_close(struct follower *f)

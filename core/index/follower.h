@@ -35,6 +35,7 @@
 #ifndef MEMKV_INDEX_FOLLOWER_H
 #define MEMKV_INDEX_FOLLOWER_H
 
+#include "core/facts/factbook.h"
 #include "core/index/index.h"
 #include "core/log/table.h"
 
@@ -61,6 +62,7 @@ struct follower_segment {
 struct follower {
 	const struct control *control;
 	struct index *index;
+	struct factbook *factbook; /* stepped as well; NULL: none */
 	struct follower_recover recover;
 	struct follower_segment *segments;
 	uint64_t doorbell;
@@ -71,7 +73,6 @@ struct follower {
 	bool running;
 	atomic_bool stop;
 	bool lost; /* something was taken out of the index in this pass */
-	bool reopened; /* mirrored media: a segment was opened anew while it was folded in this pass: its pulse does not count */
 	atomic_uint_fast64_t losses;
 	atomic_uint_fast64_t settlements; /* places of OPEN segments that were looked at again, and settled */
 	uint32_t poll_us;
@@ -123,6 +124,9 @@ void follower_add(struct follower *f, uint64_t segment, const struct entry *entr
  * Going through them by index_find() one by one would pass over some when others are folded away meanwhile.
  */
 uint32_t follower_copies(struct follower *f, const uint8_t key[32], struct place *places, uint32_t max);
+
+/* follower_turning() - is the segment being opened anew, so that what was in it is gone, and its opener has not told yet? */
+bool follower_turning(struct follower *f, uint64_t segment);
 
 /* follower_drop() - forget one copy, as index_find() told it, that turned out to be unreadable or removed */
 void follower_drop(struct follower *f, const uint8_t key[32], struct place place);

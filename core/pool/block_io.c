@@ -361,6 +361,11 @@ void block_read_init(struct block_read *read, struct memkv_pool *pool, struct la
 		.op = {.step = read_step, .lane = lane}, .pool = pool, .key = key, .place = place};
 }
 
+bool block_kept(const struct block_read *read)
+{
+	return factbook_pinned(&read->pool->factbook, read->header.key, read->header.session_id);
+}
+
 /* ---- pieces ---- */
 
 static bool touches(const struct memkv_range *range, uint64_t offset, uint32_t length)

@@ -61,6 +61,9 @@ struct block_read {
 	enum block_verdict otherwise; /* the verdict, should the block turn out to be alive */
 };
 
+/* block_kept() - the verdict was BLOCK_EXPIRED: is the block pinned, so that it is there all the same? */
+bool block_kept(const struct block_read *read);
+
 void block_read_init(struct block_read *read, struct memkv_pool *pool, struct lane *lane, const uint8_t *key,
 		     struct place place);
 

@@ -4,7 +4,8 @@
  *
  * A get walks over the copies that the index knows.  A copy that cannot be read back exactly is forgotten for good
  * (a damaged one) or was on its way out (reclaimed): then the next copy is tried, and a miss is answered when there
- * is none left.  Only that failing path takes the follower's lock.
+ * is none left.  Only that failing path takes the follower's lock; and what has expired is looked up in the facts, since
+ * a pin keeps it.
  *
  * A key may be replaced while its copies are tried.  So "none left" is believed of the index as it is only when nothing was
  * tried and nothing was taken out of it meanwhile (follower.h, losses); else it is said after a last look: at the end of a
@@ -89,8 +90,9 @@ static bool put_aside(struct get *get)
 	follower_step(&pool->follower);
 	if (!still_indexed(get, place))
 		return true;
+	bool turning = follower_turning(&pool->follower, layout_segment_of(&pool->control.layout, place.page));
 	follower_drop_read(&pool->follower, get->key->bytes, place, get->settlements);
-	return false;
+	return turning;
 }
 
 static void get_begin(struct get *get, struct memkv_pool *pool, const struct memkv_key *key)
@@ -158,7 +160,7 @@ static bool next_copy(struct get *get)
 	return true;
 }
 
-static enum block_verdict read_copy(struct get *get)
+static enum block_verdict read_once(struct get *get)
 {
 	struct block_read *read = &get->read;
 
@@ -169,6 +171,17 @@ static enum block_verdict read_copy(struct get *get)
 	read->upto = get->upto;
 	op_run(&read->op);
 	return read->verdict;
+}
+
+static enum block_verdict read_copy(struct get *get)
+{
+	struct block_read *read = &get->read;
+
+	if (read_once(get) != BLOCK_EXPIRED || !block_kept(read))
+		return read->verdict;
+	block_read_init(read, get->pool, get->lane, get->key->bytes, read->place);
+	read->any_time = true;
+	return read_once(get);
 }
 
 /* read copies until one is good: 0 and get->read; MEMKV_SIZE; MEMKV_MISS, counted by its cause */

@@ -4,9 +4,11 @@
 #define MEMKV_POOL_HANDLE_H
 
 #include "core/format/block_header.h"
+#include "core/facts/factbook.h"
 #include "core/format/superblock.h"
 #include "core/index/follower.h"
 #include "core/pool/lane.h"
+#include "core/pool/pins.h"
 #include "core/pool/room.h"
 #include "core/slot/slot.h"
 
@@ -31,12 +33,14 @@ struct memkv_pool {
 	bool superblock_mended;
 	struct control control;
 	struct index *index;
+	struct factbook factbook;
 	struct follower follower;
 	struct lane recover_lane; /* of the follower's second sources; under its lock */
 	uint64_t recover_unread;  /* how often the medium did not answer it; likewise */
 	struct lane_set lanes;
 	struct slot slot;
 	struct room room;
+	struct pins pins;
 	bool read_only;
 	atomic_bool forked;
 	atomic_int life_guesses; /* mirrored media: is it worth while to guess where a block's entry lies? (block_io.c) */
@@ -69,19 +73,6 @@ void superblocks_mend(struct lane *lane, const struct superblock *sb);
 /* recover.c: what an entry says, from its block's header; and the follower's second sources */
 void entry_of_header(const struct block_header *h, uint32_t page, struct entry *e);
 struct follower_recover recover_source(struct memkv_pool *pool);
-
-/* remove.c: the births that are stored under a key (a block that moves keeps its birth); -EIO: not all can be read */
-enum { BIRTHS_MAX = 32 };
-struct births {
-	uint64_t births[BIRTHS_MAX];
-	uint32_t count;
-};
-int births_note(struct memkv_pool *pool, const uint8_t *key, struct births *births);
-/*
- * kill every copy of a key, or only those of births that were noted (@only not NULL) or are lower than @mine, and @mine when
- * a higher one is live; returns how many, or -EIO: there may be another one, which cannot be read
- */
-int births_remove(struct memkv_pool *pool, const uint8_t *key, const struct births *only, uint64_t mine);
 
 /* session_id_of() - hash of a session's name; 0 for none */
 uint64_t session_id_of(const char *session);

@@ -60,6 +60,20 @@ static void check_slots(struct check *check)
 	}
 }
 
+/* rings and checkpoints, read from the start by somebody who knows nothing yet */
+static int check_logs(struct check *check)
+{
+	struct factbook factbook;
+
+	if (factbook_open(&factbook, &check->pool->control))
+		return fail(-ENOMEM, "%s: no memory to check the logs", check->pool->media->path);
+	uint64_t damaged = atomic_load(&factbook.damaged), mended = atomic_load(&factbook.mended);
+	check->report->records_bad += damaged + mended;
+	check->report->records_mended += mended;
+	factbook_close(&factbook);
+	return 0;
+}
+
 static bool owner_word_good(const struct control *c, uint64_t segment)
 {
 	struct owned owned;
@@ -142,7 +156,7 @@ static void check_segment_header(struct check *check, const struct table_header 
 		return; /* reopened meanwhile */
 	struct owned owned;
 	if (!good && own_refresh(&pool->control, check->segment) && own_look(&pool->control, check->segment, &owned) &&
-	    owned.word.state == OWNER_OPEN)
+	    (owned.word.state == OWNER_OPEN || owned.word.state == OWNER_LEAVING))
 		return; /* just being reopened: the page goes before the table */
 	if (!good && !check->closed)
 		return; /* just being opened, or its opener died at it: the page follows the table */
@@ -176,7 +190,7 @@ static void note_entry(void *context, uint32_t index, enum entry_state state, co
 
 static bool landed(const struct check *check, enum life life)
 {
-	return life == LIFE_LIVE || (life == LIFE_SENT && check->closed);
+	return life == LIFE_LIVE || life == LIFE_REMOVING || (life == LIFE_SENT && check->closed);
 }
 
 /*
@@ -270,7 +284,7 @@ static bool read_table(struct check *check, struct table_header *header)
 		return true;
 	uint32_t places = table_count(c, check->segment, header->generation, &tail);
 	bool owner_known = own_refresh(c, check->segment) && own_look(c, check->segment, &owned); /* after the count, before the entries: see follower.h */
-	check->closed = owner_known && owned.word.state != OWNER_OPEN;
+	check->closed = owner_known && own_closed(c, &owned);
 	check->settled = check->closed || (owner_known && own_resumable(c, &pool->slot, &owned));
 	note(check, tail != CHECK_GOOD, true);
 	bool read = table_refresh(c, check->segment);
@@ -325,6 +339,9 @@ static int run(struct check *check)
 
 	record(check, check->pool->superblock_mended, true);
 	check_slots(check);
+	int err = check_logs(check);
+	if (err)
+		return err;
 	for (check->segment = 0; check->segment < segments; check->segment++) {
 		tell(check);
 		if (check->stopped)

@@ -61,6 +61,9 @@ static int attach_index(struct memkv_pool *pool)
 
 	if (!err)
 		err = follower_open(&pool->follower, &pool->control, pool->index, &recover);
+	if (!err)
+		err = factbook_open(&pool->factbook, &pool->control);
+	pool->follower.factbook = &pool->factbook;
 	return err ? fail(err, "%s: no memory for the index", pool->media->path) : 0;
 }
 
@@ -82,13 +85,14 @@ static int still_the_pool(void *context)
 
 static int attach_writer(struct memkv_pool *pool, uint32_t flags)
 {
-	const struct slot_guard guard = {still_the_pool, pool};
+	const struct slot_guard guard = {still_the_pool, pool, factbook_take_over, &pool->factbook};
 
 	if (pool->read_only)
 		return 0;
 	int err = slot_claim(&pool->control, flags & MEMKV_OPEN_CLI, &guard, &pool->slot);
 	if (err)
 		return err;
+	factbook_attach(&pool->factbook, &pool->slot);
 	if (pool->superblock_mended)
 		superblocks_mend(&pool->recover_lane, &pool->sb);
 	err = room_open(&pool->room, pool);
@@ -140,10 +144,12 @@ static void tear_down(struct memkv_pool *pool)
 	room_close(&pool->room);
 	if (pool->slot.epoch)
 		slot_leave(&pool->control, &pool->slot);
+	factbook_close(&pool->factbook);
 	lane_set_close(&pool->lanes);
 	lane_close(&pool->recover_lane);
 	index_close(pool->index);
 	pool->media->ops->close(pool->media);
+	pins_close(&pool->pins);
 	free(pool);
 }
 
@@ -160,6 +166,7 @@ int memkv_pool_open(const char *path, const struct memkv_pool_options *options, 
 	struct memkv_pool *pool = calloc(1, sizeof(*pool));
 	if (!pool)
 		return fail(-ENOMEM, "%s: no memory", path);
+	pins_open(&pool->pins);
 	pool->read_only = o.flags & MEMKV_OPEN_READ_ONLY;
 	if (pool->read_only)
 		flags |= MEDIA_OPEN_READ_ONLY;
@@ -170,6 +177,7 @@ int memkv_pool_open(const char *path, const struct memkv_pool_options *options, 
 	if (!err)
 		err = media_open(path, flags, &pool->media);
 	if (err) {
+		pins_close(&pool->pins);
 		free(pool);
 	} else {
 		err = attach(pool, &o);

@@ -16,6 +16,7 @@
 #include "core/base/fail.h"
 #include "core/base/options_take.h"
 #include "core/pool/block_io.h"
+#include "core/pool/remove.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -145,7 +146,7 @@ static int look(struct put *put)
 			op_run(&read.op);
 			gone |= read.verdict == BLOCK_REMOVED || read.verdict == BLOCK_MOVING ||
 				read.verdict == BLOCK_MISMATCH;
-			if (read.verdict != BLOCK_GOOD || read.sent)
+			if ((read.verdict != BLOCK_GOOD && !(read.verdict == BLOCK_EXPIRED && block_kept(&read))) || read.sent)
 				continue;
 			digest_payload(put);
 			int result = compare(put, &read.header);
@@ -171,7 +172,6 @@ static void send_entry(struct put *put)
 
 	if (!put->sent)
 		return;
-	lane_kick(put->lane); /* the block first */
 	entry_of_header(&put->header, put->place.page, &entry);
 	if (MUTANT(SENT_BEFORE_BLOCK))
 		table_publish(&put->pool->control, put->place.segment, &entry);
@@ -246,8 +246,10 @@ static int write_block(struct put *put, const struct births *replaced)
 	struct block_header *h = &put->header;
 	struct block_write write;
 	uint64_t pages = h->header_pages + block_pages(h->length);
-	int err = room_reserve(&pool->room, (uint32_t)pages, &put->place);
+	int err = pins_admit(pool, h->session_id, pages);
 
+	if (!err)
+		err = room_reserve(&pool->room, (uint32_t)pages, &put->place);
 	if (err)
 		return err;
 	h->generation = put->place.generation;
@@ -267,8 +269,9 @@ static int write_block(struct put *put, const struct births *replaced)
 	else
 		write.op.step(&write.op);
 	put->sent = !pool->media->caps.mappable && !(put->options->flags & MEMKV_PUT_DURABLE);
+	if (put->sent || put->place.prepare || put->place.open)
+		lane_kick(put->lane); /* the block first: it goes while we do something else */
 	send_entry(put);
-	lane_kick(put->lane);
 	room_ahead(&pool->room, &put->place);
 	if (MUTANT(PUBLISH_EARLY))
 		publish(put, true);
@@ -287,13 +290,29 @@ static int write_block(struct put *put, const struct births *replaced)
 	return err;
 }
 
+/* what a replacing put will remove; a pinned block is refused before anything is written */
+static int note_replaced(struct put *put, struct births *before)
+{
+	struct memkv_pool *pool = put->pool;
+	int err = births_note(pool, put->key->bytes, before);
+
+	if (err)
+		return err;
+	factbook_refresh(&pool->factbook);
+	return factbook_pinned(&pool->factbook, put->key->bytes, before->session_id) ? MEMKV_PINNED : 0;
+}
+
 /* only when the new block is there for good; and they must not come back */
 static int remove_replaced(const struct put *put, const struct births *before)
 {
 	struct memkv_pool *pool = put->pool;
-	bool gone = births_remove(pool, put->key->bytes, before, put->header.birth) >= 0 && control_published(&pool->control);
+	int removed = births_remove(pool, put->key->bytes, before, put->header.birth, false);
 
-	return gone && flush_if(put) == 0 ? 0 : MEMKV_UNKNOWN;
+	if (removed == MEMKV_PINNED) { /* in between: what was there stays, and what came goes */
+		table_kill(&pool->control, put->place.segment, put->place.index, put->header.birth);
+		return removed;
+	}
+	return removed >= 0 && control_published(&pool->control) && flush_if(put) == 0 ? 0 : MEMKV_UNKNOWN;
 }
 
 static int count_result(struct put *put, int result)
@@ -312,7 +331,12 @@ static int count_result(struct put *put, int result)
 		count(&c->puts_differ, 1);
 		return fail(result, "%s: other bytes are stored under this key; remove the block first, or put with replace",
 			    put->pool->media->path);
+	case MEMKV_PINNED:
+		count(&c->puts_differ, 1);
+		return fail(result, "%s: the block under this key is pinned and cannot be replaced; unpin it first",
+			    put->pool->media->path);
 	case MEMKV_NO_ROOM:
+	case MEMKV_PIN_LIMIT:
 		count(&c->puts_no_room, 1);
 		return result;
 	default:
@@ -356,7 +380,7 @@ int memkv_put(struct memkv_pool *pool, const struct memkv_key *key, const void *
 		 * What was there before goes once the new block is there.  What turns up in between is another's
 		 * replacing put: of two at once one stays (remove.c).
 		 */
-		result = replace ? births_note(pool, key->bytes, &before) : 0;
+		result = replace ? note_replaced(&put, &before) : 0;
 		if (!result)
 			result = write_block(&put, replace ? &before : NULL);
 		if (!result && replace)

@@ -1,221 +1,293 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reclaim: which segment goes, and which of its blocks stay (room.h has the policy and why).
+ * Reclaim: which segment goes, and which of its blocks stay (room.h has the policy and why; move.h how a block moves).
  *
- * A block moves by being written again, with the same birth, into the rest of the current segment: read and verify
- * -> write -> publish as moving, which nobody is given -> look at the old life word: still live -> the copy is made live.
- * A removal marks first and then looks for copies, moving ones too; so either it finds the copy, or the mover finds the
- * mark.  A mover that dies before the last step leaves the block where it was.
- *
- * A block that was put durably stays durable: before the victim is opened anew, which overwrites the old copy, the new one
- * is flushed.  One flush a victim, and only where something moved.
+ * A victim is made LEAVING, and only then the facts are looked at: a pin that was stated before is known, a later one
+ * sees that the segment is LEAVING.  Its pinned blocks move, whatever their heat; a victim whose pinned blocks do not
+ * fit into the room that there is for moves is not chosen.  Before it is opened anew the facts are looked at once more.
  */
 #include "core/base/environ.h"
-#include "core/pool/block_io.h"
+#include "core/pool/move.h"
 
 #include <errno.h>
 #include <string.h>
 
 enum { SECOND_CHANCES = 16 };
 
-struct hot_list {
+/* what there is in a segment */
+struct survey {
 	struct memkv_pool *pool;
 	uint64_t segment;
-	uint64_t hot_pages;
 	bool cool; /* lower the heat of what is hot */
-	struct room *room; /* move what is hot; NULL: only count */
-	uint64_t pages_left, moved, moved_bytes;
+	uint64_t hot_pages, pinned_pages, pinned_blocks, blocks, bytes;
 };
 
-static bool is_live(const struct memkv_pool *pool, uint64_t segment, enum entry_state state, const struct entry *e)
+static uint64_t pages_of(const struct entry *e) { return e->header_pages + block_pages(e->length); }
+
+static bool is_pinned(struct memkv_pool *pool, const struct entry *e)
 {
-	return state == ENTRY_HERE && !(e->flags & ENTRY_VOID) &&
-	       life_counts(table_life(&pool->control, segment, e->index, e->birth)) &&
-	       (e->expires_s == 0 || e->expires_s > clock_utc_s());
+	return factbook_pinned(&pool->factbook, e->key, e->session_id);
 }
 
-/* false: the block was removed meanwhile, or could not be written */
-static bool publish_copy(struct hot_list *list, const struct entry *old, const struct room_place *to, struct entry *e,
-			 bool good)
-{
-	struct memkv_pool *pool = list->pool;
-	const struct control *c = &pool->control;
+static bool expired(const struct entry *e) { return e->expires_s && e->expires_s <= clock_utc_s(); }
 
-	if (!good) {
-		e->flags |= ENTRY_VOID;
-		table_publish(c, to->segment, e);
-		control_ring_entry(c, to->segment);
+static bool count_block(void *context, const struct entry *e)
+{
+	struct survey *s = context;
+
+	if (is_pinned(s->pool, e)) {
+		s->pinned_pages += pages_of(e);
+		s->pinned_blocks++;
 		return false;
 	}
-	if (MUTANT(MOVE_LIVE))
-		table_publish(c, to->segment, e);
-	else
-		table_publish_moving(c, to->segment, e);
-	control_ring_entry(c, to->segment);
-	follower_add(&pool->follower, to->segment, e);
-	bool live = MUTANT(MOVE_BLIND) || life_counts(table_life(c, list->segment, old->index, old->birth));
-	if (live && (table_settle(c, to->segment, e->index, e->birth) || MUTANT(MOVE_LIVE)))
-		return true;
-	table_kill(c, to->segment, e->index, e->birth);
+	if (expired(e))
+		return false;
+	s->blocks++;
+	s->bytes += e->length;
+	unsigned heat = heat_read(s->pool, s->segment, e->page);
+	if (heat)
+		s->hot_pages += pages_of(e);
+	if (heat && s->cool)
+		heat_set(s->pool, s->segment, e->page, heat - 1);
 	return false;
 }
 
-/* true when the block now also lies in the current segment */
-static bool move_block(struct hot_list *list, const struct entry *old)
+/* the victim is LEAVING and ours: nothing is published into it */
+static struct survey survey(struct memkv_pool *pool, uint64_t segment, bool cool)
 {
-	struct memkv_pool *pool = list->pool;
-	struct room *room = list->room;
-	struct room_place to;
-	struct block_read read;
-	struct block_write write;
-	struct entry copy;
+	struct survey s = {.pool = pool, .segment = segment, .cool = cool};
+	uint64_t generation;
 
-	block_read_init(&read, pool, &room->lane, old->key, place_of_entry(&pool->control, list->segment, old));
-	read.to = room->move_buffer;
-	read.length = old->length;
-	op_run(&read.op);
-	if (read.verdict != BLOCK_GOOD)
-		return false;
-	struct block_header h = read.header;
-	if (!room_reserve_rest(room, h.header_pages + (uint32_t)block_pages(h.length), &to))
-		return false;
-	h.generation = to.generation;
-	h.segment = (uint32_t)to.segment;
-	h.index = to.index;
-	h.page = (layout_segment(&pool->control.layout, to.segment) >> PAGE_SHIFT) + to.page;
-	block_header_encode(&h, NULL, pool->sb.seed, room->lane.header); /* metadata and digests stay as read */
-	block_write_init(&write, &room->lane, h.page, h.header_pages, room->move_buffer, h.length);
-	op_run(&write.op);
-	entry_of_header(&h, to.page, &copy);
-	bool moved = publish_copy(list, old, &to, &copy, write.result == 0);
-	room_release(room, &to);
-	if (!moved)
-		return false;
-	heat_set(pool, list->segment, old->page, 0); /* should this victim be spared after all, it is not moved twice */
-	count(&pool->counters.moved_blocks, 1);
-	count(&pool->counters.moved_bytes, h.length);
-	return true;
+	entries_collect(pool, segment, count_block, &s, pool->room.entries, &generation);
+	return s;
 }
 
-static void visit_hot(void *context, uint32_t index, enum entry_state state, const struct entry *e, bool mended)
+void reclaim_leave(struct room *room, struct owned *victim)
 {
-	struct hot_list *list = context;
+	const struct control *c = &room->pool->control;
 
-	(void)index;
-	(void)mended;
-	if (!is_live(list->pool, list->segment, state, e))
-		return;
-	unsigned heat = heat_read(list->pool, list->segment, e->page);
-	uint64_t pages = e->header_pages + block_pages(e->length);
-	if (heat == 0)
-		return;
-	list->hot_pages += pages;
-	if (list->cool)
-		heat_set(list->pool, list->segment, e->page, heat - 1);
-	if (list->room && pages <= list->pages_left && move_block(list, e)) {
-		list->pages_left -= pages;
-		list->moved++;
-		list->moved_bytes += e->length;
+	if (victim->orphan) { /* the dead may have got as far as this, and not told */
+		table_tell(c, victim->segment);
+		room_mend_header(room, victim->segment);
 	}
+	/* nobody takes what a living incarnation owns: a lost race here means a damaged word, which others rebuild */
+	(void)own_move(c, victim, OWNER_SEALED, &room->pool->slot);
 }
 
-/* the victim is LEAVING and ours: nothing is published into it; what only second sources tell is let go */
-static void walk_victim(struct memkv_pool *pool, uint64_t segment, table_visit visit, void *context)
+static void spare(struct room *room, struct owned *victim)
 {
-	struct table_header header;
-	const struct control *c = &pool->control;
-	bool mended;
-
-	follower_keep(&pool->follower);
-	if (table_refresh(c, segment) && table_header_known(c, NULL, segment, &header, &mended))
-		table_walk(c, NULL, segment, header.generation, 0, table_count(c, segment, header.generation, NULL), visit,
-			   context);
-	follower_unkeep(&pool->follower, segment);
+	control_renew_age(&room->pool->control, victim->segment);
+	reclaim_leave(room, victim);
 }
 
-static uint64_t hot_pages(struct memkv_pool *pool, uint64_t segment, bool cool)
+void reclaim_refuse(struct room *room, struct owned *victim)
 {
-	struct hot_list list = {.pool = pool, .segment = segment, .cool = cool};
-
-	walk_victim(pool, segment, visit_hot, &list);
-	return list.hot_pages;
+	room_mend_header(room, victim->segment);
+	spare(room, victim);
 }
 
 /*
- * The oldest that is not mostly in use; after some second chances, the oldest.  0, MEMKV_NO_ROOM, or -errno: then the
- * dead have moved what cannot be flushed, and the segment stays LEAVING, ours, until we are dead in our turn.
+ * The oldest that is not mostly in use - after some second chances, the oldest - and with at most so much pinned.  0,
+ * MEMKV_NO_ROOM, or -errno: then the dead have moved what cannot be flushed, and the segment stays LEAVING, ours, until we are
+ * dead in our turn.
  */
-static int choose(struct memkv_pool *pool, struct owned *victim)
+static int choose(struct room *room, struct owned *victim, struct room_left pinned_max)
 {
+	struct memkv_pool *pool = room->pool;
 	const struct control *c = &pool->control;
+	uint64_t pinned_heavy = 0;
 
-	for (int chance = 0; own_take_oldest(c, &pool->slot, victim); chance++) {
+	for (int chance = 0; own_take_oldest(c, &pool->slot, victim);) {
 		uint64_t half = layout_segment_pages(&c->layout, victim->segment) / 2;
 		int err = victim->orphan && !MUTANT(MOVED_UNFLUSHED) ? pool->media->ops->flush(pool->media) : 0;
-		if (err || chance == SECOND_CHANCES || hot_pages(pool, victim->segment, false) <= half)
+		if (err)
 			return err;
-		hot_pages(pool, victim->segment, true);
-		control_renew_age(c, victim->segment);
-		(void)own_move(c, victim, OWNER_SEALED, &pool->slot);
+		factbook_refresh(&pool->factbook); /* it is LEAVING: now look */
+		struct survey s = survey(pool, victim->segment, false);
+		if (s.pinned_pages > pinned_max.pages || s.pinned_blocks > pinned_max.blocks) {
+			spare(room, victim);
+			if (++pinned_heavy > c->layout.geo.segments)
+				return MEMKV_NO_ROOM;
+			continue;
+		}
+		if (chance == SECOND_CHANCES || s.hot_pages + s.pinned_pages <= half)
+			return 0;
+		(void)survey(pool, victim->segment, true);
+		spare(room, victim);
+		chance++;
 	}
 	return control_published(c) ? MEMKV_NO_ROOM : -EIO;
 }
 
-int reclaim_secure(struct room *room)
-{
-	struct media *media = room->pool->media;
-	int err = room->next_safe || MUTANT(MOVED_UNFLUSHED) ? 0 : media->ops->flush(media);
+static bool want_pinned(void *context, const struct entry *e) { return is_pinned(context, e); }
 
-	room->next_safe = err == 0;
-	return err;
+/* every pinned block into the rest of the current segment; false: one of them is still here */
+static bool move_pinned(struct room *room, uint64_t segment)
+{
+	struct memkv_pool *pool = room->pool;
+	uint64_t generation;
+	uint32_t n = entries_collect(pool, segment, want_pinned, pool, room->entries, &generation);
+
+	for (uint32_t i = 0; i < n; i++) {
+		enum move_result result = move_to_rest(pool, segment, &room->entries[i]);
+		if (result == MOVE_FAILED || result == MOVE_NO_ROOM)
+			return false;
+	}
+	return true;
+}
+
+struct hot {
+	struct memkv_pool *pool;
+	uint64_t segment;
+};
+
+static bool want_hot(void *context, const struct entry *e)
+{
+	struct hot *hot = context;
+
+	return !expired(e) && heat_read(hot->pool, hot->segment, e->page) > 0;
+}
+
+static void move_hot(struct room *room, uint64_t segment, uint64_t pages_left)
+{
+	struct hot hot = {room->pool, segment};
+	uint64_t generation;
+	uint32_t n = entries_collect(room->pool, segment, want_hot, &hot, room->entries, &generation);
+
+	for (uint32_t i = 0; i < n; i++) {
+		uint64_t pages = pages_of(&room->entries[i]);
+		if (pages <= pages_left && move_to_rest(room->pool, segment, &room->entries[i]) == MOVE_DONE)
+			pages_left -= pages;
+	}
+}
+
+static bool pins_there(const struct memkv_pool *pool)
+{
+	return atomic_load_explicit(&pool->factbook.pins, memory_order_acquire) > 0;
+}
+
+/* not emptied after all: what has moved has its one place before others may take the segment; else it stays LEAVING */
+static void leave(struct room *room, struct owned *victim)
+{
+	if (moves_settle(room->pool, victim->segment) == 0)
+		spare(room, victim);
+}
+
+bool reclaim_keeps_free(const struct room *room)
+{
+	factbook_refresh(&room->pool->factbook);
+	return pins_there(room->pool);
 }
 
 void reclaim_prepare(struct room *room)
 {
 	struct memkv_pool *pool = room->pool;
 
-	if (room->next_ready || own_any_ready(&pool->control, &pool->slot) || choose(pool, &room->next))
+	if (room->next_ready || own_any_ready(&pool->control, &pool->slot, pins_there(pool)) ||
+	    choose(room, &room->next, room_rest(room)))
 		return;
-	struct hot_list list = {
-		.pool = pool,
-		.segment = room->next.segment,
-		.room = room,
-		.pages_left = layout_segment_pages(&pool->control.layout, room->next.segment) / 2,
-	};
-	walk_victim(pool, list.segment, visit_hot, &list);
-	room->next_moved = (struct moved){list.moved, list.moved_bytes};
+	uint64_t rest = room_rest(room).pages, segment = room->next.segment;
+	uint64_t half = layout_segment_pages(&pool->control.layout, segment) / 2;
+	if (!move_pinned(room, segment)) {
+		leave(room, &room->next);
+		return;
+	}
+	uint64_t taken = rest - min_u64(rest, room_rest(room).pages); /* other threads' puts among it */
+	move_hot(room, segment, half - min_u64(half, taken));
 	room->next_ready = true;
-	room->next_safe = list.moved == 0;
 	(void)reclaim_secure(room); /* when it fails it is tried again before the segment goes */
+}
+
+int reclaim_secure(struct room *room)
+{
+	return moves_settle(room->pool, room->next.segment);
 }
 
 int reclaim_take(struct room *room, struct owned *owned)
 {
-	return choose(room->pool, owned);
+	return choose(room, owned, (struct room_left){0});
 }
 
-struct account {
-	struct memkv_pool *pool;
-	uint64_t segment, blocks, bytes;
-};
-
-static void visit_account(void *context, uint32_t index, enum entry_state state, const struct entry *e, bool mended)
+bool reclaim_confirm(struct room *room, struct owned *victim, struct gone *gone)
 {
-	struct account *account = context;
+	struct memkv_pool *pool = room->pool;
+	const struct control *c = &pool->control;
 
-	(void)index;
-	(void)mended;
-	if (!is_live(account->pool, account->segment, state, e))
-		return;
-	account->blocks++;
-	account->bytes += e->length;
+	follower_step(&pool->follower);
+	factbook_refresh(&pool->factbook);
+	struct survey s = survey(pool, victim->segment, false);
+	if (s.pinned_pages) { /* since it was chosen */
+		reclaim_refuse(room, victim);
+		return false;
+	}
+	*gone = (struct gone){s.blocks, s.bytes};
+	/* before the owner word says OPEN: who sees OPEN, and this generation, knows that it is not being emptied */
+	if (pool->media->caps.mappable)
+		table_withdraw(c, victim->segment);
+	return true;
 }
 
-struct moved reclaim_account(struct room *room, uint64_t segment, struct moved moved)
+static struct room_left half_of(const struct room *room)
 {
-	struct account account = {.pool = room->pool, .segment = segment};
+	const struct geometry *geo = &room->pool->sb.geo;
 
-	walk_victim(room->pool, segment, visit_account, &account);
-	return (struct moved){account.blocks - min_u64(moved.blocks, account.blocks),
-			      account.bytes - min_u64(moved.bytes, account.bytes)};
+	return (struct room_left){geo->segment_pages / 2, geo->entries / 2};
+}
+
+static struct room_left smaller(struct room_left a, struct room_left b)
+{
+	return (struct room_left){min_u64(a.pages, b.pages), min_u64(a.blocks, b.blocks)};
+}
+
+/* a victim, emptied: one without pinned blocks; else with few; else one whose pinned blocks fit at all */
+static bool empty_one(struct room *room, struct owned *victim, struct room_left left)
+{
+	if (choose(room, victim, (struct room_left){0}) &&
+	    (!left.blocks || (choose(room, victim, smaller(left, half_of(room))) && choose(room, victim, left))))
+		return false;
+	if (move_pinned(room, victim->segment))
+		return moves_settle(room->pool, victim->segment) == 0;
+	leave(room, victim);
+	return false;
+}
+
+/* an emptied victim becomes FREE: room that is kept for moves */
+static bool set_free(struct room *room, struct owned *victim)
+{
+	struct memkv_pool *pool = room->pool;
+	uint64_t segment = victim->segment;
+
+	struct gone gone;
+
+	if (!reclaim_confirm(room, victim, &gone))
+		return false;
+	count(&pool->counters.evicted_blocks, gone.blocks);
+	count(&pool->counters.evicted_bytes, gone.bytes);
+	table_withdraw(&pool->control, segment);
+	bool freed = own_move(&pool->control, victim, OWNER_FREE, &pool->slot);
+	control_ring(&pool->control, segment);
+	return freed;
+}
+
+/* what is left when a put of @pages has taken its part */
+static struct room_left beside(struct room_left left, uint32_t pages)
+{
+	return (struct room_left){left.pages - min_u64(left.pages, pages), left.blocks - min_u64(left.blocks, 1)};
+}
+
+bool reclaim_reserve(struct room *room, uint32_t pages)
+{
+	struct memkv_pool *pool = room->pool;
+	struct room_left left = room_rest(room);
+	struct owned victim;
+
+	if (own_any_free(&pool->control))
+		return true;
+	/* where a put needs the most of a segment it goes into another emptied one, not beside what is moved */
+	bool big = pages > half_of(room).pages;
+	if (big && !room->next_ready && empty_one(room, &room->next, left)) {
+		room->next_ready = true;
+		left = room_rest(room);
+	}
+	return empty_one(room, &victim, big ? left : beside(left, pages)) && set_free(room, &victim);
 }

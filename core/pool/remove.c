@@ -6,17 +6,56 @@
  * there already, and the highest of all is never removed.
  *
  * remove: flag every copy's life word, then look for copies that turned up meanwhile, until none does.  A mover
- * publishes its copy as moving and then looks at the old life word; so one of the two sees the other (reclaim.c).  The
+ * publishes its copy as moving and then looks at the old life word; so one of the two sees the other (move.h).  The
  * flag is in force at once for every get in every process; it is flushed before the call returns.
  */
 #include "core/base/environ.h"
 #include "core/base/fail.h"
-#include "core/pool/handle.h"
+#include "core/pool/remove.h"
+
+#include <memkv/pin.h>
 
 #include <errno.h>
 #include <string.h>
 
 enum { COPIES_MAX = 64 };
+
+void removal_decide(struct memkv_pool *pool, uint64_t segment, const struct entry *e)
+{
+	factbook_refresh(&pool->factbook);
+	(void)table_decide(&pool->control, segment, e->index, e->birth,
+			   !factbook_pinned(&pool->factbook, e->key, e->session_id));
+}
+
+/* the copy is live: put it in doubt, look, decide; 0: somebody else has changed it */
+static int doubt_and_decide(struct memkv_pool *pool, uint64_t segment, const struct entry *e)
+{
+	const struct control *c = &pool->control;
+	bool mine = table_doubt(c, segment, e->index, e->birth);
+
+	factbook_refresh(&pool->factbook);
+	bool pinned = factbook_pinned(&pool->factbook, e->key, e->session_id);
+	if (table_decide(c, segment, e->index, e->birth, !pinned))
+		return pinned ? MEMKV_PINNED : 1;
+	/* another has decided what we put in doubt */
+	return mine && table_life(c, segment, e->index, e->birth) == LIFE_REMOVED ? 1 : 0;
+}
+
+int removal_try(struct memkv_pool *pool, uint64_t segment, const struct entry *e, bool force)
+{
+	const struct control *c = &pool->control;
+
+	for (;;) {
+		enum life life = table_life(c, segment, e->index, e->birth);
+		if (force || life == LIFE_MOVING || MUTANT(KILL_BY_PLACE))
+			return table_kill(c, segment, e->index, e->birth);
+		if (life == LIFE_REMOVED || life == LIFE_OTHER)
+			return 0;
+		int result = doubt_and_decide(pool, segment, e);
+		if (result)
+			return result;
+	}
+}
 
 struct hunt {
 	struct memkv_pool *pool;
@@ -26,7 +65,7 @@ struct hunt {
 	struct births *note;	   /* not NULL: kill nothing, write down what is there */
 	uint64_t segment;
 	uint32_t page; /* in the segment */
-	bool killed, spared;
+	bool force, killed, spared, pinned;
 	bool outdone; /* a copy with a higher birth than @mine is live */
 	bool unread; /* the medium did not answer: it may be there */
 };
@@ -39,15 +78,27 @@ static bool is_among(const struct births *births, uint64_t birth)
 	return false;
 }
 
-static void note_birth(struct births *births, uint64_t birth)
+static void note_birth(struct births *births, const struct entry *e)
 {
-	if (births->count < BIRTHS_MAX && !is_among(births, birth))
-		births->births[births->count++] = birth;
+	if (e->session_id)
+		births->session_id = e->session_id;
+	if (births->count < BIRTHS_MAX && !is_among(births, e->birth))
+		births->births[births->count++] = e->birth;
+}
+
+static void remove_copy(struct hunt *hunt, const struct entry *entry)
+{
+	int result = removal_try(hunt->pool, hunt->segment, entry, hunt->force);
+
+	hunt->killed |= result > 0;
+	hunt->pinned |= result == MEMKV_PINNED;
+	if (result == 0)
+		table_tell(&hunt->pool->control, hunt->segment); /* whoever flagged it may have died before it told */
 }
 
 static void spare(struct hunt *hunt, uint32_t index, const struct entry *entry)
 {
-	bool live = table_life(&hunt->pool->control, hunt->segment, index, entry->birth) == LIFE_LIVE &&
+	bool live = life_counts(table_life(&hunt->pool->control, hunt->segment, index, entry->birth)) &&
 		    !(entry->expires_s && entry->expires_s <= clock_utc_s());
 
 	hunt->spared = true;
@@ -59,17 +110,16 @@ static void meet_entry(void *context, uint32_t index, enum entry_state state, co
 	struct hunt *hunt = context;
 
 	(void)mended;
-	if (state != ENTRY_HERE || entry->page != hunt->page || memcmp(entry->key, hunt->key, sizeof(entry->key)) != 0)
+	if (state != ENTRY_HERE || entry->flags & ENTRY_VOID || entry->page != hunt->page ||
+	    memcmp(entry->key, hunt->key, sizeof(entry->key)) != 0)
 		return;
 	if (hunt->note) {
-		note_birth(hunt->note, entry->birth);
+		note_birth(hunt->note, entry);
 		hunt->spared = true;
 	} else if (hunt->only && !is_among(hunt->only, entry->birth) && entry->birth >= hunt->mine) {
 		spare(hunt, index, entry);
-	} else if (table_kill(&hunt->pool->control, hunt->segment, index, entry->birth)) {
-		hunt->killed = true;
 	} else {
-		table_tell(&hunt->pool->control, hunt->segment); /* whoever flagged it may have died before it told */
+		remove_copy(hunt, entry);
 	}
 }
 
@@ -83,7 +133,7 @@ static void meet_copy(struct hunt *hunt, struct place place)
 
 	hunt->segment = layout_segment_of(layout, place.page);
 	hunt->page = (uint32_t)(place.page - (layout_segment(layout, hunt->segment) >> PAGE_SHIFT));
-	hunt->killed = hunt->spared = false;
+	hunt->killed = hunt->spared = hunt->pinned = false;
 	pthread_mutex_lock(&pool->follower.lock); /* the second sources use the follower's lane */
 	int *recovered = &pool->recover_lane.transfer.result;
 	*recovered = 0;
@@ -100,8 +150,8 @@ static void meet_copy(struct hunt *hunt, struct place place)
 }
 
 /*
- * What is indexed now: each copy is noted, spared or killed.  Returns whether there was anything that is gone now, killed
- * or not found where it was: then it may have moved meanwhile, and a further look is due.
+ * What is indexed now: each copy is noted, spared or killed, up to one that is pinned.  Returns whether there was anything
+ * that is gone now, killed or not found where it was: then it may have moved meanwhile, and a further look is due.
  */
 static bool meet_indexed(struct hunt *hunt, int *removed, bool *unread)
 {
@@ -116,6 +166,8 @@ static bool meet_indexed(struct hunt *hunt, int *removed, bool *unread)
 		meet_copy(hunt, places[i]);
 		*removed += hunt->killed;
 		*unread |= hunt->unread;
+		if (hunt->pinned)
+			return false;
 		if (hunt->spared || hunt->unread)
 			continue;
 		follower_drop(f, hunt->key, places[i]);
@@ -130,24 +182,26 @@ int births_note(struct memkv_pool *pool, const uint8_t *key, struct births *birt
 	int none = 0;
 	bool unread;
 
-	births->count = 0;
+	*births = (struct births){0};
 	while (meet_indexed(&hunt, &none, &unread) && !MUTANT(NOTE_ONCE))
 		;
 	return unread ? -EIO : 0;
 }
 
 /* whether what was changed could be published is asked by those who call */
-int births_remove(struct memkv_pool *pool, const uint8_t *key, const struct births *only, uint64_t mine)
+int births_remove(struct memkv_pool *pool, const uint8_t *key, const struct births *only, uint64_t mine, bool force)
 {
-	struct hunt hunt = {.pool = pool, .key = key, .only = only, .mine = mine};
+	struct hunt hunt = {.pool = pool, .key = key, .only = only, .mine = mine, .force = force};
 	int removed = 0;
 	bool unread;
 
 	while (meet_indexed(&hunt, &removed, &unread) && !MUTANT(REMOVE_ONCE))
 		;
+	if (hunt.pinned)
+		return MEMKV_PINNED;
 	if (hunt.outdone && !unread) {
 		struct births own = {.births = {mine}, .count = 1};
-		int more = births_remove(pool, key, &own, 0);
+		int more = births_remove(pool, key, &own, 0, true);
 		unread = more < 0;
 		removed += more;
 	}
@@ -157,8 +211,26 @@ int births_remove(struct memkv_pool *pool, const uint8_t *key, const struct birt
 	return unread ? -EIO : removed;
 }
 
-int memkv_remove(struct memkv_pool *pool, const struct memkv_key *key)
+static int unpin_first(struct memkv_pool *pool, const uint8_t *key)
 {
+	struct record r;
+
+	factbook_refresh(&pool->factbook);
+	if (!factbook_of_key(&pool->factbook, key, &r) || r.kind != RECORD_PIN)
+		return 0;
+	r.kind = RECORD_UNPIN;
+	return factbook_state(&pool->factbook, &r);
+}
+
+static int remove_refused(const struct memkv_pool *pool)
+{
+	return fail(MEMKV_PINNED, "%s: the block is pinned, or its session is; unpin it first, or remove it with --unpin",
+		    pool->media->path);
+}
+
+int memkv_remove_with(struct memkv_pool *pool, const struct memkv_key *key, uint32_t flags)
+{
+	bool force = flags & MEMKV_REMOVE_UNPIN;
 	int err = pool_usable(pool);
 
 	if (err)
@@ -170,7 +242,12 @@ int memkv_remove(struct memkv_pool *pool, const struct memkv_key *key)
 	if (atomic_load(&pool->media->failed) || !control_published(&pool->control))
 		return fail(MEMKV_FAILED, "%s: the pool's medium is gone, was cut short or failed; open it again",
 			    pool->media->path);
-	int removed = births_remove(pool, key->bytes, NULL, 0);
+	err = force ? unpin_first(pool, key->bytes) : 0;
+	if (err)
+		return err;
+	int removed = births_remove(pool, key->bytes, NULL, 0, force);
+	if (removed == MEMKV_PINNED)
+		return remove_refused(pool);
 	if (removed < 0)
 		return fail(MEMKV_UNKNOWN, "%s: what describes a copy of the block cannot be read, so the block may still be there; "
 					   "try again", pool->media->path);
@@ -185,4 +262,9 @@ int memkv_remove(struct memkv_pool *pool, const struct memkv_key *key)
 	return err ? fail(err, "%s: the removal is in force, but could not be flushed: %s", pool->media->path,
 			  memkv_strerror(err))
 		   : removed;
+}
+
+int memkv_remove(struct memkv_pool *pool, const struct memkv_key *key)
+{
+	return memkv_remove_with(pool, key, 0);
 }

@@ -2,8 +2,7 @@
 /* See room.h. */
 #include "core/base/environ.h"
 #include "core/base/fail.h"
-#include "core/pool/block_io.h"
-#include "core/pool/handle.h"
+#include "core/pool/move.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -26,8 +25,12 @@ int room_open(struct room *room, struct memkv_pool *pool)
 		room->move_buffer = NULL;
 		return -ENOMEM;
 	}
-	int err = lane_open(&room->lane, pool->media);
+	room->entries = entries_alloc(pool);
+	room->moved = entries_alloc(pool);
+	int err = room->entries && room->moved ? lane_open(&room->lane, pool->media) : -ENOMEM;
 	if (err) {
+		entries_free(pool, room->entries);
+		entries_free(pool, room->moved);
 		munmap(room->move_buffer, room->move_bytes);
 		room->move_buffer = NULL;
 		return err;
@@ -70,9 +73,11 @@ void room_close(struct room *room)
 	if (room->fresh_ready)
 		close_writer(room, &room->fresh, OWNER_PARKED);
 	if (room->next_ready && reclaim_secure(room) == 0)
-		give_up(room, &room->next, OWNER_SEALED);
+		reclaim_leave(room, &room->next);
 	(void)room->pool->media->ops->settle(room->pool->media);
 	lane_close(&room->lane);
+	entries_free(room->pool, room->entries);
+	entries_free(room->pool, room->moved);
 	munmap(room->move_buffer, room->move_bytes);
 	pthread_mutex_destroy(&room->lock);
 	pthread_mutex_destroy(&room->refill);
@@ -185,43 +190,62 @@ static void clear_heat(const struct control *c, uint64_t segment)
 }
 
 /*
- * A new generation in a segment that is OPEN and ours.  Its header page first: when the medium refuses that, the table has
- * not been touched, and what it describes is still there.  Then the table: until the tail rises, it describes nothing.
+ * A new generation in a segment that is ours, in two steps.  Its header page first: when the medium refuses that, the table
+ * has not been touched, and what it describes is still there.
  */
-static int begin_generation(struct room *room, struct writer *w)
+static int announce_generation(struct room *room, uint64_t s, struct table_header *header)
 {
 	struct memkv_pool *pool = room->pool;
-	const struct control *c = &pool->control;
-	uint64_t s = w->owned.segment;
-	struct table_header header = {
+
+	*header = (struct table_header){
 		.generation = slot_new_generation(&pool->slot),
 		.segment = (uint32_t)s,
 		.opened_s = clock_utc_s(),
 	};
-
-	if (!header.generation)
+	if (!header->generation)
 		return fail(MEMKV_FENCED, "%s: this agent has opened all the segments that one attach may; open the pool again",
 			    pool->media->path);
 	if (!refresh_table(pool, s))
 		return fail(-EIO, "%s: a segment's table cannot be read", pool->media->path);
-	int err = write_segment_header(room, &header);
-	if (err)
-		return fail(err, "%s: a segment cannot be written to: %s", pool->media->path, strerror(-err));
+	int err = write_segment_header(room, header);
+	return err ? fail(err, "%s: a segment cannot be written to: %s", pool->media->path, strerror(-err)) : 0;
+}
+
+/* Then, when it is OPEN, the table: until the tail rises, it describes nothing. */
+static int begin_generation(struct room *room, struct writer *w, const struct table_header *header)
+{
+	struct memkv_pool *pool = room->pool;
+	const struct control *c = &pool->control;
+	uint64_t s = w->owned.segment;
+
 	control_renew_age(c, s);
 	clear_heat(c, s);
-	w->generation = header.generation;
+	w->generation = header->generation;
 	w->next_page = 1;
 	w->next_index = 0;
 	w->tail = places_ahead(room, w);
-	table_begin(c, &header, w->tail);
+	table_begin(c, header, w->tail);
 	if (MUTANT(DOORBELL_EARLY))
 		control_ring_later(c, s);
-	control_pulse_later(c, s);
-	err = MUTANT(TABLE_UNSETTLED) ? 0 : c->media->ops->settle(c->media);
+	int err = MUTANT(TABLE_UNSETTLED) ? 0 : c->media->ops->settle(c->media);
 	if (!MUTANT(DOORBELL_EARLY))
-		control_doorbell_now(c); /* whoever hears it finds the pulse, and the table begun */
+		control_ring(c, s); /* whoever hears it finds the table begun, and the owner word OPEN */
 	count(&pool->counters.segments_opened, err == 0);
 	return err ? fail(err, "%s: a segment's table cannot be written: %s", pool->media->path, strerror(-err)) : 0;
+}
+
+void room_mend_header(struct room *room, uint64_t segment)
+{
+	struct memkv_pool *pool = room->pool;
+	struct table_header header, second;
+
+	pthread_mutex_lock(&pool->follower.lock);
+	bool wrong = table_refresh_header(&pool->control, segment) &&
+		     table_header(&pool->control, segment, &header) != CHECK_BAD && header.generation &&
+		     !(pool->follower.recover.header(pool, segment, &second) && second.generation == header.generation);
+	pthread_mutex_unlock(&pool->follower.lock);
+	if (wrong)
+		(void)write_segment_header(room, &header); /* else the table has no second source */
 }
 
 struct resume {
@@ -308,12 +332,13 @@ static bool resume_generation(struct room *room, struct writer *w)
 }
 
 /*
- * Make a segment that was taken ready to write to.  On failure it is given back: a victim as it was, but as the youngest, so
- * that the next attempt meets another one; a fresh one for another attempt; one that fails twice is passed over.
+ * Make a segment that was ready, and is OPEN now, ready to write to.  On failure it is given back: a fresh one for another
+ * attempt; one that fails twice is passed over.
  */
-static int take_up(struct room *room, struct writer *w, bool resumed, enum owner_state back)
+static int take_up(struct room *room, struct writer *w, bool resumed)
 {
 	const struct control *c = &room->pool->control;
+	struct table_header header;
 	int err = 0;
 
 	w->pages = layout_segment_pages(&c->layout, w->owned.segment);
@@ -321,16 +346,17 @@ static int take_up(struct room *room, struct writer *w, bool resumed, enum owner
 		give_up(room, &w->owned, OWNER_SEALED);
 		return -EAGAIN;
 	}
-	if (!resumed || !w->generation)
-		err = begin_generation(room, w);
-	else if (c->media->ops->settle(c->media))
+	if (!resumed || !w->generation) {
+		err = announce_generation(room, w->owned.segment, &header);
+		if (!err)
+			err = begin_generation(room, w, &header);
+	} else if (c->media->ops->settle(c->media)) {
 		err = -EIO;
-	else if (!MUTANT(RING_UNSETTLED))
+	} else if (!MUTANT(RING_UNSETTLED)) {
 		control_ring(c, w->owned.segment); /* the medium knows that it is OPEN again: followers look into it by themselves */
-	if (err && back == OWNER_SEALED)
-		control_renew_age(c, w->owned.segment);
+	}
 	if (err)
-		give_up(room, &w->owned, resumed ? OWNER_SEALED : back);
+		give_up(room, &w->owned, resumed ? OWNER_SEALED : OWNER_PARKED);
 	if (err && resumed)
 		return -EAGAIN;
 	if (!err && !control_published(c))
@@ -338,33 +364,54 @@ static int take_up(struct room *room, struct writer *w, bool resumed, enum owner
 	return err;
 }
 
-/* "before every OPEN, look once more": fold in what others did to the victim, then count what goes and open it */
-static int open_victim(struct room *room, struct writer *w, struct owned *victim, struct moved moved)
+/*
+ * A victim, LEAVING and ours.  What the medium may refuse comes before its table is withdrawn, and what others may have
+ * said comes right before it; so a table that is withdrawn never comes back, and whoever removes a block may take it for
+ * gone.
+ */
+static int open_victim(struct room *room, struct writer *w, struct owned *victim)
 {
 	struct memkv_pool *pool = room->pool;
+	const struct control *c = &pool->control;
+	struct table_header header;
+	struct gone gone;
+	int err = announce_generation(room, victim->segment, &header);
 
-	follower_step(&pool->follower);
-	struct moved gone = reclaim_account(room, victim->segment, moved);
-	if (!own_move(&pool->control, victim, OWNER_OPEN, &pool->slot))
+	if (err) {
+		reclaim_refuse(room, victim);
+		return err;
+	}
+	if (!reclaim_confirm(room, victim, &gone) || !own_move(c, victim, OWNER_OPEN, &pool->slot))
 		return -EAGAIN;
 	w->owned = *victim;
-	int err = take_up(room, w, false, OWNER_SEALED);
-	if (err)
-		return err;
+	w->pages = layout_segment_pages(&c->layout, w->owned.segment);
+	err = begin_generation(room, w, &header);
+	if (err || !control_published(c)) {
+		give_up(room, &w->owned, OWNER_SEALED); /* emptied */
+		return err ? err : -EIO;
+	}
 	count(&pool->counters.segments_reclaimed, 1);
 	count(&pool->counters.evicted_blocks, gone.blocks);
 	count(&pool->counters.evicted_bytes, gone.bytes);
 	return 0;
 }
 
+static int no_room(const struct room *room)
+{
+	return fail(MEMKV_NO_ROOM,
+		    "%s: no room: every segment is being written to by a living agent, or full of pinned blocks; unpin some, "
+		    "use a larger pool, or fewer agents", room->pool->media->path);
+}
+
 /* under refill: a segment into @w, from wherever there is one */
 static int fetch(struct room *room, struct writer *w)
 {
 	struct memkv_pool *pool = room->pool;
-	bool resumed;
+	const struct control *c = &pool->control;
+	bool keep = reclaim_keeps_free(room), resumed;
 	int err = -EAGAIN;
 
-	while (err == -EAGAIN && control_published(&pool->control)) {
+	while (err == -EAGAIN && control_published(c)) {
 		struct owned victim;
 		*w = (struct writer){0};
 		if (room->next_ready) {
@@ -373,19 +420,21 @@ static int fetch(struct room *room, struct writer *w)
 				break;
 			room->next_ready = false;
 			victim = room->next;
-			err = open_victim(room, w, &victim, room->next_moved);
-		} else if (own_take_ready(&pool->control, &pool->slot, &w->owned, &resumed)) {
-			err = take_up(room, w, resumed, OWNER_PARKED);
+			err = open_victim(room, w, &victim);
+		} else if (own_take_ready(c, &pool->slot, keep, &w->owned, &resumed)) {
+			err = take_up(room, w, resumed);
 		} else {
 			err = reclaim_take(room, &victim);
-			if (err)
+			if (!err)
+				err = open_victim(room, w, &victim);
+			else if (err == MEMKV_NO_ROOM && keep && own_take_ready(c, &pool->slot, false, &w->owned, &resumed))
+				err = take_up(room, w, resumed); /* the room that was kept */
+			else
 				break;
-			err = open_victim(room, w, &victim, (struct moved){0});
 		}
 	}
 	if (err == MEMKV_NO_ROOM)
-		return fail(err, "%s: no room: every segment is being written to by a living agent; use a larger pool, or fewer "
-				 "agents", pool->media->path);
+		return no_room(room);
 	return err == -EAGAIN ? -EIO : err;
 }
 
@@ -431,7 +480,21 @@ static int refill(struct room *room, uint32_t pages)
 		w = writer_new(room);
 		*w = fresh;
 		w->used = true;
-		room->current = w;
+		room->target = w;
+		pthread_mutex_unlock(&room->lock);
+		/*
+		 * Taken, now look: this may have been the segment that was kept for moves.  Nobody puts into it before what
+		 * must move into it has.
+		 */
+		bool last = reclaim_keeps_free(room) && !reclaim_reserve(room, pages) && w->next_index == 0;
+		pthread_mutex_lock(&room->lock);
+		room->target = NULL;
+		room->current = last ? NULL : w;
+		if (last) { /* the only room for moves is not for puts */
+			close_writer(room, w, OWNER_PARKED);
+			w->used = false;
+			err = no_room(room);
+		}
 		pthread_mutex_unlock(&room->lock);
 	}
 	pthread_mutex_unlock(&room->refill);
@@ -458,7 +521,7 @@ void room_ahead(struct room *room, const struct room_place *place)
 	keep_words(room);
 	if (place->prepare)
 		reclaim_prepare(room);
-	if (place->open && !room->fresh_ready)
+	if (place->open && !room->fresh_ready && !reclaim_keeps_free(room))
 		room->fresh_ready = fetch(room, &room->fresh) == 0;
 	pthread_mutex_unlock(&room->refill);
 }
@@ -485,11 +548,24 @@ int room_reserve(struct room *room, uint32_t pages, struct room_place *place)
 bool room_reserve_rest(struct room *room, uint32_t pages, struct room_place *place)
 {
 	pthread_mutex_lock(&room->lock);
-	bool got = room->current && fits(room, room->current, pages);
+	struct writer *w = room->target ? room->target : room->current;
+	bool got = w && fits(room, w, pages);
 	if (got)
-		reserve_in(room, room->current, pages, place);
+		reserve_in(room, w, pages, place);
 	pthread_mutex_unlock(&room->lock);
 	return got;
+}
+
+struct room_left room_rest(struct room *room)
+{
+	struct room_left left = {0};
+
+	pthread_mutex_lock(&room->lock);
+	const struct writer *w = room->target ? room->target : room->current;
+	if (w)
+		left = (struct room_left){w->pages - w->next_page, room->pool->control.layout.geo.entries - w->next_index};
+	pthread_mutex_unlock(&room->lock);
+	return left;
 }
 
 void room_release(struct room *room, struct room_place *place)

@@ -13,6 +13,10 @@
  * takes: early enough that puts need not wait for it, late enough that a process hardly ever has two of them empty.
  * Both are done by a put whose own block is on its way to the medium meanwhile: room_ahead().
  *
+ * Pins (facts/facts.h): a pinned block moves whenever its segment is emptied.  While there are pins one FREE segment
+ * is kept as room for that.  It is used when no segment without pinned blocks is left: it becomes the current one, the
+ * pinned blocks of others (at most half a segment's worth) move into it, and one of those is FREE then.
+ *
  * Why half: measured on a chat service's trace at room for 10 % of its blocks, moving nothing hits 0.248, at most a
  * fifth 0.263, a half 0.279 (exact LRU: 0.278), for 19 % more blocks written.
  */
@@ -40,8 +44,8 @@ struct writer {
 	bool followed; /* and opened */
 };
 
-/* blocks that left a victim, by moving or for good */
-struct moved {
+/* blocks that go with a victim */
+struct gone {
 	uint64_t blocks, bytes;
 };
 
@@ -58,16 +62,20 @@ struct room {
 	pthread_mutex_t refill; /* taken before lock; held while a segment is fetched or emptied */
 	struct writer writers[WRITERS_MAX];
 	struct writer *current;
+	struct writer *target; /* the next current one, while only moves go there; NULL: none.  Set under refill and lock */
 	uint32_t usual_pages; /* of the last block */
 	bool next_ready;
 	struct owned next; /* LEAVING and ours, its hot blocks moved away */
-	struct moved next_moved;
 	bool fresh_ready;
 	struct writer fresh; /* the segment after the current one, OPEN and ours; under refill */
-	bool next_safe; /* what moved is there for good */
 	struct lane lane;  /* for headers and moves; under refill */
 	uint8_t *move_buffer;
 	size_t move_bytes;
+	/* under refill: */
+	struct entry *entries; /* of one table */
+	struct entry *moved;   /* blocks that have moved out of a victim, and whose old places still say live */
+	uint32_t moved_count;
+	uint64_t moved_from;
 };
 
 int room_open(struct room *room, struct memkv_pool *pool);
@@ -94,16 +102,41 @@ void room_release(struct room *room, struct room_place *place);
 /* room_reserve_rest() - like room_reserve(), but only in what is left of the current segment; false: it is full */
 bool room_reserve_rest(struct room *room, uint32_t pages, struct room_place *place);
 
-/* reclaim_prepare() - choose the next victim and move its hot blocks; under refill */
+/* room_mend_header() - the segment's own header says again what its table says; the segment is ours, under refill */
+void room_mend_header(struct room *room, uint64_t segment);
+
+/* room_rest() - what is left in the current segment, or in the one that moves go to */
+struct room_left {
+	uint64_t pages, blocks;
+};
+struct room_left room_rest(struct room *room);
+
+/* All of these under refill: */
+/* reclaim_keeps_free() - looks fresh: is the last FREE segment kept for moves, because there are pins? */
+bool reclaim_keeps_free(const struct room *room);
+/* reclaim_prepare() - choose the next victim and move its pinned and hot blocks */
 void reclaim_prepare(struct room *room);
-/* reclaim_take() - a LEAVING segment to open anew, with nothing moved; MEMKV_NO_ROOM: none; -errno of a flush */
+/* reclaim_take() - a LEAVING segment without pinned blocks, nothing moved; MEMKV_NO_ROOM: none; -errno of a flush */
 int reclaim_take(struct room *room, struct owned *owned);
 /*
  * reclaim_secure() - what moved out of room->next survives power loss, as far as it did before: 0, or -errno of the flush.
  * Before that the segment is neither opened anew nor given back: who takes it then knows nothing of the moves.
  */
 int reclaim_secure(struct room *room);
-/* reclaim_account() - what goes away when @segment is opened anew, without what moved */
-struct moved reclaim_account(struct room *room, uint64_t segment, struct moved moved);
+/*
+ * reclaim_confirm() - "before every OPEN, look once more": may the victim's blocks go?  Then its table is withdrawn, for good,
+ * and what goes is in @gone; else it is SEALED again.
+ */
+bool reclaim_confirm(struct room *room, struct owned *victim, struct gone *gone);
+/* reclaim_refuse() - the victim cannot be opened: SEALED again, as the youngest, so that the next attempt meets another one */
+void reclaim_refuse(struct room *room, struct owned *victim);
+/* reclaim_leave() - a LEAVING segment of ours that is not emptied after all is SEALED again */
+void reclaim_leave(struct room *room, struct owned *victim);
+/*
+ * reclaim_reserve() - make sure that a segment is FREE, as room for moves; pinned blocks go into the rest of the
+ * current one
+ * @pages: what the next put needs of that.
+ */
+bool reclaim_reserve(struct room *room, uint32_t pages);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Iterating over the stored blocks: table by table, a segment's entries copied out at a time.  A block that lies in
- * two places (it is being moved, or two agents put it at once) is shown where the index finds it first.
+ * two places (two agents put it at once, or a mover has died) is shown where the index finds it first.
  */
 #include "core/base/environ.h"
 #include "core/base/fail.h"
@@ -28,12 +28,54 @@ static bool wanted(const struct memkv_iter *it, const struct entry *e)
 	return !it->filter.session || e->session_id == it->session_id;
 }
 
+struct copy_look {
+	const struct memkv_iter *it;
+	uint64_t segment;
+	struct place place;
+	const uint8_t *key;
+	bool live;
+};
+
+static void look_at_copy(void *context, uint32_t index, enum entry_state state, const struct entry *e, bool mended)
+{
+	struct copy_look *look = context;
+	const struct control *c = &look->it->pool->control;
+
+	(void)mended;
+	if (state == ENTRY_HERE && memcmp(e->key, look->key, sizeof(e->key)) == 0 &&
+	    place_of_entry(c, look->segment, e).page == look->place.page)
+		look->live = life_counts(table_life(c, look->segment, index, e->birth));
+}
+
+/* a block that has moved: the index may still know where it was */
+static bool copy_lives(const struct memkv_iter *it, struct place place, const uint8_t *key)
+{
+	const struct control *c = &it->pool->control;
+	struct copy_look look = {it, layout_segment_of(&c->layout, place.page), place, key, false};
+	struct table_header header;
+
+	if (look.segment == UINT64_MAX || !table_refresh(c, look.segment) ||
+	    table_header(c, look.segment, &header) == CHECK_BAD)
+		return false;
+	table_walk(c, NULL, look.segment, header.generation, 0, table_count(c, look.segment, header.generation, NULL),
+		   look_at_copy, &look);
+	follower_give_back(&it->pool->follower, look.segment);
+	return look.live;
+}
+
 static bool shown_here(const struct memkv_iter *it, const struct entry *e)
 {
 	struct memkv_pool *pool = it->pool;
-	struct place first, here = place_of_entry(&pool->control, it->segment, e);
+	struct place other, here = place_of_entry(&pool->control, it->segment, e);
+	struct key_hash hash = index_hash(pool->index, e->key);
 
-	return index_find(pool->index, index_hash(pool->index, e->key), 0, &first) && first.page == here.page;
+	for (unsigned i = 0; index_find(pool->index, hash, i, &other); i++) {
+		if (other.page == here.page)
+			return true;
+		if (copy_lives(it, other, e->key))
+			return false;
+	}
+	return false;
 }
 
 static void collect(void *context, uint32_t index, enum entry_state state, const struct entry *e, bool mended)
@@ -43,7 +85,9 @@ static void collect(void *context, uint32_t index, enum entry_state state, const
 	(void)mended;
 	if (state != ENTRY_HERE || e->flags & ENTRY_VOID || !wanted(it, e) ||
 	    !life_counts(table_life(&it->pool->control, it->segment, index, e->birth)) ||
-	    (e->expires_s && e->expires_s <= clock_utc_s()) || !shown_here(it, e))
+	    (e->expires_s && e->expires_s <= clock_utc_s() &&
+	     !factbook_pinned(&it->pool->factbook, e->key, e->session_id)) ||
+	    !shown_here(it, e))
 		return;
 	it->entries[it->count++] = *e;
 }

@@ -17,7 +17,7 @@ struct control {
 	bool read_only;
 };
 
-enum { STATISTICS_DOORBELL = 0, STATISTICS_CLOCK = 64 };
+enum { STATISTICS_DOORBELL = 0, STATISTICS_CLOCK = 64, STATISTICS_BELL = 128 };
 
 /*
  * On mirrored media (media.h), what was stored counts when it is published, and what others published is seen after a
@@ -74,6 +74,12 @@ static inline void *control_doorbell(const struct control *c)
 static inline void *control_clock(const struct control *c)
 {
 	return control_at(c, c->layout.offset[REGION_STATISTICS] + STATISTICS_CLOCK);
+}
+
+/* the bell of the control logs: raised by one after every record */
+static inline void *control_bell(const struct control *c)
+{
+	return control_at(c, c->layout.offset[REGION_STATISTICS] + STATISTICS_BELL);
 }
 
 static inline uint8_t *control_table(const struct control *c, uint64_t segment)
@@ -162,19 +168,6 @@ static inline void control_ring_later(const struct control *c, uint64_t segment)
 	word_add(control_doorbell(c), 1);
 	control_publish_later(c, control_pulse(c, segment), 8);
 	control_publish_later(c, control_doorbell(c), 8);
-}
-
-/* control_pulse_later(), then settle, then control_doorbell_now(): a ring that goes with what it tells of */
-static inline void control_pulse_later(const struct control *c, uint64_t segment)
-{
-	word_add(control_pulse(c, segment), 1);
-	control_publish_later(c, control_pulse(c, segment), 8);
-}
-
-static inline void control_doorbell_now(const struct control *c)
-{
-	word_add(control_doorbell(c), 1);
-	control_publish(c, control_doorbell(c), 8);
 }
 
 /* control_renew_age() - the segment is the youngest now; age and clock mend each other should one of them get lost */

@@ -98,7 +98,8 @@ static bool rebuild(const struct control *c, struct owned *owned, struct death_n
 	if (!control_refresh(c, control_table(c, owned->segment), TABLE_HEADER_BYTES))
 		return false;
 	words_load(words, control_table(c, owned->segment), TABLE_HEADER_BYTES / 8);
-	bool blank = cell_blank((const uint8_t *)words, sizeof(words));
+	/* a table that is withdrawn describes as little as one that was never begun */
+	bool blank = cell_blank((const uint8_t *)words, sizeof(words)) || words[CHECK_WORD] == htole64(CHECK_WRITING);
 	if (owner_word_mend(owned->raw, owned->segment, c->seed, &word) && (word.state != OWNER_FREE || blank))
 		return swap_word(c, owned, word);
 	if (others_attached(c, notes))
@@ -132,19 +133,49 @@ bool own_resumable(const struct control *c, const struct slot *me, const struct 
 	return can_resume(c, owned, &notes);
 }
 
-bool own_any_ready(const struct control *c, const struct slot *me)
+bool own_any_ready(const struct control *c, const struct slot *me, bool keep_free)
 {
 	struct death_notes notes = {.me = me};
 	struct owned owned;
+	uint64_t free = 0;
+
+	for (uint64_t s = 0; s < c->layout.geo.segments; s++) {
+		if (!look_or_rebuild(c, s, &owned, &notes))
+			continue;
+		free += owned.word.state == OWNER_FREE;
+		if (free > keep_free || can_resume(c, &owned, &notes))
+			return true;
+	}
+	return false;
+}
+
+bool own_any_free(const struct control *c)
+{
+	struct owned owned;
 
 	for (uint64_t s = 0; s < c->layout.geo.segments; s++)
-		if (look_or_rebuild(c, s, &owned, &notes) &&
-		    (owned.word.state == OWNER_FREE || can_resume(c, &owned, &notes)))
+		if (own_look(c, s, &owned) && owned.word.state == OWNER_FREE)
 			return true;
 	return false;
 }
 
-bool own_take_ready(const struct control *c, const struct slot *me, struct owned *owned, bool *resumed)
+/* the first FREE segment from @first on, but for the last one that there is */
+static bool take_free(const struct control *c, const struct slot *me, bool keep_one, uint64_t first, struct owned *owned)
+{
+	struct owned held = {.segment = UINT64_MAX};
+
+	for (uint64_t s = first; s < c->layout.geo.segments; s++) {
+		if (!own_look(c, s, owned) || owned->word.state != OWNER_FREE)
+			continue;
+		if (keep_one && held.segment == UINT64_MAX)
+			held = *owned;
+		else if (own_move(c, owned, OWNER_OPEN, me))
+			return true;
+	}
+	return false;
+}
+
+bool own_take_ready(const struct control *c, const struct slot *me, bool keep_free, struct owned *owned, bool *resumed)
 {
 	struct death_notes notes = {.me = me};
 	uint64_t first_free = UINT64_MAX;
@@ -159,10 +190,7 @@ bool own_take_ready(const struct control *c, const struct slot *me, struct owned
 			return true;
 	}
 	*resumed = false;
-	for (uint64_t s = first_free; s < c->layout.geo.segments; s++)
-		if (own_look(c, s, owned) && owned->word.state == OWNER_FREE && own_move(c, owned, OWNER_OPEN, me))
-			return true;
-	return false;
+	return take_free(c, me, keep_free, first_free, owned);
 }
 
 /*

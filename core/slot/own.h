@@ -27,6 +27,18 @@ struct owned {
 /* own_look() - read a segment's word; false: damaged */
 bool own_look(const struct control *c, uint64_t segment, struct owned *owned);
 
+/*
+ * own_closed() - nobody publishes in the segment any more, as the word says
+ *
+ * On mirrored media a table that is begun may be there before the word that says OPEN: the one before it says LEAVING.
+ */
+static inline bool own_closed(const struct control *c, const struct owned *owned)
+{
+	bool opening = owned->word.state == OWNER_LEAVING && !c->media->caps.mappable && !MUTANT(LEAVING_SETTLED);
+
+	return owned->word.state != OWNER_OPEN && !opening;
+}
+
 /* own_refresh() - before own_look(), where others may have changed the word on mirrored media; false: unreadable */
 bool own_refresh(const struct control *c, uint64_t segment);
 
@@ -39,15 +51,17 @@ void own_keep(const struct control *c, const struct owned *owned);
 /* own_resumable() - PARKED, or OPEN of the dead: nobody is writing to it */
 bool own_resumable(const struct control *c, const struct slot *me, const struct owned *owned);
 
-/* own_any_ready() - would own_take_ready() find one? */
-bool own_any_ready(const struct control *c, const struct slot *me);
+/* own_any_ready() - would own_take_ready() find one?  own_any_free() - is any segment FREE? */
+bool own_any_ready(const struct control *c, const struct slot *me, bool keep_free);
+bool own_any_free(const struct control *c);
 
 /*
  * own_take_ready() - a segment that can be written to at once
+ * @keep_free: the last FREE one is left alone: it is kept as room for moves.
  *
  * Return: true; then @owned is OPEN and ours, and *resumed tells whether it has content (else it was FREE).
  */
-bool own_take_ready(const struct control *c, const struct slot *me, struct owned *owned, bool *resumed);
+bool own_take_ready(const struct control *c, const struct slot *me, bool keep_free, struct owned *owned, bool *resumed);
 
 /* own_take_oldest() - the oldest SEALED segment (or LEAVING of the dead) becomes our LEAVING; false: there is none */
 bool own_take_oldest(const struct control *c, const struct slot *me, struct owned *owned);

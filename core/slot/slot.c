@@ -109,7 +109,8 @@ bool slot_gone(const struct control *c, uint32_t number, uint32_t epoch)
 }
 
 /* the lock is ours: start the next incarnation */
-static int begin_incarnation(const struct control *c, uint32_t number, struct slot *slot)
+static int begin_incarnation(const struct control *c, uint32_t number, const struct slot_guard *guard,
+			     struct slot *slot)
 {
 	struct slot_cell cell;
 	struct identity id;
@@ -123,6 +124,9 @@ static int begin_incarnation(const struct control *c, uint32_t number, struct sl
 		return fail(err, "no random numbers: %s", strerror(-err));
 	identity_read(&id);
 	*slot = (struct slot){.number = number, .epoch = cell.epoch + 1, .nonce = random[0]};
+	err = guard->take_over(guard->facts, slot, &cell);
+	if (err)
+		return err;
 	atomic_store(&slot->next_birth, random[1] | 1); /* never 0 for the first 2^63 */
 	slot->cell = (struct slot_cell){
 		.slot = number,
@@ -150,7 +154,7 @@ static int try_claim(const struct control *c, uint32_t number, const struct slot
 		return err;
 	err = guard->look(guard->context);
 	if (!err)
-		err = begin_incarnation(c, number, slot);
+		err = begin_incarnation(c, number, guard, slot);
 	if (err) {
 		slot->epoch = 0; /* there is nothing to leave: the slot may be another's by now */
 		c->media->ops->unlock(c->media, lock_offset(c, number));
@@ -158,16 +162,38 @@ static int try_claim(const struct control *c, uint32_t number, const struct slot
 	return err;
 }
 
+/* some of those who hold the slots, for people */
+static void name_holders(const struct control *c, char *text, size_t room)
+{
+	enum { NAMED = 4 };
+	struct slot_cell cell;
+	unsigned named = 0;
+	size_t at = 0;
+
+	*text = 0;
+	for (uint32_t n = 0; n < c->layout.geo.slots && named < NAMED; n++) {
+		if (!slot_locked(c, n) || slot_read(c, n, &cell) == CHECK_BAD || !cell.epoch)
+			continue;
+		int put = snprintf(text + at, room - at, "%sprocess %u", named++ ? ", " : "", cell.pid);
+		at = min_u64(at + (size_t)put, room - 1);
+	}
+	if (named == NAMED)
+		snprintf(text + at, room - at, ", ...");
+}
+
 int slot_claim(const struct control *c, bool cli, const struct slot_guard *guard, struct slot *slot)
 {
 	uint32_t slots = c->layout.geo.slots, kept = slots - 1;
+	char holders[128];
 	int err = cli ? try_claim(c, kept, guard, slot) : -EAGAIN;
 
 	for (uint32_t n = 0; err == -EAGAIN && n < kept; n++)
 		err = try_claim(c, n, guard, slot);
-	if (err == -EAGAIN)
-		return fail(MEMKV_NO_SLOT, "%s: all %u slots are taken by live agents; stop one, or make the pool with more "
-					   "--slots", c->media->path, slots);
+	if (err == -EAGAIN) {
+		name_holders(c, holders, sizeof(holders));
+		return fail(MEMKV_NO_SLOT, "%s: all %u slots are taken by live agents (%s; 'memkv host ls' shows all of them); stop "
+					   "one, or make the pool with more --slots", c->media->path, slots, holders);
+	}
 	return err;
 }
 

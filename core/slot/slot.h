@@ -24,10 +24,15 @@ struct slot {
 	struct slot_cell cell;
 };
 
-/* asked when the lock of a slot is held and nothing was written yet: is this still the pool?  0, or why not */
+/*
+ * Asked when the lock of a slot is held and nothing was written yet: is this still the pool?  0, or why not.  Then, before the
+ * new incarnation takes the cell over: may it?  -EAGAIN: this slot is left alone.
+ */
 struct slot_guard {
 	int (*look)(void *context);
 	void *context;
+	int (*take_over)(void *facts, const struct slot *next, const struct slot_cell *before);
+	void *facts;
 };
 
 /*

@@ -36,6 +36,8 @@ extern "C" {
 	X(UNKNOWN, 18, "the outcome is unknown: the block may or may not be stored")                \
 	X(EFORK, 19, "the handle was inherited across fork and is unusable in the child")           \
 	X(CONFLICT, 20, "the options contradict each other")                                        \
+	X(PINNED, 21, "the block is pinned")                                                        \
+	X(PIN_LIMIT, 22, "this is more than the pool may keep pinned")                              \
 	X(NETWORK, 40, "the file system cannot prove that a writer is gone")
 
 enum memkv_code {

@@ -4,7 +4,9 @@
 #define MEMKV_MEMKV_H
 
 #include <memkv/error.h>
+#include <memkv/host.h>
 #include <memkv/key.h>
+#include <memkv/pin.h>
 #include <memkv/pool.h>
 
 #endif

@@ -10,10 +10,9 @@ import re
 import select
 import shutil
 import subprocess
-import sys
 import time
 
-from cli_tool import ROOT, Missing, Scratch, Tool, check
+from cli_tool import ROOT, Missing, check_in_folders
 
 BASH = os.path.join(ROOT, "cli", "completion", "memkv.bash")
 ZSH = os.path.join(ROOT, "cli", "completion")
@@ -159,17 +158,5 @@ def test_zsh(tool, folder):
         zsh.close()
 
 
-def main():
-    tool = Tool(sys.argv[1])
-
-    def in_folder(test):
-        def run_it(*_):
-            with Scratch() as folder:
-                return test(tool, folder)
-        run_it.__name__ = test.__name__[5:]
-        return run_it
-    check([in_folder(t) for name, t in globals().items() if name.startswith("test_")])
-
-
 if __name__ == "__main__":
-    main()
+    check_in_folders(globals())

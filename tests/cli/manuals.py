@@ -82,7 +82,7 @@ def test_examples_are_commands(tool):
         for line in plain_lines(sections(verb)["EXAMPLES"]):
             for command in re.findall(r"memkv (?!is\b)[^|<]*", line):
                 words = command.split()[1:]
-                name = " ".join(words[:2]) if words[0] == "pool" else words[0]
+                name = " ".join(words[:2]) if words[0] in ("pool", "host") else words[0]
                 assert name in known, f"{command!r} names no verb"
                 wrong = {w for w in words if re.match(r"-{1,2}[a-z]", w)} - known[name]
                 assert not wrong, f"{command!r}: {wrong}"

@@ -97,6 +97,14 @@ def whole_life(judge, folder):
     judge("match", pool, "nothing", code=2)
     assert judge("pool check", pool, "--sample", "100%", "--max-rate", "1G")["blocks"] == 2
     judge("pool check", pool, "--sample", "101", code=2)
+    judge("pin", pool, KEY)
+    judge("pins", pool)
+    judge("unpin", pool, KEY)
+    judge("evict", pool, "--bytes", "1K", "--dry-run")
+    judge("host fence", pool, judge("host ls", pool, "--all")["id"])
+    judge("host fence", pool, "nobody", code=2)
+    judge("pin", pool, "00" * 32, "--ttl", "soon", code=2)
+    judge("evict", pool, code=2)
     judge("rm", pool, KEY, "--dry-run")
     assert judge("rm", pool, KEY, "00" * 32, code=1)["missing"] == ["00" * 32]
     judge("rm", pool, "--session", "s\t", "--yes")

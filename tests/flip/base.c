@@ -96,7 +96,7 @@ static void die_putting(struct base *base, const char *path, uint32_t first, uin
 	reap(child, path, others);
 }
 
-/* an agent that dies while it has a victim at hand, whose hot blocks lie in two places by then */
+/* an agent that dies while it has a victim at hand, whose hot blocks have moved by then */
 static void die_reclaiming(struct base *base, const char *path, uint32_t first)
 {
 	pid_t child = fork();
@@ -104,8 +104,9 @@ static void die_reclaiming(struct base *base, const char *path, uint32_t first)
 	if (child == 0) {
 		struct memkv_pool *pool = attach(path);
 		for (uint32_t i = 0; i < DYING_BLOCKS_MAX; i++) {
+			uint64_t moved = atomic_load(&pool->counters.moved_blocks);
 			put(base, pool, first + i, 0);
-			if (pool->room.next_ready && pool->room.next_moved.blocks)
+			if (pool->room.next_ready && atomic_load(&pool->counters.moved_blocks) > moved)
 				break;
 		}
 		raise(SIGKILL);

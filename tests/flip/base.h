@@ -5,7 +5,7 @@
  * Two pools, built once by several agents, some of which are killed:
  *   young  - segments FREE, SEALED, PARKED, and OPEN of the dead with a place whose put never finished
  *   cycled - every segment was opened several times, so tables and segments are full of stale generations;
- *	      one segment is LEAVING of the dead, with blocks that lie in two places
+ *	      one segment is LEAVING of the dead, and its hot blocks have moved
  * Every payload, metadata and attribute follows from the block's number and version, so that whatever a get returns
  * can be compared byte for byte.
  */

@@ -177,6 +177,15 @@ START_TEST(log_values)
 	ck_assert_uint_eq(r.tenant, 9);
 	ck_assert_uint_eq(r.slot, 6);
 	ck_assert_uint_eq(r.epoch, 13);
+	struct log_identity in = golden_log;
+	in.sequence = 14;
+	ck_assert_int_eq(record_decode(bytes_of("record_session"), &in, 3, GOLDEN_SEED, false, &r), CHECK_GOOD);
+	ck_assert_int_eq((int)r.kind, 12);
+	ck_assert_str_eq((const char *)r.key, "conversation 42");
+	ck_assert_uint_eq(r.subject, 0x0A0B0C0D0E0F1011);
+	ck_assert_uint_eq(r.version, 79);
+	ck_assert_int_eq((int)r.state, 1);
+	ck_assert_int_eq(record_decode(bytes_of("record_session"), &golden_log, 3, GOLDEN_SEED, false, &r), CHECK_BAD);
 	ck_assert_int_eq(checkpoint_header_decode(bytes_of("checkpoint_header"), 5, GOLDEN_AREA, GOLDEN_SEED, &c),
 			 CHECK_GOOD);
 	ck_assert_uint_eq(c.epoch, 0x2ABCDEF1);
@@ -234,6 +243,8 @@ START_TEST(table_values)
 		ck_assert_int_eq(life_read(life, e.birth), voided ? LIFE_REMOVED : LIFE_LIVE);
 	}
 	ck_assert_int_eq(life_read(word_of("life_removed"), golden_entry.birth), LIFE_REMOVED);
+	ck_assert_int_eq(life_read(word_of("life_moving"), golden_entry.birth), LIFE_MOVING);
+	ck_assert_int_eq(life_read(word_of("life_removing"), golden_entry.birth), LIFE_REMOVING);
 	ck_assert(segment_header_decode(bytes_of("segment_header"), 119, GOLDEN_SEED, &s));
 	ck_assert_uint_eq(s.generation, golden_segment_header.generation);
 	ck_assert_uint_eq(s.class_id, 2);

@@ -85,6 +85,18 @@ const struct record golden_record = {
 	.epoch = 13,
 };
 
+const struct record golden_session = {
+	.kind = RECORD_SESSION,
+	.position = 3,
+	.version = 79,
+	.key = "conversation 42",
+	.subject = 0x0A0B0C0D0E0F1011,
+	.until_s = 1798761600,
+	.slot = 5,
+	.epoch = 0x2ABCDEF1,
+	.state = SESSION_PINNED,
+};
+
 const struct log_identity golden_log = {.slot = 5, .epoch = 0x2ABCDEF1, .nonce = 0x1122334455667788};
 
 const struct checkpoint_header golden_checkpoint = {.slot = 5,
@@ -224,6 +236,15 @@ static void record(uint8_t *bytes)
 	record_encode(&golden_record, &golden_log, GOLDEN_SEED, bytes);
 }
 
+/* a fact in a checkpoint: bound to its sequence */
+static void record_session(uint8_t *bytes)
+{
+	struct log_identity in = golden_log;
+
+	in.sequence = golden_checkpoint.sequence;
+	record_encode(&golden_session, &in, GOLDEN_SEED, bytes);
+}
+
 static void checkpoint(uint8_t *bytes)
 {
 	checkpoint_header_encode(&golden_checkpoint, GOLDEN_AREA, GOLDEN_SEED, bytes);
@@ -255,6 +276,16 @@ static void entry_void(uint8_t *bytes)
 static void life_removed(uint8_t *bytes)
 {
 	word_into(bytes, life_word(LIFE_REMOVED, golden_entry.birth));
+}
+
+static void life_moving(uint8_t *bytes)
+{
+	word_into(bytes, life_word(LIFE_MOVING, golden_entry.birth));
+}
+
+static void life_removing(uint8_t *bytes)
+{
+	word_into(bytes, life_word(LIFE_REMOVING, golden_entry.birth));
 }
 
 static void segment_header(uint8_t *bytes)
@@ -305,12 +336,15 @@ const struct golden golden_table[] = {
 	{"owner_word", 8, owner},
 	{"key_cell", CELL_LIVE, key_cell},
 	{"record", RECORD_BYTES, record},
+	{"record_session", RECORD_BYTES, record_session},
 	{"checkpoint_header", RECORD_BYTES, checkpoint},
 	{"table_header", TABLE_HEADER_BYTES, table_header},
 	{"tail_word", 8, tail},
 	{"entry", ENTRY_BYTES, entry_live},
 	{"entry_void", ENTRY_BYTES, entry_void},
 	{"life_removed", 8, life_removed},
+	{"life_moving", 8, life_moving},
+	{"life_removing", 8, life_removing},
 	{"segment_header", PAGE, segment_header},
 	{"block_header_uniform", PAGE, block_uniform},
 	{"block_header_listed", (size_t)2 * PAGE, block_listed},

@@ -24,7 +24,7 @@ extern const struct hold_cell golden_hold_cell;
 extern const struct claim_cell golden_claim_cell;
 extern const struct key_cell golden_key_cell;
 extern const struct owner_word golden_owner_word;
-extern const struct record golden_record;
+extern const struct record golden_record, golden_session;
 extern const struct log_identity golden_log;
 extern const struct checkpoint_header golden_checkpoint;
 extern const struct table_header golden_table_header;

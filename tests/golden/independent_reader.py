@@ -245,6 +245,13 @@ def read_record(data):
            numbers=(64, "QQQQ", (78, GENERATION, BIRTH, 1798761600)), small=(96, "IIII", (2, 9, 6, 13)))
 
 
+def read_record_session(data):
+    """a fact in checkpoint 14"""
+    check_seeded(data, seed(seed(POOL, 7, 5 << 32 | 0x2ABCDEF1, 0x1122334455667788), 7, 3, 14))
+    fields(data, magic=(0, "2sBB", (b"RC", 1, 12)), position=(16, "QQ", (3, 79)), name=(32, "16s", b"conversation 42\0"),
+           numbers=(64, "QQQQ", (0x0A0B0C0D0E0F1011, 0, 0, 1798761600)), small=(96, "IIIII", (0, 0, 5, 0x2ABCDEF1, 1)))
+
+
 def read_checkpoint(data):
     check(data, 8, 5, 1)
     fields(data, magic=(0, "4sH", (b"CKPT", 1)), who=(16, "IIQ", (5, 0x2ABCDEF1, 0x1122334455667788)),
@@ -311,12 +318,15 @@ READERS = {
     "owner_word": read_owner_word,
     "key_cell": read_key_cell,
     "record": read_record,
+    "record_session": read_record_session,
     "checkpoint_header": read_checkpoint,
     "table_header": lambda d: read_generation_header(d, b"TABL", 9),
     "tail_word": read_tail,
     "entry": lambda d: read_entry(d, 0, 0x5A5A),
     "entry_void": lambda d: read_entry(d, 1, 0xA5A5),
     "life_removed": lambda d: read_life(d, 0xA5A5),
+    "life_moving": lambda d: read_life(d, 0x3C3C),
+    "life_removing": lambda d: read_life(d, 0xC3C3),
     "segment_header": lambda d: read_generation_header(d, b"MSEG", 12),
     "block_header_uniform": lambda d: read_block_header(d, False),
     "block_header_listed": lambda d: read_block_header(d, True),

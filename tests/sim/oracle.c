@@ -402,6 +402,17 @@ static bool indexed(const struct memkv_pool *pool, uint32_t key, uint64_t page)
 	return false;
 }
 
+/* a device's writer has given up a copy, and owes the device the news */
+static bool given_up(const struct agent *a, uint32_t segment, uint32_t index, uint64_t birth)
+{
+	uint64_t at = layout_table(&world.layout, segment) + PAGE + (uint64_t)index * ENTRY_BYTES + ENTRY_LIFE_OFFSET, raw;
+
+	if (!a->device || a->read_only)
+		return false;
+	memcpy(&raw, a->device->control + at, sizeof(raw));
+	return life_read(raw, birth) == LIFE_REMOVED;
+}
+
 static void agent_agrees(const struct agent *a)
 {
 	/* of a segment whose opener died at it (generation 0) nobody was told: its blocks are misses, and may be indexed */
@@ -416,7 +427,7 @@ static void agent_agrees(const struct agent *a)
 			bool there = indexed(a->pool, key, page);
 			/* a process that died before it told of a put or a removal: that was not acknowledged */
 			const struct instance *put = &world.instances[p->instance];
-			if ((live && !there && !put->acked) || (!live && there && (p->untold || !gone_before(put, NEVER))))
+			if ((live && !there && (!put->acked || given_up(a, s, n, p->birth))) || (!live && there && (p->untold || !gone_before(put, NEVER))))
 				continue;
 			if (live != there && p->life != SHADOW_MOVING)
 				broken("agent %u, after it looked: key %u (put %u) in segment %u, place %u is %s, its index says %s",

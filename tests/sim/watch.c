@@ -6,7 +6,8 @@
  *   - a segment changes hands only as the states allow, never away from an incarnation that lives, and never while
  *     writes into it are on the way; so it has one opener at a time
  *   - no generation is begun twice, and only by the segment's opener
- *   - only the opener submits writes to a segment, and each lands in the generation it was meant for
+ *   - only the opener submits writes to a segment, and each lands in the generation it was meant for; whoever empties it
+ *     writes its header page
  *   - a place is published once in a generation, by the opener, when its block is there byte for byte; then its pages
  *     never change again in that generation
  *   - a removed block never becomes live again
@@ -237,6 +238,9 @@ static void life_changed(uint32_t segment, uint32_t index, uint64_t offset)
 		cover(COVER_MOVE_HOT);
 		p->life = SHADOW_LIVE;
 		oracle_live(p->instance, segment, index);
+	} else if (life == LIFE_REMOVING) {
+		if (p->life != SHADOW_LIVE)
+			broken("segment %u, place %u: put in doubt, and is not live", segment, index);
 	} else if (life == LIFE_REMOVED) {
 		if (p->life == SHADOW_MOVING)
 			cover(COVER_MOVE_REMOVED);
@@ -328,7 +332,9 @@ void watch_submit(struct command *c)
 	/* a device's owner word goes together with the segment's own header */
 	if (world.setup.medium == MEDIUM_BLOCK && c->page * PAGE == layout_segment(&world.layout, c->segment))
 		return;
-	if (s->owner.state != OWNER_OPEN || !watch_holds(c->agent, s))
+	bool header = s->owner.state == OWNER_LEAVING && c->sectors == 1 &&
+		      c->page * PAGE == layout_segment(&world.layout, c->segment);
+	if ((s->owner.state != OWNER_OPEN && !header) || !watch_holds(c->agent, s))
 		broken("segment %" PRIu64 ": agent %u writes to it and does not own it", c->segment, c->agent->number);
 	if (call->stage == PUT_RESERVED || call->stage == PUT_WRITTEN)
 		call->stage = PUT_WRITES;

@@ -20,7 +20,8 @@ static struct record example(void)
 			   .class_id = 9,
 			   .tenant = 10,
 			   .slot = 11,
-			   .epoch = 12};
+			   .epoch = 12,
+			   .state = SESSION_PINNED};
 
 	memset(r.key, 0x3D, sizeof(r.key));
 	return r;
@@ -40,6 +41,7 @@ static void assert_same(const struct record *a, const struct record *b)
 	ck_assert_uint_eq(a->tenant, b->tenant);
 	ck_assert_uint_eq(a->slot, b->slot);
 	ck_assert_uint_eq(a->epoch, b->epoch);
+	ck_assert_uint_eq(a->state, b->state);
 }
 
 START_TEST(every_kind)
@@ -71,9 +73,10 @@ START_TEST(bound_to_its_log_and_position)
 {
 	struct record r = example(), back;
 	uint8_t bytes[RECORD_BYTES];
-	const struct log_identity others[] = {{2, 2, 3}, {1, 3, 3}, {1, 2, 4}};
+	const struct log_identity others[] = {{2, 2, 3, 0}, {1, 3, 3, 0}, {1, 2, 4, 0}, {1, 2, 3, 1}};
 
 	record_encode(&r, &log_of, seed, bytes);
+	ck_assert_uint_eq(record_position(bytes), 1000);
 	for (size_t i = 0; i < ARRAY_COUNT(others); i++)
 		ck_assert_int_eq(record_decode(bytes, &others[i], 1000, seed, true, &back), CHECK_BAD);
 	ck_assert_int_eq(record_decode(bytes, &log_of, 1001, seed, true, &back), CHECK_BAD);

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* memkv pin, unpin, pins: what no agent may evict. */
+#include "cli/access.h"
+#include "cli/report.h"
+#include "cli/verbs.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/**
+ * struct pin_words - the command line of pin and unpin
+ * @path: the pool.
+ * @keys, @count: the keys.
+ * @session: or NULL.
+ * @prefix: --prefix-of was given.
+ */
+struct pin_words {
+	const char *path;
+	struct memkv_key *keys;
+	size_t count;
+	const char *session;
+	bool prefix;
+};
+
+static int take_words(const struct cli_args *args, struct pin_words *words)
+{
+	int rc = access_pool_keys(args, &words->path, &words->keys, &words->count);
+
+	if (rc)
+		return rc;
+	words->session = args->text[OPT_SESSION];
+	words->prefix = args->given[OPT_PREFIX_OF];
+	if (words->session && (words->count || words->prefix))
+		return report_usage(args->verb, "give either --session or keys");
+	if (!words->session && !words->count)
+		return report_usage(args->verb, "KEY is missing: 64 hex digits, --name TEXT, --prefix-of KEY... or --session S");
+	return 0;
+}
+
+static int print_done(const char *what, int64_t done, const struct pin_words *words, const int *results)
+{
+	struct json_object *missing = json_object_new_array();
+	char hex[MEMKV_KEY_HEX];
+	uint64_t misses = 0;
+
+	for (size_t i = 0; results && i < words->count; i++) {
+		if (results[i] != MEMKV_MISS)
+			continue;
+		memkv_key_to_hex(&words->keys[i], hex);
+		misses++;
+		json_object_array_add(missing, json_object_new_string(hex));
+		if (!report_json())
+			report_note("%s: %s", hex, *what == 'u' ? "not pinned" : "no such block");
+	}
+	if (report_json()) {
+		struct json_object *document = report_document();
+		report_add_number(document, what, (uint64_t)done);
+		json_object_object_add(document, "missing", missing);
+		report_print(document);
+		return misses ? EXIT_MISS : EXIT_DONE;
+	}
+	json_object_put(missing);
+	if (words->session)
+		printf("%s session ", what);
+	if (words->session)
+		report_safe_text(stdout, words->session);
+	if (words->session && *what == 'p')
+		printf(", %" PRId64 " block%s of it stored\n", done, done == 1 ? "" : "s");
+	else if (words->session)
+		putchar('\n');
+	else if (done)
+		printf("%s %" PRId64 " block%s\n", what, done, done == 1 ? "" : "s");
+	return misses ? EXIT_MISS : EXIT_DONE;
+}
+
+/* what came of a call: its count, and a word about each key */
+static int finish(const char *what, int64_t done, const struct pin_words *words, const int *results)
+{
+	if (done < 0 && done != MEMKV_MISS)
+		return report_library((int)done, words->path);
+	if (done == MEMKV_MISS)
+		return report_failed(MEMKV_MISS, "%s: this session is not pinned", words->path);
+	if (words->prefix && done == 0)
+		return report_failed(MEMKV_MISS, "%s: not even the first of these blocks is stored", words->path);
+	return print_done(what, done, words, results);
+}
+
+static int parse_ttl(const struct cli_args *args, struct memkv_pin_options *options)
+{
+	const char *text = args->text[OPT_PIN_TTL];
+
+	if (!text)
+		return 0;
+	if (!strcmp(text, "none")) {
+		options->flags |= MEMKV_PIN_FOR_EVER;
+		return 0;
+	}
+	const char *wrong = cli_parse_duration(text, &options->ttl_s);
+	if (!wrong && options->ttl_s == 0)
+		wrong = "is too small";
+	return wrong ? report_usage(args->verb, "--ttl: '%s' %s, nor none", text, wrong) : 0;
+}
+
+int verb_pin(const struct cli_args *args)
+{
+	struct memkv_pin_options options = {.size = sizeof(options)};
+	struct pin_words words = {0};
+	struct memkv_pool *pool = NULL;
+	int *results = NULL;
+
+	int rc = take_words(args, &words);
+	if (!rc)
+		rc = parse_ttl(args, &options);
+	if (!rc)
+		rc = access_open(words.path, ACCESS_WRITE, &pool);
+	if (!rc && words.session) {
+		rc = finish("pinned", memkv_pin_session(pool, words.session, &options), &words, NULL);
+	} else if (!rc && words.prefix) {
+		rc = finish("pinned", memkv_pin_prefix(pool, words.keys, words.count, &options), &words, NULL);
+	} else if (!rc) {
+		results = calloc(words.count, sizeof(*results));
+		rc = !results ? report_failed(-ENOMEM, "out of memory")
+			      : finish("pinned", memkv_pin(pool, words.keys, words.count, &options, results), &words, results);
+	}
+	free(results);
+	memkv_pool_close(pool);
+	free(words.keys);
+	return rc;
+}
+
+/* the longest stored prefix of the keys; what lies behind it is left alone */
+static void cut_to_prefix(struct memkv_pool *pool, struct pin_words *words)
+{
+	int found = memkv_match(pool, words->keys, words->count, MEMKV_LOOK_FRESH);
+
+	words->count = found > 0 ? (size_t)found : 0;
+}
+
+int verb_unpin(const struct cli_args *args)
+{
+	struct pin_words words = {0};
+	struct memkv_pool *pool = NULL;
+	int *results = NULL;
+
+	int rc = take_words(args, &words);
+	if (!rc)
+		rc = access_open(words.path, ACCESS_WRITE, &pool);
+	if (!rc && words.session) {
+		rc = finish("unpinned", memkv_unpin_session(pool, words.session), &words, NULL);
+	} else if (!rc) {
+		if (words.prefix)
+			cut_to_prefix(pool, &words);
+		results = calloc(words.count + 1, sizeof(*results));
+		int64_t done = words.count && results ? memkv_unpin(pool, words.keys, words.count, results) : 0;
+		rc = !results ? report_failed(-ENOMEM, "out of memory") : finish("unpinned", done, &words, results);
+	}
+	free(results);
+	memkv_pool_close(pool);
+	free(words.keys);
+	return rc;
+}
+
+/* ---- pins -------------------------------------------------------------------------------------------------- */
+
+static void print_pin_json(const struct memkv_pin_info *pin)
+{
+	struct json_object *line = report_document();
+	char text[32];
+
+	report_add_text(line, "kind", pin->is_session ? "session" : "key");
+	if (pin->is_session) {
+		snprintf(text, sizeof(text), "%016" PRIx64, pin->session_id);
+		report_add_text(line, "session_id", text);
+		report_add_text(line, "session", pin->session);
+	} else {
+		report_add_key(line, "key", &pin->key);
+		report_add_number(line, "bytes", pin->pages * 4096);
+	}
+	report_add_time(line, "expires_s", pin->expires_s);
+	snprintf(text, sizeof(text), "%u@%u", pin->slot, pin->epoch);
+	report_add_text(line, "by", text);
+	report_print(line);
+}
+
+static void print_pin(const struct memkv_pin_info *pin)
+{
+	time_t seconds = (time_t)pin->expires_s;
+	char hex[MEMKV_KEY_HEX], ends[32] = "-";
+	struct tm tm;
+
+	if (pin->expires_s && gmtime_r(&seconds, &tm))
+		strftime(ends, sizeof(ends), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	memkv_key_to_hex(&pin->key, hex);
+	if (!pin->is_session) {
+		printf("%s %10" PRIu64 " %-20s %u@%u\n", hex, pin->pages * 4096, ends, pin->slot, pin->epoch);
+		return;
+	}
+	printf("session %-56.32s %10s %-20s %u@%u\n", pin->session, "", ends, pin->slot, pin->epoch);
+}
+
+int verb_pins(const struct cli_args *args)
+{
+	struct memkv_pin_info *pins = NULL;
+	struct memkv_pool *pool = NULL;
+	const char *path;
+	int64_t count = 0;
+
+	int rc = access_pool(args, &path);
+	if (!rc)
+		rc = access_open(path, ACCESS_READ, &pool);
+	if (rc)
+		return rc;
+	count = memkv_pins(pool, NULL, 0);
+	if (count > 0) {
+		pins = calloc((size_t)count, sizeof(*pins));
+		int64_t room = count;
+		count = pins ? memkv_pins(pool, pins, (size_t)room) : -ENOMEM;
+		count = count > room ? room : count;
+	}
+	if (count < 0)
+		rc = report_library((int)count, path);
+	for (int64_t i = 0; i < count; i++) {
+		if (report_json())
+			print_pin_json(&pins[i]);
+		else
+			print_pin(&pins[i]);
+	}
+	free(pins);
+	memkv_pool_close(pool);
+	return rc;
+}

@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See factbook.h. */
+#include "core/facts/factbook.h"
+#include "core/base/environ.h"
+#include "core/base/fail.h"
+#include "core/log/checkpoint.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { REREADS = 4 };
+
+/* ---- reading; all under the lock ---- */
+
+static void fold(void *context, const struct record *r)
+{
+	struct factbook *l = context;
+
+	(void)facts_fold(&l->facts, r);
+}
+
+static struct log_identity identity_of_cell(const struct slot_cell *cell)
+{
+	return (struct log_identity){.slot = cell->slot, .epoch = cell->epoch, .nonce = cell->nonce};
+}
+
+static bool same_identity(const struct log_identity *a, uint32_t epoch, uint64_t nonce)
+{
+	return a->epoch == epoch && a->nonce == nonce;
+}
+
+/* everything in the slot's checkpoint; the reader goes on behind what stands in it */
+static void read_checkpoint(struct factbook *l, struct ring_reader *reader)
+{
+	struct checkpoint_header h;
+	uint64_t damaged = 0, mended = 0;
+
+	if (checkpoint_read(l->control, reader->who.slot, fold, l, &h, &damaged, &mended) &&
+	    same_identity(&reader->who, h.epoch, h.nonce) && h.log_position > reader->next)
+		reader->next = h.log_position;
+	atomic_fetch_add(&l->damaged, damaged);
+	atomic_fetch_add(&l->mended, mended);
+}
+
+/* the log from where we are to its end */
+static void read_ring(struct factbook *l, struct ring_reader *reader)
+{
+	struct record r;
+	uint64_t ahead;
+	bool mended;
+
+	if (!ring_refresh(l->control, &reader->who))
+		return;
+	for (;;) {
+		enum ring_result result = ring_next(l->control, reader, &r, &mended, &ahead);
+		if (result == RING_END)
+			return;
+		if (result == RING_RECORD) {
+			fold(l, &r);
+			atomic_fetch_add(&l->mended, mended);
+			continue;
+		}
+		uint64_t before = reader->next;
+		read_checkpoint(l, reader);
+		if (reader->next == before) { /* what is gone stands nowhere */
+			atomic_fetch_add(&l->damaged, ahead);
+			reader->next += ahead;
+		}
+	}
+}
+
+static void cell_checks(const struct control *c, uint32_t slot, uint64_t checks[SLOT_COPIES])
+{
+	for (unsigned copy = 0; copy < SLOT_COPIES; copy++)
+		checks[copy] = word_load((uint64_t *)control_at(c, layout_slot_cell(&c->layout, copy, slot)) + CHECK_WORD);
+}
+
+/* who holds, or held last, the slot?  A new incarnation is read from its checkpoint on. */
+static bool read_cell(struct factbook *l, struct factbook_source *source, uint32_t slot)
+{
+	struct slot_cell cell;
+
+	if (!slot_refresh(l->control, slot) || slot_read(l->control, slot, &cell) == CHECK_BAD)
+		return false; /* what we know of it stays */
+	if (source->known && same_identity(&source->reader.who, cell.epoch, cell.nonce))
+		return true;
+	source->known = true;
+	source->reader = (struct ring_reader){.who = identity_of_cell(&cell)};
+	source->reader.who.slot = slot;
+	if (cell.epoch)
+		read_checkpoint(l, &source->reader);
+	return true;
+}
+
+static void refresh_slot(struct factbook *l, uint32_t slot)
+{
+	const struct control *c = l->control;
+	struct factbook_source *source = &l->sources[slot];
+	uint64_t checks[SLOT_COPIES];
+
+	if (l->writing && slot == l->me.slot)
+		return;
+	if (source->known && !c->media->caps.mappable && !c->read_only)
+		return; /* such a medium has one writer: this process */
+	for (int i = 0; i < REREADS; i++) {
+		cell_checks(c, slot, checks);
+		bool same = memcmp(checks, source->cell_checks, sizeof(checks)) == 0;
+		if (!source->known || !same || !c->media->caps.mappable) {
+			if (!read_cell(l, source, slot) && !source->known)
+				return;
+			memcpy(source->cell_checks, checks, sizeof(checks));
+		}
+		if (source->reader.who.epoch)
+			read_ring(l, &source->reader);
+		cell_checks(c, slot, checks);
+		if (memcmp(checks, source->cell_checks, sizeof(checks)) == 0)
+			return; /* nobody has taken the slot, and perhaps the ring, meanwhile */
+	}
+}
+
+static void tell(struct factbook *l)
+{
+	atomic_store_explicit(&l->pins, l->facts.blind ? UINT32_MAX : l->facts.pins, memory_order_release);
+	atomic_store_explicit(&l->session_pins, l->facts.blind ? UINT32_MAX : l->facts.session_pins, memory_order_release);
+}
+
+static void refresh(struct factbook *l)
+{
+	atomic_thread_fence(memory_order_seq_cst); /* what the caller has written before is there for all who look */
+	for (uint32_t slot = 0; slot < l->control->layout.geo.slots; slot++)
+		refresh_slot(l, slot);
+	tell(l);
+}
+
+void factbook_refresh(struct factbook *l)
+{
+	pthread_mutex_lock(&l->lock);
+	refresh(l);
+	pthread_mutex_unlock(&l->lock);
+}
+
+void factbook_poll(struct factbook *l)
+{
+	uint64_t bell = word_load(control_bell(l->control));
+
+	pthread_mutex_lock(&l->lock);
+	if (bell != l->bell) {
+		refresh(l);
+		l->bell = bell;
+	}
+	pthread_mutex_unlock(&l->lock);
+}
+
+int factbook_open(struct factbook *l, const struct control *c)
+{
+	*l = (struct factbook){.control = c};
+	l->sources = calloc(c->layout.geo.slots, sizeof(*l->sources));
+	l->scratch = calloc(checkpoint_records(c), sizeof(*l->scratch));
+	if (!l->sources || !l->scratch) {
+		free(l->sources);
+		free(l->scratch);
+		l->sources = NULL;
+		return -ENOMEM;
+	}
+	pthread_mutex_init(&l->lock, NULL);
+	l->bell = word_load(control_bell(c));
+	factbook_refresh(l);
+	return 0;
+}
+
+void factbook_close(struct factbook *l)
+{
+	if (!l->sources)
+		return;
+	facts_close(&l->facts);
+	free(l->sources);
+	free(l->scratch);
+	l->sources = NULL;
+	pthread_mutex_destroy(&l->lock);
+}
+
+/* ---- writing; all under the lock ---- */
+
+/* everything that is known, into the area of @who's slot that does not hold; -ENOSPC: it does not fit */
+static int write_checkpoint(struct factbook *l, const struct log_identity *who, uint64_t log_position)
+{
+	const struct control *c = l->control;
+	struct checkpoint_header held;
+	unsigned area = 0;
+	bool any = checkpoint_best(c, who->slot, &held, &area);
+
+	facts_drop_over(&l->facts, clock_utc_s());
+	tell(l);
+	uint32_t count = facts_copy(&l->facts, l->scratch, checkpoint_records(c));
+	if (count > checkpoint_records(c) || l->facts.blind)
+		return -ENOSPC;
+	struct checkpoint_header h = {
+		.slot = who->slot,
+		.epoch = who->epoch,
+		.nonce = who->nonce,
+		.sequence = any ? held.sequence + 1 : 1,
+		.facts = count,
+		.log_position = log_position,
+	};
+	return checkpoint_write(c, any ? !area : 0, &h, l->scratch);
+}
+
+/* is there anything in the log that its checkpoint does not hold? */
+static bool owes_checkpoint(const struct factbook *l, const struct ring_reader *reader)
+{
+	struct checkpoint_header h;
+	unsigned area;
+	uint64_t covered = 0;
+
+	if (checkpoint_best(l->control, reader->who.slot, &h, &area) && same_identity(&reader->who, h.epoch, h.nonce))
+		covered = h.log_position;
+	return reader->next > covered;
+}
+
+int factbook_take_over(void *context, const struct slot *next, const struct slot_cell *before)
+{
+	struct factbook *l = context;
+	struct log_identity heir = {.slot = next->number, .epoch = next->epoch, .nonce = next->nonce};
+	int err = 0;
+
+	if (before->epoch == 0)
+		return 0;
+	pthread_mutex_lock(&l->lock);
+	refresh(l);
+	struct factbook_source *source = &l->sources[next->number];
+	if (!source->known || !same_identity(&source->reader.who, before->epoch, before->nonce))
+		err = -EAGAIN; /* its cell cannot be read now, or is not what the caller saw */
+	else if (owes_checkpoint(l, &source->reader))
+		err = write_checkpoint(l, &heir, 0);
+	pthread_mutex_unlock(&l->lock);
+	return err == -ENOSPC ? -EAGAIN : err;
+}
+
+void factbook_attach(struct factbook *l, const struct slot *slot)
+{
+	pthread_mutex_lock(&l->lock);
+	l->me = (struct log_identity){.slot = slot->number, .epoch = slot->epoch, .nonce = slot->nonce};
+	l->next = l->checkpointed = 0;
+	l->writing = true;
+	pthread_mutex_unlock(&l->lock);
+}
+
+static uint32_t fact_limit(const struct factbook *l)
+{
+	uint32_t records = checkpoint_records(l->control), slots = l->control->layout.geo.slots;
+
+	return records - (slots < records / 2 ? slots : records / 2);
+}
+
+static bool is_new(const struct factbook *l, const struct record *r)
+{
+	return !(r->kind == RECORD_SESSION ? facts_of_session(&l->facts, r->subject) : facts_of_key(&l->facts, r->key));
+}
+
+static int make_room(struct factbook *l)
+{
+	if (l->next - l->checkpointed < ring_records(l->control))
+		return 0;
+	int err = write_checkpoint(l, &l->me, l->next);
+	if (!err)
+		l->checkpointed = l->next;
+	return err;
+}
+
+static int append(struct factbook *l, struct record *r)
+{
+	const struct control *c = l->control;
+	int err = make_room(l);
+
+	if (err)
+		return err;
+	r->version = l->facts.version + 1;
+	r->slot = l->me.slot;
+	r->epoch = l->me.epoch;
+	r->position = l->next++;
+	ring_write(c, &l->me, r);
+	fold(l, r);
+	tell(l);
+	err = control_published(c) ? c->media->ops->flush(c->media) : -EIO;
+	word_add(control_bell(c), 1);
+	control_publish(c, control_bell(c), 8);
+	return err;
+}
+
+int factbook_state(struct factbook *l, struct record *r)
+{
+	const char *path = l->control->media->path;
+	int err = 0;
+
+	pthread_mutex_lock(&l->lock);
+	refresh(l);
+	if (is_new(l, r) && l->facts.count >= fact_limit(l)) {
+		facts_drop_over(&l->facts, clock_utc_s());
+		if (l->facts.count >= fact_limit(l))
+			err = fail(MEMKV_PIN_LIMIT,
+				   "%s: the pool keeps at most %u pins and unpins at a time, and has them; unpin some, pin by "
+				   "session, or make a larger pool", path, fact_limit(l));
+	}
+	if (!err) {
+		err = append(l, r);
+		if (err)
+			fail(err, "%s: the fact could not be written: %s", path, memkv_strerror(err));
+	}
+	atomic_thread_fence(memory_order_seq_cst); /* written; now the caller looks */
+	pthread_mutex_unlock(&l->lock);
+	return err;
+}
+
+/* ---- looking ---- */
+
+uint32_t factbook_room(struct factbook *l)
+{
+	pthread_mutex_lock(&l->lock);
+	facts_drop_over(&l->facts, clock_utc_s());
+	uint32_t limit = fact_limit(l), room = l->facts.count < limit ? limit - l->facts.count : 0;
+	pthread_mutex_unlock(&l->lock);
+	return room;
+}
+
+bool factbook_pinned(struct factbook *l, const uint8_t key[32], uint64_t session_id)
+{
+	if (atomic_load_explicit(&l->pins, memory_order_acquire) == 0)
+		return false;
+	pthread_mutex_lock(&l->lock);
+	bool pinned = facts_pinned(&l->facts, key, session_id, clock_utc_s());
+	pthread_mutex_unlock(&l->lock);
+	return pinned;
+}
+
+static bool copy_fact(struct factbook *l, const struct record *there, struct record *r)
+{
+	if (there)
+		*r = *there;
+	pthread_mutex_unlock(&l->lock);
+	return there != NULL;
+}
+
+bool factbook_of_key(struct factbook *l, const uint8_t key[32], struct record *r)
+{
+	pthread_mutex_lock(&l->lock);
+	return copy_fact(l, facts_of_key(&l->facts, key), r);
+}
+
+bool factbook_of_session(struct factbook *l, uint64_t session_id, struct record *r)
+{
+	pthread_mutex_lock(&l->lock);
+	return copy_fact(l, facts_of_session(&l->facts, session_id), r);
+}
+
+uint32_t factbook_copy(struct factbook *l, struct record *to, uint32_t room)
+{
+	pthread_mutex_lock(&l->lock);
+	uint32_t count = facts_copy(&l->facts, to, room);
+	pthread_mutex_unlock(&l->lock);
+	return count;
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The factbook: how facts get onto the media, and from there to everybody.
+ *
+ * Stating a fact: record into the own ring -> flush.  A ring is overwritten only as far as its facts stand in the own
+ * checkpoint, which carries the facts of the whole pool (merging is a maximum, so copies are harmless): when the ring
+ * is full, a checkpoint is written first.
+ *
+ * Refreshing: for every slot, the cell -> its log onward until a position does not verify -> the cell again.  Where the
+ * log has gone on without us (a whole round, or a new incarnation), the slot's checkpoint is read.  What was stated
+ * before the refresh began is known after it.  That rests on nothing advisory; the bell in the statistics page only
+ * tells the follower that it is worth while.
+ *
+ * A new incarnation, before it takes the cell over (whose nonce its predecessor's records cannot be verified
+ * without): if the predecessor stated something that stands in no checkpoint, a checkpoint with everything is written
+ * into the slot.  Where no facts are, that costs nothing.
+ *
+ * How many facts there can be: what a checkpoint holds, less one for each slot, since so many agents may state their
+ * last one at once.  More are refused; nothing that stands is given up for them.
+ *
+ * Every record has one writer, and nothing here needs coherent memory.
+ *
+ * Threads: any; the lock is this process's, and is held over flushes.  Get and match never come here.
+ */
+#ifndef MEMKV_FACTS_FACTBOOK_H
+#define MEMKV_FACTS_FACTBOOK_H
+
+#include "core/facts/facts.h"
+#include "core/log/log_ring.h"
+#include "core/slot/slot.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* what we know of a slot's log */
+struct factbook_source {
+	uint64_t cell_checks[SLOT_COPIES]; /* check words of the cells as last looked at: unchanged, nothing to decode */
+	struct ring_reader reader;
+	bool known;
+};
+
+struct factbook {
+	const struct control *control;
+	pthread_mutex_t lock;
+	struct facts facts;
+	struct factbook_source *sources;
+	/* of this process's own incarnation */
+	struct log_identity me;
+	bool writing;
+	uint64_t next;		     /* position */
+	uint64_t checkpointed;	     /* positions below stand in the own checkpoint */
+	struct record *scratch;	     /* a checkpoint's worth */
+	uint64_t bell;
+	/* for looks without the lock: are there pins at all?  A moment late */
+	atomic_uint pins, session_pins;
+	atomic_uint_fast64_t damaged, mended; /* records */
+};
+
+/* factbook_open() - read everything that is there; 0 or -ENOMEM */
+int factbook_open(struct factbook *l, const struct control *c);
+void factbook_close(struct factbook *l);
+
+/*
+ * factbook_take_over() - of a struct slot_guard: before incarnation @next takes the cell of @before over
+ *
+ * Return: 0; -EAGAIN: its facts do not fit into a checkpoint, the slot must be left alone; -errno.
+ */
+int factbook_take_over(void *context, const struct slot *next, const struct slot_cell *before);
+
+/* factbook_attach() - from now on this process states facts as @slot */
+void factbook_attach(struct factbook *l, const struct slot *slot);
+
+/* factbook_refresh() - fold in everything that anybody has stated before the call */
+void factbook_refresh(struct factbook *l);
+
+/* factbook_poll() - the same when the bell has rung; for the follower */
+void factbook_poll(struct factbook *l);
+
+/*
+ * factbook_state() - state a fact: version and author are filled in
+ *
+ * When it returns 0 the fact is on the medium and flushed: whoever refreshes knows it.
+ *
+ * Return: 0; MEMKV_PIN_LIMIT: there are as many facts as the pool can keep (about a new subject; nothing was written);
+ * -errno with a sentence: it may count or not.
+ */
+int factbook_state(struct factbook *l, struct record *r);
+
+/* factbook_room() - how many facts about new subjects could still be stated */
+uint32_t factbook_room(struct factbook *l);
+
+/* factbook_pinned() - by what is known now; refresh first where it must be exact */
+bool factbook_pinned(struct factbook *l, const uint8_t key[32], uint64_t session_id);
+
+/* factbook_of_key(), factbook_of_session() - the fact that holds; false: none */
+bool factbook_of_key(struct factbook *l, const uint8_t key[32], struct record *r);
+bool factbook_of_session(struct factbook *l, uint64_t session_id, struct record *r);
+
+/* factbook_copy() - facts_copy() */
+uint32_t factbook_copy(struct factbook *l, struct record *to, uint32_t room);
+
+#endif

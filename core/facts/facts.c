@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See facts.h. */
+#include "core/facts/facts.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+enum { PLACES_MIN = 64 };
+
+static bool about_key(const struct record *r) { return r->kind == RECORD_PIN || r->kind == RECORD_UNPIN; }
+static bool about_session(const struct record *r) { return r->kind == RECORD_SESSION; }
+
+static bool same_subject(const struct record *a, const struct record *b)
+{
+	if (about_key(a))
+		return about_key(b) && memcmp(a->key, b->key, sizeof(a->key)) == 0;
+	return about_session(b) && a->subject == b->subject;
+}
+
+static uint64_t hash_of(const struct record *r)
+{
+	return about_key(r) ? XXH3_64bits(r->key, sizeof(r->key)) : XXH3_64bits(&r->subject, sizeof(r->subject));
+}
+
+/* where the subject of @r stands, or would stand; the table has an empty place */
+static struct record *place_of(const struct facts *f, const struct record *r)
+{
+	uint32_t at = (uint32_t)hash_of(r) & (f->places - 1);
+
+	while (f->table[at].kind != RECORD_NONE && !same_subject(&f->table[at], r))
+		at = (at + 1) & (f->places - 1);
+	return &f->table[at];
+}
+
+static bool pins_at_all(const struct record *r)
+{
+	return r->kind == RECORD_PIN || (about_session(r) && r->state == SESSION_PINNED);
+}
+
+static void counted(struct facts *f, const struct record *r, bool in)
+{
+	uint32_t one = in ? 1 : UINT32_MAX; /* plus or minus */
+
+	f->pins += pins_at_all(r) ? one : 0;
+	f->session_pins += pins_at_all(r) && about_session(r) ? one : 0;
+}
+
+static bool newer(const struct record *a, const struct record *b)
+{
+	if (a->version != b->version)
+		return a->version > b->version;
+	return a->slot != b->slot ? a->slot > b->slot : a->epoch > b->epoch;
+}
+
+/* a table of @places for what is in the old one and not over at @now_s (0: for all) */
+static bool resize(struct facts *f, uint32_t places, uint64_t now_s)
+{
+	struct facts old = *f;
+	struct record *table = calloc(places, sizeof(*table));
+
+	if (!table)
+		return false;
+	f->table = table;
+	f->places = places;
+	f->count = f->pins = f->session_pins = 0;
+	for (uint32_t i = 0; i < old.places; i++) {
+		const struct record *r = &old.table[i];
+		if (r->kind == RECORD_NONE || (now_s && facts_over(r, now_s)))
+			continue;
+		*place_of(f, r) = *r;
+		f->count++;
+		counted(f, r, true);
+	}
+	free(old.table);
+	return true;
+}
+
+void facts_close(struct facts *f)
+{
+	free(f->table);
+	*f = (struct facts){0};
+}
+
+bool facts_fold(struct facts *f, const struct record *r)
+{
+	if (!about_key(r) && !about_session(r))
+		return false;
+	if (r->version > f->version)
+		f->version = r->version;
+	if (f->count + 1 > f->places / 4 * 3 && !resize(f, f->places ? f->places * 2 : PLACES_MIN, 0)) {
+		f->blind = true;
+		return false;
+	}
+	struct record *there = place_of(f, r);
+	if (there->kind == RECORD_NONE)
+		f->count++;
+	else if (!newer(r, there))
+		return false;
+	else
+		counted(f, there, false);
+	*there = *r;
+	there->position = 0; /* where it was read says nothing about it */
+	counted(f, r, true);
+	return true;
+}
+
+static const struct record *find(const struct facts *f, const struct record *like)
+{
+	const struct record *there = f->places ? place_of(f, like) : NULL;
+
+	return there && there->kind != RECORD_NONE ? there : NULL;
+}
+
+const struct record *facts_of_key(const struct facts *f, const uint8_t key[32])
+{
+	struct record like = {.kind = RECORD_PIN};
+
+	memcpy(like.key, key, sizeof(like.key));
+	return find(f, &like);
+}
+
+const struct record *facts_of_session(const struct facts *f, uint64_t session_id)
+{
+	return find(f, &(struct record){.kind = RECORD_SESSION, .subject = session_id});
+}
+
+bool facts_over(const struct record *r, uint64_t now_s)
+{
+	return r->until_s && now_s > FACTS_MARGIN_S && now_s - FACTS_MARGIN_S > r->until_s;
+}
+
+bool facts_pins(const struct record *r, uint64_t now_s)
+{
+	return pins_at_all(r) && !facts_over(r, now_s);
+}
+
+bool facts_pinned(const struct facts *f, const uint8_t key[32], uint64_t session_id, uint64_t now_s)
+{
+	if (f->blind)
+		return true;
+	if (f->pins == 0)
+		return false;
+	const struct record *r = facts_of_key(f, key);
+	if (r && facts_pins(r, now_s))
+		return true;
+	r = session_id && f->session_pins ? facts_of_session(f, session_id) : NULL;
+	return r && facts_pins(r, now_s);
+}
+
+void facts_drop_over(struct facts *f, uint64_t now_s)
+{
+	for (uint32_t i = 0; i < f->places; i++)
+		if (f->table[i].kind != RECORD_NONE && facts_over(&f->table[i], now_s)) {
+			(void)resize(f, f->places, now_s); /* without memory they stay for now */
+			return;
+		}
+}
+
+uint32_t facts_copy(const struct facts *f, struct record *to, uint32_t room)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < f->places; i++) {
+		if (f->table[i].kind == RECORD_NONE)
+			continue;
+		if (count < room)
+			to[count] = f->table[i];
+		count++;
+	}
+	return count;
+}

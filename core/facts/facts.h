@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The control facts of a pool, merged in memory: what is pinned, by key and by session.
+ *
+ * A fact is a record (core/format/record.h) about one subject, with a version and its author.  Of two facts about one
+ * subject the greater (version, slot, epoch) holds.  So records may be folded in any order, with gaps, twice: who has
+ * folded the same ones knows the same.
+ *
+ *   subject		said by			holds until
+ *   a key		PIN, UNPIN		until_s, 0: for ever
+ *   a session		SESSION and its state	likewise
+ *
+ * UNPIN (and a session's state PLAIN) carries the end of the pin that it takes back: until then an older PIN may still
+ * lie about and come up again, afterwards it would be expired as well.  So a fact whose end has passed can be forgotten
+ * by everybody for himself.
+ *
+ * No I/O, no locks: factbook.h has both.
+ */
+#ifndef MEMKV_FACTS_FACTS_H
+#define MEMKV_FACTS_FACTS_H
+
+#include "core/format/record.h"
+
+#include <stdbool.h>
+
+/*
+ * A pin's end is UTC as its author's clock has it.  It counts as expired only when one's own clock is past it by this
+ * margin: then a clock that is that much ahead lets nothing go early.
+ */
+enum { FACTS_MARGIN_S = 10 };
+
+struct facts {
+	struct record *table; /* open addressing; RECORD_NONE: empty */
+	uint32_t places, count;
+	uint32_t pins, session_pins; /* facts that pin, expired ones included until they are dropped */
+	uint64_t version;	     /* the highest that was seen */
+	bool blind;		     /* a fact had to be left out for want of memory: everything counts as pinned */
+};
+
+void facts_close(struct facts *f);
+
+/* facts_fold() - merge one record; kinds that say nothing about a subject above are ignored.  True: it changed something */
+bool facts_fold(struct facts *f, const struct record *r);
+
+/* facts_of_key(), facts_of_session() - the fact that holds; NULL: none was ever stated */
+const struct record *facts_of_key(const struct facts *f, const uint8_t key[32]);
+const struct record *facts_of_session(const struct facts *f, uint64_t session_id);
+
+/* facts_pins() - does this fact pin its subject at @now_s?  facts_over() - has its end passed? */
+bool facts_pins(const struct record *r, uint64_t now_s);
+bool facts_over(const struct record *r, uint64_t now_s);
+
+/* facts_pinned() - is a block of this key and session (0: none) pinned? */
+bool facts_pinned(const struct facts *f, const uint8_t key[32], uint64_t session_id, uint64_t now_s);
+
+/* facts_drop_over() - forget the facts whose end has passed */
+void facts_drop_over(struct facts *f, uint64_t now_s);
+
+/* facts_copy() - all of them, at most @room, in no order; returns how many there are */
+uint32_t facts_copy(const struct facts *f, struct record *to, uint32_t room);
+
+#endif

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See log_ring.h. */
+#include "core/log/log_ring.h"
+#include "core/format/cells.h"
+
+enum { RECORD_WORDS = RECORD_BYTES / 8 };
+
+uint64_t ring_records(const struct control *c)
+{
+	return c->layout.geo.ring_bytes / RECORD_BYTES;
+}
+
+static uint8_t *place_of(const struct control *c, const struct log_identity *who, uint64_t position)
+{
+	uint64_t ring = layout_ring(&c->layout, who->slot, who->epoch);
+
+	return control_at(c, ring + position % ring_records(c) * RECORD_BYTES);
+}
+
+bool ring_refresh(const struct control *c, const struct log_identity *who)
+{
+	return control_refresh(c, control_at(c, layout_ring(&c->layout, who->slot, who->epoch)), c->layout.geo.ring_bytes);
+}
+
+void ring_write(const struct control *c, const struct log_identity *who, const struct record *r)
+{
+	uint64_t words[RECORD_WORDS];
+	uint8_t *at = place_of(c, who, r->position);
+
+	record_encode(r, who, c->seed, (uint8_t *)words);
+	checked_store(at, words, RECORD_WORDS);
+	control_publish(c, at, RECORD_BYTES);
+}
+
+/* the position that what lies in a place states */
+static uint64_t stated(const uint8_t *at)
+{
+	uint64_t words[3] = {0, 0, word_load((const uint64_t *)(const void *)at + 2)};
+
+	return record_position(words);
+}
+
+/* does the very record of @position lie here? */
+static bool lies_here(const struct control *c, const struct log_identity *who, uint64_t position, struct record *r)
+{
+	uint64_t words[RECORD_WORDS];
+	uint8_t *at = place_of(c, who, position);
+
+	return stated(at) == position && checked_load(words, at, RECORD_WORDS) &&
+	       record_decode((const uint8_t *)words, who, position, c->seed, false, r) == CHECK_GOOD;
+}
+
+/* what lies in the next place is not the next record: is it that record with a flipped bit? */
+static bool mend(const struct control *c, struct ring_reader *reader, struct record *r)
+{
+	uint64_t words[RECORD_WORDS];
+	uint8_t *at = place_of(c, &reader->who, reader->next);
+
+	if (!checked_load(words, at, RECORD_WORDS) || words[CHECK_WORD] == reader->dud ||
+	    __builtin_popcountll(record_position(words) ^ reader->next) > 1)
+		return false;
+	if (record_decode((const uint8_t *)words, &reader->who, reader->next, c->seed, true, r) != CHECK_BAD)
+		return true;
+	reader->dud = words[CHECK_WORD];
+	return false;
+}
+
+enum ring_result ring_next(const struct control *c, struct ring_reader *reader, struct record *r, bool *mended,
+			   uint64_t *ahead)
+{
+	const struct log_identity *who = &reader->who;
+	uint64_t next = reader->next, records = ring_records(c);
+	struct record other;
+
+	*mended = false;
+	if (lies_here(c, who, next, r)) {
+		reader->next++;
+		return RING_RECORD;
+	}
+	/* the place of a later round? */
+	uint64_t there = stated(place_of(c, who, next));
+	*ahead = there - next - records + 1; /* the oldest that can still be there */
+	if (there > next && (there - next) % records == 0 && lies_here(c, who, there, &other))
+		return RING_BEHIND;
+	/* of the round before: the usual end; else perhaps damaged */
+	bool before = next >= records && there == next - records && lies_here(c, who, there, &other);
+	if (!before && mend(c, reader, r)) {
+		reader->next++;
+		*mended = true;
+		return RING_RECORD;
+	}
+	for (*ahead = 1; *ahead < RING_WINDOW && *ahead < records; (*ahead)++)
+		if (lies_here(c, who, next + *ahead, &other))
+			return RING_BEHIND;
+	return RING_END;
+}

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* evict: let blocks go on purpose, those of the oldest segments first; what is pinned stays (remove.h). */
+#include "core/base/environ.h"
+#include "core/base/fail.h"
+#include "core/pool/move.h"
+#include "core/pool/remove.h"
+
+#include <memkv/pin.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct evict {
+	struct memkv_pool *pool;
+	struct memkv_evict_options o;
+	struct memkv_evict_report *report;
+	uint64_t stored_before; /* UTC */
+	struct entry *entries;
+};
+
+struct aged {
+	uint64_t segment, age;
+};
+
+static int by_age(const void *a, const void *b)
+{
+	const struct aged *x = a, *y = b;
+
+	if (x->age != y->age)
+		return x->age < y->age ? -1 : 1;
+	return x->segment < y->segment ? -1 : x->segment > y->segment;
+}
+
+static struct aged *segments_by_age(struct memkv_pool *pool)
+{
+	uint64_t segments = pool->sb.geo.segments;
+	struct aged *order = calloc(segments, sizeof(*order));
+
+	for (uint64_t s = 0; order && s < segments; s++)
+		order[s] = (struct aged){s, word_load(control_age(&pool->control, s))};
+	if (order)
+		qsort(order, segments, sizeof(*order), by_age);
+	return order;
+}
+
+static bool matches(void *context, const struct entry *e)
+{
+	const struct evict *evict = context;
+
+	return (!evict->o.has_class || e->class_id == evict->o.class_id) && e->stored_s <= evict->stored_before;
+}
+
+static bool enough(const struct evict *evict)
+{
+	return evict->o.bytes && evict->report->bytes >= evict->o.bytes;
+}
+
+static void evict_one(struct evict *evict, uint64_t segment, const struct entry *e)
+{
+	struct memkv_pool *pool = evict->pool;
+	int result;
+
+	if (evict->o.dry_run)
+		result = factbook_pinned(&pool->factbook, e->key, e->session_id) ? MEMKV_PINNED : 1;
+	else
+		result = removal_try(pool, segment, e, false);
+	if (result == MEMKV_PINNED)
+		evict->report->pinned++;
+	if (result <= 0)
+		return;
+	evict->report->blocks++;
+	evict->report->bytes += e->length;
+	if (!evict->o.dry_run) {
+		count(&pool->counters.evicted_blocks, 1);
+		count(&pool->counters.evicted_bytes, e->length);
+	}
+}
+
+static void evict_segment(struct evict *evict, uint64_t segment)
+{
+	uint64_t generation;
+	uint32_t n = entries_collect(evict->pool, segment, matches, evict, evict->entries, &generation);
+
+	for (uint32_t i = 0; i < n && !enough(evict); i++)
+		evict_one(evict, segment, &evict->entries[i]);
+}
+
+static int run(struct evict *evict)
+{
+	struct memkv_pool *pool = evict->pool;
+	struct media *media = pool->media;
+	struct aged *order = segments_by_age(pool);
+	int err = 0;
+
+	if (!order || !evict->entries) {
+		free(order);
+		return fail(-ENOMEM, "%s: no memory to evict", media->path);
+	}
+	follower_step(&pool->follower);
+	factbook_refresh(&pool->factbook);
+	for (uint64_t s = 0; s < pool->sb.geo.segments && !enough(evict); s++)
+		evict_segment(evict, order[s].segment);
+	free(order);
+	follower_step(&pool->follower);
+	if (!evict->o.dry_run && evict->report->blocks)
+		err = control_published(&pool->control) ? media->ops->flush(media) : -EIO;
+	if (err)
+		return fail(err, "%s: the blocks are gone, but that could not be flushed: %s", media->path, memkv_strerror(err));
+	if (evict->o.bytes && !enough(evict) && evict->report->pinned)
+		return fail(MEMKV_PINNED, "%s: what is left of these blocks is pinned; unpin some first", media->path);
+	return 0;
+}
+
+int memkv_evict(struct memkv_pool *pool, const struct memkv_evict_options *options, struct memkv_evict_report *report)
+{
+	struct evict evict = {.pool = pool, .report = report, .o = {.size = sizeof(evict.o)}};
+	int err = pool_usable(pool);
+
+	if (err)
+		return err;
+	if (!report)
+		return fail(-EINVAL, "evict: a place for the report is needed");
+	*report = (struct memkv_evict_report){0};
+	if (options)
+		memcpy(&evict.o, options, min_u64(options->size, sizeof(evict.o)));
+	if (evict.o.has_class && evict.o.class_id > 31)
+		return fail(-EINVAL, "evict: class %u is over 31", evict.o.class_id);
+	if (pool->read_only && !evict.o.dry_run)
+		return fail(MEMKV_READ_ONLY, "%s was opened read-only; evict needs it open for writing", pool->media->path);
+	if (atomic_load(&pool->media->failed) || !control_published(&pool->control))
+		return fail(MEMKV_FAILED, "%s: the pool's medium is gone, was cut short or failed; open it again",
+			    pool->media->path);
+	uint64_t now = clock_utc_s();
+	evict.stored_before = evict.o.older_than_s > now ? 0 : now - evict.o.older_than_s;
+	evict.entries = entries_alloc(pool);
+	err = run(&evict);
+	entries_free(pool, evict.entries);
+	return err;
+}

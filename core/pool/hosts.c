@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who is attached: memkv_hosts, memkv_host_fence. */
+#include "core/base/environ.h"
+#include "core/base/fail.h"
+#include "core/pool/handle.h"
+#include "core/slot/own.h"
+
+#include <memkv/host.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool is_me(const struct memkv_pool *pool, uint32_t slot)
+{
+	return pool->slot.epoch && pool->slot.number == slot;
+}
+
+static bool here(const struct identity *id, const struct slot_cell *cell)
+{
+	return memcmp(id->machine, cell->machine, sizeof(id->machine)) == 0 &&
+	       memcmp(id->boot, cell->boot, sizeof(id->boot)) == 0;
+}
+
+static int state_of(const struct memkv_pool *pool, uint32_t slot, const struct slot_cell *cell, bool local)
+{
+	if (cell->epoch == 0)
+		return MEMKV_HOST_UNUSED;
+	if (is_me(pool, slot))
+		return MEMKV_HOST_ALIVE;
+	if (slot_locked(&pool->control, slot))
+		return local && process_stopped(cell->pid, cell->process_start) ? MEMKV_HOST_STOPPED : MEMKV_HOST_ALIVE;
+	return cell->state == SLOT_LEFT ? MEMKV_HOST_LEFT : MEMKV_HOST_DEAD;
+}
+
+static void read_host(struct memkv_pool *pool, const struct identity *id, uint32_t slot, struct memkv_host *host)
+{
+	struct slot_cell cell;
+
+	*host = (struct memkv_host){.slot = slot};
+	if (!slot_refresh(&pool->control, slot) || slot_read(&pool->control, slot, &cell) == CHECK_BAD) {
+		host->state = MEMKV_HOST_DAMAGED;
+		return;
+	}
+	host->epoch = cell.epoch;
+	host->is_me = is_me(pool, slot);
+	host->local = cell.epoch && here(id, &cell);
+	host->state = state_of(pool, slot, &cell, host->local);
+	host->pid = cell.pid;
+	host->process_start = cell.process_start;
+	host->attached_s = cell.attached_s;
+	host->seen_s = cell.seen_s;
+	memcpy(host->machine, cell.machine, sizeof(host->machine));
+	memcpy(host->boot, cell.boot, sizeof(host->boot));
+	if (host->local)
+		memcpy(host->host_id, id->host_id, sizeof(host->host_id));
+	memcpy(host->nqn, cell.host_nqn, sizeof(host->nqn));
+	memcpy(host->version, cell.version, sizeof(host->version));
+}
+
+/* segments that living and dead incarnations write to, or empty */
+static void add_segments(struct memkv_pool *pool, struct memkv_host *hosts, uint32_t slots)
+{
+	const struct layout *layout = &pool->control.layout;
+	struct owned owned;
+
+	for (uint64_t s = 0; s < layout->geo.segments; s++) {
+		if (!own_look(&pool->control, s, &owned) ||
+		    (owned.word.state != OWNER_OPEN && owned.word.state != OWNER_LEAVING) || owned.word.slot >= slots)
+			continue;
+		struct memkv_host *host = &hosts[owned.word.slot];
+		if (host->epoch != owned.word.epoch)
+			continue; /* of an incarnation before that one */
+		host->segments++;
+		host->bytes += (layout_segment_pages(layout, s) - 1ULL) * PAGE;
+	}
+}
+
+static int add_pins(struct memkv_pool *pool, struct memkv_host *hosts, uint32_t slots)
+{
+	uint64_t now = clock_utc_s();
+
+	factbook_refresh(&pool->factbook);
+	uint32_t room = factbook_copy(&pool->factbook, NULL, 0) + 64;
+	struct record *facts = calloc(room, sizeof(*facts));
+	if (!facts)
+		return -ENOMEM;
+	uint32_t count = (uint32_t)min_u64(factbook_copy(&pool->factbook, facts, room), room);
+	for (uint32_t i = 0; i < count; i++)
+		if (facts_pins(&facts[i], now) && facts[i].slot < slots && hosts[facts[i].slot].epoch == facts[i].epoch)
+			hosts[facts[i].slot].pins++;
+	free(facts);
+	return 0;
+}
+
+int64_t memkv_hosts(struct memkv_pool *pool, struct memkv_host *hosts, size_t room)
+{
+	int err = pool_usable(pool);
+	struct identity id;
+
+	if (err)
+		return err;
+	uint32_t slots = pool->sb.geo.slots;
+	struct memkv_host *all = calloc(slots, sizeof(*all));
+	if (!all)
+		return fail(-ENOMEM, "%s: no memory for %u slots", pool->media->path, slots);
+	if (!control_refresh_regions(&pool->control, REGION_OWNER_WORDS, REGION_OWNER_WORDS)) {
+		free(all);
+		return fail(-EIO, "%s: the pool's control structures cannot be read", pool->media->path);
+	}
+	identity_read(&id);
+	for (uint32_t slot = 0; slot < slots; slot++)
+		read_host(pool, &id, slot, &all[slot]);
+	add_segments(pool, all, slots);
+	err = add_pins(pool, all, slots);
+	if (!err && hosts)
+		memcpy(hosts, all, min_u64(room, slots) * sizeof(*all));
+	free(all);
+	return err ? fail(err, "%s: no memory for the pins", pool->media->path) : (int64_t)slots;
+}
+
+int memkv_host_fence(struct memkv_pool *pool, uint32_t slot, uint32_t epoch)
+{
+	int err = pool_usable(pool);
+	struct memkv_host host;
+	struct identity id;
+
+	if (err)
+		return err;
+	if (slot >= pool->sb.geo.slots || epoch == 0)
+		return MEMKV_MISS;
+	identity_read(&id);
+	read_host(pool, &id, slot, &host);
+	if (host.state == MEMKV_HOST_DAMAGED || host.epoch < epoch)
+		return MEMKV_MISS;
+	if (host.epoch > epoch || host.state == MEMKV_HOST_LEFT || host.state == MEMKV_HOST_DEAD)
+		return 0;
+	if (!host.local)
+		return fail(MEMKV_IN_USE, "%s: %u@%u is alive: process %u on another machine or in another boot; end it there",
+			    pool->media->path, slot, epoch, host.pid);
+	return fail(MEMKV_IN_USE,
+		    "%s: %u@%u is alive%s: process %u of this machine; end it (kill %u, or kill -9 %u when it is stopped), and its "
+		    "slot and segments are free at once", pool->media->path, slot, epoch,
+		    host.state == MEMKV_HOST_STOPPED ? ", but stopped" : "", host.pid, host.pid, host.pid);
+}

@@ -1,0 +1,611 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See pins.h. */
+#include "core/pool/pins.h"
+#include "core/base/environ.h"
+#include "core/base/fail.h"
+#include "core/pool/move.h"
+#include "core/pool/remove.h"
+#include "core/slot/own.h"
+
+#include <memkv/pin.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { TRIES = 16 /* looks for a copy that holds, while copies come and go */, CENSUS_US = 1000000 };
+
+void pins_open(struct pins *pins)
+{
+	*pins = (struct pins){0};
+	pthread_mutex_init(&pins->lock, NULL);
+}
+
+void pins_close(struct pins *pins)
+{
+	pthread_mutex_destroy(&pins->lock);
+}
+
+static uint64_t pages_of(const struct entry *e) { return e->header_pages + block_pages(e->length); }
+
+/* ---- how much is pinned ---- */
+
+struct census {
+	struct memkv_pool *pool;
+	uint64_t session_id; /* counted as well, pinned or not; 0: none */
+	uint64_t pages, blocks;
+};
+
+static bool census_block(void *context, const struct entry *e)
+{
+	struct census *census = context;
+	struct record r;
+
+	if (!e->session_id)
+		return false;
+	if (e->session_id != census->session_id &&
+	    !(factbook_of_session(&census->pool->factbook, e->session_id, &r) && facts_pins(&r, clock_utc_s())))
+		return false;
+	census->pages += pages_of(e);
+	census->blocks += e->session_id == census->session_id;
+	return false;
+}
+
+/* what the pinned sessions, and one more, take */
+static int take_census(struct census *census)
+{
+	struct memkv_pool *pool = census->pool;
+	struct entry *entries = entries_alloc(pool);
+	uint64_t generation;
+
+	if (!entries)
+		return fail(-ENOMEM, "%s: no memory to count what is pinned", pool->media->path);
+	for (uint64_t s = 0; s < pool->sb.geo.segments; s++)
+		(void)entries_collect(pool, s, census_block, census, entries, &generation);
+	entries_free(pool, entries);
+	return 0;
+}
+
+/* all facts as they stand; free() them */
+static struct record *copy_facts(struct memkv_pool *pool, uint32_t *count)
+{
+	uint32_t room = factbook_copy(&pool->factbook, NULL, 0) + 64;
+	struct record *facts = calloc(room, sizeof(*facts));
+
+	if (!facts) {
+		fail(-ENOMEM, "%s: no memory for the pins", pool->media->path);
+		return NULL;
+	}
+	*count = (uint32_t)min_u64(factbook_copy(&pool->factbook, facts, room), room);
+	return facts;
+}
+
+/* pages that are pinned by key */
+static int pages_by_key(struct memkv_pool *pool, uint64_t *pages)
+{
+	uint64_t now = clock_utc_s();
+	uint32_t count;
+	struct record *facts = copy_facts(pool, &count);
+
+	if (!facts)
+		return -ENOMEM;
+	*pages = 0;
+	for (uint32_t i = 0; i < count; i++)
+		if (facts[i].kind == RECORD_PIN && facts_pins(&facts[i], now))
+			*pages += facts[i].subject;
+	free(facts);
+	return 0;
+}
+
+/* half of the pool's pages; the rest is what moves live on */
+static uint64_t page_limit(const struct memkv_pool *pool)
+{
+	const struct geometry *geo = &pool->sb.geo;
+
+	return ((geo->segments - 1ULL) * (geo->segment_pages - 1ULL) + geo->last_pages - 1) / 2;
+}
+
+static int over_limit(const struct memkv_pool *pool, uint64_t pinned, uint64_t more)
+{
+	return fail(MEMKV_PIN_LIMIT,
+		    "%s: %" PRIu64 " bytes more would be pinned, %" PRIu64 " are, and half of the pool (%" PRIu64
+		    ") is the limit; unpin some, or use a larger pool", pool->media->path, more * PAGE, pinned * PAGE,
+		    page_limit(pool) * PAGE);
+}
+
+int pins_admit(struct memkv_pool *pool, uint64_t session_id, uint64_t pages)
+{
+	struct pins *pins = &pool->pins;
+	struct record r;
+	uint64_t by_key = 0;
+
+	if (!session_id || atomic_load_explicit(&pool->factbook.session_pins, memory_order_acquire) == 0 ||
+	    !factbook_of_session(&pool->factbook, session_id, &r) || !facts_pins(&r, clock_utc_s()))
+		return 0;
+	pthread_mutex_lock(&pins->lock);
+	uint64_t now = clock_monotonic_us();
+	int err = pages_by_key(pool, &by_key);
+	if (!err && (!pins->counted_us || now - pins->counted_us > CENSUS_US)) {
+		struct census census = {.pool = pool};
+		err = take_census(&census);
+		pins->pages = census.pages;
+		pins->counted_us = now;
+	}
+	uint64_t pinned = by_key + pins->pages;
+	if (!err && pinned + pages > page_limit(pool))
+		err = over_limit(pool, pinned, pages);
+	if (!err)
+		pins->pages += pages;
+	pthread_mutex_unlock(&pins->lock);
+	return err;
+}
+
+int memkv_pin_room(struct memkv_pool *pool, struct memkv_pin_limits *limits)
+{
+	struct census census = {.pool = pool};
+	uint64_t by_key;
+	int err = pool_usable(pool);
+
+	if (err)
+		return err;
+	if (!limits)
+		return fail(-EINVAL, "pins: a place for the answer is needed");
+	factbook_refresh(&pool->factbook);
+	err = pages_by_key(pool, &by_key);
+	if (!err && atomic_load(&pool->factbook.session_pins))
+		err = take_census(&census);
+	if (!err)
+		*limits = (struct memkv_pin_limits){
+			.bytes = page_limit(pool) * PAGE,
+			.bytes_pinned = (by_key + census.pages) * PAGE,
+			.pins = factbook_room(&pool->factbook),
+		};
+	return err;
+}
+
+/* ---- looking whether a copy holds ---- */
+
+enum holds { HOLDS, HOLDS_LEAVING, HOLDS_NOT };
+
+static enum holds look_at(struct memkv_pool *pool, uint64_t segment, uint64_t generation, const struct entry *e)
+{
+	const struct control *c = &pool->control;
+	struct table_header header;
+	struct owned owned;
+	enum life life;
+
+	bool known = own_refresh(c, segment) && own_look(c, segment, &owned);
+	if (!table_refresh_header(c, segment) || table_header(c, segment, &header) == CHECK_BAD)
+		known = false; /* damaged: better to have the block elsewhere */
+	else if (header.generation != generation)
+		return HOLDS_NOT;
+	while ((life = table_life(c, segment, e->index, e->birth)) == LIFE_REMOVING)
+		removal_decide(pool, segment, e);
+	if (!life_counts(life) || (known && owned.word.state == OWNER_FREE))
+		return HOLDS_NOT;
+	return known && owned.word.state != OWNER_LEAVING ? HOLDS : HOLDS_LEAVING;
+}
+
+/* the fact stands: does this copy hold, if need be in a new place? */
+static bool hold(struct memkv_pool *pool, uint64_t segment, uint64_t generation, const struct entry *e)
+{
+	enum holds holds = look_at(pool, segment, generation, e);
+
+	return holds == HOLDS || (holds == HOLDS_LEAVING && move_anywhere(pool, segment, e) == MOVE_DONE);
+}
+
+struct by_key {
+	const uint8_t *key;
+	uint32_t page;
+};
+
+static bool is_copy(void *context, const struct entry *e)
+{
+	const struct by_key *want = context;
+
+	return e->page == want->page && memcmp(e->key, want->key, sizeof(e->key)) == 0;
+}
+
+/* the entry of the copy at @place; false: there is none */
+static bool find_entry(struct memkv_pool *pool, struct entry *entries, const uint8_t *key, struct place place,
+		       uint64_t *segment, uint64_t *generation)
+{
+	const struct layout *layout = &pool->control.layout;
+
+	*segment = layout_segment_of(layout, place.page);
+	struct by_key want = {key, (uint32_t)(place.page - (layout_segment(layout, *segment) >> PAGE_SHIFT))};
+	return entries_collect(pool, *segment, is_copy, &want, entries, generation) > 0;
+}
+
+/* pages of the first copy of a key that is there; 0: none */
+static uint64_t pages_of_key(struct memkv_pool *pool, struct entry *entries, const uint8_t *key)
+{
+	struct key_hash hash = index_hash(pool->index, key);
+	uint64_t segment, generation;
+	struct place place;
+
+	for (unsigned i = 0; index_find(pool->index, hash, i, &place); i++)
+		if (find_entry(pool, entries, key, place, &segment, &generation))
+			return pages_of(&entries[0]);
+	return 0;
+}
+
+static bool any_copy_holds(struct memkv_pool *pool, struct entry *entries, const uint8_t *key)
+{
+	struct key_hash hash = index_hash(pool->index, key);
+	uint64_t segment, generation;
+	struct place place;
+
+	for (int i = 0; i < TRIES; i++) {
+		bool any = false;
+		follower_step(&pool->follower);
+		for (unsigned n = 0; index_find(pool->index, hash, n, &place); n++) {
+			if (!find_entry(pool, entries, key, place, &segment, &generation))
+				continue;
+			struct entry e = entries[0];
+			any = true;
+			if (hold(pool, segment, generation, &e))
+				return true;
+		}
+		if (!any)
+			return false;
+	}
+	return false;
+}
+
+/* ---- stating ---- */
+
+static int ready(struct memkv_pool *pool, bool good_arguments, const char *what)
+{
+	int err = pool_usable(pool);
+
+	if (err)
+		return err;
+	if (!good_arguments)
+		return fail(-EINVAL, "%s: a key, or the name of a session of 1 to %d bytes, is needed", what, MEMKV_SESSION_MAX);
+	if (pool->read_only)
+		return fail(MEMKV_READ_ONLY, "%s was opened read-only; %s needs it open for writing", pool->media->path, what);
+	if (atomic_load(&pool->media->failed) || !control_published(&pool->control))
+		return fail(MEMKV_FAILED, "%s: the pool's medium is gone, was cut short or failed; open it again",
+			    pool->media->path);
+	return 0;
+}
+
+static int end_of(const struct memkv_pin_options *options, uint64_t *until_s)
+{
+	struct memkv_pin_options o = {.size = sizeof(o)};
+
+	if (options)
+		memcpy(&o, options, min_u64(options->size, sizeof(o)));
+	if (o.flags & MEMKV_PIN_FOR_EVER && o.ttl_s)
+		return fail(-EINVAL, "pin: either for ever or for some seconds");
+	uint64_t now = clock_utc_s(), ttl = o.ttl_s ? o.ttl_s : MEMKV_PIN_TTL_S;
+	*until_s = o.flags & MEMKV_PIN_FOR_EVER ? 0 : ttl > UINT64_MAX - now ? UINT64_MAX : now + ttl;
+	return 0;
+}
+
+static uint64_t later_end(uint64_t a, uint64_t b) { return a == 0 || b == 0 ? 0 : max_u64(a, b); }
+
+static bool fact_of(struct memkv_pool *pool, const struct record *like, struct record *r)
+{
+	return like->kind == RECORD_SESSION ? factbook_of_session(&pool->factbook, like->subject, r)
+					    : factbook_of_key(&pool->factbook, like->key, r);
+}
+
+/* state a pin until the fact that holds covers it: another may have stated something at the same moment */
+static int state_pin(struct memkv_pool *pool, struct record *pin)
+{
+	uint64_t until_s = pin->until_s, now = clock_utc_s();
+	struct record there;
+	int err = 0;
+
+	for (int i = 0; !err && i < TRIES; i++) {
+		if (fact_of(pool, pin, &there) && facts_pins(&there, now)) {
+			if (i > 0 && later_end(there.until_s, until_s) == there.until_s)
+				return 0;
+			pin->until_s = later_end(there.until_s, until_s);
+		} else {
+			pin->until_s = until_s;
+		}
+		err = factbook_state(&pool->factbook, pin);
+		factbook_refresh(&pool->factbook);
+	}
+	return err;
+}
+
+/* a pin that found nothing to hold, unless somebody else has pinned meanwhile */
+static int take_back(struct memkv_pool *pool, const struct record *pin)
+{
+	struct record r;
+
+	if (!factbook_of_key(&pool->factbook, pin->key, &r) || r.version != pin->version || r.slot != pin->slot)
+		return 0;
+	r.kind = RECORD_UNPIN;
+	return factbook_state(&pool->factbook, &r);
+}
+
+static int pin_one(struct memkv_pool *pool, struct entry *entries, const struct memkv_key *key, uint64_t pages,
+		   uint64_t until_s)
+{
+	struct record pin = {.kind = RECORD_PIN, .subject = pages, .until_s = until_s};
+
+	if (!pages)
+		return MEMKV_MISS;
+	memcpy(pin.key, key->bytes, sizeof(pin.key));
+	int err = state_pin(pool, &pin);
+	if (err)
+		return err;
+	if (any_copy_holds(pool, entries, key->bytes))
+		return 0;
+	err = take_back(pool, &pin);
+	return err ? err : MEMKV_MISS;
+}
+
+/* a segment is FREE as room for moves; else there must be pins already, and it is made when there is room again */
+static int reserve(struct memkv_pool *pool)
+{
+	pthread_mutex_lock(&pool->room.refill);
+	bool good = reclaim_reserve(&pool->room, 0) || atomic_load(&pool->factbook.pins) > 0;
+	pthread_mutex_unlock(&pool->room.refill);
+	return good ? 0
+		    : fail(MEMKV_PIN_LIMIT, "%s: no segment can be kept free for moving what is pinned: all are being written to by "
+					    "living agents; use a larger pool, or fewer agents", pool->media->path);
+}
+
+/* does all of it fit?  @pages receives each block's, 0: not there */
+static int check_room(struct memkv_pool *pool, struct entry *entries, const struct memkv_key *keys, size_t count,
+		      uint64_t *pages)
+{
+	struct census census = {.pool = pool};
+	uint64_t by_key = 0, more = 0, facts = 0;
+	struct record r;
+	int err = pages_by_key(pool, &by_key);
+
+	if (!err && atomic_load(&pool->factbook.session_pins))
+		err = take_census(&census);
+	for (size_t i = 0; !err && i < count; i++) {
+		pages[i] = pages_of_key(pool, entries, keys[i].bytes);
+		bool known = factbook_of_key(&pool->factbook, keys[i].bytes, &r);
+		facts += pages[i] && !known;
+		more += known && facts_pins(&r, clock_utc_s()) ? 0 : pages[i];
+	}
+	if (!err && more && by_key + census.pages + more > page_limit(pool))
+		err = over_limit(pool, by_key + census.pages, more);
+	if (!err && facts > factbook_room(&pool->factbook))
+		err = fail(MEMKV_PIN_LIMIT,
+			   "%s: %" PRIu64 " pins more are over the number that the pool keeps, which has room for %u; pin by "
+			   "session, or use a larger pool", pool->media->path, facts, factbook_room(&pool->factbook));
+	return err;
+}
+
+static int64_t pin_keys(struct memkv_pool *pool, struct entry *entries, const struct memkv_key *keys, size_t count,
+			uint64_t until_s, int *results)
+{
+	uint64_t *pages = calloc(count, sizeof(*pages));
+	int64_t pinned = 0;
+	int err = pages ? 0 : fail(-ENOMEM, "%s: no memory for %zu pins", pool->media->path, count);
+
+	follower_step(&pool->follower);
+	factbook_refresh(&pool->factbook);
+	if (!err)
+		err = check_room(pool, entries, keys, count, pages);
+	if (!err)
+		err = reserve(pool);
+	for (size_t i = 0; i < count; i++) {
+		int result = err ? err : pin_one(pool, entries, &keys[i], pages[i], until_s);
+		pinned += result == 0;
+		if (result && result != MEMKV_MISS)
+			err = result;
+		if (results)
+			results[i] = result;
+	}
+	free(pages);
+	return err ? err : pinned;
+}
+
+int64_t memkv_pin(struct memkv_pool *pool, const struct memkv_key *keys, size_t count,
+		  const struct memkv_pin_options *options, int *results)
+{
+	uint64_t until_s = 0;
+	int err = ready(pool, keys && count, "pin");
+
+	if (!err)
+		err = end_of(options, &until_s);
+	if (err)
+		return err;
+	struct entry *entries = entries_alloc(pool);
+	if (!entries)
+		return fail(-ENOMEM, "%s: no memory to pin", pool->media->path);
+	int64_t pinned = pin_keys(pool, entries, keys, count, until_s, results);
+	entries_free(pool, entries);
+	return pinned;
+}
+
+int64_t memkv_pin_prefix(struct memkv_pool *pool, const struct memkv_key *keys, size_t count,
+			 const struct memkv_pin_options *options)
+{
+	int err = ready(pool, keys && count, "pin");
+	int found = err ? err : memkv_match(pool, keys, count, MEMKV_LOOK_FRESH);
+
+	if (found <= 0)
+		return found;
+	int *results = calloc((size_t)found, sizeof(*results));
+	if (!results)
+		return fail(-ENOMEM, "%s: no memory for %d pins", pool->media->path, found);
+	int64_t pinned = memkv_pin(pool, keys, (size_t)found, options, results);
+	for (int i = 0; pinned >= 0 && i < found; i++)
+		if (results[i]) { /* it went in between: what lies behind is no prefix any more */
+			pinned = i;
+			for (i++; i < found; i++)
+				if (results[i] == 0)
+					(void)memkv_unpin(pool, &keys[i], 1, NULL);
+		}
+	free(results);
+	return pinned;
+}
+
+/* ---- sessions ---- */
+
+struct session_look {
+	uint64_t id;
+};
+
+static bool of_session(void *context, const struct entry *e)
+{
+	const struct session_look *look = context;
+
+	return e->session_id == look->id;
+}
+
+/* the fact stands: every block of the session that is there holds, if need be in a new place */
+static int64_t hold_session(struct memkv_pool *pool, struct entry *entries, uint64_t id)
+{
+	struct session_look look = {id};
+	uint64_t generation;
+	int64_t held = 0;
+
+	for (uint64_t s = 0; s < pool->sb.geo.segments; s++) {
+		uint32_t n = entries_collect(pool, s, of_session, &look, entries, &generation);
+		for (uint32_t i = 0; i < n; i++)
+			held += hold(pool, s, generation, &entries[i]);
+	}
+	return held;
+}
+
+static bool session_name_fits(const char *session)
+{
+	return session && *session && strlen(session) <= MEMKV_SESSION_MAX;
+}
+
+static int admit_session(struct memkv_pool *pool, const struct record *pin)
+{
+	struct census census = {.pool = pool, .session_id = pin->subject};
+	struct record r;
+	uint64_t by_key = 0;
+
+	follower_step(&pool->follower);
+	factbook_refresh(&pool->factbook);
+	int err = pages_by_key(pool, &by_key);
+	if (!err)
+		err = take_census(&census);
+	if (!err && by_key + census.pages > page_limit(pool) && census.blocks)
+		err = over_limit(pool, by_key, census.pages);
+	if (!err && !factbook_of_session(&pool->factbook, pin->subject, &r) && factbook_room(&pool->factbook) == 0)
+		err = fail(MEMKV_PIN_LIMIT, "%s: the pool keeps no more pins than it has; unpin some, or use a larger pool",
+			   pool->media->path);
+	return err ? err : reserve(pool);
+}
+
+int64_t memkv_pin_session(struct memkv_pool *pool, const char *session, const struct memkv_pin_options *options)
+{
+	struct record pin = {.kind = RECORD_SESSION, .state = SESSION_PINNED};
+	int err = ready(pool, session_name_fits(session), "pin");
+
+	if (!err)
+		err = end_of(options, &pin.until_s);
+	if (err)
+		return err;
+	pin.subject = session_id_of(session);
+	memcpy(pin.key, session, min_u64(strlen(session), sizeof(pin.key)));
+	struct entry *entries = entries_alloc(pool);
+	if (!entries)
+		return fail(-ENOMEM, "%s: no memory to pin", pool->media->path);
+	err = admit_session(pool, &pin);
+	if (!err)
+		err = state_pin(pool, &pin);
+	follower_step(&pool->follower);
+	int64_t held = err ? err : hold_session(pool, entries, pin.subject);
+	entries_free(pool, entries);
+	return held;
+}
+
+int memkv_unpin_session(struct memkv_pool *pool, const char *session)
+{
+	struct record r;
+	int err = ready(pool, session_name_fits(session), "unpin");
+
+	if (err)
+		return err;
+	factbook_refresh(&pool->factbook);
+	if (!factbook_of_session(&pool->factbook, session_id_of(session), &r) || !facts_pins(&r, clock_utc_s()))
+		return MEMKV_MISS;
+	r.state = SESSION_PLAIN;
+	return factbook_state(&pool->factbook, &r);
+}
+
+int64_t memkv_unpin(struct memkv_pool *pool, const struct memkv_key *keys, size_t count, int *results)
+{
+	struct record r;
+	int64_t unpinned = 0;
+	int err = ready(pool, keys && count, "unpin");
+
+	if (err)
+		return err;
+	factbook_refresh(&pool->factbook);
+	for (size_t i = 0; i < count; i++) {
+		int result = err ? err : MEMKV_MISS;
+		if (!err && factbook_of_key(&pool->factbook, keys[i].bytes, &r) && facts_pins(&r, clock_utc_s())) {
+			r.kind = RECORD_UNPIN;
+			err = result = factbook_state(&pool->factbook, &r);
+		}
+		unpinned += result == 0;
+		if (results)
+			results[i] = result;
+	}
+	return err ? err : unpinned;
+}
+
+/* ---- listing ---- */
+
+static int by_kind_and_key(const void *a, const void *b)
+{
+	const struct record *x = a, *y = b;
+
+	if (x->kind != y->kind)
+		return x->kind < y->kind ? -1 : 1;
+	int order = memcmp(x->key, y->key, sizeof(x->key));
+	return order ? order : x->subject < y->subject ? -1 : x->subject > y->subject;
+}
+
+static void describe(const struct record *r, struct memkv_pin_info *info)
+{
+	*info = (struct memkv_pin_info){
+		.is_session = r->kind == RECORD_SESSION,
+		.expires_s = r->until_s,
+		.slot = r->slot,
+		.epoch = r->epoch,
+	};
+	if (info->is_session) {
+		info->session_id = r->subject;
+		memcpy(info->session, r->key, sizeof(r->key));
+	} else {
+		info->pages = r->subject;
+		memcpy(info->key.bytes, r->key, sizeof(r->key));
+	}
+}
+
+int64_t memkv_pins(struct memkv_pool *pool, struct memkv_pin_info *pins, size_t room)
+{
+	uint64_t now = clock_utc_s();
+	int64_t found = 0;
+	uint32_t count;
+	int err = pool_usable(pool);
+
+	if (err)
+		return err;
+	factbook_refresh(&pool->factbook);
+	struct record *facts = copy_facts(pool, &count);
+	if (!facts)
+		return -ENOMEM;
+	qsort(facts, count, sizeof(*facts), by_kind_and_key);
+	for (uint32_t i = 0; i < count; i++) {
+		if (!facts_pins(&facts[i], now))
+			continue;
+		if (pins && (size_t)found < room)
+			describe(&facts[i], &pins[found]);
+		found++;
+	}
+	free(facts);
+	return found;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Removing blocks, against pins.
+ *
+ *   live -> removing -> look at the facts -> pinned: back to live, refused     else: removed
+ *
+ * Who pins states the fact first and then looks at the life word; so either the remover sees the fact, or the pinner
+ * sees that the block is gone.  A block in doubt ("removing") is there for readers; whoever meets it - pinner, mover,
+ * another remover - may decide in the remover's place, by the same look.  So nobody waits for a remover that died.
+ */
+#ifndef MEMKV_POOL_REMOVE_H
+#define MEMKV_POOL_REMOVE_H
+
+#include "core/pool/handle.h"
+
+/*
+ * removal_try() - one copy
+ * @force: pinned or not.
+ *
+ * Return: 1 removed by this call; 0 it was not there (any more); MEMKV_PINNED.
+ */
+int removal_try(struct memkv_pool *pool, uint64_t segment, const struct entry *e, bool force);
+
+/* removal_decide() - a copy is in doubt: look at the facts, and put an end to it */
+void removal_decide(struct memkv_pool *pool, uint64_t segment, const struct entry *e);
+
+/* the births that are stored under a key (a block that moves keeps its birth) */
+enum { BIRTHS_MAX = 32 };
+struct births {
+	uint64_t births[BIRTHS_MAX];
+	uint32_t count;
+	uint64_t session_id; /* of the last one that has a session */
+};
+/* births_note() - 0, or -EIO: not all can be read */
+int births_note(struct memkv_pool *pool, const uint8_t *key, struct births *births);
+
+/*
+ * births_remove() - remove every copy of a key, or only those of births that were noted (@only not NULL) or are lower than
+ * @mine, and @mine when a higher one is live
+ *
+ * Return: how many; MEMKV_PINNED: at least one stays (without @force); -EIO: there may be another one, which cannot be read.
+ */
+int births_remove(struct memkv_pool *pool, const uint8_t *key, const struct births *only, uint64_t mine, bool force);
+
+#endif

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Hosts: who is attached to a pool, or was last, slot by slot. */
+#ifndef MEMKV_HOST_H
+#define MEMKV_HOST_H
+
+#include <memkv/pool.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define MEMKV_HOST_NQN_MAX 223
+
+enum memkv_host_state {
+	MEMKV_HOST_UNUSED = 0,  /* nobody ever held the slot */
+	MEMKV_HOST_ALIVE = 1,   /* it holds its slot's lock */
+	MEMKV_HOST_STOPPED = 2, /* alive, but stopped by a signal or a debugger */
+	MEMKV_HOST_LEFT = 3,    /* it closed the pool */
+	MEMKV_HOST_DEAD = 4,    /* it ended without; what it left open is anybody's */
+	MEMKV_HOST_DAMAGED = 5, /* who held the slot last cannot be read: it is not used any more */
+};
+
+/**
+ * struct memkv_host - who holds a slot, or held it last
+ * @slot, @epoch: the incarnation; @epoch is 0 when the slot was never used.
+ * @state: enum memkv_host_state.
+ * @is_me: not 0: it is this handle.
+ * @pid: process, on its machine.
+ * @process_start: clock ticks after the machine's boot when it started; with @pid and @boot it names a process for good.
+ * @attached_s: UTC seconds since 1970 when it attached.
+ * @seen_s: UTC seconds when it wrote its cell last; when it left, if it did.
+ * @machine: machine id; all zero: unknown.
+ * @host_id: of the machine's NVMe host; of this machine only, all zero: unknown.
+ * @boot: id of the machine's boot.
+ * @local: not 0: of this machine, and this boot of it.
+ * @nqn: NVMe host NQN, "": unknown.
+ * @version: of the memkv that it runs.
+ * @segments: segments that it writes to or empties.
+ * @bytes: their payload room.
+ * @pins: pins that it stated and that hold.
+ */
+struct memkv_host {
+	uint32_t slot;
+	uint32_t epoch;
+	int state;
+	int is_me;
+	uint32_t pid;
+	uint64_t process_start;
+	uint64_t attached_s;
+	uint64_t seen_s;
+	uint8_t machine[16];
+	uint8_t host_id[16];
+	uint8_t boot[16];
+	int local;
+	char nqn[MEMKV_HOST_NQN_MAX + 1];
+	char version[24];
+	uint64_t segments;
+	uint64_t bytes;
+	uint64_t pins;
+};
+
+/**
+ * memkv_hosts() - the pool's slots
+ * @pool: the pool.
+ * @hosts: receives one for each slot, in their order; or NULL.
+ * @room: number that fit there.
+ *
+ * Return: the number of slots, which may be more than @room; MEMKV_EFORK; -EIO; -ENOMEM.
+ * Context: any thread; looks fresh.
+ */
+int64_t memkv_hosts(struct memkv_pool *pool, struct memkv_host *hosts, size_t room);
+
+/**
+ * memkv_host_fence() - make sure that an incarnation never writes to the pool again
+ * @pool: the pool.
+ * @slot, @epoch: the incarnation.
+ *
+ * Where a lock proves life and death, as on files and memory, there is nothing to do about a dead one; a living one is
+ * not taken its slot away: end the process, and everything that it held is free at once.
+ *
+ * Return: 0: it is gone, with all of its writes; MEMKV_IN_USE: it lives (the sentence names the process); MEMKV_MISS:
+ * there was no such incarnation; MEMKV_EFORK.
+ * Context: any thread.
+ */
+int memkv_host_fence(struct memkv_pool *pool, uint32_t slot, uint32_t epoch);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
