@@ -139,7 +139,9 @@ static bool ask_life(struct block_read *r)
  */
 static void ask_table(struct block_read *r)
 {
-	if (mirrored(r) && r->pool->read_only)
+	/* a writer that could not publish has a mirror that is ahead of what counts */
+	r->table_asked = mirrored(r) && (r->pool->read_only || !control_published(&r->pool->control));
+	if (r->table_asked)
 		lane_join(r->op.lane, layout_table(&r->pool->control.layout, segment_of(r)), r->op.lane->table, PAGE);
 }
 
@@ -151,7 +153,7 @@ static bool generation_stands(const struct block_read *r)
 	struct table_header header;
 	uint64_t check;
 
-	if (!mirrored(r) || !r->pool->read_only || MUTANT(HEADER_FROM_MIRROR))
+	if (!r->table_asked || MUTANT(HEADER_FROM_MIRROR))
 		return table_stands(&r->pool->control, h->segment, h->generation);
 	memcpy(&check, at + CHECK_WORD * sizeof(check), sizeof(check));
 	if (check == htole64(CHECK_WRITING))
