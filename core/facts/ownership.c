@@ -65,13 +65,13 @@ static struct statement *find(struct owned_segment *seg, const struct statement 
 static bool note_opening(struct owned_segment *seg, const struct record *r)
 {
 	uint64_t version = r->kind == RECORD_OPEN ? r->version : r->birth;
-	struct opening *top = &seg->opening;
+	struct own_opening *top = &seg->opening;
 
 	if (version < top->version || !version)
 		return false;
 	if (version == top->version && (r->slot != top->slot ? r->slot < top->slot : r->epoch <= top->epoch))
 		return false;
-	*top = (struct opening){version, r->slot, r->epoch};
+	*top = (struct own_opening){version, r->slot, r->epoch};
 	return true;
 }
 
@@ -143,7 +143,7 @@ struct holding ownership_of(const struct ownership *o, uint64_t segment)
 	};
 }
 
-static struct statement author_of(const struct opening *opening)
+static struct statement author_of(const struct own_opening *opening)
 {
 	return (struct statement){.slot = opening->slot, .epoch = opening->epoch};
 }
@@ -178,7 +178,7 @@ void ownership_prune(struct ownership *o, bool (*gone)(void *context, uint32_t s
 }
 
 static void put_record(struct record *to, uint32_t room, uint32_t at, uint64_t segment, const struct statement *s,
-		       const struct opening *opening)
+		       const struct own_opening *opening)
 {
 	bool opened = opening->version && s->slot == opening->slot && s->epoch == opening->epoch;
 

@@ -41,7 +41,7 @@ struct statement {
 	uint8_t kind, state; /* enum record_kind, enum owner_state */
 };
 
-struct opening {
+struct own_opening {
 	uint64_t version; /* 0: none */
 	uint32_t slot, epoch;
 };
@@ -49,7 +49,7 @@ struct opening {
 struct owned_segment {
 	struct statement top;	/* kind RECORD_NONE: nothing was stated */
 	struct statement *more; /* of other authors */
-	struct opening opening; /* the highest */
+	struct own_opening opening; /* the highest */
 	uint16_t count, room;
 	bool blind; /* a statement had to be left out for want of memory: nobody opens it any more */
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See follower.h. */
 #include "core/index/follower.h"
+#include "core/base/worker.h"
 #include "core/slot/own.h"
 
 #include <errno.h>
@@ -27,31 +28,38 @@ static bool entry_fits(const struct control *c, uint64_t segment, const struct e
 }
 
 /* a blank table is a segment that was never opened - or was wiped, when its owner word says that it was opened */
-static bool never_opened(const struct control *c, uint64_t segment)
+static bool is_free(const struct control *c, uint64_t segment)
 {
 	struct owned owned;
 
-	return own_refresh(c, segment) && own_look(c, segment, &owned) && owned.word.state == OWNER_FREE;
+	return own_look(c, segment, &owned) && owned.word.state == OWNER_FREE;
 }
 
-bool table_header_known(const struct control *c, const struct follower_recover *recover, uint64_t segment,
-			struct table_header *header, bool *mended)
+/* *unread: the medium did not answer, so the header may be whole nevertheless */
+static bool header_known(const struct control *c, const struct follower_recover *recover, uint64_t segment,
+			 struct table_header *header, bool *mended, bool *unread)
 {
+	uint64_t before = recover ? recover->unread(recover->context) : 0;
 	struct table_header again;
 	bool blank = false;
+
+	*unread = false;
 
 	for (int tries = 0; tries < 3; tries++) { /* a table that is just being begun is whole a moment later */
 		enum check_result result = table_header(c, segment, header);
 		*mended = result == CHECK_MENDED;
-		if (result != CHECK_BAD && (header->generation || !recover || never_opened(c, segment) ||
-					    table_withdrawn(c, segment)))
+		if (result != CHECK_BAD && (header->generation || !recover || table_withdrawn(c, segment)))
 			return true;
 		blank = result != CHECK_BAD;
+		*unread = blank && !own_refresh(c, segment);
+		if (!*unread && blank && is_free(c, segment))
+			return true;
 		sched_yield();
-		if (!table_refresh_header(c, segment))
+		if (*unread || (*unread = !table_refresh_header(c, segment)))
 			return false;
 	}
 	*mended = recover && recover->header(recover->context, segment, header);
+	*unread = recover && recover->unread(recover->context) != before;
 	if (*mended && table_header(c, segment, &again) == CHECK_GOOD && again.generation == header->generation) {
 		*mended = false; /* it came to be while we read */
 		return true;
@@ -61,6 +69,14 @@ bool table_header_known(const struct control *c, const struct follower_recover *
 	if (blank && !*mended)
 		*header = (struct table_header){.segment = (uint32_t)segment}; /* it is just being opened */
 	return blank || *mended;
+}
+
+bool table_header_known(const struct control *c, const struct follower_recover *recover, uint64_t segment,
+			struct table_header *header, bool *mended)
+{
+	bool unread;
+
+	return header_known(c, recover, segment, header, mended, &unread);
 }
 
 void table_walk(const struct control *c, const struct follower_recover *recover, uint64_t segment, uint64_t generation,
@@ -102,6 +118,9 @@ struct fold {
 		struct place place;
 	} ahead[FOLD_AHEAD];
 	uint32_t ahead_count;
+	uint32_t known;	    /* places below were settled before: a copy that went from there was in the index */
+	uint32_t gone;	    /* copies above them that are removed */
+	uint32_t gone_left; /* of these, above the first unsettled place */
 	bool settled;	    /* nobody is writing: what is not there never will be */
 	uint32_t unsettled; /* first place to look at again */
 };
@@ -130,6 +149,47 @@ static void insert_rest(struct fold *fold)
 		insert_ahead(fold, i);
 }
 
+/* from now on to the end of the step, what is not in the index may still be there */
+static void lose(struct follower *f)
+{
+	uint64_t losses = atomic_load_explicit(&f->losses, memory_order_relaxed);
+
+	f->lost = true;
+	if (losses & 1)
+		return;
+	atomic_store_explicit(&f->losses, losses + 1, memory_order_release);
+}
+
+static void lose_end(struct follower *f)
+{
+	uint64_t losses = atomic_load_explicit(&f->losses, memory_order_relaxed);
+
+	if (losses & 1)
+		atomic_store_explicit(&f->losses, losses + 1, memory_order_release);
+}
+
+static bool is_indexed(const struct follower *f, struct key_hash hash, struct place place)
+{
+	struct place there;
+
+	for (unsigned i = 0; index_find(f->index, hash, i, &there); i++)
+		if (there.page == place.page)
+			return true;
+	return false;
+}
+
+static void fold_gone(struct fold *fold, uint32_t index, struct key_hash hash, struct place place)
+{
+	struct follower *f = fold->f;
+
+	fold->gone += index >= fold->known;
+	fold->gone_left += index > fold->unsettled;
+	if (!is_indexed(f, hash, place)) /* never seen, or dropped before */
+		return;
+	lose(f);
+	index_drop(f->index, hash, place);
+}
+
 static void fold_entry(void *context, uint32_t index, enum entry_state state, const struct entry *entry, bool mended)
 {
 	struct fold *fold = context;
@@ -154,13 +214,13 @@ static void fold_entry(void *context, uint32_t index, enum entry_state state, co
 	enum life life = table_life(f->control, fold->segment, index, entry->birth);
 	if (f->control->shared && factbook_removed(f->factbook, entry->key, entry->birth))
 		life = LIFE_REMOVED;
-	/* one that is moving will be live in a moment, unless its mover died: then it stays behind in a settled segment */
 	if (life == LIFE_SENT && !fold->settled && index < fold->unsettled)
 		fold->unsettled = index; /* whoever reads it too early drops it: look again until it is live */
+	/* one that is moving will be live in a moment, unless its mover died: then it stays behind in a settled segment */
 	if (life_counts(life) || (life == LIFE_MOVING && !fold->settled))
 		insert_later(fold, hash, place);
 	else
-		index_drop(f->index, hash, place);
+		fold_gone(fold, index, hash, place);
 }
 
 static bool watches(const struct follower *f)
@@ -217,11 +277,17 @@ void follower_unkeep(struct follower *f, uint64_t segment)
 /* fold the places from @from on that are below @count */
 static void fold_places(struct follower *f, uint64_t s, uint64_t generation, uint32_t from, uint32_t count, bool settled)
 {
-	struct fold fold = {.f = f, .segment = s, .settled = settled, .unsettled = count};
+	struct follower_segment *seen = &f->segments[s];
+	struct fold fold = {.f = f, .segment = s, .known = seen->next, .settled = settled, .unsettled = count};
 
 	table_walk(f->control, &f->recover, s, generation, from, count, fold_entry, &fold);
 	insert_rest(&fold);
-	f->segments[s].next = fold.unsettled;
+	if (fold.gone > seen->gone)
+		lose(f); /* copies that came and went since the last look */
+	if (watches(f) && fold.unsettled > from)
+		atomic_fetch_add(&f->settlements, 1);
+	seen->next = fold.unsettled;
+	seen->gone = fold.gone_left;
 }
 
 /*
@@ -232,11 +298,32 @@ struct brought {
 	uint64_t owner;
 };
 
+void follower_stirred(struct follower *f, uint64_t segment)
+{
+	if (f->stirred)
+		atomic_fetch_or(&f->stirred[segment / 64], 1ULL << segment % 64);
+}
+
 static void age_by_time(const struct control *c, uint64_t s, uint64_t opened_s)
 {
 	if (word_load(control_clock(c)) < opened_s)
 		word_publish(control_clock(c), opened_s);
 	word_publish(control_age(c, s), opened_s);
+}
+
+static bool is_blank(const struct control *c, uint64_t segment)
+{
+	struct table_header header;
+
+	return table_header(c, segment, &header) == CHECK_GOOD && header.generation == 0 && !table_withdrawn(c, segment);
+}
+
+/* what was brought tells of a generation at once; else it is looked at again, in the usual order */
+static bool tells(const struct control *c, uint64_t segment)
+{
+	struct table_header header;
+
+	return table_header(c, segment, &header) == CHECK_GOOD && header.generation;
 }
 
 /*
@@ -249,14 +336,24 @@ static bool fold_segment(struct follower *f, uint64_t s, const struct brought *b
 	struct follower_segment *seen = &f->segments[s];
 	struct table_header header, again;
 	struct owned owned;
-	bool mended, mended_again;
+	bool mended, mended_again, unread;
 	uint64_t pulse = word_load(control_pulse(c, s));
 
+	if (brought && is_blank(c, s) && is_free(c, s)) {
+		seen->pulse = pulse; /* whoever opens it rings */
+		return true;
+	}
+	if (brought && !tells(c, s))
+		brought = NULL;
 	if (!brought && !table_refresh_header(c, s))
 		return false;
 	uint64_t changes = word_load(control_table(c, s) + TABLE_CHANGES_OFFSET);
-	if (!table_header_known(c, &f->recover, s, &header, &mended)) {
+	bool known = header_known(c, &f->recover, s, &header, &mended, &unread);
+	if (unread && !MUTANT(SILENCE_BELIEVED))
+		return false;
+	if (!known) {
 		seen->pulse = pulse;
+		watch(f, s, c->shared); /* nobody rings there */
 		return true;
 	}
 	if (mended)
@@ -270,29 +367,38 @@ static bool fold_segment(struct follower *f, uint64_t s, const struct brought *b
 	}
 	if (!brought && !own_refresh(c, s))
 		return false;
-	bool settled = own_look(c, s, &owned) && owned.word.state != OWNER_OPEN && (!brought || owned.raw == brought->owner);
+	bool settled = own_look(c, s, &owned) && own_closed(c, &owned) && (!brought || owned.raw == brought->owner);
 	uint32_t from = changes != seen->changes || header.generation != seen->generation ? 0 : seen->next;
 	if (!brought && (!table_refresh_header(c, s) || !table_refresh_entries(c, s, from, count)))
 		return false;
 	seen->pulse = pulse;
 	if (!MUTANT(FOLD_NO_SECOND_LOOK) && (!table_header_known(c, &f->recover, s, &again, &mended_again) ||
-					     again.generation != header.generation))
-		return true; /* reopened under our eyes: its opener rings again */
+					     again.generation != header.generation)) {
+		lose(f);
+		return !c->shared; /* reopened under our eyes: its opener rings again, but on shared devices */
+	}
 	/* places that were reserved ahead, and given up meanwhile: their number is not final until it stays */
 	settled = settled && table_count(c, s, header.generation, NULL) == count;
 	if (header.generation != seen->generation) {
+		if (seen->generation)
+			lose(f);
 		index_turn(f->index, s);
-		f->turned++;
 		watch(f, s, false);
 		*seen = (struct follower_segment){.generation = header.generation, .pulse = pulse};
 		if (c->shared) /* ages and their clock are everybody's own there */
 			age_by_time(c, s, header.opened_s);
 	}
-	seen->changes = changes;
+	uint64_t before = f->recover.unread(f->recover.context);
+	/* what was brought may tell of a removal before it shows it: the next ring is a reason to look at all of it again */
+	seen->changes = brought && !MUTANT(BROUGHT_IN_ORDER) ? changes - 1 : changes;
 	fold_places(f, s, header.generation, from, count, settled);
 	watch(f, s, !settled);
 	follower_give_back(f, s);
-	return true;
+	if (f->recover.unread(f->recover.context) == before || MUTANT(SILENCE_BELIEVED))
+		return true;
+	seen->next = 0; /* an entry that only its block could tell of */
+	seen->pulse = pulse - 1;
+	return false;
 }
 
 /* a segment that was OPEN: are there entries behind those that we know?  Other changes ring. */
@@ -317,29 +423,22 @@ static void fold_growth(struct follower *f, uint64_t s)
 		fold_places(f, s, header.generation, seen->next, count, false);
 }
 
-/* every segment that has rung; returns whether one of them was opened anew */
+/* every segment that has rung; returns whether all of it could be read */
 static bool fold_rung(struct follower *f)
 {
 	const struct control *c = f->control;
-	uint32_t turned = f->turned;
 	bool complete = control_refresh_regions(c, REGION_STATISTICS, REGION_STATISTICS);
 	uint64_t doorbell = word_load(control_doorbell(c));
 
 	if (!complete || doorbell == f->doorbell)
-		return false;
+		return complete;
 	complete = control_refresh_regions(c, REGION_PULSES, REGION_PULSES);
 	for (uint64_t s = 0; s < c->layout.geo.segments; s++)
 		if (word_load(control_pulse(c, s)) != f->segments[s].pulse)
 			complete &= fold_segment(f, s, NULL);
 	if (complete)
 		f->doorbell = doorbell;
-	return f->turned != turned;
-}
-
-void follower_stirred(struct follower *f, uint64_t segment)
-{
-	if (f->stirred)
-		atomic_fetch_or(&f->stirred[segment / 64], 1ULL << segment % 64);
+	return complete;
 }
 
 /* is this process writing to the segment?  What it put there it has told already */
@@ -350,17 +449,22 @@ static bool written_here(const struct follower *f, uint64_t s)
 	return c->share && c->share->writing(c->share_context, s);
 }
 
-static void fold_stirred(struct follower *f)
+static bool fold_stirred(struct follower *f)
 {
+	bool complete = true;
+
 	for (uint64_t word = 0; word < div_up(f->control->layout.geo.segments, 64); word++) {
 		uint64_t bits = atomic_exchange(&f->stirred[word], 0);
 		while (bits) {
 			uint64_t s = word * 64 + (unsigned)__builtin_ctzll(bits);
 			bits &= bits - 1;
-			if (!written_here(f, s) && !fold_segment(f, s, NULL))
-				follower_stirred(f, s); /* the medium did not answer */
+			if (written_here(f, s) || fold_segment(f, s, NULL))
+				continue;
+			follower_stirred(f, s); /* the medium did not answer */
+			complete = false;
 		}
 	}
+	return complete;
 }
 
 /* what was removed goes from the index; where that cannot be told now, gets will find out */
@@ -384,35 +488,40 @@ static void drop_removed(struct follower *f)
 		}
 }
 
-static void step_shared(struct follower *f)
+/* fold what has changed since the last pass; false: a further pass has nothing to add */
+static bool step_pass(struct follower *f)
 {
-	factbook_refresh(f->factbook);
-	pthread_mutex_lock(&f->lock);
-	fold_stirred(f);
+	f->lost = false;
+	if (f->control->shared)
+		factbook_refresh(f->factbook); /* which stirs */
+	bool complete = f->control->shared ? fold_stirred(f) : fold_rung(f);
 	for (uint32_t i = 0; i < f->watched_count; i++)
 		if (!written_here(f, f->watched[i]))
 			fold_growth(f, f->watched[i]);
-	drop_removed(f);
-	pthread_mutex_unlock(&f->lock);
+	if (f->control->shared)
+		drop_removed(f);
+	return complete && f->lost && !MUTANT(FOLD_ONCE);
 }
 
-void follower_step(struct follower *f)
+/* under the lock */
+static void step(struct follower *f)
 {
-	enum { PASSES_MAX = 16 }; /* nobody can open segments that fast for long */
+	enum { STEP_PASSES = 16 };
 	const struct control *c = f->control;
 
 	/* a mirror's one writer that could not publish: its mirror is ahead of the medium, which is what counts */
 	if (!c->media->caps.mappable && !c->read_only && !control_published(c))
 		return;
-	if (c->shared) {
-		step_shared(f);
-		return;
-	}
+	for (int pass = 0; pass < STEP_PASSES && step_pass(f); pass++)
+		if (c->media->caps.mappable && word_load(control_doorbell(c)) == f->doorbell)
+			break;
+	lose_end(f);
+}
+
+void follower_step(struct follower *f)
+{
 	pthread_mutex_lock(&f->lock);
-	for (int pass = 0; pass < PASSES_MAX && fold_rung(f) && !MUTANT(FOLD_ONCE); pass++)
-		;
-	for (uint32_t i = 0; i < f->watched_count; i++)
-		fold_growth(f, f->watched[i]);
+	step(f);
 	pthread_mutex_unlock(&f->lock);
 }
 
@@ -420,15 +529,22 @@ void follower_add(struct follower *f, uint64_t segment, const struct entry *entr
 {
 	pthread_mutex_lock(&f->lock);
 	struct follower_segment *seen = &f->segments[segment];
-	if (seen->generation != entry->generation) {
+	bool turned = seen->generation != entry->generation;
+	if (turned) {
 		/* our own new opening: nothing of it was folded yet */
+		lose(f);
 		index_turn(f->index, segment);
 		*seen = (struct follower_segment){.generation = entry->generation};
 	}
+	if (!f->control->media->caps.mappable)
+		atomic_fetch_add(&f->settlements, 1); /* a step of ours may have found it before its block had landed */
 	/* it may have been removed since, and the removal folded already; what comes later rings */
 	enum life life = table_life(f->control, segment, entry->index, entry->birth);
 	if (life_counts(life) || life == LIFE_MOVING)
 		index_insert(f->index, index_hash(f->index, entry->key), place_of_entry(f->control, segment, entry));
+	if (turned)
+		step(f); /* what was moved out of it by others */
+	lose_end(f);
 	pthread_mutex_unlock(&f->lock);
 }
 
@@ -456,13 +572,28 @@ uint32_t follower_copies(struct follower *f, const uint8_t key[32], struct place
 	return count;
 }
 
-void follower_drop(struct follower *f, const uint8_t key[32], struct place place)
+static void drop(struct follower *f, const uint8_t key[32], struct place place)
 {
-	pthread_mutex_lock(&f->lock);
+	lose(f);
 	if (MUTANT(FORGET_BY_PLACE))
 		index_drop(f->index, index_hash(f->index, key), place);
 	else
 		index_forget(f->index, index_hash(f->index, key), place);
+	lose_end(f);
+}
+
+void follower_drop(struct follower *f, const uint8_t key[32], struct place place)
+{
+	pthread_mutex_lock(&f->lock);
+	drop(f, key, place);
+	pthread_mutex_unlock(&f->lock);
+}
+
+void follower_drop_read(struct follower *f, const uint8_t key[32], struct place place, uint64_t settlements)
+{
+	pthread_mutex_lock(&f->lock);
+	if (atomic_load(&f->settlements) == settlements || MUTANT(DROP_UNSETTLED))
+		drop(f, key, place);
 	pthread_mutex_unlock(&f->lock);
 }
 
@@ -490,8 +621,10 @@ static void fold_brought(struct follower *f)
 	for (uint64_t s = 0; s < segments;) {
 		uint64_t count = bring_tables(f->control, s, brought);
 		for (uint64_t i = 0; i < max_u64(count, 1); i++)
-			if (!fold_segment(f, s + i, count ? &brought[i] : NULL))
+			if (!fold_segment(f, s + i, count ? &brought[i] : NULL)) {
 				f->doorbell--; /* look again */
+				follower_stirred(f, s + i);
+			}
 		s += max_u64(count, 1);
 	}
 }
@@ -575,6 +708,8 @@ int follower_open(struct follower *f, const struct control *c, struct index *ind
 	} else {
 		fold_brought(f);
 	}
+	step(f); /* what was missed, since the pool is alive */
+	lose_end(f);
 	pthread_mutex_unlock(&f->lock);
 	free(attach.counts);
 	return 0;
@@ -602,9 +737,9 @@ static void *follow(void *argument)
 int follower_start(struct follower *f, uint32_t poll_us)
 {
 	f->poll_us = poll_us;
-	int err = pthread_create(&f->thread, NULL, follow, f);
+	int err = worker_start(&f->thread, follow, f);
 	f->running = err == 0;
-	return -err;
+	return err;
 }
 
 void follower_close(struct follower *f)

@@ -8,12 +8,23 @@
  * when it moved, it compares every pulse and folds the segments whose pulse moved.  A step that finds nothing new is
  * one load.
  *
- * A block that moved is published and rung in its new place before its old segment is opened anew.  So a step that sees
- * a segment opened anew looks over all pulses once more: a block is never gone from the index in between.
- *
  * Folding a segment: header -> count -> owner state -> header again -> entries.  In this order, when the state is not
  * OPEN every place below the count is settled: it holds an entry, or nothing for good.  While it is OPEN, places that
  * hold nothing yet are looked at again next time.
+ *
+ * What a step takes out of the index may be back elsewhere.  A block that is replaced, or moved, is published in its new
+ * place before the old one goes; but a step looks at one segment after the other, and may pass the new place before and
+ * the old one after that happened.  So when a pass over the changed segments has lost something - a copy that it knew, or
+ * that came and went since, or a whole generation - and the doorbell has moved since it began, another pass follows.
+ *   After a pass that lost nothing, whatever was live and had rung when it began is in the index.  So is it when the
+ *   doorbell stands still: of the copies that were live at the beginning take the one that lives longest; had it gone
+ *   during the pass, then only after another one had rung.  So a key that has a live copy at every moment is found.
+ * On mirrored media entries do not ring, and only the first of the two ends it.  At most STEP_PASSES: to be missed after
+ * that, this very key must have been replaced or moved during each of them.
+ *
+ * Within a step the index may be without a key whose copy has gone, until the place of the next one is folded.  `losses`
+ * tells: it is odd from the first loss of a step to the step's end.  A lookup that finds nothing, and sees that losses is
+ * odd or has moved since before it looked, looks again after a step of its own, and under the lock.
  *
  * On mirrored media (media.h) each of these looks is a read.  A new entry of an OPEN segment does not ring there:
  * every step also looks behind the settled places of the segments that were OPEN when last folded.  Tables are given
@@ -43,11 +54,14 @@ struct follower_recover {
 		      struct entry *entry);
 	/* the birth that the block header at a place tells; false: there is none of this key.  Shared devices only */
 	bool (*birth)(void *context, const uint8_t key[32], struct place place, uint64_t *birth);
+	/* how often either of them was told "no" since the medium did not answer: then it is not known, and no damage */
+	uint64_t (*unread)(void *context);
 };
 
 struct follower_segment {
 	uint64_t generation, pulse, changes;
 	uint32_t next; /* places below are settled */
+	uint32_t gone; /* of those above: how many held a copy that was removed, when last looked at */
 	bool watched;  /* OPEN when last folded: in follower.watched */
 };
 
@@ -60,12 +74,14 @@ struct follower {
 	uint64_t doorbell;
 	uint32_t *watched, watched_count; /* mirrored media, reading processes: segments to look into at each step */
 	_Atomic uint64_t *stirred;	  /* shared devices: bitmap of segments to fold again */
-	uint32_t turned;		  /* how often a segment was seen to be opened anew */
 	uint32_t keep;			  /* somebody walks over tables without the lock: none is given back */
 	pthread_mutex_t lock;
 	pthread_t thread;
 	bool running;
 	atomic_bool stop;
+	bool lost; /* something was taken out of the index in this pass */
+	atomic_uint_fast64_t losses;
+	atomic_uint_fast64_t settlements; /* places of OPEN segments that were looked at again, and settled */
 	uint32_t poll_us;
 	atomic_uint_fast64_t entries_damaged, entries_mended, words_mended;
 };
@@ -83,6 +99,18 @@ int follower_start(struct follower *f, uint32_t poll_us);
 
 /* follower_step() - fold in what has changed since the last step; everything published before the call is found after */
 void follower_step(struct follower *f);
+
+/* follower_losses() - before looking into the index; follower_lost() - is "not there" in doubt, since losses was that? */
+static inline uint64_t follower_losses(const struct follower *f)
+{
+	return atomic_load_explicit(&f->losses, memory_order_acquire);
+}
+
+static inline bool follower_lost(const struct follower *f, uint64_t losses)
+{
+	/* the index is loaded with acquire, and what is taken out of it is stored with release: this load is the later one */
+	return losses & 1 || atomic_load_explicit(&f->losses, memory_order_relaxed) != losses;
+}
 
 /*
  * follower_keep() - while tables are walked over without the lock, their memory stays
@@ -107,11 +135,24 @@ void follower_add(struct follower *f, uint64_t segment, const struct entry *entr
  */
 uint32_t follower_copies(struct follower *f, const uint8_t key[32], struct place *places, uint32_t max);
 
-/* follower_turning() - is the segment being opened anew, which its opener has not told yet? */
+/* follower_turning() - is the segment being opened anew, so that what was in it is gone, and its opener has not told yet? */
 bool follower_turning(struct follower *f, uint64_t segment);
 
 /* follower_drop() - forget one copy, as index_find() told it, that turned out to be unreadable or removed */
 void follower_drop(struct follower *f, const uint8_t key[32], struct place place);
+
+/*
+ * follower_drop_read() - likewise, by what was read on the medium since follower_settlements() was @settlements
+ *
+ * On mirrored media an entry may be there before its block.  Forgotten too early it is found again as long as its place is
+ * not settled; so when any was settled since, nothing is forgotten: what was read may be older than that.
+ */
+void follower_drop_read(struct follower *f, const uint8_t key[32], struct place place, uint64_t settlements);
+
+static inline uint64_t follower_settlements(const struct follower *f)
+{
+	return atomic_load_explicit(&f->settlements, memory_order_acquire);
+}
 
 /*
  * table_walk() - every entry of a segment that can be known, from the table or from its second source

@@ -208,7 +208,7 @@ bool index_find(const struct index *index, struct key_hash hash, unsigned skip, 
 
 static void store_pair(struct entry_pair *pair, uint64_t word0, uint64_t word1)
 {
-	atomic_store_explicit(&pair->word0, 0, memory_order_relaxed);
+	atomic_store_explicit(&pair->word0, 0, memory_order_release); /* after what follower.losses tells */
 	atomic_store_explicit(&pair->word1, word1, memory_order_release); /* after word 0 was cleared */
 	atomic_store_explicit(&pair->word0, word0, memory_order_release);
 }

@@ -3,8 +3,8 @@
  * The media seam: moves bytes, never interprets them.
  *
  * A medium has a control region at its start, reached through memory (map), and payload, reached through queues of
- * reads and writes.  What a medium can promise is in its caps; upper layers choose by them.  Files, the
- * memory variant of them, and block devices stand behind the same ops.
+ * reads and writes.  What a medium can promise is in its caps; upper layers choose by them.  Files, files that
+ * are memory, DAX devices, and block devices stand behind the same ops.
  *
  * Media that cannot be mapped give the control region as a private mirror of this process: what was stored in it
  * counts when it is *published*, what others published is there after a *refresh*.  A mirror has one writing process,
@@ -19,6 +19,7 @@
 
 #include "core/base/bytes.h"
 #include <stdatomic.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 
 struct media_caps {
@@ -95,7 +96,7 @@ struct media_ops {
 	int (*lock_held)(struct media *media, uint64_t offset);
 	/* in a forked child: give up everything that would keep the parent's promises alive */
 	void (*abandon)(struct media *media);
-	/* which inode the locks are on; 0 or -errno */
+	/* which inode the locks are on: in one boot the same for all who see it; 0 or -errno */
 	int (*node)(struct media *media, uint64_t *device, uint64_t *inode);
 };
 
@@ -175,6 +176,18 @@ int media_block_open(const char *path, unsigned flags, struct media **media);
  */
 int media_block_claim(const char *path, int flags);
 
+/* media_is_dax() - is it the node of a DAX device (/dev/daxX.Y)? */
+bool media_is_dax(const struct stat *st);
+
+/*
+ * media_dax_open() - a DAX device as a medium: mapped whole, never through a page cache
+ *
+ * Its locks hold between processes that open the same node on one host, and not beyond.
+ *
+ * Return: 0 or a negative code with a sentence.
+ */
+int media_dax_open(const char *path, unsigned flags, struct media **media);
+
 /* media_open() - the medium that is at @path, by what it is */
 int media_open(const char *path, unsigned flags, struct media **media);
 
@@ -182,12 +195,6 @@ int media_open(const char *path, unsigned flags, struct media **media);
 int media_range_nothing(struct media *media, uint64_t offset, size_t length);
 int media_settle_nothing(struct media *media);
 void media_forget_nothing(struct media *media, uint64_t offset, size_t length);
-
-/* media_is_local() - does the range lie in one of media->local? */
-bool media_is_local(const struct media *media, uint64_t offset, size_t length);
-
-/* media_node() - the inode that locks belong to: with the boot's id it is one and the same for all who see it */
-int media_node(int fd, uint64_t *device, uint64_t *inode);
 
 /* media_lock(), media_unlock(), media_lock_held() - the lock ops, by open file description locks on @fd */
 int media_lock(int fd, uint64_t offset);

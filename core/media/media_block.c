@@ -79,6 +79,14 @@ static struct media_block *block_of(struct media *media)
 
 /* ---- the mirror ---- */
 
+static bool is_local(const struct media *media, uint64_t offset, size_t length)
+{
+	for (int i = 0; i < MEDIA_LOCAL_RANGES; i++)
+		if (offset >= media->local[i].from && offset + length <= media->local[i].to)
+			return true;
+	return false;
+}
+
 static bool is_present(const struct media_block *b, uint64_t block)
 {
 	return atomic_load(&b->present[block / 64]) >> block % 64 & 1;
@@ -142,7 +150,7 @@ static int read_blocks(struct media_block *b, uint64_t first, uint64_t count)
 /* does the mirror know better than the medium? */
 static bool own_truth(const struct media_block *b, uint64_t block)
 {
-	if (media_is_local(&b->base, block * MIRROR_BLOCK, MIRROR_BLOCK))
+	if (is_local(&b->base, block * MIRROR_BLOCK, MIRROR_BLOCK))
 		return true;
 	if (b->shared)
 		return atomic_load(&b->held[block / 64]) >> block % 64 & 1;
@@ -234,7 +242,7 @@ static void block_forget(struct media *media, uint64_t offset, size_t length)
 		if (own_truth(b, block))
 			end = first; /* it is written to */
 	while (first < end) {
-		uint64_t stop = next_later(b, first, end);
+		uint64_t stop = MUTANT(OWED_FORGOTTEN) ? end : next_later(b, first, end);
 		forget_blocks(b, first, stop);
 		first = stop + 1;
 	}
@@ -261,7 +269,7 @@ static int publish_block(struct media_block *b, uint64_t block)
 		words_load(p->image, b->base.control + block * MIRROR_BLOCK, MIRROR_WORDS);
 		err = move_whole(b->fd, MEDIA_WRITE, p->image, MIRROR_BLOCK, block * MIRROR_BLOCK);
 		p->block = block;
-		p->covered = err ? 0 : covered;
+		p->covered = err ? 0 : MUTANT(IMAGE_BEFORE) ? atomic_load(&p->asked) : covered;
 	}
 	if (err)
 		atomic_store(&b->base.unpublished, true); /* before anybody else writes this block */
@@ -275,7 +283,7 @@ static int block_publish(struct media *media, uint64_t offset, size_t length)
 	uint64_t end = div_up(offset + length, MIRROR_BLOCK);
 	int err = 0;
 
-	if (media_is_local(media, offset, length))
+	if (is_local(media, offset, length))
 		return 0;
 	for (uint64_t block = offset / MIRROR_BLOCK; block < end && !err; block++) {
 		if (!b->writer || !is_present(b, block) || !own_truth(b, block))
@@ -307,7 +315,7 @@ static int block_publish_later(struct media *media, uint64_t offset, size_t leng
 	uint64_t end = div_up(offset + length, MIRROR_BLOCK);
 	int err = 0;
 
-	if (media_is_local(media, offset, length))
+	if (is_local(media, offset, length))
 		return 0;
 	for (uint64_t block = offset / MIRROR_BLOCK; block < end && !err; block++)
 		if (!put_off(block_of(media), block))
@@ -442,7 +450,13 @@ static int block_lock_held(struct media *media, uint64_t offset)
 
 static int block_node(struct media *media, uint64_t *device, uint64_t *inode)
 {
-	return media_node(block_of(media)->fd, device, inode);
+	struct stat st;
+
+	if (fstat(block_of(media)->fd, &st))
+		return -errno;
+	*device = (uint64_t)st.st_dev;
+	*inode = (uint64_t)st.st_ino;
+	return 0;
 }
 
 static void block_abandon(struct media *media)

@@ -11,8 +11,8 @@
  *
  * Buffered fallback: one description cannot be both, so the choice is made once, at open, by a trial read.
  *
- * Memory variant: where the file *is* memory (tmpfs, a DAX file system), the whole of it is mapped and payload moves
- * by loads and stores (queue_memory.c); everything else is the same, so both see the same pool.
+ * Where the file *is* memory (tmpfs, a DAX file system), or a DAX device, media_memory.c changes what differs in the
+ * medium's own copy of the ops; everything else is the same, so all see the same pool.
  */
 #include "core/base/environ.h"
 #include "core/base/fail.h"
@@ -22,45 +22,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
-enum { FILE_BLOCK = 4096, FILE_MEMORY_ALIGN = 512, FILE_CUT = 1 << 18, MEMORY_CUT = 1 << 16 };
-
-static struct media_file *file_of(struct media *media)
-{
-	return CONTAINER_OF(media, struct media_file, base);
-}
-
-/* the whole file by libpmem2, which knows how to store to it; see is_memory() for where that is safe */
-static int map_memory(struct media_file *f, size_t bytes)
-{
-	struct pmem2_config *config = NULL;
-	int err = pmem2_source_from_fd(&f->source, f->fd);
-
-	if (!err)
-		err = pmem2_config_new(&config);
-	if (!err)
-		err = pmem2_config_set_length(config, bytes);
-	if (!err)
-		err = pmem2_config_set_required_store_granularity(config, PMEM2_GRANULARITY_PAGE);
-	if (!err && f->read_only)
-		err = pmem2_config_set_protection(config, PMEM2_PROT_READ);
-	if (!err)
-		err = pmem2_map_new(&f->map, config, f->source);
-	if (config)
-		pmem2_config_delete(&config);
-	if (err)
-		return fail(err > -MEMKV_CODE_BASE ? err : -EIO, "%s: cannot be mapped: %s", f->base.path, pmem2_errormsg());
-	f->mapped = pmem2_map_get_address(f->map);
-	f->copy_in = pmem2_get_memcpy_fn(f->map);
-	return 0;
-}
+enum { FILE_BLOCK = 4096, FILE_MEMORY_ALIGN = 512, FILE_CUT = 1 << 18 };
 
 static int map_file(struct media_file *f, size_t bytes)
 {
@@ -72,8 +40,7 @@ static int map_file(struct media_file *f, size_t bytes)
 	return 0;
 }
 
-/* the mapping of the first @bytes, guarded against a file that is cut short, and kept out of children */
-static int map_guarded(struct media_file *f, size_t bytes, int (*map)(struct media_file *f, size_t bytes))
+int media_file_map(struct media_file *f, size_t bytes, int (*map)(struct media_file *f, size_t bytes))
 {
 	int err = map(f, bytes);
 
@@ -82,7 +49,7 @@ static int map_guarded(struct media_file *f, size_t bytes, int (*map)(struct med
 	f->mapped_bytes = bytes;
 	if (madvise(f->mapped, bytes, MADV_DONTFORK))
 		return fail(-errno, "%s: cannot keep the mapping out of children: %s", f->base.path, strerror(errno));
-	err = sigbus_guard_add(f->mapped, bytes, &f->base.failed);
+	err = sigbus_guard_add(f->mapped, bytes, f->map_unit, &f->base.failed);
 	return err ? fail(err, "%s: this process has too many pools open", f->base.path) : 0;
 }
 
@@ -105,11 +72,11 @@ static int buffer_shared_page(struct media_file *f, size_t bytes)
 
 static int file_map_control(struct media *media, size_t bytes)
 {
-	struct media_file *f = file_of(media);
+	struct media_file *f = media_file_of(media);
 	int err = buffer_shared_page(f, bytes);
 
 	if (!err && !f->mapped)
-		err = map_guarded(f, bytes, map_file);
+		err = media_file_map(f, bytes, map_file);
 	if (err)
 		return err;
 	media->control = f->mapped;
@@ -124,15 +91,9 @@ static void file_ahead(struct media *media, uint64_t offset, size_t length)
 	(void)madvise(media->control + first, offset + length - first, MADV_WILLNEED);
 }
 
-static int memory_queue_open(struct media *media, unsigned depth, struct media_queue **queue)
-{
-	(void)depth; /* one command at a time: what was copied is digested while it is in the cache */
-	return queue_memory_open(media, queue);
-}
-
 static int file_queue_open(struct media *media, unsigned depth, struct media_queue **queue)
 {
-	struct media_file *f = file_of(media);
+	struct media_file *f = media_file_of(media);
 	int err = queue_uring_open(media, f->fd, depth, queue);
 
 	if (err == -ENOSYS || err == -EPERM || err == -ENOMEM)
@@ -143,25 +104,25 @@ static int file_queue_open(struct media *media, unsigned depth, struct media_que
 static int file_flush(struct media *media)
 {
 	/* stores through the mapping dirty the same page cache, so this covers both regions */
-	return fdatasync(file_of(media)->fd) ? -errno : 0;
+	return fdatasync(media_file_of(media)->fd) ? -errno : 0;
 }
 
 static bool file_alive(struct media *media)
 {
 	struct stat st;
 
-	if (fstat(file_of(media)->fd, &st) || (uint64_t)st.st_size < media->caps.bytes || st.st_nlink == 0)
+	if (fstat(media_file_of(media)->fd, &st) || (uint64_t)st.st_size < media->caps.bytes || st.st_nlink == 0)
 		atomic_store(&media->failed, true);
 	return !atomic_load(&media->failed);
 }
 
-static int file_lock(struct media *media, uint64_t offset) { return media_lock(file_of(media)->fd, offset); }
-static int file_unlock(struct media *media, uint64_t offset) { return media_unlock(file_of(media)->fd, offset); }
-static int file_lock_held(struct media *media, uint64_t offset) { return media_lock_held(file_of(media)->fd, offset); }
+static int file_lock(struct media *media, uint64_t offset) { return media_lock(media_file_of(media)->fd, offset); }
+static int file_unlock(struct media *media, uint64_t offset) { return media_unlock(media_file_of(media)->fd, offset); }
+static int file_lock_held(struct media *media, uint64_t offset) { return media_lock_held(media_file_of(media)->fd, offset); }
 
 static void file_abandon(struct media *media)
 {
-	struct media_file *f = file_of(media);
+	struct media_file *f = media_file_of(media);
 
 	if (f->mapped)
 		sigbus_guard_remove(f->mapped); /* the mapping was not inherited; other things may come to lie there */
@@ -174,7 +135,7 @@ static void file_abandon(struct media *media)
 
 static void file_close(struct media *media)
 {
-	struct media_file *f = file_of(media);
+	struct media_file *f = media_file_of(media);
 
 	if (f->mapped)
 		sigbus_guard_remove(f->mapped);
@@ -209,67 +170,6 @@ static const struct media_ops file_ops = {
 	.abandon = file_abandon,
 };
 
-static const struct media_ops memory_ops = {
-	.name = "memory",
-	.close = file_close,
-	.map_control = file_map_control,
-	.publish = media_range_nothing,
-	.publish_later = media_range_nothing,
-	.settle = media_settle_nothing,
-	.refresh = media_range_nothing,
-	.forget = media_forget_nothing,
-	.ahead = file_ahead,
-	.queue_open = memory_queue_open,
-	.flush = file_flush,
-	.alive = file_alive,
-	.lock = file_lock,
-	.unlock = file_unlock,
-	.lock_held = file_lock_held,
-	.abandon = file_abandon,
-};
-
-/* is MAP_SYNC to be had: stores reach the medium without the kernel's help? */
-static bool sync_works(int fd)
-{
-	void *page = mmap(NULL, FILE_BLOCK, PROT_READ, MAP_SHARED_VALIDATE | MAP_SYNC, fd, 0);
-
-	return page != MAP_FAILED && munmap(page, FILE_BLOCK) == 0;
-}
-
-/*
- * A file whose pages are the medium itself.
- *
- * Only these are mapped by pmem2_map_new().  It maps by force over a range that it has reserved, at first with MAP_SYNC;
- * where a file system refuses that late (ext4 without DAX), Linux has freed the range already, and the second attempt
- * may replace what another thread was given there meanwhile.  tmpfs refuses early, DAX does not refuse.
- */
-static bool is_memory(int fd)
-{
-	struct statx stx;
-	struct statfs fs;
-	struct stat st;
-
-	if (fstat(fd, &st) || (uint64_t)st.st_size % page_bytes())
-		return false; /* libpmem2 maps whole pages of the kernel's only */
-	if (fstatfs(fd, &fs) == 0 && fs.f_type == TMPFS_MAGIC)
-		return true;
-	return statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stx) == 0 && stx.stx_attributes & STATX_ATTR_DAX &&
-	       sync_works(fd);
-}
-
-static int become_memory(struct media_file *f)
-{
-	struct media_caps *caps = &f->base.caps;
-
-	f->base.ops = &memory_ops;
-	caps->memory_align = 1;
-	caps->cut = MEMORY_CUT;
-	caps->instant = true;
-	caps->direct = true;
-	/* below two pages it is no pool, which is for upper layers to say */
-	return caps->bytes < 2 * FILE_BLOCK ? 0 : map_guarded(f, caps->bytes, map_memory);
-}
-
 /* does a direct read of the first block, into memory of the least alignment that we would use, work? */
 static bool direct_works(int fd)
 {
@@ -298,20 +198,11 @@ static int open_descriptor(const char *path, unsigned flags, bool *direct)
 	return fd < 0 ? -errno : fd;
 }
 
-int media_file_open(const char *path, unsigned flags, struct media **media)
+int media_file_make(const char *path, int fd, unsigned flags, uint64_t bytes, struct media_file **file)
 {
-	bool direct;
-	struct stat st;
-	int fd = open_descriptor(path, flags, &direct);
-
-	if (fd < 0)
-		return fail(fd, "%s: cannot open the pool: %s", path, strerror(-fd));
-	if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
-		close(fd);
-		return fail(MEMKV_NOT_A_POOL, "%s is neither a regular file nor a block device", path);
-	}
 	struct media_file *f = calloc(1, sizeof(*f));
 	char *name = strdup(path);
+
 	if (!f || !name) {
 		free(f);
 		free(name);
@@ -320,22 +211,46 @@ int media_file_open(const char *path, unsigned flags, struct media **media)
 	}
 	f->fd = fd;
 	f->read_only = flags & MEDIA_OPEN_READ_ONLY;
+	f->map_unit = page_bytes();
+	f->ops = file_ops;
 	f->base = (struct media){
-		.ops = &file_ops,
+		.ops = &f->ops,
 		.path = name,
-		.caps = {.bytes = (uint64_t)st.st_size,
+		.caps = {.bytes = bytes,
 			 .logical_block = FILE_BLOCK,
-			 .memory_align = direct ? FILE_MEMORY_ALIGN : 1,
+			 .memory_align = 1,
 			 .cut = FILE_CUT,
 			 .mappable = true,
 			 .coherent = true,
 			 .exact_death = true,
-			 .volatile_cache = true,
-			 .direct = direct},
+			 .volatile_cache = true},
 	};
-	int err = !(flags & MEDIA_OPEN_BUFFERED) && is_memory(fd) ? become_memory(f) : 0;
+	*file = f;
+	return 0;
+}
+
+int media_file_open(const char *path, unsigned flags, struct media **media)
+{
+	bool direct;
+	struct stat st;
+	struct media_file *f;
+	int fd = open_descriptor(path, flags, &direct);
+
+	if (fd < 0)
+		return fail(fd, "%s: cannot open the pool: %s", path, strerror(-fd));
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
+		close(fd);
+		return fail(MEMKV_NOT_A_POOL, "%s is neither a regular file nor a block or DAX device", path);
+	}
+	int err = media_file_make(path, fd, flags, (uint64_t)st.st_size, &f);
+	if (err)
+		return err;
+	f->base.caps.direct = direct;
+	f->base.caps.memory_align = direct ? FILE_MEMORY_ALIGN : 1;
+	if (!(flags & MEDIA_OPEN_BUFFERED) && media_file_is_memory(fd))
+		err = media_file_become_memory(f);
 	if (err) {
-		file_close(&f->base);
+		f->ops.close(&f->base);
 		return err;
 	}
 	*media = &f->base;

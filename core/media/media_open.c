@@ -10,8 +10,12 @@ int media_open(const char *path, unsigned flags, struct media **media)
 {
 	struct stat st;
 
-	if (stat(path, &st) == 0 && S_ISBLK(st.st_mode))
-		return media_block_open(path, flags, media);
+	if (stat(path, &st) == 0) {
+		if (S_ISBLK(st.st_mode))
+			return media_block_open(path, flags, media);
+		if (media_is_dax(&st))
+			return media_dax_open(path, flags, media);
+	}
 	return media_file_open(path, flags, media);
 }
 
@@ -31,25 +35,6 @@ int media_settle_nothing(struct media *media)
 void media_forget_nothing(struct media *media, uint64_t offset, size_t length)
 {
 	(void)media_range_nothing(media, offset, length);
-}
-
-bool media_is_local(const struct media *media, uint64_t offset, size_t length)
-{
-	for (int i = 0; i < MEDIA_LOCAL_RANGES; i++)
-		if (offset >= media->local[i].from && offset + length <= media->local[i].to)
-			return true;
-	return false;
-}
-
-int media_node(int fd, uint64_t *device, uint64_t *inode)
-{
-	struct stat st;
-
-	if (fstat(fd, &st))
-		return -errno;
-	*device = (uint64_t)st.st_dev;
-	*inode = (uint64_t)st.st_ino;
-	return 0;
 }
 
 static int lock_command(int fd, int command, short type, uint64_t offset, struct flock *lock)

@@ -2,7 +2,6 @@
 /* See sigbus_guard.h.  The table is fixed and atomic: a signal handler may take no lock and allocate nothing. */
 #include "core/media/sigbus_guard.h"
 #include "core/base/bytes.h"
-#include "core/base/environ.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -14,11 +13,10 @@ enum { GUARDS = 64 };
 
 static struct guard {
 	atomic_uintptr_t base; /* 0: free; 1: being filled */
-	atomic_size_t length;
+	atomic_size_t length, unit;
 	_Atomic(atomic_bool *) failed;
 } guards[GUARDS];
 
-static size_t guard_page; /* asked for before the handler is there */
 static struct sigaction previous;
 static pthread_once_t installed = PTHREAD_ONCE_INIT;
 
@@ -28,8 +26,9 @@ static bool cover(uintptr_t address)
 		uintptr_t base = atomic_load(&guards[i].base);
 		if (base <= 1 || address < base || address >= base + atomic_load(&guards[i].length))
 			continue;
-		void *page = (void *)round_down(address, guard_page);
-		if (mmap(page, guard_page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
+		size_t unit = atomic_load(&guards[i].unit);
+		void *page = (void *)round_down(address, unit);
+		if (mmap(page, unit, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
 		    MAP_FAILED)
 			return false;
 		atomic_store(atomic_load(&guards[i].failed), true);
@@ -59,12 +58,11 @@ static void install(void)
 {
 	struct sigaction action = {.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO | SA_NODEFER};
 
-	guard_page = page_bytes();
 	sigemptyset(&action.sa_mask);
 	sigaction(SIGBUS, &action, &previous);
 }
 
-int sigbus_guard_add(void *base, size_t length, atomic_bool *failed)
+int sigbus_guard_add(void *base, size_t length, size_t unit, atomic_bool *failed)
 {
 	pthread_once(&installed, install);
 	for (int i = 0; i < GUARDS; i++) {
@@ -72,6 +70,7 @@ int sigbus_guard_add(void *base, size_t length, atomic_bool *failed)
 		if (!atomic_compare_exchange_strong(&guards[i].base, &none, 1))
 			continue;
 		atomic_store(&guards[i].length, length);
+		atomic_store(&guards[i].unit, unit);
 		atomic_store(&guards[i].failed, failed);
 		atomic_store(&guards[i].base, (uintptr_t)base);
 		return 0;

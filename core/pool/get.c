@@ -6,16 +6,22 @@
  * (a damaged one) or was on its way out (reclaimed): then the next copy is tried, and a miss is answered when there
  * is none left.  Only that failing path takes the follower's lock; and what has expired is looked up in the facts, since
  * a pin keeps it.
+ *
+ * A key may be replaced while its copies are tried.  So "none left" is believed of the index as it is only when nothing was
+ * tried and nothing was taken out of it meanwhile (follower.h, losses); else it is said after a last look: at the end of a
+ * step that began after the last copy failed.  That step finds what was live when it began.
  */
 #include "core/base/fail.h"
 #include "core/base/options_take.h"
 #include "core/pool/block_io.h"
+#include "core/pool/deadline.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
 
 enum { COPIES_TRIED_MAX = 32, MATCH_AHEAD = 8 };
+enum { MOVING_LOOKS = 2 /* each further one needs another move of the same block meanwhile */ };
 
 struct get {
 	struct memkv_pool *pool;
@@ -23,9 +29,10 @@ struct get {
 	struct key_hash hash;
 	struct lane *lane;
 	struct block_read read;
-	unsigned skip, tried;
-	uint64_t again; /* page of a copy that failed and is read once more before it is forgotten; 0: none */
-	bool moving; /* a copy was not live yet; by now it may be, and the one before it gone */
+	atomic_uint_fast64_t *cause; /* of a miss: the counter */
+	uint64_t settlements; /* when the copy was found (follower.h) */
+	unsigned tried, skipped;
+	unsigned moving, moving_looks; /* copies that were not live yet; by now they may be, and the ones before them gone */
 	enum block_verdict worst; /* of the copies tried: the cause of the miss */
 	/* what is wanted: pieces, the whole into @to, or neither: the header only */
 	const struct memkv_range *ranges;
@@ -33,24 +40,27 @@ struct get {
 	void *to;
 	size_t length;
 	bool upto;
+	struct place skips[COPIES_TRIED_MAX]; /* copies that failed but stay in the index; last: not cleared */
 };
 
-static void count_miss(struct memkv_pool *pool, const struct get *get, bool reclaimed)
+static atomic_uint_fast64_t *cause_of(struct memkv_pool *pool, const struct get *get, bool reclaimed)
 {
 	struct pool_counters *c = &pool->counters;
 
 	if (get->worst == BLOCK_IO || atomic_load(&pool->media->failed))
-		count(&c->miss_io, 1);
-	else if (get->tried == 0)
-		count(&c->miss_absent, 1);
-	else if (get->worst == BLOCK_EXPIRED)
-		count(&c->miss_expired, 1);
-	else if (get->worst == BLOCK_REMOVED)
-		count(&c->miss_removed, 1);
-	else if (reclaimed || get->worst == BLOCK_MOVING)
-		count(&c->miss_reclaimed, 1);
-	else
-		count(&c->miss_damaged, 1);
+		return &c->miss_io;
+	if (get->tried == 0)
+		return &c->miss_absent;
+	if (get->worst == BLOCK_EXPIRED)
+		return &c->miss_expired;
+	if (get->worst == BLOCK_REMOVED)
+		return &c->miss_removed;
+	return reclaimed || get->worst == BLOCK_MOVING ? &c->miss_reclaimed : &c->miss_damaged;
+}
+
+static bool is_same(struct place a, struct place b)
+{
+	return a.page == b.page && (a.turn == b.turn || MUTANT(FORGET_BY_PLACE));
 }
 
 /* is the index still of the opinion that this place holds the key? */
@@ -59,7 +69,7 @@ static bool still_indexed(const struct get *get, struct place place)
 	struct place there;
 
 	for (unsigned i = 0; index_find(get->pool->index, get->hash, i, &there); i++)
-		if (there.page == place.page && (there.turn == place.turn || MUTANT(FORGET_BY_PLACE)))
+		if (is_same(there, place))
 			return true;
 	return false;
 }
@@ -72,31 +82,30 @@ static bool put_aside(struct get *get)
 
 	get->worst = get->read.verdict;
 	if (get->worst == BLOCK_IO || get->worst == BLOCK_EXPIRED || get->worst == BLOCK_MOVING) {
-		get->skip++; /* may be readable later, for this or for a put that looks */
-		get->moving |= get->worst == BLOCK_MOVING;
+		get->skips[get->skipped++] = place; /* may be readable later, for this or for a put that looks */
+		get->moving += get->worst == BLOCK_MOVING;
 		return false;
 	}
 	follower_step(&pool->follower);
 	if (!still_indexed(get, place))
 		return true;
-	if (follower_turning(&pool->follower, layout_segment_of(&pool->control.layout, place.page))) {
-		get->skip++; /* not forgotten: the opener may think better of it */
-		get->moving |= get->again != place.page;
-		get->again = place.page;
-		return true;
-	}
-	if (get->again != place.page) { /* its segment may have been opened anew, with this very key in the same place */
-		get->again = place.page;
-		return false;
-	}
-	follower_drop(&pool->follower, get->key->bytes, place);
-	return false;
+	bool turning = follower_turning(&pool->follower, layout_segment_of(&pool->control.layout, place.page));
+	follower_drop_read(&pool->follower, get->key->bytes, place, get->settlements);
+	return turning;
+}
+
+static void get_init(struct get *get, struct memkv_pool *pool, struct lane *lane, const struct memkv_key *key)
+{
+	memset(get, 0, offsetof(struct get, skips));
+	get->pool = pool;
+	get->key = key;
+	get->hash = index_hash(pool->index, key->bytes);
+	get->lane = lane;
 }
 
 static void get_begin(struct get *get, struct memkv_pool *pool, const struct memkv_key *key)
 {
-	*get = (struct get){.pool = pool, .key = key, .hash = index_hash(pool->index, key->bytes)};
-	get->lane = lane_acquire(&pool->lanes);
+	get_init(get, pool, lane_acquire(&pool->lanes), key);
 }
 
 static void get_end(struct get *get)
@@ -104,20 +113,52 @@ static void get_end(struct get *get)
 	lane_release(&get->pool->lanes, get->lane);
 }
 
+static bool is_skipped(const struct get *get, struct place place)
+{
+	for (unsigned i = 0; i < get->skipped; i++)
+		if (is_same(get->skips[i], place))
+			return true;
+	return false;
+}
+
+static bool find_untried(const struct get *get, struct place *place)
+{
+	for (unsigned i = 0; index_find(get->pool->index, get->hash, i, place); i++)
+		if (!is_skipped(get, *place))
+			return true;
+	return false;
+}
+
+/* nothing is left of what was known */
+static bool look_again(struct get *get, struct place *place)
+{
+	struct place places[COPIES_TRIED_MAX];
+
+	follower_step(&get->pool->follower);
+	uint32_t count = follower_copies(&get->pool->follower, get->key->bytes, places, COPIES_TRIED_MAX);
+	for (uint32_t i = 0; i < count; i++) {
+		*place = places[i];
+		if (!is_skipped(get, *place))
+			return true;
+	}
+	if (!count || !get->moving || get->moving_looks++ >= MOVING_LOOKS)
+		return false;
+	get->moving = get->skipped = 0; /* once more, from the first */
+	*place = places[0];
+	return true;
+}
+
 /* the next copy into get->read, not yet run; false: none left */
 static bool next_copy(struct get *get)
 {
+	struct follower *f = &get->pool->follower;
+	uint64_t losses = follower_losses(f);
 	struct place place;
 
+	get->settlements = follower_settlements(f);
 	if (get->tried >= COPIES_TRIED_MAX || atomic_load(&get->pool->media->failed))
 		return false;
-	bool found = index_find(get->pool->index, get->hash, get->skip, &place);
-	if (!found && get->moving) {
-		get->moving = false;
-		get->skip = 0; /* once more, from the first */
-		found = index_find(get->pool->index, get->hash, 0, &place);
-	}
-	if (!found)
+	if (!find_untried(get, &place) && !((get->tried || follower_lost(f, losses)) && look_again(get, &place)))
 		return false;
 	block_read_init(&get->read, get->pool, get->lane, get->key->bytes, place);
 	return true;
@@ -147,7 +188,7 @@ static enum block_verdict read_copy(struct get *get)
 	return read_once(get);
 }
 
-/* read copies until one is good: 0 and get->read; MEMKV_SIZE; MEMKV_MISS, counted by its cause */
+/* read copies until one is good: 0 and get->read; MEMKV_SIZE; MEMKV_MISS and get->cause */
 static int read_any(struct get *get)
 {
 	bool reclaimed = false;
@@ -161,27 +202,74 @@ static int read_any(struct get *get)
 		reclaimed = put_aside(get);
 		get->tried++;
 	}
-	count_miss(get->pool, get, reclaimed);
+	get->cause = cause_of(get->pool, get, reclaimed);
 	return MEMKV_MISS;
 }
 
-static int64_t get_good(struct get *get)
+/* the same, counted; the block's size */
+static int64_t get_any(struct get *get)
 {
 	struct memkv_pool *pool = get->pool;
+	int err = read_any(get);
 
+	if (err == MEMKV_MISS)
+		count(get->cause, 1);
+	if (err)
+		return err;
 	heat_touch(pool, get->read.place);
 	count(&pool->counters.gets, 1);
 	count(&pool->counters.get_bytes, get->read.header.length);
 	return (int64_t)get->read.header.length;
 }
 
-/* into what @o says; the caller's own struct, @given, may be too short for an answer */
-static void copy_meta(const struct block_header *h, const struct memkv_get_options *o, struct memkv_get_options *given)
+void get_block(struct memkv_pool *pool, struct lane *lane, const struct memkv_key *key, void *to, uint64_t length,
+	       uint32_t flags, struct get_answer *answer)
+{
+	struct get get;
+
+	get_init(&get, pool, lane, key);
+	get.to = to;
+	get.length = length;
+	get.upto = flags & MEMKV_GET_UPTO;
+	answer->result = read_any(&get);
+	answer->counter = get.cause;
+	if (answer->result)
+		return;
+	heat_touch(pool, get.read.place);
+	answer->header = get.read.header;
+	answer->result = (int64_t)get.read.header.length;
+}
+
+void get_count(struct memkv_pool *pool, const struct get_answer *answer)
+{
+	if (answer->result == MEMKV_MISS)
+		count(answer->counter, 1);
+	if (answer->result < 0)
+		return;
+	count(&pool->counters.gets, 1);
+	count(&pool->counters.get_bytes, (uint64_t)answer->result);
+}
+
+void get_meta(const struct block_header *h, const struct memkv_get_options *o, struct memkv_get_options *given)
 {
 	if (given->size >= offsetof(struct memkv_get_options, meta_length) + sizeof(given->meta_length))
 		given->meta_length = h->meta_length;
 	if (o->meta && h->meta_length)
 		memcpy(o->meta, h->meta, min_u64(h->meta_length, o->meta_room));
+}
+
+/* a get of this key ends without the medium: as a miss, counted */
+static bool known_absent(struct memkv_pool *pool, const struct memkv_key *key)
+{
+	uint64_t losses = follower_losses(&pool->follower);
+	bool failed = atomic_load(&pool->media->failed);
+	struct place place;
+
+	if (!failed && (index_find(pool->index, index_hash(pool->index, key->bytes), 0, &place) ||
+			follower_lost(&pool->follower, losses)))
+		return false;
+	count(failed ? &pool->counters.miss_io : &pool->counters.miss_absent, 1);
+	return true;
 }
 
 int64_t memkv_get(struct memkv_pool *pool, const struct memkv_key *key, void *buffer, size_t length,
@@ -197,16 +285,15 @@ int64_t memkv_get(struct memkv_pool *pool, const struct memkv_key *key, void *bu
 		return err;
 	if (!key || !buffer || length == 0)
 		return fail(-EINVAL, "get: a key and a buffer of at least one byte are needed");
+	if (o.deadline_us)
+		return known_absent(pool, key) ? MEMKV_MISS : deadline_get(pool, key, buffer, length, &o, options);
 	get_begin(&get, pool, key);
 	get.to = buffer;
 	get.length = length;
 	get.upto = o.flags & MEMKV_GET_UPTO;
-	int64_t result = read_any(&get);
-	if (result == 0) {
-		result = get_good(&get);
-		if (options)
-			copy_meta(&get.read.header, &o, options);
-	}
+	int64_t result = get_any(&get);
+	if (result > 0 && options)
+		get_meta(&get.read.header, &o, options);
 	get_end(&get);
 	return result;
 }
@@ -224,9 +311,7 @@ int64_t memkv_get_ranges(struct memkv_pool *pool, const struct memkv_key *key, c
 	get_begin(&get, pool, key);
 	get.ranges = ranges;
 	get.range_count = range_count;
-	int64_t result = read_any(&get);
-	if (result == 0)
-		result = get_good(&get);
+	int64_t result = get_any(&get);
 	get_end(&get);
 	return result;
 }
@@ -237,7 +322,7 @@ int memkv_exists(struct memkv_pool *pool, const struct memkv_key *key, uint32_t 
 }
 
 /* each key's memory is on its way while those before it are looked up */
-static int match_chain(const struct index *index, const struct memkv_key *keys, uint64_t key_count)
+static uint64_t match_chain(const struct index *index, const struct memkv_key *keys, uint64_t key_count)
 {
 	struct key_hash ahead[MATCH_AHEAD];
 	uint64_t hashed = 0, found = 0;
@@ -251,7 +336,16 @@ static int match_chain(const struct index *index, const struct memkv_key *keys, 
 			break;
 		found++;
 	}
-	return (int)found;
+	return found;
+}
+
+/* the chain ends where a step had taken something out: is the key there after all? */
+static bool match_again(struct memkv_pool *pool, const struct memkv_key *key)
+{
+	struct place place;
+
+	follower_step(&pool->follower);
+	return follower_copies(&pool->follower, key->bytes, &place, 1) > 0;
 }
 
 int memkv_match(struct memkv_pool *pool, const struct memkv_key *keys, size_t key_count, uint32_t flags)
@@ -266,7 +360,14 @@ int memkv_match(struct memkv_pool *pool, const struct memkv_key *keys, size_t ke
 		return 0;
 	if (flags & MEMKV_LOOK_FRESH)
 		follower_step(&pool->follower);
-	return match_chain(pool->index, keys, min_u64(key_count, INT_MAX));
+	uint64_t count = min_u64(key_count, INT_MAX), found = 0;
+	for (;;) {
+		uint64_t losses = follower_losses(&pool->follower);
+		found += match_chain(pool->index, keys + found, count - found);
+		if (found == count || !follower_lost(&pool->follower, losses) || !match_again(pool, &keys[found]))
+			return (int)found;
+		found++;
+	}
 }
 
 static void describe(const struct block_header *h, struct memkv_block_info *info)
@@ -303,6 +404,8 @@ int memkv_stat(struct memkv_pool *pool, const struct memkv_key *key, struct memk
 	follower_step(&pool->follower);
 	get_begin(&get, pool, key);
 	int result = read_any(&get);
+	if (result == MEMKV_MISS)
+		count(get.cause, 1);
 	if (result == 0)
 		describe(&get.read.header, info);
 	get_end(&get);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Making and destroying pools on files and block devices (target.h).
+ * Making and destroying pools on files, block devices and DAX devices (target.h).
  *
  * Order of create: look what is there -> lock, and look again -> allocate every byte (nothing can run out of space
  * later) -> wipe the superblocks of a pool that was there -> flush -> wipe the control region -> owner words -> flush ->
@@ -17,7 +17,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <linux/falloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
@@ -169,7 +168,7 @@ static int zero_chunks(struct creation *c, uint64_t offset, uint64_t end)
 static int wipe_control(struct creation *c)
 {
 	uint64_t length = c->layout.control_bytes - PAGE;
-	int err = fallocate(c->target.fd, FALLOC_FL_ZERO_RANGE, PAGE, (off_t)length) ? -errno : 0;
+	int err = target_zero_range(&c->target, PAGE, length);
 
 	if (err == -EOPNOTSUPP || err == -ENOSYS || err == -EINTR)
 		err = zero_chunks(c, PAGE, c->layout.control_bytes);
@@ -233,12 +232,12 @@ static int format(struct creation *c)
 		memcpy(sb->name, c->options.name, strlen(c->options.name));
 	if (!err)
 		err = write_owner_words(c);
-	if (!err && fsync(c->target.fd))
-		err = -errno;
+	if (!err)
+		err = target_flush(&c->target);
 	if (!err)
 		err = write_superblocks(c);
-	if (!err && fsync(c->target.fd))
-		err = -errno;
+	if (!err)
+		err = target_flush(&c->target);
 	return err ? fail(err, "%s: cannot write the pool: %s", c->target.path, strerror(-err)) : 0;
 }
 
@@ -342,7 +341,9 @@ static int wipe(struct target *t)
 			err = target_write(t, zero, peek, t->size - peek);
 		free(zero);
 	}
-	if (!err && (fsync(t->fd) || (!t->device && unlink(t->path))))
+	if (!err)
+		err = target_flush(t);
+	if (!err && !t->device && unlink(t->path))
 		err = -errno;
 	return err ? fail(err, "%s: could not be wiped and removed: %s", t->path, strerror(-err)) : 0;
 }

@@ -10,6 +10,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#ifndef MEMKV_AHEAD_SHARE
+#define MEMKV_AHEAD_SHARE 32 /* simulated tables have fewer places than that */
+#endif
+
 int room_open(struct room *room, struct memkv_pool *pool)
 {
 	*room = (struct room){.pool = pool};
@@ -71,7 +75,7 @@ void room_close(struct room *room)
 	if (room->fresh_ready)
 		close_writer(room, &room->fresh, OWNER_PARKED);
 	if (room->next_ready && reclaim_secure(room) == 0)
-		give_up(room, &room->next, OWNER_SEALED);
+		reclaim_leave(room, &room->next);
 	(void)room->pool->media->ops->settle(room->pool->media);
 	lane_close(&room->lane);
 	entries_free(room->pool, room->entries);
@@ -112,7 +116,7 @@ static bool fits(const struct room *room, const struct writer *w, uint32_t pages
  */
 static uint32_t places_ahead(const struct room *room, const struct writer *w)
 {
-	enum { AHEAD_MAX = 31, AHEAD_SHARE = 32 };
+	enum { AHEAD_MAX = 31, AHEAD_SHARE = MEMKV_AHEAD_SHARE };
 	uint32_t entries = room->pool->control.layout.geo.entries;
 
 	if (room->pool->media->caps.mappable)
@@ -188,39 +192,62 @@ static void clear_heat(const struct control *c, uint64_t segment)
 }
 
 /*
- * A new generation in a segment that is OPEN and ours.  Its header page first: when the medium refuses that, the table has
- * not been touched, and what it describes is still there.  Then the table: until the tail rises, it describes nothing.
+ * A new generation in a segment that is ours, in two steps.  Its header page first: when the medium refuses that, the table
+ * has not been touched, and what it describes is still there.
  */
-static int begin_generation(struct room *room, struct writer *w)
+static int announce_generation(struct room *room, uint64_t s, struct table_header *header)
 {
 	struct memkv_pool *pool = room->pool;
-	const struct control *c = &pool->control;
-	uint64_t s = w->owned.segment;
-	struct table_header header = {
+
+	*header = (struct table_header){
 		.generation = slot_new_generation(&pool->slot),
 		.segment = (uint32_t)s,
 		.opened_s = clock_utc_s(),
 	};
-
-	if (!header.generation)
+	if (!header->generation)
 		return fail(MEMKV_FENCED, "%s: this agent has opened all the segments that one attach may; open the pool again",
 			    pool->media->path);
 	if (!refresh_table(pool, s))
 		return fail(-EIO, "%s: a segment's table cannot be read", pool->media->path);
-	int err = write_segment_header(room, &header);
-	if (err)
-		return fail(err, "%s: a segment cannot be written to: %s", pool->media->path, strerror(-err));
+	int err = write_segment_header(room, header);
+	return err ? fail(err, "%s: a segment cannot be written to: %s", pool->media->path, strerror(-err)) : 0;
+}
+
+/* Then, when it is OPEN, the table: until the tail rises, it describes nothing. */
+static int begin_generation(struct room *room, struct writer *w, const struct table_header *header)
+{
+	struct memkv_pool *pool = room->pool;
+	const struct control *c = &pool->control;
+	uint64_t s = w->owned.segment;
+
 	control_renew_age(c, s);
 	clear_heat(c, s);
-	w->generation = header.generation;
+	w->generation = header->generation;
 	w->next_page = 1;
 	w->next_index = 0;
 	w->tail = places_ahead(room, w);
-	table_begin(c, &header, w->tail);
-	control_ring_later(c, s);
-	err = c->media->ops->settle(c->media);
+	table_begin(c, header, w->tail);
+	if (MUTANT(DOORBELL_EARLY))
+		control_ring_later(c, s);
+	int err = MUTANT(TABLE_UNSETTLED) ? 0 : c->media->ops->settle(c->media);
+	if (!MUTANT(DOORBELL_EARLY))
+		control_ring(c, s); /* whoever hears it finds the table begun, and the owner word OPEN */
 	count(&pool->counters.segments_opened, err == 0);
 	return err ? fail(err, "%s: a segment's table cannot be written: %s", pool->media->path, strerror(-err)) : 0;
+}
+
+void room_mend_header(struct room *room, uint64_t segment)
+{
+	struct memkv_pool *pool = room->pool;
+	struct table_header header, second;
+
+	pthread_mutex_lock(&pool->follower.lock);
+	bool wrong = table_refresh_header(&pool->control, segment) &&
+		     table_header(&pool->control, segment, &header) != CHECK_BAD && header.generation &&
+		     !(pool->follower.recover.header(pool, segment, &second) && second.generation == header.generation);
+	pthread_mutex_unlock(&pool->follower.lock);
+	if (wrong)
+		(void)write_segment_header(room, &header); /* else the table has no second source */
 }
 
 struct resume {
@@ -239,7 +266,7 @@ static void resume_sent(struct room *room, struct writer *w, const struct entry 
 	read.length = entry->length;
 	read.any_time = true;
 	op_run(&read.op);
-	if (read.verdict == BLOCK_GOOD)
+	if (read.verdict == BLOCK_GOOD || MUTANT(SENT_TRUSTED))
 		table_landed(&pool->control, w->owned.segment, entry->index, entry->birth);
 	else if (read.verdict != BLOCK_IO)
 		table_kill(&pool->control, w->owned.segment, entry->index, entry->birth);
@@ -277,7 +304,7 @@ static bool resume_generation(struct room *room, struct writer *w)
 	struct memkv_pool *pool = room->pool;
 	struct resume resume = {room, w};
 	struct table_header header, second;
-	bool mended;
+	bool mended = false;
 
 	pthread_mutex_lock(&pool->follower.lock);
 	bool known = table_refresh(&pool->control, w->owned.segment) &&
@@ -286,13 +313,16 @@ static bool resume_generation(struct room *room, struct writer *w)
 	w->next_index = 0;
 	w->tail = 0;
 	w->generation = known ? header.generation : 0;
+	uint32_t n = w->generation ? table_count(&pool->control, w->owned.segment, w->generation, NULL) : 0;
+	if (n == 0 && mended)
+		w->generation = 0; /* its opener died before it began the table, which was lost before: it is begun anew */
 	if (w->generation) {
-		uint32_t n = table_count(&pool->control, w->owned.segment, w->generation, NULL);
 		table_walk(&pool->control, &pool->follower.recover, w->owned.segment, w->generation, 0, n, resume_entry, &resume);
 		w->tail = w->next_index;
 		if (!MUTANT(REST_NOT_CLEARED))
 			table_clear_rest(&pool->control, w->owned.segment, w->generation, w->next_index);
-		control_ring(&pool->control, w->owned.segment); /* it is OPEN again: followers look into it by themselves */
+		if (MUTANT(RING_UNSETTLED))
+			control_ring(&pool->control, w->owned.segment);
 	}
 	bool second_right = !w->generation || (pool->follower.recover.header(pool, w->owned.segment, &second) &&
 						second.generation == w->generation);
@@ -304,12 +334,13 @@ static bool resume_generation(struct room *room, struct writer *w)
 }
 
 /*
- * Make a segment that was taken ready to write to.  On failure it is given back: a victim as it was, but as the youngest, so
- * that the next attempt meets another one; a fresh one for another attempt; one that fails twice is passed over.
+ * Make a segment that was ready, and is OPEN now, ready to write to.  On failure it is given back: a fresh one for another
+ * attempt; one that fails twice is passed over.
  */
-static int take_up(struct room *room, struct writer *w, bool resumed, enum owner_state back)
+static int take_up(struct room *room, struct writer *w, bool resumed)
 {
 	const struct control *c = &room->pool->control;
+	struct table_header header;
 	int err = 0;
 
 	w->pages = layout_segment_pages(&c->layout, w->owned.segment);
@@ -317,17 +348,17 @@ static int take_up(struct room *room, struct writer *w, bool resumed, enum owner
 		give_up(room, &w->owned, OWNER_SEALED);
 		return -EAGAIN;
 	}
-	if (!resumed || !w->generation)
-		err = begin_generation(room, w);
-	else if (c->media->ops->settle(c->media))
+	if (!resumed || !w->generation) {
+		err = announce_generation(room, w->owned.segment, &header);
+		if (!err)
+			err = begin_generation(room, w, &header);
+	} else if (c->media->ops->settle(c->media)) {
 		err = -EIO;
-	if (err && back == OWNER_SEALED) {
-		if (!w->generation)
-			reclaim_undo(room, w->owned.segment);
-		control_renew_age(c, w->owned.segment);
+	} else if (!MUTANT(RING_UNSETTLED)) {
+		control_ring(c, w->owned.segment); /* the medium knows that it is OPEN again: followers look into it by themselves */
 	}
 	if (err)
-		give_up(room, &w->owned, resumed ? OWNER_SEALED : back);
+		give_up(room, &w->owned, resumed ? OWNER_SEALED : OWNER_PARKED);
 	if (err && resumed)
 		return -EAGAIN;
 	if (!err && !control_published(c))
@@ -346,24 +377,54 @@ static void give_up_untouched(struct room *room, struct owned *victim)
 	}
 }
 
-/* "before every OPEN, look once more" */
-static int open_victim(struct room *room, struct writer *w, struct owned *victim)
+/*
+ * A shared device: nothing is written before OPEN is stated and looked at once more (share.h), so the header comes behind
+ * that.  Nobody withdraws anything there.
+ */
+static int open_shared_victim(struct room *room, struct writer *w, struct owned *victim, struct gone *gone)
 {
 	struct memkv_pool *pool = room->pool;
 
-	struct gone gone;
-
-	if (!reclaim_confirm(room, victim, &gone))
+	if (!reclaim_confirm(room, victim, gone))
 		return -EAGAIN;
 	if (!own_move(&pool->control, victim, OWNER_OPEN, &pool->slot)) {
-		if (pool->control.shared) /* it was adopted, or cannot be stated; or somebody may still write to it */
-			give_up_untouched(room, victim);
+		/* it was adopted, or cannot be stated; or somebody may still write to it */
+		give_up_untouched(room, victim);
 		return -EAGAIN;
 	}
 	w->owned = *victim;
-	int err = take_up(room, w, false, OWNER_SEALED);
+	return take_up(room, w, false);
+}
+
+/*
+ * A victim, LEAVING and ours.  What the medium may refuse comes before its table is withdrawn, and what others may have
+ * said comes right before it; so a table that is withdrawn never comes back, and whoever removes a block may take it for
+ * gone.
+ */
+static int open_victim(struct room *room, struct writer *w, struct owned *victim)
+{
+	struct memkv_pool *pool = room->pool;
+	const struct control *c = &pool->control;
+	struct table_header header;
+	struct gone gone;
+	int err = c->shared ? open_shared_victim(room, w, victim, &gone) : announce_generation(room, victim->segment, &header);
+
+	if (err && !c->shared)
+		reclaim_refuse(room, victim);
 	if (err)
 		return err;
+	if (c->shared)
+		goto opened;
+	if (!reclaim_confirm(room, victim, &gone) || !own_move(c, victim, OWNER_OPEN, &pool->slot))
+		return -EAGAIN;
+	w->owned = *victim;
+	w->pages = layout_segment_pages(&c->layout, w->owned.segment);
+	err = begin_generation(room, w, &header);
+	if (err || !control_published(c)) {
+		give_up(room, &w->owned, OWNER_SEALED); /* emptied */
+		return err ? err : -EIO;
+	}
+opened:
 	count(&pool->counters.segments_reclaimed, 1);
 	count(&pool->counters.evicted_blocks, gone.blocks);
 	count(&pool->counters.evicted_bytes, gone.bytes);
@@ -400,13 +461,13 @@ static int fetch(struct room *room, struct writer *w)
 			victim = room->next;
 			err = open_victim(room, w, &victim);
 		} else if (own_take_ready(c, &pool->slot, keep, &w->owned, &resumed)) {
-			err = take_up(room, w, resumed, OWNER_PARKED);
+			err = take_up(room, w, resumed);
 		} else {
 			err = reclaim_take(room, &victim);
 			if (!err)
 				err = open_victim(room, w, &victim);
 			else if (err == MEMKV_NO_ROOM && keep && own_take_ready(c, &pool->slot, false, &w->owned, &resumed))
-				err = take_up(room, w, resumed, OWNER_PARKED); /* the room that was kept */
+				err = take_up(room, w, resumed); /* the room that was kept */
 			else
 				break;
 		}

@@ -7,6 +7,9 @@
  *
  * A device is opened exclusively, which excludes its writing agent, mounts and mkfs, and without the page cache; what
  * else it may hold is asked of libblkid as well as looked at.  It has its size and is never removed.
+ *
+ * A DAX device cannot be read or written: all goes through a mapping.  Nothing claims it for one process, but its node's
+ * locks are seen by whoever opens the same node.
  */
 #include "core/pool/target.h"
 #include "core/base/fail.h"
@@ -16,6 +19,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/falloc.h>
 #include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,6 +75,20 @@ static int open_device(struct target *t)
 		return fail(MEMKV_GEOMETRY, "%s has logical blocks of %d bytes; at most %d are supported", t->path, sector, PAGE);
 	t->size = round_down(t->size, PAGE);
 	return 0;
+}
+
+static int open_dax(struct target *t)
+{
+	t->device = true;
+	t->fd = open(t->path, O_RDWR | O_CLOEXEC);
+	if (t->fd < 0)
+		return fail(-errno, "%s: cannot open: %s", t->path, strerror(errno));
+	int err = media_dax_open(t->path, 0, &t->memory);
+	if (err)
+		return err;
+	t->size = t->memory->caps.bytes;
+	err = t->memory->ops->queue_open(t->memory, 1, &t->queue);
+	return err ? fail(err, "%s: no memory", t->path) : 0;
 }
 
 char *target_directory(const char *path)
@@ -129,7 +147,7 @@ static int open_file(struct target *t)
 	if (err)
 		return err;
 	if (!S_ISREG(t->st.st_mode))
-		return fail(MEMKV_NOT_A_POOL, "%s is neither a regular file nor a block device", t->path);
+		return fail(MEMKV_NOT_A_POOL, "%s is neither a regular file nor a block or DAX device", t->path);
 	t->fd = open(t->path, O_RDWR | O_CLOEXEC);
 	if (t->fd < 0)
 		return fail(-errno, "%s: cannot open it for writing: %s", t->path, strerror(errno));
@@ -147,6 +165,8 @@ static int open_any(struct target *t, const char *path, bool look_only)
 	memset(t->pages, 0, TARGET_PEEK);
 	if (stat(path, &t->st))
 		return errno == ENOENT ? 1 : fail(-errno, "%s: %s", path, strerror(errno));
+	if (media_is_dax(&t->st))
+		return open_dax(t);
 	return S_ISBLK(t->st.st_mode) ? open_device(t) : open_file(t);
 }
 
@@ -166,6 +186,12 @@ int target_open_existing(struct target *t, const char *path, bool look_only)
 
 void target_close(struct target *t)
 {
+	if (t->queue)
+		t->queue->ops->close(t->queue);
+	if (t->memory)
+		t->memory->ops->close(t->memory);
+	t->queue = NULL;
+	t->memory = NULL;
 	if (t->fd >= 0)
 		close(t->fd);
 	free(t->pages);
@@ -191,6 +217,25 @@ int target_name(struct target *t)
 
 /* ---- what is there ---- */
 
+static int move_memory(const struct target *t, enum media_direction direction, size_t length, uint64_t offset)
+{
+	struct media_io io = {
+		.direction = direction, .offset = offset, .pieces = {{t->pages, length}}, .piece_count = 1};
+	int err = t->queue->ops->submit(t->queue, &io);
+
+	return err || !t->queue->ops->reap(t->queue, 1) ? -EIO : io.result;
+}
+
+ssize_t target_read(const struct target *t, size_t length, uint64_t offset)
+{
+	if (!t->memory) {
+		ssize_t got = pread(t->fd, t->pages, length, (off_t)offset);
+		return got < 0 ? -errno : got;
+	}
+	int err = move_memory(t, MEDIA_READ, length, offset);
+	return err ? err : (ssize_t)length;
+}
+
 /* 1 yes, 0 no, -errno */
 static int holds_data(const struct target *t)
 {
@@ -198,9 +243,9 @@ static int holds_data(const struct target *t)
 	uint64_t starts[2] = {0, t->size - peek};
 
 	for (int part = 0; part < 2; part++) {
-		ssize_t got = pread(t->fd, t->pages, peek, (off_t)starts[part]);
+		ssize_t got = target_read(t, peek, starts[part]);
 		if (got < 0)
-			return -errno;
+			return (int)got;
 		for (ssize_t i = 0; i < got; i++)
 			if (t->pages[i])
 				return 1;
@@ -212,9 +257,8 @@ static int holds_data(const struct target *t)
 static int read_page(const struct target *t, uint64_t offset)
 {
 	memset(t->pages, 0, PAGE);
-	return pread(t->fd, t->pages, PAGE, (off_t)offset) < 0
-		       ? fail(-errno, "%s: cannot read: %s", t->path, strerror(errno))
-		       : 0;
+	ssize_t got = target_read(t, PAGE, offset);
+	return got < 0 ? fail((int)got, "%s: cannot read: %s", t->path, strerror((int)-got)) : 0;
 }
 
 int target_look(struct target *t, char *name, size_t name_room)
@@ -240,7 +284,7 @@ int target_look(struct target *t, char *name, size_t name_room)
 	}
 	if (unfinished)
 		return HOLDS_UNFINISHED;
-	int known = t->device ? signature_look(t->path, name, name_room) : 0;
+	int known = t->device && !t->memory ? signature_look(t->path, name, name_room) : 0;
 	int data = known ? known : holds_data(t);
 	if (data < 0)
 		return fail(data, "%s: cannot read: %s", t->path, strerror(-data));
@@ -321,9 +365,24 @@ int target_write(const struct target *t, const void *bytes, size_t length, uint6
 		size_t piece = min_u64(length - at, TARGET_PEEK), padded = round_up(piece, PAGE);
 		memcpy(t->pages, from + at, piece);
 		memset(t->pages + piece, 0, padded - piece);
-		err = write_all(t->fd, t->pages, padded, offset + at);
+		err = t->memory ? move_memory(t, MEDIA_WRITE, padded, offset + at)
+				: write_all(t->fd, t->pages, padded, offset + at);
 	}
 	return err;
+}
+
+int target_flush(const struct target *t)
+{
+	if (t->memory)
+		return t->memory->ops->flush(t->memory); /* each write was drained */
+	return fsync(t->fd) ? -errno : 0;
+}
+
+int target_zero_range(const struct target *t, uint64_t offset, uint64_t length)
+{
+	if (t->memory)
+		return -EOPNOTSUPP;
+	return fallocate(t->fd, FALLOC_FL_ZERO_RANGE, (off_t)offset, (off_t)length) ? -errno : 0;
 }
 
 static int wipe_page(const struct target *t, uint64_t offset)
@@ -339,7 +398,8 @@ int target_wipe_superblocks(struct target *t, bool unfinished)
 	uint8_t first[PAGE] = {0};
 	struct superblock old;
 	bool mended;
-	int err = pread(t->fd, t->pages, PAGE, 0) < 0 ? -errno : 0;
+	ssize_t got = target_read(t, PAGE, 0);
+	int err = got < 0 ? (int)got : 0;
 
 	if (!err && whole >= 2 * PAGE) {
 		if (superblock_decode(t->pages, 0, &old, &mended) == 0 && old.geo.bytes >= PAGE && old.geo.bytes < whole)
@@ -351,7 +411,7 @@ int target_wipe_superblocks(struct target *t, bool unfinished)
 		memcpy(first, unfinished_sign, sizeof(unfinished_sign));
 	if (!err)
 		err = target_write(t, first, sizeof(first), 0);
-	if (!err && fsync(t->fd))
-		err = -errno;
+	if (!err)
+		err = target_flush(t);
 	return err ? fail(err, "%s: cannot wipe what was there: %s", t->path, strerror(-err)) : 0;
 }

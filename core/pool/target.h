@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a pool is made on or destroyed on: a file or a block device, and what it holds now.
+ * What a pool is made on or destroyed on: a file, a block device or a DAX device, and what it holds now.
  *
  * Who formats or destroys holds a lock on byte 0, and then looks for the locks of agents; who attaches holds its slot's
  * lock, and then looks for one on byte 0 (pool_open.c).  Locks are taken at once for all to see, so at least one of two
@@ -10,6 +10,7 @@
 #define MEMKV_POOL_TARGET_H
 
 #include "core/format/superblock.h"
+#include "core/media/media.h"
 
 #include <sys/stat.h>
 
@@ -18,7 +19,9 @@ enum { TARGET_PEEK = 64 << 10 };
 struct target {
 	const char *path;
 	int fd;
-	bool device;
+	bool device;		 /* has its size, and stays */
+	struct media *memory;	 /* DAX devices: what it is read and written through; fd is for locks then */
+	struct media_queue *queue; /* of it */
 	bool unnamed;   /* a new file that has no name yet: target_name() */
 	bool made;      /* a new file that has one already: to be removed when the create fails */
 	bool look_only; /* nothing will be written: take no lock, make no file */
@@ -49,6 +52,15 @@ int target_look(struct target *t, char *name, size_t name_room);
 
 /* target_check_unused() - a pool is there: does anybody use it?  MEMKV_IN_USE with a sentence when so */
 int target_check_unused(struct target *t);
+
+/* target_read() - up to TARGET_PEEK bytes at the start of pages.  Return: how many there are, or -errno. */
+ssize_t target_read(const struct target *t, size_t length, uint64_t offset);
+
+/* target_flush() - all that was written survives power loss.  Return: 0 or -errno. */
+int target_flush(const struct target *t);
+
+/* target_zero_range() - by the kernel, without writing: 0; -EOPNOTSUPP where it has to be written; -errno */
+int target_zero_range(const struct target *t, uint64_t offset, uint64_t length);
 
 /* target_write() - whole pages; the last one is padded with zeros.  Return: 0 or -errno. */
 int target_write(const struct target *t, const void *bytes, size_t length, uint64_t offset);

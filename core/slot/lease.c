@@ -33,18 +33,17 @@ static void *cell_at(const struct control *c, unsigned copy, uint32_t number)
 
 int lease_refresh(const struct control *c)
 {
-	enum { STEP = 8 };
 	uint32_t slots = c->layout.geo.slots, read = 0;
 	struct slot_cell cell;
+	bool any = true;
 
-	/* onward until a virgin one: all behind it are virgin */
-	while (read < slots) {
-		uint32_t step = (uint32_t)min_u64(slots - read, STEP);
-		if (!control_refresh(c, cell_at(c, 0, read), (size_t)step * PAGE))
+	for (; any && read < slots; read += (uint32_t)min_u64(slots - read, LEASE_STEP)) {
+		uint32_t end = read + (uint32_t)min_u64(slots - read, LEASE_STEP);
+		if (!control_refresh(c, cell_at(c, 0, read), (size_t)(end - read) * PAGE))
 			return -EIO;
-		read += step;
-		if (slot_read(c, read - 1, &cell) != CHECK_BAD && cell.state == SLOT_VIRGIN)
-			break;
+		any = false;
+		for (uint32_t n = read; n < end; n++)
+			any |= slot_read(c, n, &cell) == CHECK_BAD || cell.state != SLOT_VIRGIN;
 	}
 	return (int)read;
 }
@@ -148,12 +147,16 @@ static enum choice choose(struct joining *j, struct slot_cell *chosen)
 	uint64_t now = clock_boot_us();
 	struct slot_cell cell;
 	bool waits = false;
+	uint32_t virgins = 0; /* one after the other */
 
 	lease_look(&j->watch, c, now);
-	for (uint32_t n = 0; n < c->layout.geo.slots; n++) {
+	for (uint32_t n = 0; n < c->layout.geo.slots && virgins <= LEASE_STEP; n++) {
 		if (slot_read(c, n, &cell) == CHECK_BAD || cell.epoch >= EPOCH_MAX)
 			continue;
 		bool free = cell.state == SLOT_LEFT || cell.state == SLOT_VIRGIN;
+		virgins = cell.state == SLOT_VIRGIN ? virgins + 1 : 0;
+		if (virgins > LEASE_STEP)
+			return BUSY; /* those before it will do, in a while */
 		waits |= !free && slot_gone(c, n, cell.epoch);
 		if (!free && !lease_quiet(&j->watch, c, j->timing, n, cell.epoch))
 			continue;
@@ -162,8 +165,7 @@ static enum choice choose(struct joining *j, struct slot_cell *chosen)
 			continue;
 		}
 		if (being_joined(j, n, cell.epoch, now)) {
-			if (cell.state == SLOT_VIRGIN)
-				return BUSY; /* not the next one: that would leave a virgin slot between others */
+			waits = true;
 			continue;
 		}
 		*chosen = cell;
@@ -280,7 +282,7 @@ static int try_claim(struct joining *j, const struct slot_guard *guard, const st
 		slot->cell.suspect_ms = j->timing->suspect_ms;
 		err = take(j, guard, slot, before);
 	}
-	if (err == -EAGAIN && before->state != SLOT_VIRGIN)
+	if (err == -EAGAIN)
 		j->pass[n] = 8;
 	if (err) {
 		let_all_go(c, n);

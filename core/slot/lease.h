@@ -11,7 +11,8 @@
  *
  * Copy 0 tells who holds the slot; nobody but the one who has won writes it.  Who wakes up late in its claim disturbs copy 1,
  * which nobody believes; or, having stood still between the last look and the write, copy 0, which its holder writes anew at
- * the next heartbeat.  Slots are used up from the first on: behind the first virgin one all are virgin.
+ * the next heartbeat.  Slots are used up from the first on, with gaps of less than LEASE_STEP: behind that many virgin ones all
+ * are virgin.  (A gap is a slot whose segments are just being taken over by somebody who may be dead: nobody waits for that.)
  *
  * Lease.  The holder writes a counter every `beat`.  Who has not completed a write for `self` promises nothing any more.
  * Whoever watches a counter stand still for `suspect` of his own clock may take over (core/pool/share.h) what the incarnation
@@ -24,6 +25,8 @@
 #define MEMKV_SLOT_LEASE_H
 
 #include "core/slot/slot.h"
+
+enum { LEASE_STEP = 4 };
 
 struct lease_timing {
 	uint32_t beat_ms, self_ms, suspect_ms, quarantine_ms, claim_ms;
@@ -56,7 +59,7 @@ uint64_t lease_still_us(const struct lease_watch *watch, uint32_t slot, uint32_t
 bool lease_quiet(struct lease_watch *watch, const struct control *c, const struct lease_timing *timing, uint32_t slot,
 		 uint32_t epoch);
 
-/* lease_refresh() - bring the cells in: of all slots that were ever used; their number, or -EIO */
+/* lease_refresh() - bring the cells in: of all slots that were ever used, and LEASE_STEP that were not; how many, or -EIO */
 int lease_refresh(const struct control *c);
 
 /*

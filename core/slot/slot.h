@@ -8,9 +8,8 @@
  *
  * Shared devices have no exact death, and are claimed otherwise: lease.h.
  *
- * Claim: lock -> look that nobody formats the pool (struct slot_guard) -> epoch + 1 in the copy of the cell that does not
- * hold -> flush -> in the other -> flush -> first use.  Claimers never wait: a slot whose lock
- * is held is passed over.
+ * Claim: lock -> look that nobody formats the pool (struct slot_guard) -> flush -> epoch + 1 in the copy of the cell that
+ * does not hold -> flush -> in the other -> flush -> first use.  Claimers never wait: a slot whose lock is held is passed over.
  */
 #ifndef MEMKV_SLOT_SLOT_H
 #define MEMKV_SLOT_SLOT_H

@@ -19,7 +19,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { BLOCKS_MAX = 400, BLOCK_BYTES = 8192, CALLS_MAX = 4096, VERSIONS_MAX = 64 };
+enum { BLOCKS_MAX = 1600, BLOCK_BYTES = 8192, CALLS_MAX = 4096, VERSIONS_MAX = 64 };
 
 enum call_kind { CALL_PUT, CALL_REMOVE, CALL_OTHER };
 

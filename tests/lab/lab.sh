@@ -1,0 +1,259 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# The lab: boots guests with Debian's kernel under QEMU and tries memkv on media that this machine lacks.
+#
+#   tests/lab/lab.sh [--build DIR] [--no-install] [SCENARIO...]
+#
+# Ends with 0 (all passed), 77 (nothing could be tried, and why) or 1.  See README.md here.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+build=$root/build
+install=1
+all=(devdax fsdax image nvmet_tcp nvmet_rdma fabric_verbs)
+fleets=(buffered_read torn_read late_write two_hosts paused_host link_cut target_power two_paths dax_pair commands_a_get)
+limit=${LAB_SECONDS:-150} # for a scenario of one guest, boot and power-off included
+fleet_limit=${LAB_FLEET_SECONDS:-400}
+memory_mib=1024
+
+skip() {
+	echo "SKIP: $*"
+	exit 77
+}
+
+# with_me COMMAND...: it ends when this script does, however that is
+with_me() {
+	setpriv --pdeathsig TERM "$@"
+}
+
+# what the scenarios need on this machine; Debian's names
+packages=(qemu-system-x86 busybox-static kmod cpio ndctl daxctl pmdk-tools nvme-cli e2fsprogs iproute2 rdma-core
+          ibverbs-providers)
+
+install_missing() {
+	local missing=() package
+	for package in "${packages[@]}"; do
+		dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
+	done
+	[ ${#missing[@]} -eq 0 ] && return
+	if [ $install = 0 ] || [ "$(id -u)" -ne 0 ]; then
+		skip "these packages are missing: ${missing[*]}; tests/lab/lab.sh as root installs them"
+	fi
+	echo "installing: ${missing[*]}"
+	{ apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"; } \
+		>"$work/apt.log" 2>&1 || skip "these packages cannot be installed: ${missing[*]} (see $work/apt.log)"
+}
+
+# Debian's kernel, unpacked; not installed
+fetch_kernel() {
+	local package have
+	package=$(apt-cache depends linux-image-amd64 2>/dev/null | awk '/Depends: linux-image-/ {print $2; exit}')
+	have=$(find "$work/kernel/boot" -name 'vmlinuz-*' 2>/dev/null | head -n 1) || true
+	if [ -z "$have" ] || { [ -n "$package" ] && [ "${have##*/vmlinuz-}" != "${package#linux-image-}" ]; }; then
+		[ -n "$package" ] || skip "no package linux-image-amd64 is known here (apt-get update?)"
+		rm -rf "$work/kernel" "$work/deb"
+		mkdir -p "$work/kernel" "$work/deb"
+		(cd "$work/deb" && apt-get download "$package") >"$work/apt.log" 2>&1 ||
+			skip "$package cannot be downloaded (see $work/apt.log)"
+		dpkg-deb -x "$work"/deb/*.deb "$work/kernel"
+		rm -rf "$work/deb"
+		depmod -b "$work/kernel" "${package#linux-image-}"
+	fi
+	vmlinuz=$(find "$work/kernel/boot" -name 'vmlinuz-*' | head -n 1)
+	version=${vmlinuz##*/vmlinuz-}
+}
+
+# add_program PATH...: with the libraries that it needs
+add_program() {
+	local program file
+	for program in "$@"; do
+		program=$(command -v "$program") || skip "$program is not on this machine"
+		cp "$program" "$tree/bin/"
+		ldd "$program" 2>/dev/null | grep -o '/[^ ]*' | while read -r file; do
+			[ -e "$tree/lib/${file##*/}" ] || cp -L "$file" "$tree/lib/"
+		done
+	done
+}
+
+add_modules() {
+	local name file
+	for name in "$@"; do
+		modprobe -C /dev/null -d "$work/kernel" -S "$version" --show-depends "$name" 2>/dev/null | awk '$1 == "insmod" {print $2}' |
+			while read -r file; do
+				install -D -m 644 "$file" "$tree/${file#"$work/kernel/"}"
+			done
+	done
+}
+
+build_initramfs() {
+	tree=$work/tree
+	rm -rf "$tree"
+	mkdir -p "$tree"/{bin,lib,lib64,proc,sys,dev,tmp,mnt,etc,usr,run}
+	ln -s ../lib "$tree/usr/lib"
+	ln -s ../bin "$tree/usr/bin"
+	ln -s bin "$tree/sbin" # where the kernel looks for modprobe
+	cp /bin/busybox "$tree/bin/busybox"
+	LD_LIBRARY_PATH=$build add_program "$build/memkv"
+	[ ! -x "$hand" ] || LD_LIBRARY_PATH=$build add_program "$hand"
+	add_program ndctl daxctl daxio nvme mkfs.ext4 rdma ip
+	cp -L /lib64/ld-linux-x86-64.so.2 "$tree/lib64/"
+	# what is loaded by name only: the provider of Soft-RoCE
+	mkdir -p "$tree/etc/libibverbs.d"
+	add_modules nfit nd_pmem dax_pmem device_dax ext4 virtio_pci virtio_blk virtio_net virtio_console nvmet nvmet_tcp nvmet_rdma nvme_tcp \
+		nvme_rdma loop brd rdma_rxe crc32_generic crc32c_generic
+	mkdir -p "$tree/lib/modules/$version"
+	cp "$work/kernel/lib/modules/$version"/modules.{order,builtin,builtin.modinfo} "$tree/lib/modules/$version/"
+	depmod -b "$tree" "$version"
+	cp "$here"/guest/* "$tree/"
+	chmod +x "$tree/init"
+	(cd "$tree" && find . | cpio -o -H newc --quiet) >"$work/initramfs"
+}
+
+# does KVM boot this kernel here?  There are machines where it is present and hangs; asked once for each start of the machine
+choose_accelerator() {
+	local asked=$work/accelerator known
+	accelerator=(-accel "tcg,thread=multi" -cpu max)
+	[ -w /dev/kvm ] || return 0
+	known="$(cat /proc/sys/kernel/random/boot_id) $version"
+	if [ "$(head -n 1 "$asked" 2>/dev/null)" != "$known" ]; then
+		echo "$known" >"$asked"
+		with_me timeout --foreground 15 qemu-system-x86_64 -accel kvm -cpu host "${machine[@]}" -append "$append lab=boot" \
+			</dev/null 2>&1 9>&- | grep -q '^LAB END 0' && echo kvm >>"$asked"
+	fi
+	[ "$(sed -n 2p "$asked")" != kvm ] || accelerator=(-accel kvm -cpu host)
+}
+
+# pattern NUMBER: a block that guests can make as well
+pattern() {
+	seq "$1" "$(($1 + 120000))"
+}
+
+nvdimm=()
+disks=()
+prepare() {
+	nvdimm=() disks=()
+	case $1 in
+	devdax | fsdax | image)
+		truncate -s 0 "$work/nvdimm" && truncate -s 258M "$work/nvdimm"
+		nvdimm=(-object "memory-backend-file,id=pmem,size=258M,share=on,mem-path=$work/nvdimm"
+		        -device "nvdimm,memdev=pmem,label-size=2M") ;;
+	esac
+	if [ "$1" = image ]; then
+		rm -f "$work/made.img" "$work/back.img"
+		"$build/memkv" pool create "$work/made.img" --size 128M >/dev/null
+		for n in 1 2 3; do
+			pattern $n | "$build/memkv" put "$work/made.img" --name "made $n" >/dev/null
+		done
+		truncate -s 256M "$work/back.img"
+		disks=(-drive "file=$work/made.img,format=raw,if=virtio,cache=unsafe"
+		       -drive "file=$work/back.img,format=raw,if=virtio,cache=unsafe")
+	fi
+}
+
+# what only this machine can say about a scenario that ended well
+finish() {
+	local n
+	[ "$1" = image ] || return 0
+	"$build/memkv" pool check "$work/back.img" >/dev/null || return 1
+	for n in 1 2 3; do
+		"$build/memkv" get "$work/back.img" --name "guest $n" | cmp - <(pattern $((n + 10))) || return 1
+	done
+	echo "PASS image: a pool that the guest made on the DAX device, copied to a file, opens here; 3 blocks exact"
+}
+
+# run_one SCENARIO: 0 passed, 1 failed, 77 skipped
+run_one() {
+	local began=$SECONDS log=$work/$1.log status
+	prepare "$1"
+	with_me timeout --foreground -k 5 "$limit" setpriv --pdeathsig KILL \
+		qemu-system-x86_64 "${accelerator[@]}" "${machine[@]}" "${nvdimm[@]}" "${disks[@]}" \
+		-append "$append lab=$1" </dev/null 2>&1 9>&- | stdbuf -oL tr -d '\r' >"$log" || true
+	status=$(sed -n 's/^LAB END //p' "$log" | tail -n 1)
+	sed -n "s/^LAB \(PASS\|FAIL\|SKIP\|NOTE\) /\1 $1: /p" "$log"
+	if [ "$status" = 0 ] && ! finish "$1"; then
+		echo "FAIL $1: what came back to this machine is not what it should be"
+		status=1
+	fi
+	local word=FAILED
+	case $status in
+	0) word=passed ;;
+	77) word=skipped ;;
+	'')
+		echo "FAIL $1: the guest did not end by itself within $limit s; the end of $log:"
+		tail -n 20 "$log"
+		status=1 ;;
+	*)
+		tail -n 40 "$log"
+		status=1 ;;
+	esac
+	echo "$1: $word in $((SECONDS - began)) s"
+	return "$status"
+}
+
+# run_fleet SCENARIO: several guests, which a program of its own boots and commands
+run_fleet() {
+	local began=$SECONDS status=0 word=FAILED
+	[ -x "$hand" ] || { echo "SKIP $1: there is no $hand: build with -DMEMKV_TESTS=ON" && return 77; }
+	LAB_WORK=$work LAB_KERNEL=$vmlinuz LAB_INITRAMFS=$work/initramfs LAB_ACCELERATOR="${accelerator[*]}" \
+		with_me timeout --foreground -k 5 "$fleet_limit" python3 -B "$here/fleet/$1.py" 9>&- || status=$?
+	case $status in
+	0) word=passed ;;
+	77) word=skipped ;;
+	124) echo "FAIL $1: not done within $fleet_limit s" ;;
+	esac
+	[ $status = 0 ] || [ $status = 77 ] || tail -n 5 "$work/$1".*.log
+	echo "$1: $word in $((SECONDS - began)) s"
+	return "$status"
+}
+
+scenarios=()
+while [ $# -gt 0 ]; do
+	case $1 in
+	--build) build=$(cd "$2" && pwd) && shift ;;
+	--no-install) install=0 ;;
+	-*) echo "usage: $0 [--build DIR] [--no-install] [SCENARIO...]; scenarios: ${all[*]} ${fleets[*]}" >&2 && exit 2 ;;
+	*) scenarios+=("$1") ;;
+	esac
+	shift
+done
+[ ${#scenarios[@]} -gt 0 ] || scenarios=("${all[@]}" "${fleets[@]}")
+for scenario in "${scenarios[@]}"; do
+	[ -e "$here/guest/$scenario.sh" ] || [ -e "$here/fleet/$scenario.py" ] ||
+		{ echo "no scenario $scenario; there are: ${all[*]} ${fleets[*]}" >&2 && exit 2; }
+done
+hand=$build/tests/lab/lab_hand
+
+[ -x "$build/memkv" ] || { echo "no memkv in $build: build it first, or say --build DIR" >&2 && exit 2; }
+[ "$(uname -m)" = x86_64 ] || skip "the lab's guests are x86-64"
+free_mib=$(($(sed -n 's/^MemAvailable: *\([0-9]*\).*/\1/p' /proc/meminfo) / 1024))
+[ "$free_mib" -ge $((memory_mib + 512)) ] || skip "$free_mib MiB of memory are free, a guest needs $((memory_mib + 512))"
+work=$build/lab
+mkdir -p "$work"
+exec 9>"$work/lock"
+flock -n 9 || skip "another lab is running in $work"
+install_missing
+fetch_kernel
+build_initramfs
+machine=(-M "q35,nvdimm=on" -m "$memory_mib,slots=2,maxmem=4G" -smp 2 -nodefaults -no-user-config -nographic -serial stdio -monitor none
+         -no-reboot -kernel "$vmlinuz" -initrd "$work/initramfs"
+         -netdev "user,id=net" -device "virtio-net-pci,netdev=net,romfile=")
+append="console=ttyS0 panic=-1 quiet nvme_core.multipath=N"
+choose_accelerator
+echo "lab: Linux $version, QEMU by ${accelerator[1]}"
+
+passed=0 failed=0
+for scenario in "${scenarios[@]}"; do
+	status=0
+	if [ -e "$here/fleet/$scenario.py" ]; then
+		run_fleet "$scenario" || status=$?
+	else
+		run_one "$scenario" || status=$?
+	fi
+	case $status in
+	0) passed=$((passed + 1)) ;;
+	77) ;;
+	*) failed=$((failed + 1)) ;;
+	esac
+done
+[ $failed -eq 0 ] || exit 1
+[ $passed -gt 0 ] || exit 77
