@@ -15,6 +15,7 @@
 #include "core/base/options_take.h"
 #include "core/pool/block_io.h"
 #include "core/pool/deadline.h"
+#include "core/pool/newest.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -121,12 +122,27 @@ static bool is_skipped(const struct get *get, struct place place)
 	return false;
 }
 
+/* of those that are not skipped the newest (newest.h) */
+static bool choose(const struct get *get, struct place *places, unsigned count, struct place *place)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < count; i++)
+		if (!is_skipped(get, places[i]))
+			places[kept++] = places[i];
+	if (kept)
+		*place = kept > 1 ? newest_copy(get->pool, get->lane, get->key->bytes, places, kept) : places[0];
+	return kept > 0;
+}
+
 static bool find_untried(const struct get *get, struct place *place)
 {
-	for (unsigned i = 0; index_find(get->pool->index, get->hash, i, place); i++)
-		if (!is_skipped(get, *place))
-			return true;
-	return false;
+	struct place places[COPIES_TRIED_MAX];
+	unsigned count = 0;
+
+	while (count < COPIES_TRIED_MAX && index_find(get->pool->index, get->hash, count, &places[count]))
+		count++;
+	return choose(get, places, count, place);
 }
 
 /* nothing is left of what was known */
@@ -136,16 +152,12 @@ static bool look_again(struct get *get, struct place *place)
 
 	follower_step(&get->pool->follower);
 	uint32_t count = follower_copies(&get->pool->follower, get->key->bytes, places, COPIES_TRIED_MAX);
-	for (uint32_t i = 0; i < count; i++) {
-		*place = places[i];
-		if (!is_skipped(get, *place))
-			return true;
-	}
+	if (choose(get, places, count, place))
+		return true;
 	if (!count || !get->moving || get->moving_looks++ >= MOVING_LOOKS)
 		return false;
 	get->moving = get->skipped = 0; /* once more, from the first */
-	*place = places[0];
-	return true;
+	return choose(get, places, count, place);
 }
 
 /* the next copy into get->read, not yet run; false: none left */
