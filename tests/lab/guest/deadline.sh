@@ -102,7 +102,7 @@ while [ $n -lt $BLOCKS ]; do
 	n=$((n + 1))
 done
 expect "ok MISS" "by 100 60000"
-[ "${answer%% *}" = ok ] && [ $put = TIMEDOUT ] && fail "a put that was called off is there"
+[ "${answer%% *}" = ok ] && [ "$put" = TIMEDOUT ] && fail "a put that was called off is there"
 expect "ok EXISTS" "put 100"
 expect ok "get 100"
 expect ok "put 101"
