@@ -49,6 +49,19 @@ enum cli_option_id {
 	OPT_PAIRS,
 	OPT_ONLY,
 	OPT_THREADS,
+	OPT_HOST_NQN,
+	OPT_HOST_ID,
+	OPT_QUEUE_DEPTH,
+	OPT_IO_QUEUES,
+	OPT_KEEP_ALIVE,
+	OPT_FAST_IO_FAIL,
+	OPT_LOSS_TIMEOUT,
+	OPT_RECONNECT_DELAY,
+	OPT_DHCHAP_SECRET,
+	OPT_DHCHAP_CTRL_SECRET,
+	OPT_TLS,
+	OPT_PERSIST,
+	OPT_IN_USE, /* --force of detach */
 	OPT_PREFIX_OF,
 	OPT_PIN_TTL,
 	OPT_PIN,
@@ -60,6 +73,9 @@ enum cli_option_id {
 };
 
 #define OPT_BIT(id) (UINT64_C(1) << (id))
+_Static_assert(OPT_COUNT <= 64, "a verb's options are the bits of one word");
+
+#define CLI_OFF UINT64_MAX /* a time-out that is switched off */
 
 /**
  * struct cli_word - an argument that is no option
@@ -76,8 +92,8 @@ struct cli_word {
  * @verb: the verb's full name, for messages.
  * @word, @words: the words in their order.
  * @given: by enum cli_option_id, whether the option was there.
- * @number: values of options that are a size, count, duration, deadline (in microseconds), class, rate (bytes a second, 0
- *          for none) or percentage (in units of 1 / CLI_PERCENT).
+ * @number: values of options that are a size, count, duration, deadline (in microseconds), time-out (seconds, or CLI_OFF),
+ *          class, rate (bytes a second, 0 for none) or percentage (in units of 1 / CLI_PERCENT).
  * @text: values as written.
  */
 struct cli_args {

@@ -46,6 +46,8 @@ static int exit_code_of_memkv(int result)
 	case MEMKV_POOL_EXISTS:
 	case MEMKV_PINNED:
 	case MEMKV_NETWORK:
+	case MEMKV_NO_FABRIC:
+	case MEMKV_HOST_REFUSED:
 		return EXIT_REFUSED;
 	case MEMKV_NOT_A_POOL:
 	case MEMKV_NEWER:

@@ -112,6 +112,30 @@ static const char doctor_text[] =
 	"by TCP and RDMA, CXL memory, GPUs; and says what is there, what is not, and the Debian package or command that\n"
 	"mends it.  Nothing is changed.  Ends with 0 whatever it finds.\n";
 
+static const char attach_text[] =
+	"Connects this machine to an NVMe-oF subsystem and prints its namespaces: the device to make or open a pool on,\n"
+	"identity, sizes, and how it is connected.  What is attached already is left as it is, and said so (done); by\n"
+	"another address it gets one more path.  Without ?nsid= all namespaces of the subsystem are meant; without\n"
+	":PORT it is 4420.  Wants root and libnvme; loads the kernel's module when it is not loaded.\n"
+	"\n"
+	"The default time-outs keep a write that was cut off from landing late; longer ones are said so.  Keys for\n"
+	"DH-HMAC-CHAP are read from a file that nobody else may read, or the environment, and are never printed.\n"
+	"\n"
+	"--persist notes the connection in nvme-cli's /etc/nvme/config.json, from which its nvmf-autoconnect.service\n"
+	"connects at each boot, by asking the discovery service at the same address.\n";
+
+static const char detach_text[] =
+	"Ends the connection to that address, or, given an NQN, a device or ns:ID, all connections to the subsystem.\n"
+	"Refused (5) for the last path to a namespace that an agent writes to or that is mounted; --force ends it all\n"
+	"the same.  What --persist noted is taken out again.  Ends with 1 when there was no such connection.\n";
+
+static const char discover_text[] =
+	"Asks the discovery service of a target what it offers to this host, and prints a URI for each subsystem that\n"
+	"attach understands.  Without :PORT it is 8009 for TCP and 4420 for RDMA; a Linux target answers at the port\n"
+	"of its subsystems, mostly 4420.  Wants root and libnvme.\n";
+
+#define FABRIC_OPTIONS (B(HOST_NQN) | B(HOST_ID) | B(DHCHAP_SECRET) | B(DHCHAP_CTRL_SECRET) | B(TLS))
+
 const struct cli_verb cli_verbs[] = {
 	{"pool create", "POOL [--size 4G] [--name N]", "format a pool", create_text,
 	 B(POOL_NAME) | B(SIZE) | B(MAX_BLOCK) | B(SEGMENT) | B(SLOTS) | B(BLOCKS) | B(BLOCK_SIZE) | B(FORCE) |
@@ -145,6 +169,12 @@ const struct cli_verb cli_verbs[] = {
 	 verb_replay},
 	{"bench", "[DIR | DEVICE --yes]", "this machine's figures beside the raw medium", bench_text,
 	 B(PAIRS) | B(ONLY) | B(BLOCK_SIZE) | B(THREADS) | B(BLOCKS) | B(YES), verb_bench},
+	{"discover", "URI", "what an NVMe-oF target offers", discover_text, B(HOST_NQN) | B(HOST_ID) | B(TLS), verb_discover},
+	{"attach", "URI [--persist]", "connect to an NVMe-oF subsystem", attach_text,
+	 FABRIC_OPTIONS | B(QUEUE_DEPTH) | B(IO_QUEUES) | B(KEEP_ALIVE) | B(FAST_IO_FAIL) | B(LOSS_TIMEOUT) |
+		 B(RECONNECT_DELAY) | B(PERSIST),
+	 verb_attach},
+	{"detach", "TARGET", "end connections to an NVMe-oF subsystem", detach_text, B(IN_USE), verb_detach},
 	{"doctor", "[DIR]", "what this machine has and lacks, for each medium", doctor_text, 0, verb_doctor},
 	{"help", "[VERB]", "explain a verb", NULL, 0, verb_help},
 	{"version", "", "print the version", NULL, 0, verb_version},

@@ -30,6 +30,7 @@ struct get {
 	struct lane *lane;
 	struct block_read read;
 	atomic_uint_fast64_t *cause; /* of a miss: the counter */
+	uint64_t settlements; /* when the copy was found (follower.h) */
 	unsigned tried, skipped;
 	unsigned moving, moving_looks; /* copies that were not live yet; by now they may be, and the ones before them gone */
 	enum block_verdict worst; /* of the copies tried: the cause of the miss */
@@ -89,7 +90,7 @@ static bool put_aside(struct get *get)
 	if (!still_indexed(get, place))
 		return true;
 	bool turning = follower_turning(&pool->follower, layout_segment_of(&pool->control.layout, place.page));
-	follower_drop(&pool->follower, get->key->bytes, place);
+	follower_drop_read(&pool->follower, get->key->bytes, place, get->settlements);
 	return turning;
 }
 
@@ -154,6 +155,7 @@ static bool next_copy(struct get *get)
 	uint64_t losses = follower_losses(f);
 	struct place place;
 
+	get->settlements = follower_settlements(f);
 	if (get->tried >= COPIES_TRIED_MAX || atomic_load(&get->pool->media->failed))
 		return false;
 	if (!find_untried(get, &place) && !((get->tried || follower_lost(f, losses)) && look_again(get, &place)))

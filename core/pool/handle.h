@@ -38,6 +38,7 @@ struct memkv_pool {
 	struct factbook factbook;
 	struct follower follower;
 	struct lane recover_lane; /* of the follower's second sources; under its lock */
+	uint64_t recover_unread;  /* how often the medium did not answer it; likewise */
 	struct lane_set lanes;
 	struct slot slot;
 	struct room room;

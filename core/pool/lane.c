@@ -12,7 +12,7 @@
 
 int lane_open(struct lane *lane, struct media *media)
 {
-	size_t bytes = (size_t)LANE_HEADER_PAGES * PAGE + 2 * (size_t)PAGE + LANE_STAGING + LANE_DIGESTS * sizeof(uint64_t);
+	size_t bytes = (size_t)LANE_HEADER_PAGES * PAGE + 3 * (size_t)PAGE + LANE_STAGING + LANE_DIGESTS * sizeof(uint64_t);
 
 	*lane = (struct lane){.media = media, .free_ios = UINT64_MAX};
 	lane->header = aligned_alloc(PAGE, bytes);
@@ -20,7 +20,8 @@ int lane_open(struct lane *lane, struct media *media)
 		return -ENOMEM;
 	lane->tail = lane->header + (size_t)LANE_HEADER_PAGES * PAGE;
 	lane->life = lane->tail + PAGE;
-	lane->staging = lane->life + PAGE;
+	lane->table = lane->life + PAGE;
+	lane->staging = lane->table + PAGE;
 	lane->digests = (uint64_t *)(void *)(lane->staging + LANE_STAGING);
 	fork_hold();
 	int err = media->ops->queue_open(media, LANE_DEPTH, &lane->queue);

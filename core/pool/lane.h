@@ -40,6 +40,7 @@ struct lane {
 	uint8_t *header;  /* LANE_HEADER_PAGES pages */
 	uint8_t *tail;	  /* one page */
 	uint8_t *life;	  /* one page: the block of a table that holds an entry, where tables are mirrored */
+	uint8_t *table;	  /* one page: likewise, the one with the table's header */
 	uint8_t *staging; /* LANE_STAGING bytes */
 	uint64_t *digests; /* LANE_DIGESTS: of the chunks that landed */
 	struct media_io ios[LANE_DEPTH];

@@ -175,7 +175,10 @@ static void send_entry(struct put *put)
 	if (!put->sent)
 		return;
 	entry_of_header(&put->header, put->place.page, &entry);
-	table_publish_sent(&put->pool->control, put->place.segment, &entry);
+	if (MUTANT(SENT_BEFORE_BLOCK))
+		table_publish(&put->pool->control, put->place.segment, &entry);
+	else
+		table_publish_sent(&put->pool->control, put->place.segment, &entry);
 }
 
 static void publish(struct put *put, bool good)
