@@ -174,6 +174,8 @@ static void complete(uint32_t active)
 	struct sim_queue *q = c->queue;
 
 	c->agent->in_flight--;
+	if (c->fails && c->direction == MEDIA_WRITE && c->segment == NEVER)
+		landed_untold(c->agent);
 	if (q) {
 		c->io->result = c->fails ? -EIO : 0;
 		q->done[q->done_count++] = c->io;
