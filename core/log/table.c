@@ -263,20 +263,18 @@ bool table_doubt(const struct control *c, uint64_t segment, uint32_t index, uint
 	return true;
 }
 
-bool table_decide(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth, bool remove)
+bool table_decide(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth)
 {
-	if (!change_life(c, segment, index, birth, LIFE_REMOVING, remove ? LIFE_REMOVED : LIFE_LIVE))
+	if (!change_life(c, segment, index, birth, LIFE_REMOVING, LIFE_REMOVED))
 		return false;
-	if (remove)
-		tell_of_removal(c, segment, index);
-	else
-		control_publish(c, life_at(c, segment, index), 8);
+	tell_of_removal(c, segment, index);
 	return true;
 }
 
 void table_retire(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth)
 {
 	if (change_life(c, segment, index, birth, LIFE_LIVE, LIFE_REMOVED) ||
+	    change_life(c, segment, index, birth, LIFE_REMOVING, LIFE_REMOVED) ||
 	    change_life(c, segment, index, birth, LIFE_SENT, LIFE_REMOVED))
 		control_publish_later(c, life_at(c, segment, index), 8);
 }

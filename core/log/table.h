@@ -99,11 +99,12 @@ void table_tell_later(const struct control *c, uint64_t segment);
 
 /*
  * table_doubt() - live (or sent) -> removing: readers still find the block; false: it was not live
- * table_decide() - removing -> removed or live; false: somebody else has decided.  Removed is rung.
- * table_retire() - live -> removed in a segment that is being emptied, when the block has its copy; then table_tell_later().
+ * table_decide() - removing -> removed, which is rung; false: somebody else has decided.  There is no way back to live: whoever
+ *	decides by what was true before a pin would take a second doubt for the first one.
+ * table_retire() - live, or in doubt, -> removed in a segment that is being emptied, when the block has its copy; then table_tell_later().
  */
 bool table_doubt(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth);
-bool table_decide(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth, bool remove);
+bool table_decide(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth);
 void table_retire(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth);
 
 /* table_withdraw() - what an emptied segment's table described is given up; before the segment is opened anew */
