@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * get, exists, match, stat: reading by key.
+ * get, exists, match, stat: reading by key.  get_at: by locator, which names a place and a birth.
  *
  * A get walks over the copies that the index knows.  A copy that cannot be read back exactly is forgotten for good
  * (a damaged one) or was on its way out (reclaimed): then the next copy is tried, and a miss is answered when there
@@ -10,10 +10,14 @@
  * A key may be replaced while its copies are tried.  So "none left" is believed of the index as it is only when nothing was
  * tried and nothing was taken out of it meanwhile (follower.h, losses); else it is said after a last look: at the end of a
  * step that began after the last copy failed.  That step finds what was live when it began.
+ *
+ * By locator its place is tried first, and the index is asked only when the block is not there; of what the index knows
+ * only a copy of the same birth counts.
  */
 #include "core/base/fail.h"
 #include "core/base/options_take.h"
 #include "core/pool/block_io.h"
+#include "core/pool/locate.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -38,6 +42,9 @@ struct get {
 	void *to;
 	size_t length;
 	bool upto;
+	const struct locator *at; /* by locator; NULL: by key */
+	struct place at_place;
+	bool at_tried;
 	struct place skips[COPIES_TRIED_MAX]; /* copies that failed but stay in the index; last: not cleared */
 };
 
@@ -161,6 +168,11 @@ static bool next_copy(struct get *get)
 
 	if (get->tried >= COPIES_TRIED_MAX || atomic_load(&get->pool->media->failed))
 		return false;
+	if (get->at && !get->at_tried) {
+		get->at_tried = true;
+		block_read_init(&get->read, get->pool, get->lane, get->key->bytes, get->at_place);
+		return true;
+	}
 	if (!find_untried(get, &place) && !((get->tried || follower_lost(f, losses)) && look_again(get, &place)))
 		return false;
 	block_read_init(&get->read, get->pool, get->lane, get->key->bytes, place);
@@ -191,18 +203,37 @@ static enum block_verdict read_copy(struct get *get)
 	return read_once(get);
 }
 
+/* by locator: what was read is another put's */
+static bool is_other_put(const struct get *get)
+{
+	return get->at && get->read.header.birth != get->at->birth;
+}
+
+/* the place that a locator names has failed: was it reclaimed?  The index need not know that place. */
+static bool put_locator_aside(struct get *get)
+{
+	get->worst = get->read.verdict;
+	get->moving += get->worst == BLOCK_MOVING;
+	return !table_stands(&get->pool->control, get->at->segment, get->at->generation);
+}
+
 /* read copies until one is good: 0 and get->read; MEMKV_SIZE; MEMKV_MISS, counted by its cause */
 static int read_any(struct get *get)
 {
 	bool reclaimed = false;
 
 	while (next_copy(get)) {
+		bool by_locator = get->at && get->tried == 0;
 		enum block_verdict verdict = read_copy(get);
-		if (verdict == BLOCK_GOOD)
-			return 0;
-		if (verdict == BLOCK_SIZE)
-			return MEMKV_SIZE;
-		reclaimed = put_aside(get);
+		bool found = verdict == BLOCK_GOOD || verdict == BLOCK_SIZE;
+		if (found && !is_other_put(get))
+			return verdict == BLOCK_GOOD ? 0 : MEMKV_SIZE;
+		if (by_locator)
+			reclaimed = put_locator_aside(get);
+		else if (found)
+			get->skips[get->skipped++] = get->read.place;
+		else
+			reclaimed = put_aside(get);
 		get->tried++;
 	}
 	count_miss(get->pool, get, reclaimed);
@@ -228,6 +259,23 @@ static void copy_meta(const struct block_header *h, const struct memkv_get_optio
 		memcpy(o->meta, h->meta, min_u64(h->meta_length, o->meta_room));
 }
 
+/* the whole block into @buffer, and what else @given asks for, as @o; the get ends */
+static int64_t get_whole(struct get *get, void *buffer, size_t length, const struct memkv_get_options *o,
+			 struct memkv_get_options *given)
+{
+	get->to = buffer;
+	get->length = length;
+	get->upto = o->flags & MEMKV_GET_UPTO;
+	int64_t result = read_any(get);
+	if (result == 0) {
+		result = get_good(get);
+		if (given)
+			copy_meta(&get->read.header, o, given);
+	}
+	get_end(get);
+	return result;
+}
+
 int64_t memkv_get(struct memkv_pool *pool, const struct memkv_key *key, void *buffer, size_t length,
 		  struct memkv_get_options *options)
 {
@@ -242,14 +290,59 @@ int64_t memkv_get(struct memkv_pool *pool, const struct memkv_key *key, void *bu
 	if (!key || !buffer || length == 0)
 		return fail(-EINVAL, "get: a key and a buffer of at least one byte are needed");
 	get_begin(&get, pool, key);
-	get.to = buffer;
-	get.length = length;
-	get.upto = o.flags & MEMKV_GET_UPTO;
-	int64_t result = read_any(&get);
+	return get_whole(&get, buffer, length, &o, options);
+}
+
+int64_t memkv_get_at(struct memkv_pool *pool, const struct memkv_locator *locator, void *buffer, size_t length,
+		     struct memkv_get_options *options)
+{
+	struct memkv_get_options o;
+	struct memkv_key key;
+	struct locator at;
+	struct place place;
+	struct get get;
+	int err = pool_usable(pool);
+
+	if (!err)
+		err = options_take(&o, sizeof(o), options, "get");
+	if (err)
+		return err;
+	if (!locator || !buffer || length == 0)
+		return fail(-EINVAL, "get: a locator and a buffer of at least one byte are needed");
+	err = locate(pool, locator, &at, &place);
+	if (err)
+		return err;
+	memcpy(key.bytes, at.key, sizeof(key.bytes));
+	get_begin(&get, pool, &key);
+	get.at = &at;
+	get.at_place = place;
+	return get_whole(&get, buffer, length, &o, options);
+}
+
+int memkv_locator_of(struct memkv_pool *pool, const struct memkv_key *key, struct memkv_locator *locator)
+{
+	struct get get;
+	int err = pool_usable(pool);
+
+	if (err)
+		return err;
+	if (!key || !locator)
+		return fail(-EINVAL, "locator: a key and a place for the locator are needed");
+	get_begin(&get, pool, key);
+	int result = read_any(&get);
 	if (result == 0) {
-		result = get_good(&get);
-		if (options)
-			copy_meta(&get.read.header, &o, options);
+		const struct block_header *h = &get.read.header;
+		uint64_t first = layout_segment(&pool->control.layout, h->segment) >> PAGE_SHIFT;
+		struct locator l = {
+			.header_pages = h->header_pages,
+			.length = (uint32_t)h->length,
+			.generation = h->generation,
+			.birth = h->birth,
+			.segment = h->segment,
+			.page = (uint32_t)(get.read.place.page - first),
+		};
+		memcpy(l.key, key->bytes, sizeof(l.key));
+		locate_make(pool, &l, locator);
 	}
 	get_end(&get);
 	return result;

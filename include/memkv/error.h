@@ -38,6 +38,9 @@ extern "C" {
 	X(CONFLICT, 20, "the options contradict each other")                                        \
 	X(PINNED, 21, "the block is pinned")                                                        \
 	X(PIN_LIMIT, 22, "this is more than the pool may keep pinned")                              \
+	X(LAPSED, 30, "the hold has lapsed: the bytes behind it do not count")                      \
+	X(LOCATOR, 31, "this is no locator, or it was damaged on its way")                          \
+	X(OTHER_POOL, 32, "the locator is of another pool")                                         \
 	X(NETWORK, 40, "the file system cannot prove that a writer is gone")
 
 enum memkv_code {

@@ -6,6 +6,7 @@
 #include <memkv/error.h>
 #include <memkv/host.h>
 #include <memkv/key.h>
+#include <memkv/locator.h>
 #include <memkv/pin.h>
 #include <memkv/pool.h>
 

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Locators and the pool that they are about. */
+#ifndef MEMKV_POOL_LOCATE_H
+#define MEMKV_POOL_LOCATE_H
+
+#include "core/format/locator_bytes.h"
+#include "core/pool/handle.h"
+
+#include <memkv/locator.h>
+
+/*
+ * locate() - what a locator says about this pool, and the place that it names
+ *
+ * Return: 0; MEMKV_LOCATOR, MEMKV_NEWER, MEMKV_OTHER_POOL with a sentence.  The place lies within one segment.
+ */
+int locate(const struct memkv_pool *pool, const struct memkv_locator *token, struct locator *l, struct place *place);
+
+/* locate_make() - a token of what @l says; the pool is filled in */
+void locate_make(const struct memkv_pool *pool, struct locator *l, struct memkv_locator *token);
+
+#endif
