@@ -319,31 +319,27 @@ int64_t memkv_get_at(struct memkv_pool *pool, const struct memkv_locator *locato
 	return get_whole(&get, buffer, length, &o, options);
 }
 
-int memkv_locator_of(struct memkv_pool *pool, const struct memkv_key *key, struct memkv_locator *locator)
+int header_seek(struct memkv_pool *pool, const struct memkv_key *key, const struct memkv_locator *locator,
+		int (*use)(void *context, const struct block_header *h, struct place place), void *context)
 {
+	struct memkv_key of_locator;
+	struct locator at;
+	struct place place;
 	struct get get;
-	int err = pool_usable(pool);
+	int err = locator ? locate(pool, locator, &at, &place) : 0;
 
 	if (err)
 		return err;
-	if (!key || !locator)
-		return fail(-EINVAL, "locator: a key and a place for the locator are needed");
-	get_begin(&get, pool, key);
-	int result = read_any(&get);
-	if (result == 0) {
-		const struct block_header *h = &get.read.header;
-		uint64_t first = layout_segment(&pool->control.layout, h->segment) >> PAGE_SHIFT;
-		struct locator l = {
-			.header_pages = h->header_pages,
-			.length = (uint32_t)h->length,
-			.generation = h->generation,
-			.birth = h->birth,
-			.segment = h->segment,
-			.page = (uint32_t)(get.read.place.page - first),
-		};
-		memcpy(l.key, key->bytes, sizeof(l.key));
-		locate_make(pool, &l, locator);
+	if (locator)
+		memcpy(of_locator.bytes, at.key, sizeof(of_locator.bytes));
+	get_begin(&get, pool, locator ? &of_locator : key);
+	if (locator) {
+		get.at = &at;
+		get.at_place = place;
 	}
+	int result = read_any(&get);
+	if (result == 0)
+		result = use(context, &get.read.header, get.read.place);
 	get_end(&get);
 	return result;
 }
@@ -444,9 +440,15 @@ static void describe(const struct block_header *h, struct memkv_block_info *info
 	memcpy(info->meta, h->meta, min_u64(h->meta_length, sizeof(info->meta)));
 }
 
+static int describe_found(void *context, const struct block_header *h, struct place place)
+{
+	(void)place;
+	describe(h, context);
+	return 0;
+}
+
 int memkv_stat(struct memkv_pool *pool, const struct memkv_key *key, struct memkv_block_info *info)
 {
-	struct get get;
 	int err = pool_usable(pool);
 
 	if (err)
@@ -454,10 +456,5 @@ int memkv_stat(struct memkv_pool *pool, const struct memkv_key *key, struct memk
 	if (!key || !info)
 		return fail(-EINVAL, "stat: a key and a place for the answer are needed");
 	follower_step(&pool->follower);
-	get_begin(&get, pool, key);
-	int result = read_any(&get);
-	if (result == 0)
-		describe(&get.read.header, info);
-	get_end(&get);
-	return result;
+	return header_seek(pool, key, NULL, describe_found, info);
 }

@@ -7,6 +7,7 @@
 #include "core/facts/factbook.h"
 #include "core/format/superblock.h"
 #include "core/index/follower.h"
+#include "core/pool/holds.h"
 #include "core/pool/lane.h"
 #include "core/pool/pins.h"
 #include "core/pool/room.h"
@@ -19,7 +20,7 @@
 	X(puts) X(put_bytes) X(puts_exist) X(puts_differ) X(puts_no_room) X(puts_failed) X(gets) X(get_bytes)        \
 	X(miss_absent) X(miss_expired) X(miss_removed) X(miss_damaged) X(miss_reclaimed) X(miss_io) X(removes)       \
 	X(evicted_blocks) X(evicted_bytes) X(moved_blocks) X(moved_bytes) X(segments_opened) X(segments_resumed)     \
-	X(segments_reclaimed)
+	X(segments_reclaimed) X(segments_held) X(holds) X(holds_refused) X(keeps) X(grace_cut)
 
 struct pool_counters {
 #define COUNTER_FIELD(name) atomic_uint_fast64_t name;
@@ -40,6 +41,7 @@ struct memkv_pool {
 	struct slot slot;
 	struct room room;
 	struct pins pins;
+	struct holdings holds;
 	bool read_only;
 	atomic_bool forked;
 	atomic_int life_guesses; /* mirrored media: is it worth while to guess where a block's entry lies? (block_io.c) */

@@ -56,6 +56,41 @@ void locate_make(const struct memkv_pool *pool, struct locator *l, struct memkv_
 	locator_encode(l, token->bytes);
 }
 
+struct of_block {
+	const struct memkv_pool *pool;
+	struct memkv_locator *token;
+};
+
+static int locate_found(void *context, const struct block_header *h, struct place place)
+{
+	const struct of_block *of = context;
+	uint64_t first = layout_segment(&of->pool->control.layout, h->segment) >> PAGE_SHIFT;
+	struct locator l = {
+		.header_pages = h->header_pages,
+		.length = (uint32_t)h->length,
+		.generation = h->generation,
+		.birth = h->birth,
+		.segment = h->segment,
+		.page = (uint32_t)(place.page - first),
+	};
+
+	memcpy(l.key, h->key, sizeof(l.key));
+	locate_make(of->pool, &l, of->token);
+	return 0;
+}
+
+int memkv_locator_of(struct memkv_pool *pool, const struct memkv_key *key, struct memkv_locator *locator)
+{
+	struct of_block of = {pool, locator};
+	int err = pool_usable(pool);
+
+	if (err)
+		return err;
+	if (!key || !locator)
+		return fail(-EINVAL, "locator: a key and a place for the locator are needed");
+	return header_seek(pool, key, NULL, locate_found, &of);
+}
+
 int memkv_locator_describe(const struct memkv_locator *locator, struct memkv_locator_info *info)
 {
 	struct locator l;

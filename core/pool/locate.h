@@ -18,4 +18,13 @@ int locate(const struct memkv_pool *pool, const struct memkv_locator *token, str
 /* locate_make() - a token of what @l says; the pool is filled in */
 void locate_make(const struct memkv_pool *pool, struct locator *l, struct memkv_locator *token);
 
+/*
+ * header_seek() - find a block as a get does, by key or by locator (the other is NULL), but read only its header
+ * @use: called with the header of the copy that is there; what it points to lives that long.
+ *
+ * Return: what @use says; MEMKV_MISS, counted; what locate() says.
+ */
+int header_seek(struct memkv_pool *pool, const struct memkv_key *key, const struct memkv_locator *locator,
+		int (*use)(void *context, const struct block_header *h, struct place place), void *context);
+
 #endif

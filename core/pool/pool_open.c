@@ -150,6 +150,7 @@ static void tear_down(struct memkv_pool *pool)
 	index_close(pool->index);
 	pool->media->ops->close(pool->media);
 	pins_close(&pool->pins);
+	holds_close(&pool->holds);
 	free(pool);
 }
 
@@ -167,6 +168,7 @@ int memkv_pool_open(const char *path, const struct memkv_pool_options *options, 
 	if (!pool)
 		return fail(-ENOMEM, "%s: no memory", path);
 	pins_open(&pool->pins);
+	holds_open(&pool->holds);
 	pool->read_only = o.flags & MEMKV_OPEN_READ_ONLY;
 	if (pool->read_only)
 		flags |= MEDIA_OPEN_READ_ONLY;
@@ -178,6 +180,7 @@ int memkv_pool_open(const char *path, const struct memkv_pool_options *options, 
 		err = media_open(path, flags, &pool->media);
 	if (err) {
 		pins_close(&pool->pins);
+		holds_close(&pool->holds);
 		free(pool);
 	} else {
 		err = attach(pool, &o);

@@ -5,6 +5,7 @@
  * A victim is made LEAVING, and only then the facts are looked at: a pin that was stated before is known, a later one
  * sees that the segment is LEAVING.  Its pinned blocks move, whatever their heat; a victim whose pinned blocks do not
  * fit into the room that there is for moves is not chosen.  Before it is opened anew the facts are looked at once more.
+ * Likewise the hold cells (holds.h): what somebody uses in place is not chosen, and looked at once more.
  */
 #include "core/base/environ.h"
 #include "core/pool/move.h"
@@ -77,7 +78,7 @@ static int choose(struct room *room, struct owned *victim, struct room_left pinn
 {
 	struct memkv_pool *pool = room->pool;
 	const struct control *c = &pool->control;
-	uint64_t pinned_heavy = 0;
+	uint64_t passed_over = 0;
 
 	for (int chance = 0; own_take_oldest(c, &pool->slot, victim);) {
 		uint64_t half = layout_segment_pages(&c->layout, victim->segment) / 2;
@@ -86,9 +87,9 @@ static int choose(struct room *room, struct owned *victim, struct room_left pinn
 			return err;
 		factbook_refresh(&pool->factbook); /* it is LEAVING: now look */
 		struct survey s = survey(pool, victim->segment, false);
-		if (s.pinned_pages > pinned_max.pages || s.pinned_blocks > pinned_max.blocks) {
+		if (s.pinned_pages > pinned_max.pages || s.pinned_blocks > pinned_max.blocks || holds_there(pool, victim->segment)) {
 			spare(pool, victim);
-			if (++pinned_heavy > c->layout.geo.segments)
+			if (++passed_over > c->layout.geo.segments)
 				return MEMKV_NO_ROOM;
 			continue;
 		}
@@ -198,7 +199,7 @@ bool reclaim_confirm(struct room *room, struct owned *victim, struct gone *gone)
 	follower_step(&pool->follower);
 	factbook_refresh(&pool->factbook);
 	struct survey s = survey(pool, victim->segment, false);
-	if (s.pinned_pages) { /* since it was chosen */
+	if (s.pinned_pages || holds_there(pool, victim->segment)) { /* since it was chosen */
 		spare(pool, victim);
 		return false;
 	}

@@ -357,8 +357,8 @@ static int open_victim(struct room *room, struct writer *w, struct owned *victim
 static int no_room(const struct room *room)
 {
 	return fail(MEMKV_NO_ROOM,
-		    "%s: no room: every segment is being written to by a living agent, or full of pinned blocks; unpin some, "
-		    "use a larger pool, or fewer agents", room->pool->media->path);
+		    "%s: no room: every segment is being written to by a living agent, full of pinned blocks, or held; unpin or "
+		    "release some, use a larger pool, or fewer agents", room->pool->media->path);
 }
 
 /* under refill: a segment into @w, from wherever there is one */

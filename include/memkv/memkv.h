@@ -4,6 +4,7 @@
 #define MEMKV_MEMKV_H
 
 #include <memkv/error.h>
+#include <memkv/hold.h>
 #include <memkv/host.h>
 #include <memkv/key.h>
 #include <memkv/locator.h>
