@@ -35,6 +35,7 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(REMOVE_SPARES_MOVING, "a removal passes over copies that are just being moved")                           \
 	X(MOVE_BLIND, "a mover does not look whether the block was removed meanwhile")                              \
 	X(MOVE_LIVE, "a moved copy counts before its mover has looked")                                             \
+	X(MOVE_FROM_WITHDRAWN, "who moves a block out of another's segment does not look whether that is given up by now") \
 	X(LIFE_UNSEEN, "a get does not look at the life word after it has read")                                    \
 	X(GENERATION_UNSEEN, "a get does not look whether the segment was opened anew")                             \
 	X(FORGET_BY_PLACE, "a copy that failed is forgotten though its place holds the next block of the key by now")  \

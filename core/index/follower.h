@@ -122,7 +122,7 @@ void follower_add(struct follower *f, uint64_t segment, const struct entry *entr
  */
 uint32_t follower_copies(struct follower *f, const uint8_t key[32], struct place *places, uint32_t max);
 
-/* follower_turning() - is the segment being opened anew, which its opener has not told yet? */
+/* follower_turning() - is the segment being opened anew, so that what was in it is gone, and its opener has not told yet? */
 bool follower_turning(struct follower *f, uint64_t segment);
 
 /* follower_drop() - forget one copy, as index_find() told it, that turned out to be unreadable or removed */

@@ -204,6 +204,13 @@ void table_tell(const struct control *c, uint64_t segment)
 	control_ring(c, segment);
 }
 
+void table_tell_later(const struct control *c, uint64_t segment)
+{
+	word_add(control_table(c, segment) + TABLE_CHANGES_OFFSET, 1);
+	control_publish_later(c, control_table(c, segment) + TABLE_CHANGES_OFFSET, 8);
+	control_ring_later(c, segment);
+}
+
 bool table_landed(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth)
 {
 	if (!word_swap(life_at(c, segment, index), life_word(LIFE_SENT, birth), life_word(LIFE_LIVE, birth)))

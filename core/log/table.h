@@ -90,13 +90,17 @@ enum life table_life(const struct control *c, uint64_t segment, uint32_t index, 
 /* table_life_exact() - false: a flipped bit is being forgiven, or there is nothing to forgive */
 bool table_life_exact(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth);
 
-/* table_tell() - tell every follower that life words of the segment have changed; table_kill() and table_decide() do */
+/*
+ * table_tell() - tell every follower that life words of the segment have changed; table_kill() and table_decide() do
+ * table_tell_later() - likewise, but nobody waits for it to reach a mirrored medium
+ */
 void table_tell(const struct control *c, uint64_t segment);
+void table_tell_later(const struct control *c, uint64_t segment);
 
 /*
  * table_doubt() - live (or sent) -> removing: readers still find the block; false: it was not live
  * table_decide() - removing -> removed or live; false: somebody else has decided.  Removed is rung.
- * table_retire() - live -> removed in a segment that is being emptied, when the block has its copy; nobody is told.
+ * table_retire() - live -> removed in a segment that is being emptied, when the block has its copy; then table_tell_later().
  */
 bool table_doubt(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth);
 bool table_decide(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth, bool remove);

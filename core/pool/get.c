@@ -34,7 +34,6 @@ struct get {
 	struct block_read read;
 	unsigned tried, skipped;
 	unsigned moving, moving_looks; /* copies that were not live yet; by now they may be, and the ones before them gone */
-	uint64_t again; /* page of a copy that failed and is read once more before it is forgotten; 0: none */
 	enum block_verdict worst; /* of the copies tried: the cause of the miss */
 	/* what is wanted: pieces, the whole into @to, or neither: the header only */
 	const struct memkv_range *ranges;
@@ -97,17 +96,9 @@ static bool put_aside(struct get *get)
 	follower_step(&pool->follower);
 	if (!still_indexed(get, place))
 		return true;
-	if (follower_turning(&pool->follower, layout_segment_of(&pool->control.layout, place.page))) {
-		get->skips[get->skipped++] = place; /* not forgotten: the opener may think better of it */
-		get->moving++;
-		return true;
-	}
-	if (get->again != place.page) { /* its segment may have been opened anew, with this very key in the same place */
-		get->again = place.page;
-		return false;
-	}
+	bool turning = follower_turning(&pool->follower, layout_segment_of(&pool->control.layout, place.page));
 	follower_drop(&pool->follower, get->key->bytes, place);
-	return false;
+	return turning;
 }
 
 static void get_begin(struct get *get, struct memkv_pool *pool, const struct memkv_key *key)

@@ -11,8 +11,6 @@ static void note_moved(struct memkv_pool *pool, uint64_t segment, const struct e
 {
 	struct room *room = &pool->room;
 
-	if (room->moved_from != segment)
-		room->moved_count = 0; /* an emptier that gave up: those blocks have two places */
 	room->moved_from = segment;
 	if (room->moved_count < pool->sb.geo.entries)
 		room->moved[room->moved_count++] = *old;
@@ -27,8 +25,10 @@ int moves_settle(struct memkv_pool *pool, uint64_t segment)
 	int err = MUTANT(MOVED_UNFLUSHED) ? 0 : pool->media->ops->flush(pool->media);
 	for (uint32_t i = 0; !err && i < room->moved_count; i++)
 		table_retire(&pool->control, segment, room->moved[i].index, room->moved[i].birth);
-	if (!err)
+	if (!err) {
 		room->moved_count = 0;
+		table_tell_later(&pool->control, segment);
+	}
 	return err;
 }
 
@@ -53,7 +53,12 @@ static bool publish_copy(struct memkv_pool *pool, uint64_t segment, const struct
 	follower_add(&pool->follower, to->segment, e);
 	while ((life = table_life(c, segment, old->index, old->birth)) == LIFE_REMOVING)
 		removal_decide(pool, segment, old);
-	bool live = MUTANT(MOVE_BLIND) || life_counts(life);
+	/*
+	 * The segment need not be ours (pins.c).  Once it is withdrawn for its next generation, a removal takes what was in it
+	 * for gone, and leaves the old life word as it is.
+	 */
+	bool stands = table_stands(c, segment, old->generation) || MUTANT(MOVE_FROM_WITHDRAWN);
+	bool live = MUTANT(MOVE_BLIND) || (life_counts(life) && stands);
 	if (live && (table_settle(c, to->segment, e->index, e->birth) || MUTANT(MOVE_LIVE))) {
 		note_moved(pool, segment, old);
 		return true;
@@ -62,13 +67,15 @@ static bool publish_copy(struct memkv_pool *pool, uint64_t segment, const struct
 	return false;
 }
 
-/* into the room's buffer; under room.refill */
+/* into the room's buffer, when earlier moves out of another segment are settled; under room.refill */
 static enum move_result read_block(struct memkv_pool *pool, uint64_t segment, const struct entry *old,
 				   struct block_header *h)
 {
 	struct room *room = &pool->room;
 	struct block_read read;
 
+	if (room->moved_count && room->moved_from != segment && moves_settle(pool, room->moved_from))
+		return MOVE_FAILED;
 	block_read_init(&read, pool, &room->lane, old->key, place_of_entry(&pool->control, segment, old));
 	read.to = room->move_buffer;
 	read.length = old->length;

@@ -2,8 +2,8 @@
 /*
  * Moving a block: it is written again, with the same birth, into a segment of this agent's.
  *
- *   read and verify -> write -> publish as moving, which nobody is given -> look at the old life word:
- *     still live: the copy is made live; flushed; the old one removed    removed meanwhile: the copy is removed too
+ *   read and verify -> write -> publish as moving, which nobody is given -> look at the old life word and table:
+ *     still live: the copy is made live; flushed; the old one removed    removed, withdrawn meanwhile: the copy is removed too
  *
  * A removal marks first and then looks for copies, moving ones too; so either it finds the copy, or the mover finds the
  * mark.  A mover that dies before the copy is live leaves the block where it was; before the old one is removed, in both

@@ -155,7 +155,7 @@ static void check_segment_header(struct check *check, const struct table_header 
 		return; /* reopened meanwhile */
 	struct owned owned;
 	if (!good && own_refresh(&pool->control, check->segment) && own_look(&pool->control, check->segment, &owned) &&
-	    owned.word.state == OWNER_OPEN)
+	    (owned.word.state == OWNER_OPEN || owned.word.state == OWNER_LEAVING))
 		return; /* just being reopened: the page goes before the table */
 	if (!good && !check->closed)
 		return; /* just being opened, or its opener died at it: the page follows the table */

@@ -63,10 +63,28 @@ static struct survey survey(struct memkv_pool *pool, uint64_t segment, bool cool
 	return s;
 }
 
-static void spare(struct memkv_pool *pool, struct owned *victim)
+void reclaim_leave(struct room *room, struct owned *victim)
 {
-	control_renew_age(&pool->control, victim->segment);
-	(void)own_move(&pool->control, victim, OWNER_SEALED, &pool->slot);
+	const struct control *c = &room->pool->control;
+
+	if (victim->orphan) { /* the dead may have got as far as this, and not told */
+		table_tell(c, victim->segment);
+		room_mend_header(room, victim->segment);
+	}
+	/* nobody takes what a living incarnation owns: a lost race here means a damaged word, which others rebuild */
+	(void)own_move(c, victim, OWNER_SEALED, &room->pool->slot);
+}
+
+static void spare(struct room *room, struct owned *victim)
+{
+	control_renew_age(&room->pool->control, victim->segment);
+	reclaim_leave(room, victim);
+}
+
+void reclaim_refuse(struct room *room, struct owned *victim)
+{
+	room_mend_header(room, victim->segment);
+	spare(room, victim);
 }
 
 /*
@@ -88,7 +106,7 @@ static int choose(struct room *room, struct owned *victim, struct room_left pinn
 		factbook_refresh(&pool->factbook); /* it is LEAVING: now look */
 		struct survey s = survey(pool, victim->segment, false);
 		if (s.pinned_pages > pinned_max.pages || s.pinned_blocks > pinned_max.blocks || holds_there(pool, victim->segment)) {
-			spare(pool, victim);
+			spare(room, victim);
 			if (++passed_over > c->layout.geo.segments)
 				return MEMKV_NO_ROOM;
 			continue;
@@ -96,7 +114,7 @@ static int choose(struct room *room, struct owned *victim, struct room_left pinn
 		if (chance == SECOND_CHANCES || s.hot_pages + s.pinned_pages <= half)
 			return 0;
 		(void)survey(pool, victim->segment, true);
-		spare(pool, victim);
+		spare(room, victim);
 		chance++;
 	}
 	return control_published(c) ? MEMKV_NO_ROOM : -EIO;
@@ -153,7 +171,7 @@ static bool pins_there(const struct memkv_pool *pool)
 static void leave(struct room *room, struct owned *victim)
 {
 	if (moves_settle(room->pool, victim->segment) == 0)
-		spare(room->pool, victim);
+		spare(room, victim);
 }
 
 bool reclaim_keeps_free(const struct room *room)
@@ -200,25 +218,14 @@ bool reclaim_confirm(struct room *room, struct owned *victim, struct gone *gone)
 	factbook_refresh(&pool->factbook);
 	struct survey s = survey(pool, victim->segment, false);
 	if (s.pinned_pages || holds_there(pool, victim->segment)) { /* since it was chosen */
-		spare(pool, victim);
+		reclaim_refuse(room, victim);
 		return false;
 	}
 	*gone = (struct gone){s.blocks, s.bytes};
 	/* before the owner word says OPEN: who sees OPEN, and this generation, knows that it is not being emptied */
-	words_load(room->withdrawn, control_table(c, victim->segment), TABLE_HEADER_BYTES / 8);
 	if (pool->media->caps.mappable)
 		table_withdraw(c, victim->segment);
 	return true;
-}
-
-void reclaim_undo(struct room *room, uint64_t segment)
-{
-	const struct control *c = &room->pool->control;
-
-	if (!room->pool->media->caps.mappable)
-		return;
-	checked_store(control_table(c, segment), room->withdrawn, TABLE_HEADER_BYTES / 8);
-	control_ring(c, segment);
 }
 
 static struct room_left half_of(const struct room *room)

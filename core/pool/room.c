@@ -69,7 +69,7 @@ void room_close(struct room *room)
 	if (room->fresh_ready)
 		close_writer(room, &room->fresh, OWNER_PARKED);
 	if (room->next_ready && reclaim_secure(room) == 0)
-		give_up(room, &room->next, OWNER_SEALED);
+		reclaim_leave(room, &room->next);
 	(void)room->pool->media->ops->settle(room->pool->media);
 	lane_close(&room->lane);
 	entries_free(room->pool, room->entries);
@@ -186,39 +186,59 @@ static void clear_heat(const struct control *c, uint64_t segment)
 }
 
 /*
- * A new generation in a segment that is OPEN and ours.  Its header page first: when the medium refuses that, the table has
- * not been touched, and what it describes is still there.  Then the table: until the tail rises, it describes nothing.
+ * A new generation in a segment that is ours, in two steps.  Its header page first: when the medium refuses that, the table
+ * has not been touched, and what it describes is still there.
  */
-static int begin_generation(struct room *room, struct writer *w)
+static int announce_generation(struct room *room, uint64_t s, struct table_header *header)
 {
 	struct memkv_pool *pool = room->pool;
-	const struct control *c = &pool->control;
-	uint64_t s = w->owned.segment;
-	struct table_header header = {
+
+	*header = (struct table_header){
 		.generation = slot_new_generation(&pool->slot),
 		.segment = (uint32_t)s,
 		.opened_s = clock_utc_s(),
 	};
-
-	if (!header.generation)
+	if (!header->generation)
 		return fail(MEMKV_FENCED, "%s: this agent has opened all the segments that one attach may; open the pool again",
 			    pool->media->path);
 	if (!refresh_table(pool, s))
 		return fail(-EIO, "%s: a segment's table cannot be read", pool->media->path);
-	int err = write_segment_header(room, &header);
-	if (err)
-		return fail(err, "%s: a segment cannot be written to: %s", pool->media->path, strerror(-err));
+	int err = write_segment_header(room, header);
+	return err ? fail(err, "%s: a segment cannot be written to: %s", pool->media->path, strerror(-err)) : 0;
+}
+
+/* Then, when it is OPEN, the table: until the tail rises, it describes nothing. */
+static int begin_generation(struct room *room, struct writer *w, const struct table_header *header)
+{
+	struct memkv_pool *pool = room->pool;
+	const struct control *c = &pool->control;
+	uint64_t s = w->owned.segment;
+
 	control_renew_age(c, s);
 	clear_heat(c, s);
-	w->generation = header.generation;
+	w->generation = header->generation;
 	w->next_page = 1;
 	w->next_index = 0;
 	w->tail = places_ahead(room, w);
-	table_begin(c, &header, w->tail);
+	table_begin(c, header, w->tail);
 	control_ring_later(c, s);
-	err = c->media->ops->settle(c->media);
+	int err = c->media->ops->settle(c->media);
 	count(&pool->counters.segments_opened, err == 0);
 	return err ? fail(err, "%s: a segment's table cannot be written: %s", pool->media->path, strerror(-err)) : 0;
+}
+
+void room_mend_header(struct room *room, uint64_t segment)
+{
+	struct memkv_pool *pool = room->pool;
+	struct table_header header, second;
+
+	pthread_mutex_lock(&pool->follower.lock);
+	bool wrong = table_refresh_header(&pool->control, segment) &&
+		     table_header(&pool->control, segment, &header) != CHECK_BAD && header.generation &&
+		     !(pool->follower.recover.header(pool, segment, &second) && second.generation == header.generation);
+	pthread_mutex_unlock(&pool->follower.lock);
+	if (wrong)
+		(void)write_segment_header(room, &header); /* else the table has no second source */
 }
 
 struct resume {
@@ -304,12 +324,13 @@ static bool resume_generation(struct room *room, struct writer *w)
 }
 
 /*
- * Make a segment that was taken ready to write to.  On failure it is given back: a victim as it was, but as the youngest, so
- * that the next attempt meets another one; a fresh one for another attempt; one that fails twice is passed over.
+ * Make a segment that was ready, and is OPEN now, ready to write to.  On failure it is given back: a fresh one for another
+ * attempt; one that fails twice is passed over.
  */
-static int take_up(struct room *room, struct writer *w, bool resumed, enum owner_state back)
+static int take_up(struct room *room, struct writer *w, bool resumed)
 {
 	const struct control *c = &room->pool->control;
+	struct table_header header;
 	int err = 0;
 
 	w->pages = layout_segment_pages(&c->layout, w->owned.segment);
@@ -317,17 +338,15 @@ static int take_up(struct room *room, struct writer *w, bool resumed, enum owner
 		give_up(room, &w->owned, OWNER_SEALED);
 		return -EAGAIN;
 	}
-	if (!resumed || !w->generation)
-		err = begin_generation(room, w);
-	else if (c->media->ops->settle(c->media))
+	if (!resumed || !w->generation) {
+		err = announce_generation(room, w->owned.segment, &header);
+		if (!err)
+			err = begin_generation(room, w, &header);
+	} else if (c->media->ops->settle(c->media)) {
 		err = -EIO;
-	if (err && back == OWNER_SEALED) {
-		if (!w->generation)
-			reclaim_undo(room, w->owned.segment);
-		control_renew_age(c, w->owned.segment);
 	}
 	if (err)
-		give_up(room, &w->owned, resumed ? OWNER_SEALED : back);
+		give_up(room, &w->owned, resumed ? OWNER_SEALED : OWNER_PARKED);
 	if (err && resumed)
 		return -EAGAIN;
 	if (!err && !control_published(c))
@@ -335,19 +354,32 @@ static int take_up(struct room *room, struct writer *w, bool resumed, enum owner
 	return err;
 }
 
-/* "before every OPEN, look once more" */
+/*
+ * A victim, LEAVING and ours.  What the medium may refuse comes before its table is withdrawn, and what others may have
+ * said comes right before it; so a table that is withdrawn never comes back, and whoever removes a block may take it for
+ * gone.
+ */
 static int open_victim(struct room *room, struct writer *w, struct owned *victim)
 {
 	struct memkv_pool *pool = room->pool;
-
+	const struct control *c = &pool->control;
+	struct table_header header;
 	struct gone gone;
+	int err = announce_generation(room, victim->segment, &header);
 
-	if (!reclaim_confirm(room, victim, &gone) || !own_move(&pool->control, victim, OWNER_OPEN, &pool->slot))
+	if (err) {
+		reclaim_refuse(room, victim);
+		return err;
+	}
+	if (!reclaim_confirm(room, victim, &gone) || !own_move(c, victim, OWNER_OPEN, &pool->slot))
 		return -EAGAIN;
 	w->owned = *victim;
-	int err = take_up(room, w, false, OWNER_SEALED);
-	if (err)
-		return err;
+	w->pages = layout_segment_pages(&c->layout, w->owned.segment);
+	err = begin_generation(room, w, &header);
+	if (err || !control_published(c)) {
+		give_up(room, &w->owned, OWNER_SEALED); /* emptied */
+		return err ? err : -EIO;
+	}
 	count(&pool->counters.segments_reclaimed, 1);
 	count(&pool->counters.evicted_blocks, gone.blocks);
 	count(&pool->counters.evicted_bytes, gone.bytes);
@@ -380,13 +412,13 @@ static int fetch(struct room *room, struct writer *w)
 			victim = room->next;
 			err = open_victim(room, w, &victim);
 		} else if (own_take_ready(c, &pool->slot, keep, &w->owned, &resumed)) {
-			err = take_up(room, w, resumed, OWNER_PARKED);
+			err = take_up(room, w, resumed);
 		} else {
 			err = reclaim_take(room, &victim);
 			if (!err)
 				err = open_victim(room, w, &victim);
 			else if (err == MEMKV_NO_ROOM && keep && own_take_ready(c, &pool->slot, false, &w->owned, &resumed))
-				err = take_up(room, w, resumed, OWNER_PARKED); /* the room that was kept */
+				err = take_up(room, w, resumed); /* the room that was kept */
 			else
 				break;
 		}

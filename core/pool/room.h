@@ -76,7 +76,6 @@ struct room {
 	struct entry *moved;   /* blocks that have moved out of a victim, and whose old places still say live */
 	uint32_t moved_count;
 	uint64_t moved_from;
-	uint64_t withdrawn[TABLE_HEADER_BYTES / 8]; /* the table header that reclaim_confirm() has withdrawn */
 };
 
 int room_open(struct room *room, struct memkv_pool *pool);
@@ -103,6 +102,9 @@ void room_release(struct room *room, struct room_place *place);
 /* room_reserve_rest() - like room_reserve(), but only in what is left of the current segment; false: it is full */
 bool room_reserve_rest(struct room *room, uint32_t pages, struct room_place *place);
 
+/* room_mend_header() - the segment's own header says again what its table says; the segment is ours, under refill */
+void room_mend_header(struct room *room, uint64_t segment);
+
 /* room_rest() - what is left in the current segment, or in the one that moves go to */
 struct room_left {
 	uint64_t pages, blocks;
@@ -122,12 +124,14 @@ int reclaim_take(struct room *room, struct owned *owned);
  */
 int reclaim_secure(struct room *room);
 /*
- * reclaim_confirm() - look once more: may the victim's blocks go?  Then its table is withdrawn, and what goes is in @gone;
- * else it is SEALED again.
+ * reclaim_confirm() - "before every OPEN, look once more": may the victim's blocks go?  Then its table is withdrawn, for good,
+ * and what goes is in @gone; else it is SEALED again.
  */
 bool reclaim_confirm(struct room *room, struct owned *victim, struct gone *gone);
-/* reclaim_undo() - the victim cannot be opened: its table says again what it said */
-void reclaim_undo(struct room *room, uint64_t segment);
+/* reclaim_refuse() - the victim cannot be opened: SEALED again, as the youngest, so that the next attempt meets another one */
+void reclaim_refuse(struct room *room, struct owned *victim);
+/* reclaim_leave() - a LEAVING segment of ours that is not emptied after all is SEALED again */
+void reclaim_leave(struct room *room, struct owned *victim);
 /*
  * reclaim_reserve() - make sure that a segment is FREE, as room for moves; pinned blocks go into the rest of the
  * current one

@@ -151,7 +151,6 @@ struct shadow_place {
 struct shadow_segment {
 	struct owner_word owner;
 	uint64_t generation; /* 0: none stands */
-	uint64_t withdrawn;  /* the one that stood last; its opener may think better of it */
 	uint64_t openings;
 	struct shadow_place places[PLACES_LIMIT];
 };

@@ -6,7 +6,8 @@
  *   - a segment changes hands only as the states allow, never away from an incarnation that lives, and never while
  *     writes into it are on the way; so it has one opener at a time
  *   - no generation is begun twice, and only by the segment's opener
- *   - only the opener submits writes to a segment, and each lands in the generation it was meant for
+ *   - only the opener submits writes to a segment, and each lands in the generation it was meant for; whoever empties it
+ *     writes its header page
  *   - a place is published once in a generation, by the opener, when its block is there byte for byte; then its pages
  *     never change again in that generation
  *   - a removed block never becomes live again
@@ -141,8 +142,6 @@ static void header_changed(uint32_t segment, uint64_t offset)
 	struct table_header header;
 
 	if (load(offset + 8) == htole64(CHECK_WRITING)) {
-		if (s->generation)
-			s->withdrawn = s->generation;
 		s->generation = 0;
 		return;
 	}
@@ -153,10 +152,7 @@ static void header_changed(uint32_t segment, uint64_t offset)
 	trace(EVENT_HEADER, actor(), segment, header.generation, 0);
 	if (s->owner.state != OWNER_OPEN || !holds(actor(), s))
 		broken("segment %u: begun by agent %u, which does not own it", segment, actor()->number);
-	else if (!s->generation && header.generation == s->withdrawn) {
-		s->generation = header.generation; /* it could not be begun anew, and nothing of it was touched */
-		return;
-	} else if (seen_before(header.generation))
+	else if (seen_before(header.generation))
 		broken("segment %u: generation %016" PRIx64 " is opened a second time", segment, header.generation);
 	s->generation = header.generation;
 	s->openings++;
@@ -325,7 +321,9 @@ void watch_submit(struct command *c)
 	}
 	s = &world.shadow[c->segment];
 	c->generation = s->generation;
-	if (s->owner.state != OWNER_OPEN || !holds(c->agent, s))
+	bool header = s->owner.state == OWNER_LEAVING && c->sectors == 1 &&
+		      c->page * PAGE == layout_segment(&world.layout, c->segment);
+	if ((s->owner.state != OWNER_OPEN && !header) || !holds(c->agent, s))
 		broken("segment %" PRIu64 ": agent %u writes to it and does not own it", c->segment, c->agent->number);
 	if (call->stage == PUT_RESERVED || call->stage == PUT_WRITTEN)
 		call->stage = PUT_WRITES;
