@@ -76,6 +76,41 @@ int64_t memkv_get_at(struct memkv_pool *pool, const struct memkv_locator *locato
 		     struct memkv_get_options *options);
 
 /**
+ * memkv_match_keep() - the longest stored prefix of a chain of keys, to stay readable for a while
+ * @pool: the pool, open for writing.
+ * @keys: the chain.
+ * @count: its length.
+ * @keep_ms: how long, at most MEMKV_KEEP_MAX_MS.
+ * @flags: enum memkv_look_flag.
+ * @locators: receives one for each key that is there; room for @count.
+ *
+ * Each block that a locator is given for can be read by it for that long, though the pool is full and others put: who makes
+ * room lets that time pass first.  It is cut short only when there is no other room (counted as grace_cut, by whoever does it);
+ * then the locator is a clean miss.  So it is when the block is removed, replaced or evicted on request.
+ *
+ * Nothing is written for a block; that keeping is in use is told about every two seconds, in one word for the whole pool.  A
+ * block that is just on its way out counts as not there.
+ *
+ * Return: how many keys, from the first; MEMKV_READ_ONLY; -EOPNOTSUPP on media that are not mapped; MEMKV_EFORK; -EINVAL.
+ * Context: any thread; without MEMKV_LOOK_FRESH no system call, no I/O, and no lock but where what is found has expired.
+ */
+int memkv_match_keep(struct memkv_pool *pool, const struct memkv_key *keys, size_t count, uint32_t keep_ms, uint32_t flags,
+		     struct memkv_locator *locators);
+
+/**
+ * memkv_exists_keep() - is a block there, and to stay readable for a while?
+ * @pool: the pool, open for writing.
+ * @key: its key.
+ * @keep_ms, @flags: as for memkv_match_keep().
+ * @locator: receives the token when it is there.
+ *
+ * Return: 1 or 0; else as memkv_match_keep().
+ * Context: as memkv_match_keep().
+ */
+int memkv_exists_keep(struct memkv_pool *pool, const struct memkv_key *key, uint32_t keep_ms, uint32_t flags,
+		      struct memkv_locator *locator);
+
+/**
  * memkv_locator_describe() - what a locator says; no pool is needed
  * @locator: the token.
  * @info: receives it.
