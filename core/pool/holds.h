@@ -10,9 +10,9 @@
  * afterwards, and who has made it LEAVING before is seen by the holder, who takes its hold back.  Between the write and the
  * look both change memory by a locked operation.
  *
- * Safety does not rest on that.  A segment's table is withdrawn before anything is written into the segment, so bytes
- * that were read before the table showed the hold's generation were the block's, whoever did not look at cells: that is what
- * hold_valid() asks.  Looking at cells is what makes holds last.
+ * Safety does not rest on that.  A segment's table is withdrawn, for good, before any page of its blocks is written again.  So
+ * bytes that were read before the table showed the hold's generation were the block's, whoever did not look at cells: that
+ * is what hold_valid() asks.  Looking at cells is what makes holds last.
  *
  * A process that is stopped keeps what it holds, and delays nobody: others empty other segments.  Holds of the dead do
  * not count (their slot's lock is free, or the slot has another epoch).
