@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See follower.h. */
 #include "core/index/follower.h"
+#include "core/base/worker.h"
 #include "core/slot/own.h"
 
 #include <errno.h>
@@ -196,9 +197,9 @@ static void fold_entry(void *context, uint32_t index, enum entry_state state, co
 	struct key_hash hash = index_hash(f->index, entry->key);
 	struct place place = place_of_entry(f->control, fold->segment, entry);
 	enum life life = table_life(f->control, fold->segment, index, entry->birth);
-	/* one that is moving will be live in a moment, unless its mover died: then it stays behind in a settled segment */
 	if (life == LIFE_SENT && !fold->settled && index < fold->unsettled)
 		fold->unsettled = index; /* whoever reads it too early drops it: look again until it is live */
+	/* one that is moving will be live in a moment, unless its mover died: then it stays behind in a settled segment */
 	if (life_counts(life) || (life == LIFE_MOVING && !fold->settled))
 		insert_later(fold, hash, place);
 	else
@@ -589,9 +590,9 @@ static void *follow(void *argument)
 int follower_start(struct follower *f, uint32_t poll_us)
 {
 	f->poll_us = poll_us;
-	int err = pthread_create(&f->thread, NULL, follow, f);
+	int err = worker_start(&f->thread, follow, f);
 	f->running = err == 0;
-	return -err;
+	return err;
 }
 
 void follower_close(struct follower *f)

@@ -189,12 +189,27 @@ bool table_life_exact(const struct control *c, uint64_t segment, uint32_t index,
 	return life != LIFE_OTHER && raw == life_word(life, birth);
 }
 
+static bool become_live(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth, enum life from)
+{
+	return word_swap(life_at(c, segment, index), life_word(from, birth), life_word(LIFE_LIVE, birth));
+}
+
 bool table_settle(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth)
 {
-	if (!word_swap(life_at(c, segment, index), life_word(LIFE_MOVING, birth), life_word(LIFE_LIVE, birth)))
-		return false;
-	control_publish(c, life_at(c, segment, index), 8);
-	return true;
+	bool live = become_live(c, segment, index, birth, LIFE_MOVING);
+
+	if (live)
+		control_publish(c, life_at(c, segment, index), 8);
+	return live;
+}
+
+bool table_landed(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth)
+{
+	bool live = become_live(c, segment, index, birth, LIFE_SENT);
+
+	if (live)
+		control_publish_later(c, life_at(c, segment, index), 8);
+	return live;
 }
 
 void table_tell(const struct control *c, uint64_t segment)
@@ -209,14 +224,6 @@ void table_tell_later(const struct control *c, uint64_t segment)
 	word_add(control_table(c, segment) + TABLE_CHANGES_OFFSET, 1);
 	control_publish_later(c, control_table(c, segment) + TABLE_CHANGES_OFFSET, 8);
 	control_ring_later(c, segment);
-}
-
-bool table_landed(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth)
-{
-	if (!word_swap(life_at(c, segment, index), life_word(LIFE_SENT, birth), life_word(LIFE_LIVE, birth)))
-		return false;
-	control_publish_later(c, life_at(c, segment, index), 8);
-	return true;
 }
 
 static void tell_of_removal(const struct control *c, uint64_t segment, uint32_t index)

@@ -3,10 +3,12 @@
 #include "core/pool/lane.h"
 
 #include "core/base/simulate.h"
+#include "core/pool/fork.h"
 
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <time.h>
 
 int lane_open(struct lane *lane, struct media *media)
 {
@@ -20,7 +22,9 @@ int lane_open(struct lane *lane, struct media *media)
 	lane->life = lane->tail + PAGE;
 	lane->staging = lane->life + PAGE;
 	lane->digests = (uint64_t *)(void *)(lane->staging + LANE_STAGING);
+	fork_hold();
 	int err = media->ops->queue_open(media, LANE_DEPTH, &lane->queue);
+	fork_release();
 	if (err) {
 		free(lane->header);
 		lane->header = NULL;
@@ -30,8 +34,13 @@ int lane_open(struct lane *lane, struct media *media)
 
 void lane_close(struct lane *lane)
 {
+	while (lane->queue && !lane_idle(lane))
+		lane_advance(lane); /* as long as it takes; nobody's fork waits for that */
+	fork_hold();
 	if (lane->queue)
 		lane->queue->ops->close(lane->queue);
+	lane->queue = NULL;
+	fork_release();
 	free(lane->header);
 	*lane = (struct lane){0};
 }
@@ -190,7 +199,10 @@ void lane_set_close(struct lane_set *set)
 
 struct lane *lane_acquire(struct lane_set *set)
 {
-	for (;;) {
+	enum { YIELDS = 1000, PAUSE_NS = 100000 };
+	static const struct timespec pause = {.tv_nsec = PAUSE_NS};
+
+	for (unsigned turns = 0;; turns++) {
 		uint64_t taken = atomic_load(&set->taken);
 		while (~taken) {
 			uint64_t bit = ~taken & (taken + 1);
@@ -201,7 +213,10 @@ struct lane *lane_acquire(struct lane_set *set)
 				lane_advance(lane); /* what nobody waited for */
 			return lane;
 		}
-		sched_yield();
+		if (turns < YIELDS)
+			sched_yield();
+		else
+			nanosleep(&pause, NULL); /* the medium hangs, or is very slow: the processor is better left to others */
 	}
 }
 

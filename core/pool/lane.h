@@ -2,7 +2,8 @@
 /*
  * Lanes: what one payload operation needs while it runs - a queue to the medium and memory for headers, for the last
  * partial page, and for callers whose memory the medium cannot reach directly.  All of it is allocated when the pool
- * is opened.  A lane is taken by setting its bit; with all bits set the caller yields the processor and tries again.
+ * is opened.  A lane is taken by setting its bit; with all bits set the caller yields the processor, later sleeps for
+ * moments, and tries again.
  *
  * Transfer: one contiguous range of the medium against up to three pieces of memory, cut into commands that are in
  * flight together.  A cut never goes through a chunk: what lies before the payload (the header) comes on top of the

@@ -29,8 +29,9 @@ static bool place_exists(const struct memkv_pool *pool, const struct locator *l)
 	       l->page + l->header_pages + block_pages(l->length) <= layout_segment_pages(&pool->control.layout, l->segment);
 }
 
-int locate(const struct memkv_pool *pool, const struct memkv_locator *token, struct locator *l, struct place *place)
+int locate(const struct memkv_pool *pool, const struct memkv_locator *token, struct located *at)
 {
+	struct locator *l = &at->l;
 	int err = verdict_code(locator_decode(token->bytes, l));
 
 	if (err)
@@ -41,7 +42,7 @@ int locate(const struct memkv_pool *pool, const struct memkv_locator *token, str
 	if (!place_exists(pool, l))
 		return fail(MEMKV_LOCATOR, "%s: the locator names a place that this pool does not have; ask for the block by its key",
 			    pool->media->path);
-	*place = (struct place){
+	at->place = (struct place){
 		.page = (layout_segment(&pool->control.layout, l->segment) >> PAGE_SHIFT) + l->page,
 		.pages = (uint32_t)block_pages(l->length),
 		.header_pages = l->header_pages,

@@ -3,8 +3,8 @@
 #ifndef MEMKV_POOL_LOCATE_H
 #define MEMKV_POOL_LOCATE_H
 
-#include "core/format/locator_bytes.h"
 #include "core/pool/handle.h"
+#include "core/pool/located.h"
 
 #include <memkv/locator.h>
 
@@ -13,7 +13,7 @@
  *
  * Return: 0; MEMKV_LOCATOR, MEMKV_NEWER, MEMKV_OTHER_POOL with a sentence.  The place lies within one segment.
  */
-int locate(const struct memkv_pool *pool, const struct memkv_locator *token, struct locator *l, struct place *place);
+int locate(const struct memkv_pool *pool, const struct memkv_locator *token, struct located *at);
 
 /* locate_make() - a token of what @l says; the pool is filled in */
 void locate_make(const struct memkv_pool *pool, struct locator *l, struct memkv_locator *token);

@@ -76,15 +76,20 @@ static int flush_claim(const struct control *c)
 }
 
 /*
- * At each moment one copy is whole, on the medium too: first the one that does not hold is written and flushed, then
- * the other.  So whoever dies here, one after the other, and wherever the power goes, the last epoch stays known.
+ * At each moment one copy is whole, on the medium too: what was found is flushed, since it may be of one who was killed
+ * before it did so; then the copy that does not hold is written and flushed, then the other.  So whoever dies here, one after
+ * the other, and wherever the power goes, the last epoch stays known (tests/model/slot_claim_locks.pml).
  */
 static int write_claim(const struct control *c, const struct slot_cell *cell, unsigned holds)
 {
 	unsigned first = MUTANT(CLAIM_IN_ORDER) ? 0 : !holds;
+	bool virgin = cell->epoch == 1;
 
+	int err = virgin ? 0 : flush_claim(c);
+	if (err)
+		return err;
 	write_copy(c, cell, first);
-	int err = flush_claim(c);
+	err = flush_claim(c);
 	if (err)
 		return err;
 	write_copy(c, cell, !first);

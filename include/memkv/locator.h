@@ -68,7 +68,7 @@ int memkv_locator_of(struct memkv_pool *pool, const struct memkv_key *key, struc
  * @options: or NULL; meta_length is written.
  *
  * Return: the block's size; MEMKV_MISS: that put is not there any more (the counters of memkv_pool_counters() tell why:
- * removed, reclaimed, expired, damaged, the medium); MEMKV_SIZE; MEMKV_LOCATOR: these bytes are no locator, or were damaged on
+ * removed, reclaimed, expired, damaged, the medium); MEMKV_TIMEDOUT by the options' deadline; MEMKV_SIZE; MEMKV_LOCATOR: these bytes are no locator, or were damaged on
  * their way; MEMKV_NEWER: a later memkv has made it; MEMKV_OTHER_POOL; MEMKV_EFORK; -EINVAL.
  * Context: any thread; no lock, no allocation, no system call but the read itself.
  */

@@ -150,6 +150,10 @@ START_TEST(finds_its_put_and_no_other)
 	ck_assert_int_eq(memkv_get_at(reader, &token, got, BLOCK, &options), BLOCK);
 	ck_assert_int_eq(memkv_get_at(reader, NULL, got, BLOCK, NULL), -22);
 	ck_assert_int_eq(memkv_get_at(other, &token, got, BLOCK, NULL), MEMKV_OTHER_POOL);
+	struct memkv_get_options timed = {.size = sizeof(timed), .deadline_us = 60000000};
+	memset(got, 0, sizeof(got));
+	ck_assert_int_eq(memkv_get_at(reader, &token, got, BLOCK, &timed), BLOCK);
+	ck_assert_int_eq(memcmp(got, block, BLOCK), 0);
 	/* replaced: the later put's bytes are not what the locator is about */
 	put(pool, 1, 12, MEMKV_PUT_REPLACE);
 	locate_number(pool, 1, &replaced);
