@@ -551,6 +551,9 @@ uint64_t memkv_pool_room(struct memkv_pool *pool, uint64_t block_size);
  * Every miss has one cause: absent (never found in the index), expired, removed, damaged (bytes did not verify),
  * reclaimed (the block was evicted while it was being looked at), io (the medium answered with an error), timedout (it
  * did not answer by the deadline).
+ * @segments_held: how often a segment was not emptied because somebody held a block of it.
+ * @holds, @holds_refused: holds made; answered with -EAGAIN.
+ * @keeps: locators given out with a time to keep; @grace_cut: segments opened anew before such a time had to be over.
  */
 struct memkv_counters {
 	uint64_t puts, put_bytes, puts_exist, puts_differ, puts_no_room, puts_failed;
@@ -558,7 +561,8 @@ struct memkv_counters {
 	uint64_t miss_absent, miss_expired, miss_removed, miss_damaged, miss_reclaimed, miss_io;
 	uint64_t removes;
 	uint64_t evicted_blocks, evicted_bytes, moved_blocks, moved_bytes;
-	uint64_t segments_opened, segments_resumed, segments_reclaimed;
+	uint64_t segments_opened, segments_resumed, segments_reclaimed, segments_held;
+	uint64_t holds, holds_refused, keeps, grace_cut;
 	uint64_t entries_damaged, entries_mended, words_mended;
 	uint64_t miss_timedout;
 };
