@@ -61,28 +61,6 @@ uint32_t keep_wanted(const struct room *room)
 
 /* ---- giving out ---- */
 
-/* the entry of the block at @page; places are in the order of pages, but one may tell nothing */
-static bool find_entry(const struct control *c, uint64_t segment, uint64_t generation, uint32_t page, struct entry *e)
-{
-	uint32_t low = 0, high = table_count(c, segment, generation, NULL);
-
-	while (low < high) {
-		uint32_t middle = low + (high - low) / 2;
-		if (table_entry(c, segment, generation, middle, e, NULL) != ENTRY_HERE)
-			break;
-		if (e->page == page)
-			return !(e->flags & ENTRY_VOID);
-		if (e->page < page)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	for (; low < high; low++)
-		if (table_entry(c, segment, generation, low, e, NULL) == ENTRY_HERE && e->page == page && !(e->flags & ENTRY_VOID))
-			return true;
-	return false;
-}
-
 static bool over(struct memkv_pool *pool, const struct entry *e)
 {
 	return e->expires_s && e->expires_s <= clock_utc_s() && !factbook_pinned(&pool->factbook, e->key, e->session_id);
@@ -101,7 +79,7 @@ static bool keep_copy(struct memkv_pool *pool, const uint8_t *key, struct place 
 	if (!own_look(c, segment, &owned) || owned.word.state == OWNER_LEAVING || owned.word.state == OWNER_FREE)
 		return false;
 	if (table_header(c, segment, &header) == CHECK_BAD || !header.generation ||
-	    !find_entry(c, segment, header.generation, page, &e) || memcmp(e.key, key, sizeof(e.key)) != 0 ||
+	    !table_find(c, segment, header.generation, page, &e) || memcmp(e.key, key, sizeof(e.key)) != 0 ||
 	    !life_counts(table_life(c, segment, e.index, e.birth)) || over(pool, &e))
 		return false;
 	struct locator l = {
