@@ -194,6 +194,7 @@ static void tear_down(struct memkv_pool *pool)
 	index_close(pool->index);
 	close_medium(pool);
 	pins_close(&pool->pins);
+	holds_close(&pool->holds);
 	free(pool);
 }
 
@@ -232,6 +233,7 @@ static int open_pool(const char *path, const struct memkv_pool_options *o, struc
 	if (!pool)
 		return fail(-ENOMEM, "%s: no memory", path);
 	pins_open(&pool->pins);
+	holds_open(&pool->holds);
 	pool->read_only = o->flags & MEMKV_OPEN_READ_ONLY;
 	if (pool->read_only)
 		flags |= MEDIA_OPEN_READ_ONLY;
@@ -242,6 +244,7 @@ static int open_pool(const char *path, const struct memkv_pool_options *o, struc
 		err = open_medium(pool, path, flags);
 	if (err) {
 		pins_close(&pool->pins);
+		holds_close(&pool->holds);
 		free(pool);
 		return err;
 	}

@@ -47,6 +47,13 @@ struct slot_guard {
  */
 int slot_claim(const struct control *c, bool cli, const struct slot_guard *guard, struct slot *slot);
 
+/* slot_mend() - write both copies of the cell as the one that holds says; false: neither does.  Nobody may hold the slot. */
+bool slot_mend(const struct control *c, uint32_t number);
+
+/* slot_bar() - nobody becomes agent in this slot until slot_bar_lift(); 0, or -EAGAIN when somebody is */
+int slot_bar(const struct control *c, uint32_t number);
+void slot_bar_lift(const struct control *c, uint32_t number);
+
 /* ---- between slot.c and lease.c ---- */
 /* slot_begin() - fill in a new incarnation, with random nonce and births; 0 or -errno with a sentence */
 int slot_begin(const struct control *c, uint32_t number, uint32_t epoch, struct slot *slot);
