@@ -46,6 +46,8 @@ static int exit_code_of_memkv(int result)
 	case MEMKV_POOL_EXISTS:
 	case MEMKV_PINNED:
 	case MEMKV_NETWORK:
+	case MEMKV_NO_FABRIC:
+	case MEMKV_HOST_REFUSED:
 		return EXIT_REFUSED;
 	case MEMKV_NOT_A_POOL:
 	case MEMKV_NEWER:
@@ -56,6 +58,7 @@ static int exit_code_of_memkv(int result)
 	case MEMKV_IN_USE:
 	case MEMKV_FENCED:
 	case MEMKV_UNKNOWN:
+	case MEMKV_TIMEDOUT:
 	case MEMKV_EFORK:
 		return EXIT_BUSY;
 	case MEMKV_NO_ROOM:

@@ -76,7 +76,9 @@ def test_bash_words(tool, folder):
             pass
     os.mkdir(os.path.join(folder, "inner"))
     files = ["inner", "one.pool", "two words"]
-    assert bash("memkv get ") == sorted(files + ["name:", "uuid:"])
+    assert bash("memkv get ") == sorted(files + ["name:", "ns:", "uuid:"])
+    assert bash("memkv attach n") == ["nvme+rdma://", "nvme+tcp://"] and bash("memkv detach nvme+") == []
+    assert bash("memkv attach x --fast-io-fail o") == ["off"]
     assert bash("memkv get o") == ["one.pool"]
     assert bash("memkv get one.pool ") == [], "a key cannot be guessed"
     assert bash("memkv get one.pool --name x -o ") == files

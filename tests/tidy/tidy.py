@@ -28,8 +28,9 @@ LAYERS = {
     "core/facts": ["core/base", "core/format", "core/media", "core/slot", "core/log"],
     "core/index": ["core/base", "core/format", "core/media", "core/slot", "core/log", "core/facts"],
     "core/pool": ["core/base", "core/format", "core/media", "core/slot", "core/log", "core/facts", "core/index"],
+    "core/fabric": ["core/base", "core/media"],
 }
-LAYERS["agent"] = LAYERS["core/pool"] + ["core/pool"]
+LAYERS["agent"] = LAYERS["core/pool"] + ["core/pool", "core/fabric"]
 LAYERS["cli"] = LAYERS["agent"] + ["agent"]
 LAYERS["examples"] = []  # as users build them: public headers only
 LAYERS["include/memkv"] = []
