@@ -27,7 +27,6 @@
  * MUTANT CELL_FIRST the successor takes the cell over before the checkpoint stands
  * MUTANT OWN_FACTS a checkpoint carries its writer's facts alone
  * MUTANT CELL_ONCE the reader does not look at the cell again
- * MUTANT HEADER_ONCE the reader does not look at the checkpoint's header again
  * RUN long -DFACTS=7 -DEPOCHS=4
  */
 #define RING 2
@@ -61,14 +60,9 @@ inline read_checkpoint()
 	facts = area_facts[area];
 	atomic {
 		skip;
-#ifdef MUTANT_HEADER_ONCE
-		if
-		:: true ->
-#else
 		if
 		:: area_sequence[area] != sequence -> facts = 0; epoch = 0; position = 0; area = 0; sequence = 0 /* unreached: by heirs */
 		:: else ->
-#endif
 			known = known | facts;
 			next = (epoch == who && position > next -> position : next);
 			facts = 0; epoch = 0; position = 0; area = 0; sequence = 0;
