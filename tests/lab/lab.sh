@@ -10,7 +10,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 build=$root/build
 install=1
-all=(devdax fsdax image nvmet_tcp nvmet_rdma fabric_verbs)
+all=(devdax fsdax image nvmet_tcp nvmet_rdma fabric_verbs fabric_errors)
 limit=${LAB_SECONDS:-150} # for a scenario, boot and power-off included
 memory_mib=1024
 
