@@ -111,6 +111,11 @@ def test_this_machine(tool, _):
     if os.path.exists("/dev/nvme-fabrics") or os.path.exists("/sys/module/nvme_tcp"):
         raise Missing("this machine has the modules")
     for scheme, module in (("tcp", "nvme-tcp"), ("rdma", "nvme-rdma")):
+        if not FAKE:
+            module, mend = "built without libnvme", "libnvme-dev"
+            tool.refused(3, [module, mend], "discover", f"nvme+{scheme}://192.0.2.7")
+            tool.refused(3, [module, mend], "attach", f"nvme+{scheme}://192.0.2.7/{NQN}")
+            continue
         tool.refused(3, [module, "modprobe"], "attach", f"nvme+{scheme}://192.0.2.7/{NQN}")
         tool.refused(3, [module, "modprobe"], "discover", f"nvme+{scheme}://192.0.2.7")
     tool.refused(4, [TCP, "attach", "first"], "pool", "info", TCP)
