@@ -19,6 +19,7 @@ enum value_kind {
 	KIND_COUNT,
 	KIND_SIZE,
 	KIND_DURATION,
+	KIND_DEADLINE,
 	KIND_CLASS,
 	KIND_PERCENT,
 	KIND_RATE, /* a size, or "none" */
@@ -59,6 +60,7 @@ static const struct option_row rows[] = {
 	{OPT_SLOTS, "slots", 0, KIND_COUNT, 1, 65535, "N", "agents that can be attached at a time"},
 	{OPT_BLOCKS, "blocks", 0, KIND_COUNT, 1, INT64_MAX, "N", "make room for exactly N blocks of --block-size"},
 	{OPT_BLOCK_SIZE, "block-size", 'b', KIND_SIZE, 1, BLOCK_MOST, "SIZE", "size of one block"},
+	{OPT_REPAIR, "repair", 0, KIND_FLAG, 0, 0, NULL, "put right what is found, while no other agent is attached"},
 	{OPT_META_ONLY, "meta-only", 0, KIND_FLAG, 0, 0, NULL, "check headers and tables only, no payload"},
 	{OPT_SAMPLE, "sample", 0, KIND_PERCENT, 1, UINT64_C(100) * CLI_PERCENT, "P%", "read P percent of the blocks, chosen at random"},
 	{OPT_MAX_RATE, "max-rate", 0, KIND_RATE, 0, INT64_MAX, "SIZE|none", "read at most SIZE bytes a second"},
@@ -69,6 +71,7 @@ static const struct option_row rows[] = {
 	{OPT_DURABLE, "durable", 0, KIND_FLAG, 0, 0, NULL, "done only when it survives power loss"},
 	{OPT_META, "meta", 0, KIND_TEXT, 0, 0, "FILE", "metadata of your own, up to 1024 bytes"},
 	{OPT_REPLACE, "replace", 0, KIND_FLAG, 0, 0, NULL, "replace other bytes under the key"},
+	{OPT_DEADLINE, "deadline", 0, KIND_DEADLINE, 1, UINT64_C(86400000000), "TIME", "give up after this long: 200ms, 2s; a medium that hangs is a miss"},
 	{OPT_OUTPUT, "output", 'o', KIND_TEXT, 0, 0, "FILE", "write here; nothing is left when the get fails"},
 	{OPT_LIMIT, "limit", 0, KIND_COUNT, 1, INT64_MAX, "N", "at most N"},
 	{OPT_AFTER, "after", 0, KIND_TEXT, 0, 0, "KEY", "only keys after this one"},
@@ -178,6 +181,26 @@ const char *cli_parse_duration(const char *text, uint64_t *value)
 	return NULL;
 }
 
+const char *cli_parse_deadline(const char *text, uint64_t *value)
+{
+	static const struct {
+		const char *name;
+		uint64_t us;
+	} units[] = {{"", 1000000}, {"us", 1}, {"ms", 1000}, {"s", 1000000}, {"m", 60000000}};
+	const char *end;
+	uint64_t digits;
+	const char *wrong = parse_digits(text, &digits, &end);
+
+	if (wrong)
+		return wrong;
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+		if (strcmp(end, units[i].name))
+			continue;
+		return __builtin_mul_overflow(digits, units[i].us, value) ? "is too large" : NULL;
+	}
+	return "is not a time: digits and at most one of us ms s m";
+}
+
 const char *cli_parse_percent(const char *text, uint64_t *value)
 {
 	uint64_t whole, part = 0, unit = CLI_PERCENT;
@@ -254,6 +277,8 @@ static const char *parse_value(const struct option_row *row, const char *text, u
 		wrong = cli_parse_size(text, value);
 	else if (row->kind == KIND_DURATION)
 		wrong = cli_parse_duration(text, value);
+	else if (row->kind == KIND_DEADLINE)
+		wrong = cli_parse_deadline(text, value);
 	else if (row->kind == KIND_CLASS)
 		wrong = cli_parse_class(text, value);
 	else if (row->kind == KIND_PERCENT)

@@ -25,6 +25,7 @@ enum cli_option_id {
 	OPT_BLOCKS,
 	OPT_BLOCK_SIZE,
 	OPT_META_ONLY,
+	OPT_REPAIR,
 	OPT_SAMPLE,
 	OPT_MAX_RATE,
 	OPT_KEY_NAME, /* becomes a word, see struct cli_word */
@@ -34,6 +35,7 @@ enum cli_option_id {
 	OPT_DURABLE,
 	OPT_META,
 	OPT_REPLACE,
+	OPT_DEADLINE,
 	OPT_OUTPUT,
 	OPT_LIMIT,
 	OPT_AFTER,
@@ -91,8 +93,8 @@ struct cli_word {
  * @verb: the verb's full name, for messages.
  * @word, @words: the words in their order.
  * @given: by enum cli_option_id, whether the option was there.
- * @number: values of options that are a size, count, duration, time-out (seconds, or CLI_OFF), class, rate (bytes a
- *          second, 0 for none) or percentage (in units of 1 / CLI_PERCENT).
+ * @number: values of options that are a size, count, duration, deadline (in microseconds), time-out (seconds, or CLI_OFF),
+ *          class, rate (bytes a second, 0 for none) or percentage (in units of 1 / CLI_PERCENT).
  * @text: values as written.
  */
 struct cli_args {
@@ -154,6 +156,9 @@ const char *cli_parse_size(const char *text, uint64_t *value);
 
 /** cli_parse_duration() - the same for digits and at most one of s m h d; @value is in seconds */
 const char *cli_parse_duration(const char *text, uint64_t *value);
+
+/** cli_parse_deadline() - the same for digits and at most one of us ms s m; @value is in microseconds */
+const char *cli_parse_deadline(const char *text, uint64_t *value);
 
 /** cli_parse_class() - the same for default, shared, session or 0 to 31 */
 const char *cli_parse_class(const char *text, uint64_t *value);

@@ -268,14 +268,14 @@ static int make_room(struct factbook *l)
 	return err;
 }
 
+/* with the version that it has */
 static int append(struct factbook *l, struct record *r)
 {
 	const struct control *c = l->control;
 	int err = make_room(l);
 
 	if (err)
-		return err;
-	r->version = l->facts.version + 1;
+		return fail(err, "%s: the fact could not be written: %s", c->media->path, memkv_strerror(err));
 	r->slot = l->me.slot;
 	r->epoch = l->me.epoch;
 	r->position = l->next++;
@@ -285,7 +285,7 @@ static int append(struct factbook *l, struct record *r)
 	err = control_published(c) ? c->media->ops->flush(c->media) : -EIO;
 	word_add(control_bell(c), 1);
 	control_publish(c, control_bell(c), 8);
-	return err;
+	return err ? fail(err, "%s: the fact could not be written: %s", c->media->path, memkv_strerror(err)) : 0;
 }
 
 int factbook_state(struct factbook *l, struct record *r)
@@ -303,11 +303,42 @@ int factbook_state(struct factbook *l, struct record *r)
 				   "session, or make a larger pool", path, fact_limit(l));
 	}
 	if (!err) {
+		r->version = l->facts.version + 1;
 		err = append(l, r);
-		if (err)
-			fail(err, "%s: the fact could not be written: %s", path, memkv_strerror(err));
 	}
 	atomic_thread_fence(memory_order_seq_cst); /* written; now the caller looks */
+	pthread_mutex_unlock(&l->lock);
+	return err;
+}
+
+/* does exactly this fact hold, by what is known? */
+static bool it_holds(const struct factbook *l, const struct record *r)
+{
+	const struct record *there = facts_of_key(&l->facts, r->key);
+
+	return there && there->kind == r->kind && there->version == r->version && there->slot == r->slot &&
+	       there->epoch == r->epoch;
+}
+
+bool factbook_holds(struct factbook *l, const struct record *r)
+{
+	pthread_mutex_lock(&l->lock);
+	refresh(l);
+	bool holds = it_holds(l, r);
+	pthread_mutex_unlock(&l->lock);
+	return holds;
+}
+
+int factbook_take_back(struct factbook *l, const struct record *pin)
+{
+	struct record unpin = *pin;
+	int err = 0;
+
+	unpin.kind = RECORD_UNPIN;
+	pthread_mutex_lock(&l->lock);
+	refresh(l);
+	if (it_holds(l, pin))
+		err = append(l, &unpin);
 	pthread_mutex_unlock(&l->lock);
 	return err;
 }

@@ -50,7 +50,9 @@ static bool newer(const struct record *a, const struct record *b)
 {
 	if (a->version != b->version)
 		return a->version > b->version;
-	return a->slot != b->slot ? a->slot > b->slot : a->epoch > b->epoch;
+	if (a->slot != b->slot || a->epoch != b->epoch)
+		return a->slot != b->slot ? a->slot > b->slot : a->epoch > b->epoch;
+	return a->kind > b->kind; /* an UNPIN takes back the PIN of its own version */
 }
 
 /* a table of @places for what is in the old one and not over at @now_s (0: for all) */

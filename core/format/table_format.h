@@ -64,8 +64,8 @@ enum life {
 	LIFE_REMOVED,
 	LIFE_MOVING,
 	/*
-	 * A remover is about to look whether the block is pinned; until it has decided the block is there, and whoever
-	 * meets the word may decide in its place.
+	 * A remover is about to look whether the block is pinned, or found that it is, or died: the block is there, and
+	 * stays so until a remover finds it unpinned.
 	 */
 	LIFE_REMOVING,
 	LIFE_SENT,  /* the entry went to the medium together with its block: whether that landed, its bytes tell */

@@ -61,10 +61,18 @@ static void store_tail(const struct control *c, uint64_t segment, uint64_t gener
 	word_publish(control_table(c, segment) + TABLE_TAIL_OFFSET, tail_encode(count, segment, generation, c->seed));
 }
 
+/* from now on removals pass the old blocks over, and settle before they say so: it must be known what there is to settle */
+static void given_up(const struct control *c, uint64_t segment)
+{
+	if (!MUTANT(BEGUN_UNSETTLED))
+		control_publish_later(c, control_table(c, segment), PAGE);
+}
+
 void table_begin(const struct control *c, const struct table_header *header, uint32_t reserved)
 {
 	uint64_t words[HEADER_WORDS];
 
+	given_up(c, header->segment);
 	/* the tail is bound to the generation: it changes while no header stands that it could contradict */
 	checked_withdraw(control_table(c, header->segment));
 	store_tail(c, header->segment, header->generation, reserved);
@@ -106,7 +114,8 @@ uint32_t table_count(const struct control *c, uint64_t segment, uint64_t generat
 void table_reserve(const struct control *c, uint64_t segment, uint64_t generation, uint32_t count)
 {
 	store_tail(c, segment, generation, count);
-	control_publish(c, control_table(c, segment) + TABLE_TAIL_OFFSET, 8);
+	if (!MUTANT(TAIL_UNPUBLISHED))
+		control_publish(c, control_table(c, segment) + TABLE_TAIL_OFFSET, 8);
 }
 
 static void publish(const struct control *c, uint64_t segment, const struct entry *entry, enum life life)
@@ -157,6 +166,43 @@ enum entry_state table_entry(const struct control *c, uint64_t segment, uint64_t
 	if (result == CHECK_BAD)
 		return meant_for(words, generation) ? ENTRY_DAMAGED : ENTRY_NOT_YET;
 	return entry->generation == generation ? ENTRY_HERE : ENTRY_NOT_YET;
+}
+
+/* places are in the order of pages, but one may tell nothing */
+bool table_find(const struct control *c, uint64_t segment, uint64_t generation, uint32_t page, struct entry *entry)
+{
+	uint32_t low = 0, high = table_count(c, segment, generation, NULL);
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+		if (table_entry(c, segment, generation, middle, entry, NULL) != ENTRY_HERE)
+			break;
+		if (entry->page == page)
+			return !(entry->flags & ENTRY_VOID);
+		if (entry->page < page)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (; low < high; low++)
+		if (table_entry(c, segment, generation, low, entry, NULL) == ENTRY_HERE && entry->page == page &&
+		    !(entry->flags & ENTRY_VOID))
+			return true;
+	return false;
+}
+
+void table_mend_header(const struct control *c, const struct table_header *header)
+{
+	uint64_t words[HEADER_WORDS];
+
+	table_header_encode(header, c->seed, (uint8_t *)words);
+	checked_store(control_table(c, header->segment), words, HEADER_WORDS);
+	control_publish(c, control_table(c, header->segment), TABLE_HEADER_BYTES);
+}
+
+void table_mend_entry(const struct control *c, uint64_t segment, const struct entry *entry, enum life life)
+{
+	publish(c, segment, entry, life);
 }
 
 void table_clear_rest(const struct control *c, uint64_t segment, uint64_t generation, uint32_t from)
@@ -254,26 +300,25 @@ bool table_doubt(const struct control *c, uint64_t segment, uint32_t index, uint
 	return true;
 }
 
-bool table_decide(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth, bool remove)
+bool table_decide(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth)
 {
-	if (!change_life(c, segment, index, birth, LIFE_REMOVING, remove ? LIFE_REMOVED : LIFE_LIVE))
+	if (!change_life(c, segment, index, birth, LIFE_REMOVING, LIFE_REMOVED))
 		return false;
-	if (remove)
-		tell_of_removal(c, segment, index);
-	else
-		control_publish(c, life_at(c, segment, index), 8);
+	tell_of_removal(c, segment, index);
 	return true;
 }
 
 void table_retire(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth)
 {
 	if (change_life(c, segment, index, birth, LIFE_LIVE, LIFE_REMOVED) ||
+	    change_life(c, segment, index, birth, LIFE_REMOVING, LIFE_REMOVED) ||
 	    change_life(c, segment, index, birth, LIFE_SENT, LIFE_REMOVED))
 		control_publish_later(c, life_at(c, segment, index), 8);
 }
 
 void table_withdraw(const struct control *c, uint64_t segment)
 {
+	given_up(c, segment);
 	checked_withdraw(control_table(c, segment));
 	control_publish(c, control_table(c, segment), PAGE);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * get, exists, match, stat: reading by key.
+ * get, exists, match, stat: reading by key.  get_at: by locator, which names a place and a birth.
  *
  * A get walks over the copies that the index knows.  A copy that cannot be read back exactly is forgotten for good
  * (a damaged one) or was on its way out (reclaimed): then the next copy is tried, and a miss is answered when there
@@ -10,10 +10,16 @@
  * A key may be replaced while its copies are tried.  So "none left" is believed of the index as it is only when nothing was
  * tried and nothing was taken out of it meanwhile (follower.h, losses); else it is said after a last look: at the end of a
  * step that began after the last copy failed.  That step finds what was live when it began.
+ *
+ * By locator its place is tried first, and the index is asked only when the block is not there; of what the index knows
+ * only a copy of the same birth counts.
  */
 #include "core/base/fail.h"
 #include "core/base/options_take.h"
 #include "core/pool/block_io.h"
+#include "core/pool/deadline.h"
+#include "core/pool/locate.h"
+#include "core/pool/newest.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -28,6 +34,8 @@ struct get {
 	struct key_hash hash;
 	struct lane *lane;
 	struct block_read read;
+	atomic_uint_fast64_t *cause; /* of a miss: the counter */
+	uint64_t settlements; /* when the copy was found (follower.h) */
 	unsigned tried, skipped;
 	unsigned moving, moving_looks; /* copies that were not live yet; by now they may be, and the ones before them gone */
 	enum block_verdict worst; /* of the copies tried: the cause of the miss */
@@ -37,25 +45,24 @@ struct get {
 	void *to;
 	size_t length;
 	bool upto;
+	const struct located *at; /* by locator; NULL: by key */
+	bool at_tried;
 	struct place skips[COPIES_TRIED_MAX]; /* copies that failed but stay in the index; last: not cleared */
 };
 
-static void count_miss(struct memkv_pool *pool, const struct get *get, bool reclaimed)
+static atomic_uint_fast64_t *cause_of(struct memkv_pool *pool, const struct get *get, bool reclaimed)
 {
 	struct pool_counters *c = &pool->counters;
 
 	if (get->worst == BLOCK_IO || atomic_load(&pool->media->failed))
-		count(&c->miss_io, 1);
-	else if (get->tried == 0)
-		count(&c->miss_absent, 1);
-	else if (get->worst == BLOCK_EXPIRED)
-		count(&c->miss_expired, 1);
-	else if (get->worst == BLOCK_REMOVED)
-		count(&c->miss_removed, 1);
-	else if (reclaimed || get->worst == BLOCK_MOVING)
-		count(&c->miss_reclaimed, 1);
-	else
-		count(&c->miss_damaged, 1);
+		return &c->miss_io;
+	if (get->tried == 0)
+		return &c->miss_absent;
+	if (get->worst == BLOCK_EXPIRED)
+		return &c->miss_expired;
+	if (get->worst == BLOCK_REMOVED)
+		return &c->miss_removed;
+	return reclaimed || get->worst == BLOCK_MOVING ? &c->miss_reclaimed : &c->miss_damaged;
 }
 
 static bool is_same(struct place a, struct place b)
@@ -90,17 +97,22 @@ static bool put_aside(struct get *get)
 	if (!still_indexed(get, place))
 		return true;
 	bool turning = follower_turning(&pool->follower, layout_segment_of(&pool->control.layout, place.page));
-	follower_drop(&pool->follower, get->key->bytes, place);
+	follower_drop_read(&pool->follower, get->key->bytes, place, get->settlements);
 	return turning;
 }
 
-static void get_begin(struct get *get, struct memkv_pool *pool, const struct memkv_key *key)
+static void get_init(struct get *get, struct memkv_pool *pool, struct lane *lane, const struct memkv_key *key)
 {
 	memset(get, 0, offsetof(struct get, skips));
 	get->pool = pool;
 	get->key = key;
 	get->hash = index_hash(pool->index, key->bytes);
-	get->lane = lane_acquire(&pool->lanes);
+	get->lane = lane;
+}
+
+static void get_begin(struct get *get, struct memkv_pool *pool, const struct memkv_key *key)
+{
+	get_init(get, pool, lane_acquire(&pool->lanes), key);
 }
 
 static void get_end(struct get *get)
@@ -116,12 +128,27 @@ static bool is_skipped(const struct get *get, struct place place)
 	return false;
 }
 
+/* of those that are not skipped the newest (newest.h) */
+static bool choose(const struct get *get, struct place *places, unsigned count, struct place *place)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < count; i++)
+		if (!is_skipped(get, places[i]))
+			places[kept++] = places[i];
+	if (kept)
+		*place = kept > 1 ? newest_copy(get->pool, get->lane, get->key->bytes, places, kept) : places[0];
+	return kept > 0;
+}
+
 static bool find_untried(const struct get *get, struct place *place)
 {
-	for (unsigned i = 0; index_find(get->pool->index, get->hash, i, place); i++)
-		if (!is_skipped(get, *place))
-			return true;
-	return false;
+	struct place places[COPIES_TRIED_MAX];
+	unsigned count = 0;
+
+	while (count < COPIES_TRIED_MAX && index_find(get->pool->index, get->hash, count, &places[count]))
+		count++;
+	return choose(get, places, count, place);
 }
 
 /* nothing is left of what was known */
@@ -131,16 +158,12 @@ static bool look_again(struct get *get, struct place *place)
 
 	follower_step(&get->pool->follower);
 	uint32_t count = follower_copies(&get->pool->follower, get->key->bytes, places, COPIES_TRIED_MAX);
-	for (uint32_t i = 0; i < count; i++) {
-		*place = places[i];
-		if (!is_skipped(get, *place))
-			return true;
-	}
+	if (choose(get, places, count, place))
+		return true;
 	if (!count || !get->moving || get->moving_looks++ >= MOVING_LOOKS)
 		return false;
 	get->moving = get->skipped = 0; /* once more, from the first */
-	*place = places[0];
-	return true;
+	return choose(get, places, count, place);
 }
 
 /* the next copy into get->read, not yet run; false: none left */
@@ -150,8 +173,14 @@ static bool next_copy(struct get *get)
 	uint64_t losses = follower_losses(f);
 	struct place place;
 
+	get->settlements = follower_settlements(f);
 	if (get->tried >= COPIES_TRIED_MAX || atomic_load(&get->pool->media->failed))
 		return false;
+	if (get->at && !get->at_tried) {
+		get->at_tried = true;
+		block_read_init(&get->read, get->pool, get->lane, get->key->bytes, get->at->place);
+		return true;
+	}
 	if (!find_untried(get, &place) && !((get->tried || follower_lost(f, losses)) && look_again(get, &place)))
 		return false;
 	block_read_init(&get->read, get->pool, get->lane, get->key->bytes, place);
@@ -182,36 +211,89 @@ static enum block_verdict read_copy(struct get *get)
 	return read_once(get);
 }
 
-/* read copies until one is good: 0 and get->read; MEMKV_SIZE; MEMKV_MISS, counted by its cause */
+/* by locator: what was read is another put's */
+static bool is_other_put(const struct get *get)
+{
+	return get->at && get->read.header.birth != get->at->l.birth;
+}
+
+/* the place that a locator names has failed: was it reclaimed?  The index need not know that place. */
+static bool put_locator_aside(struct get *get)
+{
+	get->worst = get->read.verdict;
+	get->moving += get->worst == BLOCK_MOVING;
+	return !table_stands(&get->pool->control, get->at->l.segment, get->at->l.generation);
+}
+
+/* read copies until one is good: 0 and get->read; MEMKV_SIZE; MEMKV_MISS and get->cause */
 static int read_any(struct get *get)
 {
 	bool reclaimed = false;
 
 	while (next_copy(get)) {
+		bool by_locator = get->at && get->tried == 0;
 		enum block_verdict verdict = read_copy(get);
-		if (verdict == BLOCK_GOOD)
-			return 0;
-		if (verdict == BLOCK_SIZE)
-			return MEMKV_SIZE;
-		reclaimed = put_aside(get);
+		bool found = verdict == BLOCK_GOOD || verdict == BLOCK_SIZE;
+		if (found && !is_other_put(get))
+			return verdict == BLOCK_GOOD ? 0 : MEMKV_SIZE;
+		if (by_locator)
+			reclaimed = put_locator_aside(get);
+		else if (found)
+			get->skips[get->skipped++] = get->read.place;
+		else
+			reclaimed = put_aside(get);
 		get->tried++;
 	}
-	count_miss(get->pool, get, reclaimed);
+	get->cause = cause_of(get->pool, get, reclaimed);
 	return MEMKV_MISS;
 }
 
-static int64_t get_good(struct get *get)
+/* the same, counted; the block's size */
+static int64_t get_any(struct get *get)
 {
 	struct memkv_pool *pool = get->pool;
+	int err = read_any(get);
 
+	if (err == MEMKV_MISS)
+		count(get->cause, 1);
+	if (err)
+		return err;
 	heat_touch(pool, get->read.place);
 	count(&pool->counters.gets, 1);
 	count(&pool->counters.get_bytes, get->read.header.length);
 	return (int64_t)get->read.header.length;
 }
 
-/* into what @o says; the caller's own struct, @given, may be too short for an answer */
-static void copy_meta(const struct block_header *h, const struct memkv_get_options *o, struct memkv_get_options *given)
+void get_block(struct memkv_pool *pool, struct lane *lane, const struct memkv_key *key, const struct located *at, void *to,
+	       uint64_t length, uint32_t flags, struct get_answer *answer)
+{
+	struct get get;
+
+	get_init(&get, pool, lane, key);
+	get.at = at;
+	get.to = to;
+	get.length = length;
+	get.upto = flags & MEMKV_GET_UPTO;
+	answer->result = read_any(&get);
+	answer->counter = get.cause;
+	if (answer->result)
+		return;
+	heat_touch(pool, get.read.place);
+	answer->header = get.read.header;
+	answer->result = (int64_t)get.read.header.length;
+}
+
+void get_count(struct memkv_pool *pool, const struct get_answer *answer)
+{
+	if (answer->result == MEMKV_MISS)
+		count(answer->counter, 1);
+	if (answer->result < 0)
+		return;
+	count(&pool->counters.gets, 1);
+	count(&pool->counters.get_bytes, (uint64_t)answer->result);
+}
+
+void get_meta(const struct block_header *h, const struct memkv_get_options *o, struct memkv_get_options *given)
 {
 	if (given->size >= offsetof(struct memkv_get_options, meta_length) + sizeof(given->meta_length))
 		given->meta_length = h->meta_length;
@@ -219,11 +301,42 @@ static void copy_meta(const struct block_header *h, const struct memkv_get_optio
 		memcpy(o->meta, h->meta, min_u64(h->meta_length, o->meta_room));
 }
 
+/* by key, or by locator as well; what else @given asks for, as @o */
+static int64_t get_whole(struct memkv_pool *pool, const struct memkv_key *key, const struct located *at, void *buffer,
+			 size_t length, const struct memkv_get_options *o, struct memkv_get_options *given)
+{
+	struct get get;
+
+	get_begin(&get, pool, key);
+	get.at = at;
+	get.to = buffer;
+	get.length = length;
+	get.upto = o->flags & MEMKV_GET_UPTO;
+	int64_t result = get_any(&get);
+	if (result > 0 && given)
+		get_meta(&get.read.header, o, given);
+	get_end(&get);
+	return result;
+}
+
+/* a get of this key ends without the medium: as a miss, counted */
+static bool known_absent(struct memkv_pool *pool, const struct memkv_key *key)
+{
+	uint64_t losses = follower_losses(&pool->follower);
+	bool failed = atomic_load(&pool->media->failed);
+	struct place place;
+
+	if (!failed && (index_find(pool->index, index_hash(pool->index, key->bytes), 0, &place) ||
+			follower_lost(&pool->follower, losses)))
+		return false;
+	count(failed ? &pool->counters.miss_io : &pool->counters.miss_absent, 1);
+	return true;
+}
+
 int64_t memkv_get(struct memkv_pool *pool, const struct memkv_key *key, void *buffer, size_t length,
 		  struct memkv_get_options *options)
 {
 	struct memkv_get_options o;
-	struct get get;
 	int err = pool_usable(pool);
 
 	if (!err)
@@ -232,16 +345,53 @@ int64_t memkv_get(struct memkv_pool *pool, const struct memkv_key *key, void *bu
 		return err;
 	if (!key || !buffer || length == 0)
 		return fail(-EINVAL, "get: a key and a buffer of at least one byte are needed");
-	get_begin(&get, pool, key);
-	get.to = buffer;
-	get.length = length;
-	get.upto = o.flags & MEMKV_GET_UPTO;
-	int64_t result = read_any(&get);
-	if (result == 0) {
-		result = get_good(&get);
-		if (options)
-			copy_meta(&get.read.header, &o, options);
-	}
+	if (o.deadline_us)
+		return known_absent(pool, key) ? MEMKV_MISS : deadline_get(pool, key, NULL, buffer, length, &o, options);
+	return get_whole(pool, key, NULL, buffer, length, &o, options);
+}
+
+int64_t memkv_get_at(struct memkv_pool *pool, const struct memkv_locator *locator, void *buffer, size_t length,
+		     struct memkv_get_options *options)
+{
+	struct memkv_get_options o;
+	struct memkv_key key;
+	struct located at;
+	int err = pool_usable(pool);
+
+	if (!err)
+		err = options_take(&o, sizeof(o), options, "get");
+	if (err)
+		return err;
+	if (!locator || !buffer || length == 0)
+		return fail(-EINVAL, "get: a locator and a buffer of at least one byte are needed");
+	err = locate(pool, locator, &at);
+	if (err)
+		return err;
+	memcpy(key.bytes, at.l.key, sizeof(key.bytes));
+	if (o.deadline_us)
+		return deadline_get(pool, &key, &at, buffer, length, &o, options);
+	return get_whole(pool, &key, &at, buffer, length, &o, options);
+}
+
+int header_seek(struct memkv_pool *pool, const struct memkv_key *key, const struct memkv_locator *locator,
+		int (*use)(void *context, const struct block_header *h, struct place place), void *context)
+{
+	struct memkv_key of_locator;
+	struct located at;
+	struct get get;
+	int err = locator ? locate(pool, locator, &at) : 0;
+
+	if (err)
+		return err;
+	if (locator)
+		memcpy(of_locator.bytes, at.l.key, sizeof(of_locator.bytes));
+	get_begin(&get, pool, locator ? &of_locator : key);
+	get.at = locator ? &at : NULL;
+	int result = read_any(&get);
+	if (result == MEMKV_MISS)
+		count(get.cause, 1);
+	if (result == 0)
+		result = use(context, &get.read.header, get.read.place);
 	get_end(&get);
 	return result;
 }
@@ -259,9 +409,7 @@ int64_t memkv_get_ranges(struct memkv_pool *pool, const struct memkv_key *key, c
 	get_begin(&get, pool, key);
 	get.ranges = ranges;
 	get.range_count = range_count;
-	int64_t result = read_any(&get);
-	if (result == 0)
-		result = get_good(&get);
+	int64_t result = get_any(&get);
 	get_end(&get);
 	return result;
 }
@@ -342,9 +490,15 @@ static void describe(const struct block_header *h, struct memkv_block_info *info
 	memcpy(info->meta, h->meta, min_u64(h->meta_length, sizeof(info->meta)));
 }
 
+static int describe_found(void *context, const struct block_header *h, struct place place)
+{
+	(void)place;
+	describe(h, context);
+	return 0;
+}
+
 int memkv_stat(struct memkv_pool *pool, const struct memkv_key *key, struct memkv_block_info *info)
 {
-	struct get get;
 	int err = pool_usable(pool);
 
 	if (err)
@@ -352,10 +506,5 @@ int memkv_stat(struct memkv_pool *pool, const struct memkv_key *key, struct memk
 	if (!key || !info)
 		return fail(-EINVAL, "stat: a key and a place for the answer are needed");
 	follower_step(&pool->follower);
-	get_begin(&get, pool, key);
-	int result = read_any(&get);
-	if (result == 0)
-		describe(&get.read.header, info);
-	get_end(&get);
-	return result;
+	return header_seek(pool, key, NULL, describe_found, info);
 }

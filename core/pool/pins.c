@@ -166,25 +166,24 @@ int memkv_pin_room(struct memkv_pool *pool, struct memkv_pin_limits *limits)
 
 /* ---- looking whether a copy holds ---- */
 
-enum holds { HOLDS, HOLDS_LEAVING, HOLDS_NOT };
+enum holds { HOLDS, HOLDS_ELSEWHERE, HOLDS_NOT };
 
 static enum holds look_at(struct memkv_pool *pool, uint64_t segment, uint64_t generation, const struct entry *e)
 {
 	const struct control *c = &pool->control;
 	struct table_header header;
 	struct owned owned;
-	enum life life;
 
 	bool known = own_refresh(c, segment) && own_look(c, segment, &owned);
 	if (!table_refresh_header(c, segment) || table_header(c, segment, &header) == CHECK_BAD)
 		known = false; /* damaged: better to have the block elsewhere */
 	else if (header.generation != generation)
 		return HOLDS_NOT;
-	while ((life = table_life(c, segment, e->index, e->birth)) == LIFE_REMOVING)
-		removal_decide(pool, segment, e);
+	enum life life = table_life(c, segment, e->index, e->birth);
 	if (!life_counts(life) || (known && owned.word.state == OWNER_FREE))
 		return HOLDS_NOT;
-	return known && owned.word.state != OWNER_LEAVING ? HOLDS : HOLDS_LEAVING;
+	/* in doubt: somebody may have looked at the facts before ours was stated, and decide by that at any time */
+	return known && owned.word.state != OWNER_LEAVING && life != LIFE_REMOVING ? HOLDS : HOLDS_ELSEWHERE;
 }
 
 /* the fact stands: does this copy hold, if need be in a new place? */
@@ -192,7 +191,7 @@ static bool hold(struct memkv_pool *pool, uint64_t segment, uint64_t generation,
 {
 	enum holds holds = look_at(pool, segment, generation, e);
 
-	return holds == HOLDS || (holds == HOLDS_LEAVING && move_anywhere(pool, segment, e) == MOVE_DONE);
+	return holds == HOLDS || (holds == HOLDS_ELSEWHERE && move_anywhere(pool, segment, e) == MOVE_DONE);
 }
 
 struct by_key {
@@ -241,10 +240,10 @@ static bool any_copy_holds(struct memkv_pool *pool, struct entry *entries, const
 		bool any = false;
 		follower_step(&pool->follower);
 		for (unsigned n = 0; index_find(pool->index, hash, n, &place); n++) {
+			any = true; /* or it has just moved */
 			if (!find_entry(pool, entries, key, place, &segment, &generation))
 				continue;
 			struct entry e = entries[0];
-			any = true;
 			if (hold(pool, segment, generation, &e))
 				return true;
 		}
@@ -314,17 +313,6 @@ static int state_pin(struct memkv_pool *pool, struct record *pin)
 	return err;
 }
 
-/* a pin that found nothing to hold, unless somebody else has pinned meanwhile */
-static int take_back(struct memkv_pool *pool, const struct record *pin)
-{
-	struct record r;
-
-	if (!factbook_of_key(&pool->factbook, pin->key, &r) || r.version != pin->version || r.slot != pin->slot)
-		return 0;
-	r.kind = RECORD_UNPIN;
-	return factbook_state(&pool->factbook, &r);
-}
-
 static int pin_one(struct memkv_pool *pool, struct entry *entries, const struct memkv_key *key, uint64_t pages,
 		   uint64_t until_s)
 {
@@ -333,13 +321,19 @@ static int pin_one(struct memkv_pool *pool, struct entry *entries, const struct 
 	if (!pages)
 		return MEMKV_MISS;
 	memcpy(pin.key, key->bytes, sizeof(pin.key));
-	int err = state_pin(pool, &pin);
-	if (err)
-		return err;
-	if (any_copy_holds(pool, entries, key->bytes))
-		return 0;
-	err = take_back(pool, &pin);
-	return err ? err : MEMKV_MISS;
+	for (int i = 0; i < TRIES; i++) {
+		int err = state_pin(pool, &pin);
+		if (err)
+			return err;
+		if (!any_copy_holds(pool, entries, key->bytes)) {
+			err = factbook_take_back(&pool->factbook, &pin);
+			return err ? err : MEMKV_MISS;
+		}
+		/* else another's pin came above this one, and may be taken back */
+		if (factbook_holds(&pool->factbook, &pin))
+			return 0;
+	}
+	return fail(MEMKV_UNKNOWN, "%s: others pin this block all the time; it may be pinned or not", pool->media->path);
 }
 
 /* a segment is FREE as room for moves; else there must be pins already, and it is made when there is room again */

@@ -20,14 +20,7 @@
 
 enum { COPIES_MAX = 64 };
 
-void removal_decide(struct memkv_pool *pool, uint64_t segment, const struct entry *e)
-{
-	factbook_refresh(&pool->factbook);
-	(void)table_decide(&pool->control, segment, e->index, e->birth,
-			   !factbook_pinned(&pool->factbook, e->key, e->session_id));
-}
-
-/* the copy is live: put it in doubt, look, decide; 0: somebody else has changed it */
+/* the copy is live, or in doubt: put it in doubt, look, decide; 0: somebody else has changed it */
 static int doubt_and_decide(struct memkv_pool *pool, uint64_t segment, const struct entry *e)
 {
 	const struct control *c = &pool->control;
@@ -35,8 +28,10 @@ static int doubt_and_decide(struct memkv_pool *pool, uint64_t segment, const str
 
 	factbook_refresh(&pool->factbook);
 	bool pinned = factbook_pinned(&pool->factbook, e->key, e->session_id);
-	if (table_decide(c, segment, e->index, e->birth, !pinned))
-		return pinned ? MEMKV_PINNED : 1;
+	if (pinned)
+		return life_counts(table_life(c, segment, e->index, e->birth)) ? MEMKV_PINNED : 0;
+	if (table_decide(c, segment, e->index, e->birth))
+		return 1;
 	/* another has decided what we put in doubt */
 	return mine && table_life(c, segment, e->index, e->birth) == LIFE_REMOVED ? 1 : 0;
 }
@@ -188,6 +183,7 @@ int births_note(struct memkv_pool *pool, const uint8_t *key, struct births *birt
 	return unread ? -EIO : 0;
 }
 
+/* whether what was changed could be published is asked by those who call */
 int births_remove(struct memkv_pool *pool, const uint8_t *key, const struct births *only, uint64_t mine, bool force)
 {
 	struct hunt hunt = {.pool = pool, .key = key, .only = only, .mine = mine, .force = force};
@@ -204,6 +200,9 @@ int births_remove(struct memkv_pool *pool, const uint8_t *key, const struct birt
 		unread = more < 0;
 		removed += more;
 	}
+	/* copies that were passed over since their segment is just being opened anew: mirrored media must know that as well */
+	if (!MUTANT(BEGUN_UNSETTLED))
+		(void)pool->media->ops->settle(pool->media);
 	return unread ? -EIO : removed;
 }
 

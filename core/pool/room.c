@@ -2,6 +2,7 @@
 /* See room.h. */
 #include "core/base/environ.h"
 #include "core/base/fail.h"
+#include "core/pool/keep.h"
 #include "core/pool/move.h"
 
 #include <assert.h>
@@ -9,6 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+
+#ifndef MEMKV_AHEAD_SHARE
+#define MEMKV_AHEAD_SHARE 32 /* simulated tables have fewer places than that */
+#endif
 
 int room_open(struct room *room, struct memkv_pool *pool)
 {
@@ -70,6 +75,8 @@ void room_close(struct room *room)
 		close_writer(room, &room->fresh, OWNER_PARKED);
 	if (room->next_ready && reclaim_secure(room) == 0)
 		reclaim_leave(room, &room->next);
+	while (room->early_count)
+		reclaim_leave(room, &room->early[--room->early_count].owned);
 	(void)room->pool->media->ops->settle(room->pool->media);
 	lane_close(&room->lane);
 	entries_free(room->pool, room->entries);
@@ -110,7 +117,7 @@ static bool fits(const struct room *room, const struct writer *w, uint32_t pages
  */
 static uint32_t places_ahead(const struct room *room, const struct writer *w)
 {
-	enum { AHEAD_MAX = 31, AHEAD_SHARE = 32 };
+	enum { AHEAD_MAX = 31, AHEAD_SHARE = MEMKV_AHEAD_SHARE };
 	uint32_t entries = room->pool->control.layout.geo.entries;
 
 	if (room->pool->media->caps.mappable)
@@ -207,6 +214,15 @@ static int announce_generation(struct room *room, uint64_t s, struct table_heade
 	return err ? fail(err, "%s: a segment cannot be written to: %s", pool->media->path, strerror(-err)) : 0;
 }
 
+/* how fast segments are needed */
+static void note_pace(struct room *room)
+{
+	uint64_t now = clock_monotonic_us(), took = room->opened_us ? now - room->opened_us + 1 : 0;
+
+	room->pace_us = room->pace_us ? (3 * room->pace_us + took) / 4 : took;
+	room->opened_us = now;
+}
+
 /* Then, when it is OPEN, the table: until the tail rises, it describes nothing. */
 static int begin_generation(struct room *room, struct writer *w, const struct table_header *header)
 {
@@ -221,8 +237,12 @@ static int begin_generation(struct room *room, struct writer *w, const struct ta
 	w->next_index = 0;
 	w->tail = places_ahead(room, w);
 	table_begin(c, header, w->tail);
-	control_ring_later(c, s);
-	int err = c->media->ops->settle(c->media);
+	if (MUTANT(DOORBELL_EARLY))
+		control_ring_later(c, s);
+	int err = MUTANT(TABLE_UNSETTLED) ? 0 : c->media->ops->settle(c->media);
+	if (!MUTANT(DOORBELL_EARLY))
+		control_ring(c, s); /* whoever hears it finds the table begun, and the owner word OPEN */
+	note_pace(room);
 	count(&pool->counters.segments_opened, err == 0);
 	return err ? fail(err, "%s: a segment's table cannot be written: %s", pool->media->path, strerror(-err)) : 0;
 }
@@ -257,7 +277,7 @@ static void resume_sent(struct room *room, struct writer *w, const struct entry 
 	read.length = entry->length;
 	read.any_time = true;
 	op_run(&read.op);
-	if (read.verdict == BLOCK_GOOD)
+	if (read.verdict == BLOCK_GOOD || MUTANT(SENT_TRUSTED))
 		table_landed(&pool->control, w->owned.segment, entry->index, entry->birth);
 	else if (read.verdict != BLOCK_IO)
 		table_kill(&pool->control, w->owned.segment, entry->index, entry->birth);
@@ -312,7 +332,8 @@ static bool resume_generation(struct room *room, struct writer *w)
 		w->tail = w->next_index;
 		if (!MUTANT(REST_NOT_CLEARED))
 			table_clear_rest(&pool->control, w->owned.segment, w->generation, w->next_index);
-		control_ring(&pool->control, w->owned.segment); /* it is OPEN again: followers look into it by themselves */
+		if (MUTANT(RING_UNSETTLED))
+			control_ring(&pool->control, w->owned.segment);
 	}
 	bool second_right = !w->generation || (pool->follower.recover.header(pool, w->owned.segment, &second) &&
 						second.generation == w->generation);
@@ -344,6 +365,8 @@ static int take_up(struct room *room, struct writer *w, bool resumed)
 			err = begin_generation(room, w, &header);
 	} else if (c->media->ops->settle(c->media)) {
 		err = -EIO;
+	} else if (!MUTANT(RING_UNSETTLED)) {
+		control_ring(c, w->owned.segment); /* the medium knows that it is OPEN again: followers look into it by themselves */
 	}
 	if (err)
 		give_up(room, &w->owned, resumed ? OWNER_SEALED : OWNER_PARKED);
@@ -389,38 +412,48 @@ static int open_victim(struct room *room, struct writer *w, struct owned *victim
 static int no_room(const struct room *room)
 {
 	return fail(MEMKV_NO_ROOM,
-		    "%s: no room: every segment is being written to by a living agent, or full of pinned blocks; unpin some, "
-		    "use a larger pool, or fewer agents", room->pool->media->path);
+		    "%s: no room: every segment is being written to by a living agent, full of pinned blocks, or held; unpin or "
+		    "release some, use a larger pool, or fewer agents", room->pool->media->path);
 }
 
-/* under refill: a segment into @w, from wherever there is one */
+static int open_chosen(struct room *room, struct writer *w)
+{
+	struct owned victim;
+	int err = reclaim_next(room, &victim);
+
+	return err ? err : open_victim(room, w, &victim);
+}
+
+/* under refill: a segment into @w, from wherever there is one; what waits for the end of a grace only when there is no other */
 static int fetch(struct room *room, struct writer *w)
 {
 	struct memkv_pool *pool = room->pool;
 	const struct control *c = &pool->control;
 	bool keep = reclaim_keeps_free(room), resumed;
+	uint64_t wait_us;
 	int err = -EAGAIN;
 
 	while (err == -EAGAIN && control_published(c)) {
 		struct owned victim;
+		bool chosen = reclaim_chosen(room, &wait_us);
 		*w = (struct writer){0};
-		if (room->next_ready) {
-			err = reclaim_secure(room);
-			if (err)
-				break;
-			room->next_ready = false;
-			victim = room->next;
-			err = open_victim(room, w, &victim);
+		if (chosen && !wait_us) {
+			err = open_chosen(room, w);
 		} else if (own_take_ready(c, &pool->slot, keep, &w->owned, &resumed)) {
 			err = take_up(room, w, resumed);
+		} else if (chosen) {
+			err = open_chosen(room, w);
+			count(&pool->counters.grace_cut, err == 0);
 		} else {
 			err = reclaim_take(room, &victim);
-			if (!err)
+			if (!err) {
 				err = open_victim(room, w, &victim);
-			else if (err == MEMKV_NO_ROOM && keep && own_take_ready(c, &pool->slot, false, &w->owned, &resumed))
+				count(&pool->counters.grace_cut, err == 0 && keep_in_use(pool));
+			} else if (err == MEMKV_NO_ROOM && keep && own_take_ready(c, &pool->slot, false, &w->owned, &resumed)) {
 				err = take_up(room, w, resumed); /* the room that was kept */
-			else
+			} else {
 				break;
+			}
 		}
 	}
 	if (err == MEMKV_NO_ROOM)
@@ -438,6 +471,8 @@ static void keep_words(struct room *room)
 	pthread_mutex_unlock(&room->lock);
 	if (room->next_ready)
 		own_keep(&room->pool->control, &room->next);
+	for (uint32_t i = 0; i < room->early_count; i++)
+		own_keep(&room->pool->control, &room->early[i].owned);
 	if (room->fresh_ready)
 		own_keep(&room->pool->control, &room->fresh.owned);
 }

@@ -27,6 +27,18 @@ struct owned {
 /* own_look() - read a segment's word; false: damaged */
 bool own_look(const struct control *c, uint64_t segment, struct owned *owned);
 
+/*
+ * own_closed() - nobody publishes in the segment any more, as the word says
+ *
+ * On mirrored media a table that is begun may be there before the word that says OPEN: the one before it says LEAVING.
+ */
+static inline bool own_closed(const struct control *c, const struct owned *owned)
+{
+	bool opening = owned->word.state == OWNER_LEAVING && !c->media->caps.mappable && !MUTANT(LEAVING_SETTLED);
+
+	return owned->word.state != OWNER_OPEN && !opening;
+}
+
 /* own_refresh() - before own_look(), where others may have changed the word on mirrored media; false: unreadable */
 bool own_refresh(const struct control *c, uint64_t segment);
 
@@ -38,6 +50,9 @@ void own_keep(const struct control *c, const struct owned *owned);
 
 /* own_resumable() - PARKED, or OPEN of the dead: nobody is writing to it */
 bool own_resumable(const struct control *c, const struct slot *me, const struct owned *owned);
+
+/* own_mend() - look, and put a damaged word right when nobody else is attached; false: its state cannot be known */
+bool own_mend(const struct control *c, const struct slot *me, uint64_t segment, struct owned *owned);
 
 /* own_any_ready() - would own_take_ready() find one?  own_any_free() - is any segment FREE? */
 bool own_any_ready(const struct control *c, const struct slot *me, bool keep_free);

@@ -6,9 +6,8 @@
  * description that all its writes use.  An incarnation is proven gone when the lock is free or the cell shows a newer
  * epoch; then none of its writes is still on the way.  A holder that is merely stopped keeps its lock.
  *
- * Claim: lock -> look that nobody formats the pool (struct slot_guard) -> epoch + 1 in the copy of the cell that does not
- * hold -> flush -> in the other -> flush -> first use.  Claimers never wait: a slot whose lock
- * is held is passed over.
+ * Claim: lock -> look that nobody formats the pool (struct slot_guard) -> flush -> epoch + 1 in the copy of the cell that
+ * does not hold -> flush -> in the other -> flush -> first use.  Claimers never wait: a slot whose lock is held is passed over.
  */
 #ifndef MEMKV_SLOT_SLOT_H
 #define MEMKV_SLOT_SLOT_H
@@ -43,6 +42,13 @@ struct slot_guard {
  * Return: 0; what @guard said; MEMKV_NO_SLOT (all locked: the sentence names holders); -errno of flush or random numbers.
  */
 int slot_claim(const struct control *c, bool cli, const struct slot_guard *guard, struct slot *slot);
+
+/* slot_mend() - write both copies of the cell as the one that holds says; false: neither does.  Nobody may hold the slot. */
+bool slot_mend(const struct control *c, uint32_t number);
+
+/* slot_bar() - nobody becomes agent in this slot until slot_bar_lift(); 0, or -EAGAIN when somebody is */
+int slot_bar(const struct control *c, uint32_t number);
+void slot_bar_lift(const struct control *c, uint32_t number);
 
 /* slot_leave() - clean leave: nothing of this incarnation is on the way any more */
 void slot_leave(const struct control *c, struct slot *slot);

@@ -450,6 +450,59 @@ START_TEST(facts_are_refused_before_any_is_lost)
 }
 END_TEST
 
+static struct record pin_of(uint8_t key)
+{
+	struct record r = {.kind = RECORD_PIN, .subject = 1};
+
+	r.key[0] = key;
+	return r;
+}
+
+static bool knows_pinned(struct agent *a, uint8_t first)
+{
+	const uint8_t key[32] = {first};
+
+	factbook_refresh(&a->factbook);
+	return factbook_pinned(&a->factbook, key, 0);
+}
+
+/* who takes a pin back, having found no block, takes back that one, and not another's that was stated meanwhile */
+START_TEST(taking_back_spares_others)
+{
+	struct fake_media f;
+	struct agent a = {0}, b = {0};
+
+	fake_open(&f, 6);
+	const struct control *c = &f.control;
+	agent_begin(&a, c);
+	agent_begin(&b, c);
+	struct record first = pin_of(1), second = pin_of(1);
+	ck_assert_int_eq(factbook_state(&a.factbook, &first), 0);
+	ck_assert(factbook_holds(&a.factbook, &first));
+	ck_assert_int_eq(factbook_state(&b.factbook, &second), 0);
+	ck_assert(!factbook_holds(&a.factbook, &first) && factbook_holds(&b.factbook, &second));
+	ck_assert_int_eq(factbook_take_back(&a.factbook, &first), 0);
+	ck_assert(knows_pinned(&a, 1) && knows_pinned(&b, 1));
+	ck_assert_int_eq(factbook_take_back(&b.factbook, &second), 0);
+	ck_assert(!knows_pinned(&a, 1) && !knows_pinned(&b, 1));
+	/* it was written before the other's pin, and is read after it: the order of reading does not matter */
+	struct record unpin, later = pin_of(2);
+	first = pin_of(2);
+	ck_assert_int_eq(factbook_state(&a.factbook, &first), 0);
+	ck_assert_int_eq(factbook_take_back(&a.factbook, &first), 0);
+	ck_assert(!knows_pinned(&b, 2));
+	unpin = first;
+	unpin.kind = RECORD_UNPIN;
+	ck_assert_int_eq(factbook_state(&b.factbook, &later), 0);
+	facts_fold(&b.factbook.facts, &unpin);
+	facts_fold(&b.factbook.facts, &first);
+	ck_assert(knows_pinned(&b, 2) && knows_pinned(&a, 2));
+	agent_end(&a, c, true);
+	agent_end(&b, c, true);
+	fake_close(&f);
+}
+END_TEST
+
 /* pages of the log regions, damaged at random: nothing is made up, and nothing crashes */
 START_TEST(damage_makes_nothing_up)
 {
@@ -503,6 +556,7 @@ int main(void)
 				      checkpoints,
 				      agents_come_and_go,
 				      facts_are_refused_before_any_is_lost,
+				      taking_back_spares_others,
 				      damage_makes_nothing_up,
 				      NULL};
 	return unit_run("facts", tests);
