@@ -190,7 +190,10 @@ static void note_entry(void *context, uint32_t index, enum entry_state state, co
 
 static bool landed(const struct check *check, enum life life)
 {
-	return life == LIFE_LIVE || life == LIFE_REMOVING || (life == LIFE_SENT && check->closed);
+	/* on mirrored media what was sent may also have been put in doubt before it landed */
+	bool perhaps = life == LIFE_SENT || (life == LIFE_REMOVING && !check->pool->media->caps.mappable);
+
+	return life == LIFE_LIVE || (life == LIFE_REMOVING && !perhaps) || (perhaps && check->closed);
 }
 
 /*
