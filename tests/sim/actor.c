@@ -179,7 +179,7 @@ static void do_check(struct thread *t)
 	if (result)
 		broken("check fails with %s", memkv_code_name(result));
 	/* a device that did not answer who continued a segment: a block that never landed stays sent, also when it is sealed */
-	bool left_open = world.setup.medium == MEDIUM_BLOCK && world.troubles;
+	bool left_open = on_device() && world.troubles;
 	if (!result && !cuts && !t->call.troubled && ((r.bad && !left_open) || (r.records_bad && !world.troubles)))
 		broken("check finds %llu damaged blocks, %llu damaged records, and nothing was damaged",
 		       (unsigned long long)r.bad, (unsigned long long)r.records_bad);
@@ -273,7 +273,7 @@ static int open_pool(struct thread *t)
 	struct memkv_pool *pool;
 
 	a->read_only = world.phase == PHASE_RUN && chance(world.setup.read_only);
-	if (world.setup.medium == MEDIUM_BLOCK && world.phase == PHASE_RUN)
+	if (on_device() && world.phase == PHASE_RUN)
 		a->read_only = device_has_writer() ? draw(8) != 0 : draw(4) == 0;
 	if (a->read_only)
 		o.flags |= MEMKV_OPEN_READ_ONLY;
@@ -281,7 +281,7 @@ static int open_pool(struct thread *t)
 		o.flags |= MEMKV_OPEN_CLI;
 	call_begin(t, CALL_OPEN, UINT32_MAX);
 	int err = memkv_pool_open("pool", &o, &pool);
-	bool claimed = world.setup.medium == MEDIUM_BLOCK && (err == MEMKV_NO_SLOT || err == MEMKV_IN_USE);
+	bool claimed = on_device() && (err == MEMKV_NO_SLOT || err == MEMKV_IN_USE);
 	if (claimed)
 		cover(COVER_CLAIM_HELD);
 	else if (err == MEMKV_NO_SLOT)

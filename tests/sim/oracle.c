@@ -162,7 +162,7 @@ static void acknowledged(struct thread *t)
 		world.acks_second_half++;
 	if (!i->published)
 		broken("put %u is acknowledged and was never published", t->call.instance);
-	else if (world.setup.medium == MEDIUM_BLOCK && !i->whole && !removed_meanwhile(i))
+	else if (on_device() && !i->whole && !removed_meanwhile(i))
 		broken("put %u is acknowledged, and has not been on the device", t->call.instance);
 }
 

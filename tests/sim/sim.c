@@ -8,7 +8,7 @@
  *   sim --mutants [--seeds N]        each deliberate bug must be caught within N seeds
  *   sim --mutant NAME ...            runs with that bug, on the kind of medium that shows it (or that a later --kind says)
  *   sim --floor N                    a row of the coverage table under N fails
- *   sim --kind file|memory|block     all seeds with this medium
+ *   sim --kind file|memory|block|shared  all seeds with this medium
  *   sim --repeat N                   of every Nth seed the run is made twice, and must be the same
  */
 #include "sim.h"
@@ -49,7 +49,7 @@ static const struct {
 #undef DEVICE_ROW
 };
 
-static const char *const kinds[MEDIUM_KINDS] = {"file", "memory", "block"};
+static const char *const kinds[MEDIUM_KINDS] = {"file", "memory", "block", "shared"};
 
 static bool run(uint64_t seed, bool print)
 {
