@@ -14,6 +14,7 @@ static const char *state_text(int state)
 {
 	static const char *const names[] = {
 		[MEMKV_HOST_UNUSED] = "unused", [MEMKV_HOST_ALIVE] = "alive", [MEMKV_HOST_STOPPED] = "stopped",
+		[MEMKV_HOST_SILENT] = "silent",
 		[MEMKV_HOST_LEFT] = "left",	[MEMKV_HOST_DEAD] = "dead",   [MEMKV_HOST_DAMAGED] = "damaged",
 	};
 
@@ -61,6 +62,7 @@ static void print_host_json(const struct memkv_host *host)
 	report_add_number(line, "segments", host->segments);
 	report_add_number(line, "bytes", host->bytes);
 	report_add_number(line, "pins", host->pins);
+	report_add_number(line, "holds", host->holds);
 	report_print(line);
 }
 
@@ -73,8 +75,8 @@ static void print_host(const struct memkv_host *host)
 	snprintf(id, sizeof(id), "%u@%u", host->slot, host->epoch);
 	if (host->attached_s && gmtime_r(&seconds, &tm))
 		strftime(since, sizeof(since), "%Y-%m-%dT%H:%M:%SZ", &tm);
-	printf("%-12s %-8s %8u %-20s %3" PRIu64 " %10s %4" PRIu64 " %-8s ", id, state_text(host->state), host->pid, since,
-	       host->segments, report_size_text(host->bytes, size), host->pins, host->version[0] ? host->version : "-");
+	printf("%-12s %-8s %8u %-20s %3" PRIu64 " %10s %4" PRIu64 " %5" PRIu64 " %-8s ", id, state_text(host->state), host->pid, since,
+	       host->segments, report_size_text(host->bytes, size), host->pins, host->holds, host->version[0] ? host->version : "-");
 	report_safe_text(stdout, host->nqn[0] ? host->nqn : "-");
 	putchar('\n');
 }
@@ -84,7 +86,7 @@ static bool shown(const struct cli_args *args, const struct memkv_host *host)
 {
 	if (args->given[OPT_ALL])
 		return host->state != MEMKV_HOST_UNUSED;
-	return host->state == MEMKV_HOST_ALIVE || host->state == MEMKV_HOST_STOPPED || host->state == MEMKV_HOST_DAMAGED ||
+	return host->state == MEMKV_HOST_ALIVE || host->state == MEMKV_HOST_STOPPED || host->state == MEMKV_HOST_DAMAGED || host->state == MEMKV_HOST_SILENT ||
 	       host->segments || host->pins;
 }
 

@@ -27,6 +27,22 @@ uint64_t clock_monotonic_us(void)
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
+uint64_t clock_boot_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+void clock_sleep_us(uint64_t us)
+{
+	struct timespec pause = {.tv_sec = (time_t)(us / 1000000), .tv_nsec = (long)(us % 1000000) * 1000};
+
+	while (clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, &pause) == EINTR)
+		;
+}
+
 size_t page_bytes(void)
 {
 	long bytes = sysconf(_SC_PAGESIZE);
@@ -101,15 +117,37 @@ static uint64_t process_start_ticks(void)
 	return at ? strtoull(at, NULL, 10) : 0;
 }
 
-bool process_stopped(uint32_t pid, uint64_t process_start)
+/* the letter of its state, 0: it is not there */
+static char process_state(uint32_t pid, uint64_t process_start)
 {
 	char path[32], stat[1024];
 
 	snprintf(path, sizeof(path), "/proc/%u/stat", pid);
 	if (!read_text(path, stat, sizeof(stat)))
-		return false;
+		return 0;
 	char *state = stat_field(stat, 3), *start = stat_field(stat, 22);
-	return state && start && strtoull(start, NULL, 10) == process_start && (state[1] == 'T' || state[1] == 't');
+	return state && start && strtoull(start, NULL, 10) == process_start ? state[1] : 0;
+}
+
+bool process_stopped(uint32_t pid, uint64_t process_start)
+{
+	char state = process_state(pid, process_start);
+
+	return state == 'T' || state == 't';
+}
+
+bool process_ended(uint32_t pid, uint64_t process_start)
+{
+	char state = process_state(pid, process_start);
+
+	return state == 0 || state == 'Z' || state == 'X';
+}
+
+void pause_us(uint32_t us)
+{
+	struct timespec pause = {.tv_sec = us / 1000000, .tv_nsec = (long)(us % 1000000) * 1000};
+
+	nanosleep(&pause, NULL);
 }
 
 void identity_read(struct identity *id)

@@ -20,7 +20,9 @@ struct slot_cell_disk {
 	uint8_t machine[16], boot[16];
 	char host_nqn[HOST_NQN_BYTES];
 	char version[24];
-	uint8_t reserved[152];
+	le64 node_device, node_inode;
+	le32 suspect_ms;
+	uint8_t reserved[132];
 };
 _Static_assert(sizeof(struct slot_cell_disk) == CELL_LIVE, "slot cell");
 
@@ -88,6 +90,9 @@ void slot_cell_encode(const struct slot_cell *cell, unsigned copy, uint64_t pool
 		.seen_s = le64_of(cell->seen_s),
 		.heartbeat = le64_of(cell->heartbeat),
 		.log_tail = le64_of(cell->log_tail),
+		.node_device = le64_of(cell->node_device),
+		.node_inode = le64_of(cell->node_inode),
+		.suspect_ms = le32_of(cell->suspect_ms),
 	};
 
 	memcpy(disk.machine, cell->machine, sizeof(disk.machine));
@@ -119,6 +124,9 @@ enum check_result slot_cell_decode(const uint8_t live[CELL_LIVE], unsigned slot,
 		.seen_s = le64_get(disk.seen_s),
 		.heartbeat = le64_get(disk.heartbeat),
 		.log_tail = le64_get(disk.log_tail),
+		.node_device = le64_get(disk.node_device),
+		.node_inode = le64_get(disk.node_inode),
+		.suspect_ms = le32_get(disk.suspect_ms),
 	};
 	memcpy(cell->machine, disk.machine, sizeof(disk.machine));
 	memcpy(cell->boot, disk.boot, sizeof(disk.boot));
@@ -144,6 +152,14 @@ void hold_cell_encode(const struct hold_cell *cell, uint64_t pool_seed, uint8_t 
 	memcpy(live, &disk, sizeof(disk));
 }
 
+static void hold_cell_fill(const struct hold_cell_disk *disk, uint32_t count, struct hold_cell *cell)
+{
+	*cell = (struct hold_cell){.slot = le32_get(disk->slot), .epoch = le32_get(disk->epoch), .count = count};
+	for (uint32_t i = 0; i < count; i++)
+		cell->holds[i] = (struct hold){le32_get(disk->holds[i].segment), le32_get(disk->holds[i].page),
+					       le64_get(disk->holds[i].generation), le64_get(disk->holds[i].lease_until)};
+}
+
 enum check_result hold_cell_decode(const uint8_t live[CELL_LIVE], unsigned slot, uint64_t pool_seed,
 				   struct hold_cell *cell)
 {
@@ -154,12 +170,16 @@ enum check_result hold_cell_decode(const uint8_t live[CELL_LIVE], unsigned slot,
 		verify(&disk, sizeof(disk), check_seed(pool_seed, CHECK_HOLD_CELL, slot, 0), MAGIC_HOLD);
 	if (result == CHECK_BAD || le32_get(disk.slot) != slot || le32_get(disk.count) > HOLDS_PER_CELL)
 		return CHECK_BAD;
-	*cell = (struct hold_cell){
-		.slot = le32_get(disk.slot), .epoch = le32_get(disk.epoch), .count = le32_get(disk.count)};
-	for (uint32_t i = 0; i < cell->count; i++)
-		cell->holds[i] = (struct hold){le32_get(disk.holds[i].segment), le32_get(disk.holds[i].page),
-					       le64_get(disk.holds[i].generation), le64_get(disk.holds[i].lease_until)};
+	hold_cell_fill(&disk, le32_get(disk.count), cell);
 	return result;
+}
+
+void hold_cell_take(const uint8_t live[CELL_LIVE], struct hold_cell *cell)
+{
+	struct hold_cell_disk disk;
+
+	memcpy(&disk, live, sizeof(disk));
+	hold_cell_fill(&disk, HOLDS_PER_CELL, cell);
 }
 
 void claim_cell_encode(const struct claim_cell *cell, unsigned claimer, uint64_t pool_seed, uint8_t live[CLAIM_BYTES])

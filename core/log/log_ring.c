@@ -22,14 +22,44 @@ bool ring_refresh(const struct control *c, const struct log_identity *who)
 	return control_refresh(c, control_at(c, layout_ring(&c->layout, who->slot, who->epoch)), c->layout.geo.ring_bytes);
 }
 
-void ring_write(const struct control *c, const struct log_identity *who, const struct record *r)
+bool ring_refresh_at(const struct control *c, const struct log_identity *who, uint64_t position)
+{
+	enum { BLOCK_RECORDS = PAGE / RECORD_BYTES };
+	uint64_t first = round_down(position, BLOCK_RECORDS), second = first + BLOCK_RECORDS;
+
+	if (second % ring_records(c))
+		return control_refresh(c, place_of(c, who, first), 2 * (size_t)PAGE);
+	return control_refresh(c, place_of(c, who, first), PAGE) && control_refresh(c, place_of(c, who, second), PAGE);
+}
+
+bool ring_hold(const struct control *c, const struct log_identity *who)
+{
+	return control_hold(c, control_at(c, layout_ring(&c->layout, who->slot, who->epoch)), c->layout.geo.ring_bytes);
+}
+
+void ring_let_go(const struct control *c, const struct log_identity *who)
+{
+	control_let_go(c, control_at(c, layout_ring(&c->layout, who->slot, who->epoch)), c->layout.geo.ring_bytes);
+}
+
+void ring_store(const struct control *c, const struct log_identity *who, const struct record *r)
 {
 	uint64_t words[RECORD_WORDS];
-	uint8_t *at = place_of(c, who, r->position);
 
 	record_encode(r, who, c->seed, (uint8_t *)words);
-	checked_store(at, words, RECORD_WORDS);
-	control_publish(c, at, RECORD_BYTES);
+	checked_store(place_of(c, who, r->position), words, RECORD_WORDS);
+}
+
+void ring_publish(const struct control *c, const struct log_identity *who, uint64_t first, uint64_t count)
+{
+	for (uint64_t at = first; at < first + count; at = round_down(at, PAGE / RECORD_BYTES) + PAGE / RECORD_BYTES)
+		control_publish(c, place_of(c, who, at), RECORD_BYTES); /* whole blocks, one after the other */
+}
+
+void ring_write(const struct control *c, const struct log_identity *who, const struct record *r)
+{
+	ring_store(c, who, r);
+	control_publish(c, place_of(c, who, r->position), RECORD_BYTES);
 }
 
 /* the position that what lies in a place states */

@@ -31,6 +31,17 @@ uint64_t ring_records(const struct control *c);
 /* ring_refresh() - bring an incarnation's ring in, where it is mirrored; false: unreadable now */
 bool ring_refresh(const struct control *c, const struct log_identity *who);
 
+/* ring_refresh_at() - likewise, only what lies at @position and a block more */
+bool ring_refresh_at(const struct control *c, const struct log_identity *who, uint64_t position);
+
+/* ring_hold() - shared devices: an incarnation's ring is this process's to write; ring_let_go() - no more */
+bool ring_hold(const struct control *c, const struct log_identity *who);
+void ring_let_go(const struct control *c, const struct log_identity *who);
+
+/* ring_store() - store a record, without publishing it; ring_publish() - what was stored from @first on, @count records */
+void ring_store(const struct control *c, const struct log_identity *who, const struct record *r);
+void ring_publish(const struct control *c, const struct log_identity *who, uint64_t first, uint64_t count);
+
 /* ring_write() - store and publish a record at its position; the incarnation itself only */
 void ring_write(const struct control *c, const struct log_identity *who, const struct record *r);
 

@@ -168,6 +168,43 @@ enum entry_state table_entry(const struct control *c, uint64_t segment, uint64_t
 	return entry->generation == generation ? ENTRY_HERE : ENTRY_NOT_YET;
 }
 
+/* places are in the order of pages, but one may tell nothing */
+bool table_find(const struct control *c, uint64_t segment, uint64_t generation, uint32_t page, struct entry *entry)
+{
+	uint32_t low = 0, high = table_count(c, segment, generation, NULL);
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+		if (table_entry(c, segment, generation, middle, entry, NULL) != ENTRY_HERE)
+			break;
+		if (entry->page == page)
+			return !(entry->flags & ENTRY_VOID);
+		if (entry->page < page)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (; low < high; low++)
+		if (table_entry(c, segment, generation, low, entry, NULL) == ENTRY_HERE && entry->page == page &&
+		    !(entry->flags & ENTRY_VOID))
+			return true;
+	return false;
+}
+
+void table_mend_header(const struct control *c, const struct table_header *header)
+{
+	uint64_t words[HEADER_WORDS];
+
+	table_header_encode(header, c->seed, (uint8_t *)words);
+	checked_store(control_table(c, header->segment), words, HEADER_WORDS);
+	control_publish(c, control_table(c, header->segment), TABLE_HEADER_BYTES);
+}
+
+void table_mend_entry(const struct control *c, uint64_t segment, const struct entry *entry, enum life life)
+{
+	publish(c, segment, entry, life);
+}
+
 void table_clear_rest(const struct control *c, uint64_t segment, uint64_t generation, uint32_t from)
 {
 	struct entry entry;

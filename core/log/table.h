@@ -78,6 +78,13 @@ enum entry_state {
 enum entry_state table_entry(const struct control *c, uint64_t segment, uint64_t generation, uint32_t index,
 			     struct entry *entry, bool *mended);
 
+/* table_find() - the entry of the block at @page of the segment; void ones are none */
+bool table_find(const struct control *c, uint64_t segment, uint64_t generation, uint32_t page, struct entry *entry);
+
+/* table_mend_header(), table_mend_entry() - write again what is known from elsewhere; while nobody else writes */
+void table_mend_header(const struct control *c, const struct table_header *header);
+void table_mend_entry(const struct control *c, uint64_t segment, const struct entry *entry, enum life life);
+
 /*
  * table_stands() - is it still this generation that the table describes?  Old entries are not wiped: of a segment that
  * is being opened anew only this tells.  When the header is lost nobody knows, and it counts as standing.

@@ -2,13 +2,13 @@
 /* See lane.h. */
 #include "core/pool/lane.h"
 
+#include "core/base/environ.h"
 #include "core/base/simulate.h"
 #include "core/pool/fork.h"
 
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
-#include <time.h>
 
 int lane_open(struct lane *lane, struct media *media)
 {
@@ -43,7 +43,14 @@ void lane_close(struct lane *lane)
 	lane->queue = NULL;
 	fork_release();
 	free(lane->header);
+	free(lane->cells);
 	*lane = (struct lane){0};
+}
+
+int lane_add_cells(struct lane *lane, uint32_t slots)
+{
+	lane->cells = aligned_alloc(PAGE, (size_t)slots * PAGE);
+	return lane->cells ? 0 : -ENOMEM;
 }
 
 _Static_assert(LANE_DEPTH == 64, "free_ios has a bit for each");
@@ -200,8 +207,7 @@ void lane_set_close(struct lane_set *set)
 
 struct lane *lane_acquire(struct lane_set *set)
 {
-	enum { YIELDS = 1000, PAUSE_NS = 100000 };
-	static const struct timespec pause = {.tv_nsec = PAUSE_NS};
+	enum { YIELDS = 1000, PAUSE_US = 100 };
 
 	for (unsigned turns = 0;; turns++) {
 		uint64_t taken = atomic_load(&set->taken);
@@ -217,7 +223,7 @@ struct lane *lane_acquire(struct lane_set *set)
 		if (turns < YIELDS)
 			sched_yield();
 		else
-			nanosleep(&pause, NULL); /* the medium hangs, or is very slow: the processor is better left to others */
+			pause_us(PAUSE_US); /* the medium hangs, or is very slow: the processor is better left to others */
 	}
 }
 

@@ -289,7 +289,7 @@ static int write_block(struct put *put, const struct births *replaced)
 	err = write.result && !MUTANT(ACK_FAILED_WRITE) ? write.result : flush_if(put);
 	if (!MUTANT(PUBLISH_EARLY))
 		publish(put, err == 0);
-	if (err == 0 && !control_published(&pool->control))
+	if (err == 0 && (!control_published(&pool->control) || !share_in_lease(pool)))
 		err = MEMKV_UNKNOWN; /* the entry may have reached the medium or not */
 	if (err == 0 && !MUTANT(ACK_UNFLUSHED) && flush_if(put))
 		err = MEMKV_UNKNOWN; /* others may have seen it, power loss may take it */
@@ -315,7 +315,7 @@ static int remove_replaced(const struct put *put, const struct births *before)
 	struct memkv_pool *pool = put->pool;
 	int removed = births_remove(pool, put->key->bytes, before, put->header.birth, false);
 
-	if (removed == MEMKV_PINNED) { /* in between: what was there stays, and what came goes */
+	if (removed == MEMKV_PINNED && !pool->control.shared) { /* in between: what was there stays, and what came goes */
 		table_kill(&pool->control, put->place.segment, put->place.index, put->header.birth);
 		return removed;
 	}

@@ -2,6 +2,7 @@
 /* See room.h. */
 #include "core/base/environ.h"
 #include "core/base/fail.h"
+#include "core/pool/keep.h"
 #include "core/pool/move.h"
 
 #include <assert.h>
@@ -28,6 +29,8 @@ int room_open(struct room *room, struct memkv_pool *pool)
 	room->entries = entries_alloc(pool);
 	room->moved = entries_alloc(pool);
 	int err = room->entries && room->moved ? lane_open(&room->lane, pool->media) : -ENOMEM;
+	if (!err && pool->control.shared)
+		err = lane_add_cells(&room->lane, pool->sb.geo.slots);
 	if (err) {
 		entries_free(pool, room->entries);
 		entries_free(pool, room->moved);
@@ -74,6 +77,8 @@ void room_close(struct room *room)
 		close_writer(room, &room->fresh, OWNER_PARKED);
 	if (room->next_ready && reclaim_secure(room) == 0)
 		reclaim_leave(room, &room->next);
+	while (room->early_count)
+		reclaim_leave(room, &room->early[--room->early_count].owned);
 	(void)room->pool->media->ops->settle(room->pool->media);
 	lane_close(&room->lane);
 	entries_free(room->pool, room->entries);
@@ -211,6 +216,15 @@ static int announce_generation(struct room *room, uint64_t s, struct table_heade
 	return err ? fail(err, "%s: a segment cannot be written to: %s", pool->media->path, strerror(-err)) : 0;
 }
 
+/* how fast segments are needed */
+static void note_pace(struct room *room)
+{
+	uint64_t now = clock_monotonic_us(), took = room->opened_us ? now - room->opened_us + 1 : 0;
+
+	room->pace_us = room->pace_us ? (3 * room->pace_us + took) / 4 : took;
+	room->opened_us = now;
+}
+
 /* Then, when it is OPEN, the table: until the tail rises, it describes nothing. */
 static int begin_generation(struct room *room, struct writer *w, const struct table_header *header)
 {
@@ -230,6 +244,7 @@ static int begin_generation(struct room *room, struct writer *w, const struct ta
 	int err = MUTANT(TABLE_UNSETTLED) ? 0 : c->media->ops->settle(c->media);
 	if (!MUTANT(DOORBELL_EARLY))
 		control_ring(c, s); /* whoever hears it finds the table begun, and the owner word OPEN */
+	note_pace(room);
 	count(&pool->counters.segments_opened, err == 0);
 	return err ? fail(err, "%s: a segment's table cannot be written: %s", pool->media->path, strerror(-err)) : 0;
 }
@@ -364,6 +379,47 @@ static int take_up(struct room *room, struct writer *w, bool resumed)
 	return err;
 }
 
+static void count_reclaimed(struct memkv_pool *pool, const struct gone *gone)
+{
+	count(&pool->counters.segments_reclaimed, 1);
+	count(&pool->counters.evicted_blocks, gone->blocks);
+	count(&pool->counters.evicted_bytes, gone->bytes);
+}
+
+static void give_up_untouched(struct room *room, struct owned *victim)
+{
+	const struct control *c = &room->pool->control;
+	struct owned now;
+
+	if (own_look(c, victim->segment, &now) && now.raw == victim->raw && c->share->mine(c->share_context, victim->segment)) {
+		control_renew_age(c, victim->segment);
+		give_up(room, victim, OWNER_SEALED);
+	}
+}
+
+/*
+ * A shared device: nothing is written before OPEN is stated and looked at once more (share.h), so the header comes behind
+ * that.  Nobody withdraws anything there.
+ */
+static int open_shared_victim(struct room *room, struct writer *w, struct owned *victim)
+{
+	struct memkv_pool *pool = room->pool;
+	struct gone gone;
+
+	if (!reclaim_confirm(room, victim, &gone))
+		return -EAGAIN;
+	if (!own_move(&pool->control, victim, OWNER_OPEN, &pool->slot)) {
+		/* it was adopted, or cannot be stated; or somebody may still write to it */
+		give_up_untouched(room, victim);
+		return -EAGAIN;
+	}
+	w->owned = *victim;
+	int err = take_up(room, w, false);
+	if (!err)
+		count_reclaimed(pool, &gone);
+	return err;
+}
+
 /*
  * A victim, LEAVING and ours.  What the medium may refuse comes before its table is withdrawn, and what others may have
  * said comes right before it; so a table that is withdrawn never comes back, and whoever removes a block may take it for
@@ -375,8 +431,10 @@ static int open_victim(struct room *room, struct writer *w, struct owned *victim
 	const struct control *c = &pool->control;
 	struct table_header header;
 	struct gone gone;
-	int err = announce_generation(room, victim->segment, &header);
 
+	if (c->shared)
+		return open_shared_victim(room, w, victim);
+	int err = announce_generation(room, victim->segment, &header);
 	if (err) {
 		reclaim_refuse(room, victim);
 		return err;
@@ -390,47 +448,59 @@ static int open_victim(struct room *room, struct writer *w, struct owned *victim
 		give_up(room, &w->owned, OWNER_SEALED); /* emptied */
 		return err ? err : -EIO;
 	}
-	count(&pool->counters.segments_reclaimed, 1);
-	count(&pool->counters.evicted_blocks, gone.blocks);
-	count(&pool->counters.evicted_bytes, gone.bytes);
+	count_reclaimed(pool, &gone);
 	return 0;
 }
 
 static int no_room(const struct room *room)
 {
 	return fail(MEMKV_NO_ROOM,
-		    "%s: no room: every segment is being written to by a living agent, or full of pinned blocks; unpin some, "
-		    "use a larger pool, or fewer agents", room->pool->media->path);
+		    "%s: no room: every segment is being written to by a living agent, full of pinned blocks, or held; unpin or "
+		    "release some, use a larger pool, or fewer agents", room->pool->media->path);
 }
 
-/* under refill: a segment into @w, from wherever there is one */
+static int open_chosen(struct room *room, struct writer *w)
+{
+	struct owned victim;
+	int err = reclaim_next(room, &victim);
+
+	return err ? err : open_victim(room, w, &victim);
+}
+
+/* under refill: a segment into @w, from wherever there is one; what waits for the end of a grace only when there is no other */
 static int fetch(struct room *room, struct writer *w)
 {
 	struct memkv_pool *pool = room->pool;
 	const struct control *c = &pool->control;
 	bool keep = reclaim_keeps_free(room), resumed;
+	uint64_t wait_us;
 	int err = -EAGAIN;
 
-	while (err == -EAGAIN && control_published(c)) {
+	for (uint64_t tries = 0; err == -EAGAIN && control_published(c); tries++) {
 		struct owned victim;
+		if (!share_in_lease(pool))
+			return fail(MEMKV_UNKNOWN, "%s: this agent could not write its heartbeat for too long", pool->media->path);
+		if (c->shared && tries > 2 * c->layout.geo.segments)
+			return no_room(room);
+		bool chosen = reclaim_chosen(room, &wait_us);
 		*w = (struct writer){0};
-		if (room->next_ready) {
-			err = reclaim_secure(room);
-			if (err)
-				break;
-			room->next_ready = false;
-			victim = room->next;
-			err = open_victim(room, w, &victim);
+		if (chosen && !wait_us) {
+			err = open_chosen(room, w);
 		} else if (own_take_ready(c, &pool->slot, keep, &w->owned, &resumed)) {
 			err = take_up(room, w, resumed);
+		} else if (chosen) {
+			err = open_chosen(room, w);
+			count(&pool->counters.grace_cut, err == 0);
 		} else {
 			err = reclaim_take(room, &victim);
-			if (!err)
+			if (!err) {
 				err = open_victim(room, w, &victim);
-			else if (err == MEMKV_NO_ROOM && keep && own_take_ready(c, &pool->slot, false, &w->owned, &resumed))
+				count(&pool->counters.grace_cut, err == 0 && keep_in_use(pool));
+			} else if (err == MEMKV_NO_ROOM && keep && own_take_ready(c, &pool->slot, false, &w->owned, &resumed)) {
 				err = take_up(room, w, resumed); /* the room that was kept */
-			else
+			} else {
 				break;
+			}
 		}
 	}
 	if (err == MEMKV_NO_ROOM)
@@ -448,6 +518,8 @@ static void keep_words(struct room *room)
 	pthread_mutex_unlock(&room->lock);
 	if (room->next_ready)
 		own_keep(&room->pool->control, &room->next);
+	for (uint32_t i = 0; i < room->early_count; i++)
+		own_keep(&room->pool->control, &room->early[i].owned);
 	if (room->fresh_ready)
 		own_keep(&room->pool->control, &room->fresh.owned);
 }
@@ -462,7 +534,7 @@ static int refill(struct room *room, uint32_t pages)
 	keep_words(room);
 	pthread_mutex_lock(&room->lock);
 	struct writer *w = room->current;
-	bool enough = w && fits(room, w, pages); /* another thread was faster */
+	bool enough = w && fits(room, w, pages) && !share_lost(room->pool, w->owned.segment); /* another thread was faster */
 	if (!enough && w) {
 		w->closing = true;
 		room->current = NULL;
@@ -531,7 +603,7 @@ int room_reserve(struct room *room, uint32_t pages, struct room_place *place)
 	for (;;) {
 		pthread_mutex_lock(&room->lock);
 		struct writer *w = room->current;
-		bool got = w && fits(room, w, pages);
+		bool got = w && fits(room, w, pages) && !share_lost(room->pool, w->owned.segment);
 		if (got) {
 			reserve_in(room, w, pages, place);
 			note_ahead(room, w, place);

@@ -17,6 +17,26 @@
 #include "core/format/owner_word.h"
 #include "core/slot/slot.h"
 
+/*
+ * On shared devices there is no compare-and-swap, and the words are this process's own: computed from what the logs state
+ * (core/facts/ownership.h), by whoever stands behind this seam (core/pool/share.h).  An agent takes and empties only what it
+ * holds; what it needs beyond that it has to adopt.  A word says OPEN, with slot and epoch, also of a segment that somebody
+ * may still be writing to, whoever holds it.
+ */
+struct owned;
+struct own_share {
+	/* do we hold it? */
+	bool (*mine)(void *context, uint64_t segment);
+	/* do we have it open? */
+	bool (*writing)(void *context, uint64_t segment);
+	/* is (slot, epoch) proven gone, and quiet? */
+	bool (*gone)(void *context, uint32_t slot, uint32_t epoch);
+	/* before the word changes from @owned's to @to: state it, where it must be stated first; false: not to be had */
+	bool (*state)(void *context, const struct owned *owned, enum owner_state to);
+	/* hold more: adopt what somebody left who has ended; false: nothing came.  @look: only say whether there is something */
+	bool (*adopt)(void *context, bool look);
+};
+
 struct owned {
 	uint64_t segment;
 	uint64_t raw; /* the exact word, for the next move */
@@ -50,6 +70,9 @@ void own_keep(const struct control *c, const struct owned *owned);
 
 /* own_resumable() - PARKED, or OPEN of the dead: nobody is writing to it */
 bool own_resumable(const struct control *c, const struct slot *me, const struct owned *owned);
+
+/* own_mend() - look, and put a damaged word right when nobody else is attached; false: its state cannot be known */
+bool own_mend(const struct control *c, const struct slot *me, uint64_t segment, struct owned *owned);
 
 /* own_any_ready() - would own_take_ready() find one?  own_any_free() - is any segment FREE? */
 bool own_any_ready(const struct control *c, const struct slot *me, bool keep_free);

@@ -708,3 +708,10 @@ void media_forget_nothing(struct media *media, uint64_t offset, size_t length)
 {
 	(void)media_range_nothing(media, offset, length);
 }
+
+/* holds: what processes see of the medium, in place */
+int media_map_payload(struct media *media)
+{
+	media->payload = world.image;
+	return 0;
+}

@@ -274,6 +274,10 @@ uint64_t clock_utc_s(void)
 
 uint64_t clock_monotonic_us(void) { return host_us(self()); }
 
+uint64_t clock_boot_us(void) { return world.now; }
+
+void clock_sleep_us(uint64_t us) { (void)us; }
+
 size_t page_bytes(void) { return PAGE; }
 
 int random_fill(void *to, size_t length)
@@ -306,6 +310,19 @@ bool process_stopped(uint32_t pid, uint64_t process_start)
 	return false;
 }
 
+bool process_ended(uint32_t pid, uint64_t process_start)
+{
+	(void)pid;
+	(void)process_start;
+	return false; /* a lock falls with its process here */
+}
+
+void pause_us(uint32_t us)
+{
+	(void)us;
+	sim_yield();
+}
+
 /* ---- fork.c is about real processes ---- */
 
 void fork_hold(void) {}
@@ -330,10 +347,10 @@ int deadline_open(pool_opener open, const char *path, const struct memkv_pool_op
 	return open(path, o, pool);
 }
 
-int64_t deadline_get(struct memkv_pool *pool, const struct memkv_key *key, void *buffer, size_t length,
-		     const struct memkv_get_options *o, struct memkv_get_options *given)
+int64_t deadline_get(struct memkv_pool *pool, const struct memkv_key *key, const struct located *at, void *buffer,
+		     size_t length, const struct memkv_get_options *o, struct memkv_get_options *given)
 {
-	(void)pool, (void)key, (void)buffer, (void)length, (void)o, (void)given;
+	(void)pool, (void)key, (void)at, (void)buffer, (void)length, (void)o, (void)given;
 	return -ENOTSUP;
 }
 
