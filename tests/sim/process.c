@@ -274,9 +274,21 @@ uint64_t clock_utc_s(void)
 
 uint64_t clock_monotonic_us(void) { return host_us(self()); }
 
-uint64_t clock_boot_us(void) { return world.now; }
+uint64_t clock_boot_us(void) { return host_us(self()); }
 
-void clock_sleep_us(uint64_t us) { (void)us; }
+void clock_sleep_us(uint64_t us)
+{
+	world_sleep(on_shared() ? (us << 10) / self()->rate + 1 : us + 1);
+}
+
+/* asked for what the path is: see core/pool/pool_open.c */
+int sim_stat(const char *path, struct stat *st)
+{
+	(void)path;
+	memset(st, 0, sizeof(*st));
+	st->st_mode = on_shared() ? S_IFBLK : S_IFREG;
+	return 0;
+}
 
 size_t page_bytes(void) { return PAGE; }
 

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 
 void *sim_malloc(size_t bytes);
@@ -33,6 +34,7 @@ int sim_cond_init(pthread_cond_t *cond, const pthread_condattr_t *attributes);
 int sim_cond_destroy(pthread_cond_t *cond);
 int sim_cond_signal(pthread_cond_t *cond);
 int sim_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until);
+int sim_stat(const char *path, struct stat *st);
 int sim_clock_gettime(clockid_t clock, struct timespec *time);
 
 #ifndef SIM_NO_REDIRECT
@@ -57,6 +59,7 @@ int sim_clock_gettime(clockid_t clock, struct timespec *time);
 #define pthread_cond_signal sim_cond_signal
 #define pthread_cond_timedwait sim_cond_timedwait
 #define clock_gettime sim_clock_gettime
+#define stat(path, to) sim_stat(path, to)
 #endif
 
 #endif

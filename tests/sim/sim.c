@@ -216,6 +216,8 @@ int main(int argc, char **argv)
 {
 	struct wish w = {.seed = 1, .seeds = 1000, .tail = 60};
 
+	/* heartbeat, lease, suspicion, quarantine, claim: in points a thousandth of each */
+	setenv("MEMKV_LEASE_MS", "1,5,10,30,1", 1);
 	parse(argc, argv, &w);
 	return w.mutants ? run_mutants(&w) : run_seeds(&w);
 }

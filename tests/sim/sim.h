@@ -36,7 +36,7 @@ enum {
 	COPIES_MAX = 8,
 	PAYLOAD_MIN = 16, /* the stamp */
 	PAYLOAD_MAX = 6 * PAGE,
-	IMAGE_PAGES_MAX = 600,
+	IMAGE_PAGES_MAX = 800,
 	SECTOR = 512, /* the smallest piece that a device writes whole */
 	PAGE_SECTORS = PAGE / SECTOR,
 };

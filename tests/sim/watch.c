@@ -329,6 +329,12 @@ void watch_submit(struct command *c)
 	}
 	s = &world.shadow[c->segment];
 	c->generation = s->generation;
+	if (on_shared()) { /* owner words are each host's own: what counts is that nobody else's write is on the way */
+		if (medium_writes_else(c->segment, c->agent))
+			broken("segment %" PRIu64 ": agent %u writes to it while another's write into it is on the way", c->segment,
+			       c->agent->number);
+		return;
+	}
 	/* a device's owner word goes together with the segment's own header */
 	if (on_device() && c->page * PAGE == layout_segment(&world.layout, c->segment))
 		return;

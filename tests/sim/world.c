@@ -86,8 +86,11 @@ void world_point(int weight)
 
 void sim_point(enum sim_kind kind, const void *at)
 {
+	int weight = kind == SIM_LOAD ? 1 : 4;
+
 	(void)at;
-	world_point(kind == SIM_LOAD ? 1 : 4);
+	/* several hosts: leases are shorter than runs, so what a host does in its own memory takes next to no time */
+	world_point(on_shared() ? kind != SIM_LOAD : weight);
 }
 
 /* ---- processes ---- */
@@ -138,6 +141,7 @@ void agent_kill(struct agent *a)
 	world.steps++;
 	landed_died(a);
 	a->state = AGENT_DYING;
+	a->boots += on_shared() && draw(4) == 0; /* its host as well */
 	for (int i = 0; i < THREADS_ALL; i++) {
 		struct thread *t = &a->threads[i];
 		if (t->state != THREAD_NONE && t->state != THREAD_ENDED)
