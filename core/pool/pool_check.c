@@ -235,7 +235,8 @@ static bool still_there(const struct check *check, const struct entry *e)
 		     landed(check, table_life(f->control, check->segment, e->index, e->birth));
 	follower_give_back(f, check->segment);
 	pthread_mutex_unlock(&f->lock);
-	return there;
+	/* on shared devices a removal is a fact, and the entry stays as it is */
+	return there && !(check->pool->control.shared && factbook_removed(&check->pool->factbook, e->key, e->birth));
 }
 
 static const char *why_bad(enum block_verdict verdict, const struct check *check)
