@@ -330,6 +330,8 @@ static bool resume_generation(struct room *room, struct writer *w)
 	if (n == 0 && mended)
 		w->generation = 0; /* its opener died before it began the table, which was lost before: it is begun anew */
 	if (w->generation) {
+		if (mended) /* lost with the power: readers go by it to what is put from now on */
+			table_mend_header(&pool->control, &header);
 		table_walk(&pool->control, &pool->follower.recover, w->owned.segment, w->generation, 0, n, resume_entry, &resume);
 		w->tail = w->next_index;
 		if (!MUTANT(REST_NOT_CLEARED))
