@@ -117,6 +117,8 @@ static int attach_writer(struct memkv_pool *pool, uint32_t flags)
 		pool->slot.epoch = 0;
 		return fail(err, "%s: no memory for writing", pool->media->path);
 	}
+	if (shared)
+		give_begin(pool);
 	return 0;
 }
 
@@ -183,6 +185,7 @@ static void tear_down(struct memkv_pool *pool)
 {
 	deputies_close(&pool->deputies);
 	follower_close(&pool->follower);
+	give_end(pool);
 	room_close(&pool->room);
 	share_leave(pool);
 	if (pool->slot.epoch)
