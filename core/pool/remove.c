@@ -41,8 +41,9 @@ static int state_removal(struct memkv_pool *pool, uint64_t segment, const struct
 {
 	struct record r = {.kind = RECORD_DEL, .birth = e->birth, .subject = segment, .generation = e->generation,
 			    .class_id = e->index};
+	if (!table_refresh_entries(&pool->control, segment, e->index, e->index + 1))
+		return -EIO;
 	enum life life = table_life(&pool->control, segment, e->index, e->birth);
-
 	/* one for each segment: each is forgotten when that segment is written anew */
 	if (life == LIFE_REMOVED || life == LIFE_OTHER || factbook_removed_in(&pool->factbook, e->key, e->birth, segment))
 		return 0;
