@@ -57,6 +57,12 @@ static void fold(void *context, const struct record *r)
 			(void)facts_fold(&l->facts, r);
 		return;
 	}
+	if (r->kind == RECORD_WANT) {
+		struct want *w = r->slot < l->control->layout.geo.slots ? &l->wants[r->slot] : NULL;
+		if (w && (r->epoch > w->epoch || (r->epoch == w->epoch && r->version > w->version)))
+			*w = (struct want){.version = r->version, .count = r->subject, .epoch = r->epoch};
+		return;
+	}
 	if (ownership_about(r)) {
 		if (ownership_fold(&l->ownership, r) && l->share.changed)
 			l->share.changed(l->share.context, r->subject);
@@ -249,7 +255,8 @@ static int open_shared(struct factbook *l)
 	for (l->removed_places = 64; l->removed_places < 16ULL * checkpoint_records(c);)
 		l->removed_places *= 2;
 	l->removed = calloc(l->removed_places, sizeof(*l->removed));
-	return l->removed ? ownership_open(&l->ownership, c->layout.geo.segments, c->layout.geo.slots) : -ENOMEM;
+	l->wants = calloc(c->layout.geo.slots, sizeof(*l->wants));
+	return l->removed && l->wants ? ownership_open(&l->ownership, c->layout.geo.segments, c->layout.geo.slots) : -ENOMEM;
 }
 
 int factbook_open(struct factbook *l, const struct control *c)
@@ -261,6 +268,7 @@ int factbook_open(struct factbook *l, const struct control *c)
 		free(l->sources);
 		free(l->scratch);
 		free(l->removed);
+		free(l->wants);
 		l->sources = NULL;
 		return -ENOMEM;
 	}
@@ -277,6 +285,7 @@ void factbook_close(struct factbook *l)
 	facts_close(&l->facts);
 	ownership_close(&l->ownership);
 	free(l->removed);
+	free(l->wants);
 	free(l->gone);
 	free(l->sources);
 	free(l->scratch);
@@ -285,6 +294,24 @@ void factbook_close(struct factbook *l)
 }
 
 /* ---- writing; all under the lock ---- */
+
+static uint32_t fact_limit(const struct factbook *l)
+{
+	uint32_t records = checkpoint_records(l->control), slots = l->control->layout.geo.slots;
+
+	if (is_shared(l)) { /* ownership is not refused: at most that much (ownership_copy) */
+		uint64_t owned = 3ULL * l->control->layout.geo.segments;
+		records = (uint32_t)(owned < records ? records - owned : 0);
+	}
+	return records - (slots < records / 2 ? slots : records / 2);
+}
+
+/* removals are forgotten when they must be, and what they removed has been overwritten */
+static void forget_settled(struct factbook *l)
+{
+	if (is_shared(l) && l->share.settled)
+		(void)facts_forget(&l->facts, l->share.settled, l->share.context);
+}
 
 /* everything that is known, into the area of @who's slot that does not hold; -ENOSPC: it does not fit */
 static int write_checkpoint(struct factbook *l, const struct log_identity *who, uint64_t log_position)
@@ -296,6 +323,8 @@ static int write_checkpoint(struct factbook *l, const struct log_identity *who, 
 
 	facts_drop_over(&l->facts, clock_utc_s());
 	tell(l);
+	if (is_shared(l) && l->facts.count >= fact_limit(l))
+		forget_settled(l); /* some may have come back from what others have written down */
 	uint32_t count = facts_copy(&l->facts, l->scratch, checkpoint_records(c));
 	if (is_shared(l) && count <= checkpoint_records(c)) {
 		if (l->share.quiet)
@@ -351,25 +380,15 @@ void factbook_attach(struct factbook *l, const struct slot *slot)
 	pthread_mutex_lock(&l->lock);
 	l->me = (struct log_identity){.slot = slot->number, .epoch = slot->epoch, .nonce = slot->nonce};
 	l->next = l->checkpointed = 0;
+	atomic_store(&l->tail, 0);
 	l->writing = true;
 	pthread_mutex_unlock(&l->lock);
-}
-
-static uint32_t fact_limit(const struct factbook *l)
-{
-	uint32_t records = checkpoint_records(l->control), slots = l->control->layout.geo.slots;
-
-	if (is_shared(l)) { /* ownership is not refused: at most that much (ownership_copy) */
-		uint64_t owned = 3ULL * l->control->layout.geo.segments;
-		records = (uint32_t)(owned < records ? records - owned : 0);
-	}
-	return records - (slots < records / 2 ? slots : records / 2);
 }
 
 static bool is_new(const struct factbook *l, const struct record *r)
 {
 	if (r->kind == RECORD_DEL)
-		return !facts_removed(&l->facts, r->key, r->birth);
+		return !facts_removed_in(&l->facts, r->key, r->birth, r->subject);
 	return !(r->kind == RECORD_SESSION ? facts_of_session(&l->facts, r->subject) : facts_of_key(&l->facts, r->key));
 }
 
@@ -398,6 +417,8 @@ static int append(struct factbook *l, struct record *r)
 	fold(l, r);
 	tell(l);
 	err = control_published(c) ? c->media->ops->flush(c->media) : -EIO;
+	if (!err)
+		atomic_store(&l->tail, l->next);
 	if (!err && is_shared(l))
 		err = l->share.tell(l->share.context, l->next);
 	word_add(control_bell(c), 1);
@@ -414,6 +435,7 @@ int factbook_state(struct factbook *l, struct record *r)
 	refresh(l);
 	if (is_new(l, r) && l->facts.count >= fact_limit(l)) {
 		facts_drop_over(&l->facts, clock_utc_s());
+		forget_settled(l);
 		if (l->facts.count >= fact_limit(l) && r->kind == RECORD_DEL)
 			err = fail(MEMKV_NO_ROOM, "%s: the logs keep at most %u removals at a time, and have them; they are forgotten as "
 						  "segments are written anew, so put something first", path, fact_limit(l));
@@ -540,6 +562,8 @@ int factbook_log(struct factbook *l, struct record *records, uint32_t count, boo
 	}
 	if (!err)
 		err = !control_published(c) ? -EIO : flush ? c->media->ops->flush(c->media) : 0;
+	if (!err)
+		atomic_store(&l->tail, l->next);
 	pthread_mutex_unlock(&l->lock);
 	return err;
 }
@@ -568,12 +592,16 @@ bool factbook_mark(struct factbook *l, uint64_t segment, uint32_t *slot, uint32_
 	return marked;
 }
 
-uint64_t factbook_tail(struct factbook *l)
+void factbook_wants(struct factbook *l, struct want *wants)
 {
 	pthread_mutex_lock(&l->lock);
-	uint64_t tail = l->next;
+	memcpy(wants, l->wants, l->control->layout.geo.slots * sizeof(*wants));
 	pthread_mutex_unlock(&l->lock);
-	return tail;
+}
+
+uint64_t factbook_tail(struct factbook *l)
+{
+	return atomic_load(&l->tail);
 }
 
 bool factbook_removed(struct factbook *l, const uint8_t key[32], uint64_t birth)
@@ -607,10 +635,18 @@ uint32_t factbook_take_gone(struct factbook *l, struct record *to, uint32_t room
 	return count;
 }
 
-void factbook_forget(struct factbook *l, bool (*settled)(void *context, const struct record *r), void *context)
+bool factbook_removed_in(struct factbook *l, const uint8_t key[32], uint64_t birth, uint64_t segment)
 {
 	pthread_mutex_lock(&l->lock);
-	if (l->facts.removals > fact_limit(l) / 2)
-		(void)facts_forget(&l->facts, settled, context);
+	bool removed = facts_removed_in(&l->facts, key, birth, segment);
 	pthread_mutex_unlock(&l->lock);
+	return removed;
+}
+
+bool factbook_crowded(struct factbook *l)
+{
+	pthread_mutex_lock(&l->lock);
+	bool crowded = l->facts.removals > fact_limit(l) / 4;
+	pthread_mutex_unlock(&l->lock);
+	return crowded;
 }

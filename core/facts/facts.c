@@ -16,7 +16,7 @@ static bool about_removal(const struct record *r) { return r->kind == RECORD_DEL
 static bool same_subject(const struct record *a, const struct record *b)
 {
 	if (about_removal(a))
-		return about_removal(b) && a->birth == b->birth && memcmp(a->key, b->key, sizeof(a->key)) == 0;
+		return about_removal(b) && a->birth == b->birth && a->subject == b->subject && memcmp(a->key, b->key, sizeof(a->key)) == 0;
 	if (about_key(a))
 		return about_key(b) && memcmp(a->key, b->key, sizeof(a->key)) == 0;
 	return about_session(b) && a->subject == b->subject;
@@ -136,7 +136,21 @@ const struct record *facts_of_session(const struct facts *f, uint64_t session_id
 
 bool facts_removed(const struct facts *f, const uint8_t key[32], uint64_t birth)
 {
-	struct record like = {.kind = RECORD_DEL, .birth = birth};
+	const struct record like = {.kind = RECORD_DEL, .birth = birth};
+	uint32_t at = (uint32_t)hash_of(&like);
+
+	if (!f->removals)
+		return false;
+	/* all of one birth stand one behind the other, with others between them */
+	for (at &= f->places - 1; f->table[at].kind != RECORD_NONE; at = (at + 1) & (f->places - 1))
+		if (about_removal(&f->table[at]) && f->table[at].birth == birth && memcmp(f->table[at].key, key, 32) == 0)
+			return true;
+	return false;
+}
+
+bool facts_removed_in(const struct facts *f, const uint8_t key[32], uint64_t birth, uint64_t segment)
+{
+	struct record like = {.kind = RECORD_DEL, .birth = birth, .subject = segment};
 
 	memcpy(like.key, key, sizeof(like.key));
 	return f->removals && find(f, &like);

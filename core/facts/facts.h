@@ -9,7 +9,7 @@
  *   subject		said by			holds until
  *   a key		PIN, UNPIN		until_s, 0: for ever
  *   a session		SESSION and its state	likewise
- *   a block (key, birth)	DEL			for ever: it was removed (shared devices only)
+ *   a block (key, birth) in a segment	DEL	it was removed, wherever else it is (shared devices only)
  *
  * UNPIN (and a session's state PLAIN) carries the end of the pin that it takes back: until then an older PIN may still
  * lie about and come up again, afterwards it would be expired as well.  So a fact whose end has passed can be forgotten
@@ -55,8 +55,9 @@ bool facts_over(const struct record *r, uint64_t now_s);
 /* facts_pinned() - is a block of this key and session (0: none) pinned? */
 bool facts_pinned(const struct facts *f, const uint8_t key[32], uint64_t session_id, uint64_t now_s);
 
-/* facts_removed() - was the block of this key and birth removed? */
+/* facts_removed() - was the block of this key and birth removed?  facts_removed_in() - and does that say so of this segment? */
 bool facts_removed(const struct facts *f, const uint8_t key[32], uint64_t birth);
+bool facts_removed_in(const struct facts *f, const uint8_t key[32], uint64_t birth, uint64_t segment);
 
 /* facts_forget() - forget the removals that @settled says yes to; returns how many */
 uint32_t facts_forget(struct facts *f, bool (*settled)(void *context, const struct record *r), void *context);
