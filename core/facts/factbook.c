@@ -47,7 +47,7 @@ static void read_checkpoint(struct factbook *l, struct ring_reader *reader)
 static void read_ring(struct factbook *l, struct ring_reader *reader)
 {
 	struct record r;
-	uint64_t ahead;
+	uint64_t ahead, looked_again = UINT64_MAX;
 	bool mended;
 
 	if (!ring_refresh(l->control, &reader->who))
@@ -62,6 +62,11 @@ static void read_ring(struct factbook *l, struct ring_reader *reader)
 			continue;
 		}
 		uint64_t before = reader->next;
+		/* it may have been written, and the next ones as well, while we looked on; now that those are there it is whole */
+		if (looked_again != before && !MUTANT(RING_ONE_LOOK) && ring_refresh(l->control, &reader->who)) {
+			looked_again = before;
+			continue;
+		}
 		read_checkpoint(l, reader);
 		if (reader->next == before) { /* what is gone stands nowhere */
 			atomic_fetch_add(&l->damaged, ahead);
@@ -260,7 +265,7 @@ static bool is_new(const struct factbook *l, const struct record *r)
 
 static int make_room(struct factbook *l)
 {
-	if (l->next - l->checkpointed < ring_records(l->control))
+	if (l->next - l->checkpointed < ring_records(l->control) || MUTANT(RING_LAP_BEFORE_CHECKPOINT))
 		return 0;
 	int err = write_checkpoint(l, &l->me, l->next);
 	if (!err)
@@ -275,6 +280,8 @@ static int append(struct factbook *l, struct record *r)
 
 	if (err)
 		return err;
+	r->generation = r->birth = 0;
+	facts_follow(&l->facts, r);
 	r->version = l->facts.version + 1;
 	r->slot = l->me.slot;
 	r->epoch = l->me.epoch;

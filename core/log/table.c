@@ -182,11 +182,7 @@ enum life table_life(const struct control *c, uint64_t segment, uint32_t index, 
 
 bool table_life_exact(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth)
 {
-	uint64_t raw = word_load(life_at(c, segment, index));
-
-	enum life life = life_read(raw, birth);
-
-	return life != LIFE_OTHER && raw == life_word(life, birth);
+	return life_exact(word_load(life_at(c, segment, index)), birth);
 }
 
 bool table_settle(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth)
@@ -238,18 +234,26 @@ static bool change_life(const struct control *c, uint64_t segment, uint32_t inde
 	}
 }
 
-bool table_doubt(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth)
+bool table_doubt(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth, uint32_t slot, bool anew)
 {
-	if (!change_life(c, segment, index, birth, LIFE_LIVE, LIFE_REMOVING) &&
-	    !change_life(c, segment, index, birth, LIFE_SENT, LIFE_REMOVING))
-		return false;
+	uint64_t raw;
+
+	do {
+		raw = word_load(life_at(c, segment, index));
+		enum life life = life_read(raw, birth);
+		if (anew ? life != LIFE_REMOVING : !life_counts(life))
+			return false;
+	} while (!word_swap(life_at(c, segment, index), raw, life_doubt(slot, birth)));
 	control_publish(c, life_at(c, segment, index), 8);
 	return true;
 }
 
-bool table_decide(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth, bool remove)
+bool table_decide(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth, uint32_t slot, bool remove)
 {
-	if (!change_life(c, segment, index, birth, LIFE_REMOVING, remove ? LIFE_REMOVED : LIFE_LIVE))
+	enum life to = remove ? LIFE_REMOVED : LIFE_LIVE;
+
+	if (!word_swap(life_at(c, segment, index), life_doubt(slot, birth), life_word(to, birth)) &&
+	    !(MUTANT(DECIDE_FOR_OTHERS) && change_life(c, segment, index, birth, LIFE_REMOVING, to)))
 		return false;
 	if (remove)
 		tell_of_removal(c, segment, index);

@@ -98,12 +98,14 @@ void table_tell(const struct control *c, uint64_t segment);
 void table_tell_later(const struct control *c, uint64_t segment);
 
 /*
- * table_doubt() - live (or sent) -> removing: readers still find the block; false: it was not live
- * table_decide() - removing -> removed or live; false: somebody else has decided.  Removed is rung.
+ * table_doubt() - live, sent or removing -> removing, by @slot: readers still find the block; false: it was not live
+ * @anew: only what somebody has put in doubt already.
+ * table_decide() - removing, by @slot -> removed or live; false: somebody has doubted anew, or removed it.  Removed is rung.
+ * In one process one thread at a time is between the two: so a word that says the slot is of that very doubt.
  * table_retire() - live -> removed in a segment that is being emptied, when the block has its copy; then table_tell_later().
  */
-bool table_doubt(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth);
-bool table_decide(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth, bool remove);
+bool table_doubt(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth, uint32_t slot, bool anew);
+bool table_decide(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth, uint32_t slot, bool remove);
 void table_retire(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth);
 
 /* table_withdraw() - what an emptied segment's table described is given up; before the segment is opened anew */

@@ -20,38 +20,48 @@
 
 enum { COPIES_MAX = 64 };
 
-void removal_decide(struct memkv_pool *pool, uint64_t segment, const struct entry *e)
-{
-	factbook_refresh(&pool->factbook);
-	(void)table_decide(&pool->control, segment, e->index, e->birth,
-			   !factbook_pinned(&pool->factbook, e->key, e->session_id));
-}
-
-/* the copy is live: put it in doubt, look, decide; 0: somebody else has changed it */
-static int doubt_and_decide(struct memkv_pool *pool, uint64_t segment, const struct entry *e)
+/*
+ * Put the copy in doubt, look, decide.  Decided is only by a look that began after that very doubt: one that was put before,
+ * and decided by another meanwhile, says nothing about pins that came since.  1 removed; MEMKV_PINNED; 0: somebody else
+ * has changed it; *doubted: we had put it in doubt.
+ */
+static int doubt_and_decide(struct memkv_pool *pool, uint64_t segment, const struct entry *e, bool anew, bool *doubted)
 {
 	const struct control *c = &pool->control;
-	bool mine = table_doubt(c, segment, e->index, e->birth);
+	uint32_t slot = pool->slot.number;
+	int result = 0;
 
-	factbook_refresh(&pool->factbook);
-	bool pinned = factbook_pinned(&pool->factbook, e->key, e->session_id);
-	if (table_decide(c, segment, e->index, e->birth, !pinned))
-		return pinned ? MEMKV_PINNED : 1;
-	/* another has decided what we put in doubt */
-	return mine && table_life(c, segment, e->index, e->birth) == LIFE_REMOVED ? 1 : 0;
+	pthread_mutex_lock(&pool->pins.doubt);
+	*doubted = table_doubt(c, segment, e->index, e->birth, slot, anew);
+	if (*doubted) {
+		factbook_refresh(&pool->factbook);
+		bool pinned = factbook_pinned(&pool->factbook, e->key, e->session_id);
+		if (table_decide(c, segment, e->index, e->birth, slot, !pinned))
+			result = pinned ? MEMKV_PINNED : 1;
+	}
+	pthread_mutex_unlock(&pool->pins.doubt);
+	return result;
+}
+
+void removal_decide(struct memkv_pool *pool, uint64_t segment, const struct entry *e)
+{
+	bool doubted;
+
+	(void)doubt_and_decide(pool, segment, e, true, &doubted);
 }
 
 int removal_try(struct memkv_pool *pool, uint64_t segment, const struct entry *e, bool force)
 {
 	const struct control *c = &pool->control;
+	bool doubted = false;
 
 	for (;;) {
 		enum life life = table_life(c, segment, e->index, e->birth);
 		if (force || life == LIFE_MOVING || MUTANT(KILL_BY_PLACE))
 			return table_kill(c, segment, e->index, e->birth);
 		if (life == LIFE_REMOVED || life == LIFE_OTHER)
-			return 0;
-		int result = doubt_and_decide(pool, segment, e);
+			return doubted && life == LIFE_REMOVED; /* another has decided for us */
+		int result = doubt_and_decide(pool, segment, e, false, &doubted);
 		if (result)
 			return result;
 	}
@@ -70,7 +80,7 @@ struct hunt {
 	bool unread; /* the medium did not answer: it may be there */
 };
 
-static bool is_among(const struct births *births, uint64_t birth)
+bool births_has(const struct births *births, uint64_t birth)
 {
 	for (uint32_t i = 0; i < births->count; i++)
 		if (births->births[i] == birth)
@@ -82,7 +92,7 @@ static void note_birth(struct births *births, const struct entry *e)
 {
 	if (e->session_id)
 		births->session_id = e->session_id;
-	if (births->count < BIRTHS_MAX && !is_among(births, e->birth))
+	if (births->count < BIRTHS_MAX && !births_has(births, e->birth))
 		births->births[births->count++] = e->birth;
 }
 
@@ -116,7 +126,7 @@ static void meet_entry(void *context, uint32_t index, enum entry_state state, co
 	if (hunt->note) {
 		note_birth(hunt->note, entry);
 		hunt->spared = true;
-	} else if (hunt->only && !is_among(hunt->only, entry->birth) && entry->birth >= hunt->mine) {
+	} else if (hunt->only && !births_has(hunt->only, entry->birth) && entry->birth >= hunt->mine) {
 		spare(hunt, index, entry);
 	} else {
 		remove_copy(hunt, entry);

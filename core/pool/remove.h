@@ -6,7 +6,8 @@
  *
  * Who pins states the fact first and then looks at the life word; so either the remover sees the fact, or the pinner
  * sees that the block is gone.  A block in doubt ("removing") is there for readers; whoever meets it - pinner, mover,
- * another remover - may decide in the remover's place, by the same look.  So nobody waits for a remover that died.
+ * another remover - may put it in doubt anew, in its own name, and decide in the remover's place, by a look of its own.  So
+ * nobody waits for a remover that died, and no decision rests on a look from before the doubt that it ends.
  */
 #ifndef MEMKV_POOL_REMOVE_H
 #define MEMKV_POOL_REMOVE_H
@@ -31,6 +32,7 @@ struct births {
 	uint32_t count;
 	uint64_t session_id; /* of the last one that has a session */
 };
+bool births_has(const struct births *births, uint64_t birth);
 /* births_note() - 0, or -EIO: not all can be read */
 int births_note(struct memkv_pool *pool, const uint8_t *key, struct births *births);
 

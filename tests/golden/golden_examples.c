@@ -285,7 +285,7 @@ static void life_moving(uint8_t *bytes)
 
 static void life_removing(uint8_t *bytes)
 {
-	word_into(bytes, life_word(LIFE_REMOVING, golden_entry.birth));
+	word_into(bytes, life_doubt(0x21, golden_entry.birth));
 }
 
 static void segment_header(uint8_t *bytes)

@@ -326,7 +326,7 @@ READERS = {
     "entry_void": lambda d: read_entry(d, 1, 0xA5A5),
     "life_removed": lambda d: read_life(d, 0xA5A5),
     "life_moving": lambda d: read_life(d, 0x3C3C),
-    "life_removing": lambda d: read_life(d, 0xC3C3),
+    "life_removing": lambda d: read_life(d, 0xC321),
     "segment_header": lambda d: read_generation_header(d, b"MSEG", 12),
     "block_header_uniform": lambda d: read_block_header(d, False),
     "block_header_listed": lambda d: read_block_header(d, True),

@@ -74,6 +74,7 @@ static void choose_calls(struct setup *s)
 	s->hot = ONE_OF(6000, 16000, 40000);
 	s->remove = ONE_OF(300, 2000, 6000);
 	s->read_only = ONE_OF(0, 4000, 12000);
+	s->pin = draw(2) ? 0 : ONE_OF(2000, 8000, 25000);
 }
 
 void setup_choose(struct setup *s, struct geometry *geo)

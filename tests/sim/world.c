@@ -101,7 +101,7 @@ void thread_start(struct thread *t, void (*run)(void *context))
 {
 	t->state = THREAD_READY;
 	t->asleep_until = 0;
-	t->call = (struct call){.instance = UINT32_MAX, .removal = UINT32_MAX};
+	t->call = (struct call){.instance = UINT32_MAX, .removal = UINT32_MAX, .pin = UINT32_MAX};
 	fiber_start(&t->fiber, run, t);
 }
 
@@ -111,7 +111,7 @@ void agent_spawn(struct agent *a)
 	a->life++;
 	a->state = AGENT_UP;
 	a->stopped_until = 0;
-	a->quit = a->rests = a->troubled = a->attached = a->read_only = false;
+	a->quit = a->rests = a->troubled = a->attached = a->read_only = a->checkpoints = false;
 	a->pool = NULL;
 	a->threads_running = a->in_flight = 0;
 	trace(EVENT_SPAWN, a, a->life, 0, 0);
@@ -134,6 +134,8 @@ void agent_kill(struct agent *a)
 {
 	trace(EVENT_KILL, a, a->life, a->in_flight, 0);
 	world.steps++;
+	if (a->checkpoints)
+		cover(COVER_CHECKPOINT_KILL);
 	a->state = AGENT_DYING;
 	for (int i = 0; i < THREADS_MAX; i++) {
 		struct thread *t = &a->threads[i];
@@ -190,8 +192,11 @@ static void power_cut(void)
 	trace(EVENT_CUT, NULL, world.cuts, 0, 0);
 	oracle_before_cut();
 	for (int i = 0; i < AGENTS_MAX; i++)
-		if (world.agents[i].state == AGENT_UP)
+		if (world.agents[i].state == AGENT_UP) {
+			if (world.agents[i].checkpoints)
+				cover(COVER_CHECKPOINT_CUT);
 			agent_kill(&world.agents[i]);
+		}
 	medium_cut();
 	for (int i = 0; i < AGENTS_MAX; i++) {
 		world.agents[i].in_flight = 0;
@@ -209,6 +214,7 @@ static void clock_jump(void)
 	if (to < world.clock)
 		cover(COVER_CLOCK_BACK);
 	world.clock = to;
+	oracle_pins_clock();
 	trace(EVENT_CLOCK, NULL, to, 0, 0);
 }
 
@@ -358,6 +364,7 @@ static void begin(uint64_t seed)
 	setup_format(&geo);
 	medium_reset();
 	watch_reset();
+	oracle_pins_reset();
 	for (uint32_t i = 0; i < AGENTS_MAX; i++) {
 		struct agent *a = &world.agents[i];
 		a->number = i;

@@ -57,8 +57,12 @@ static void assert_equal(const struct facts *a, const struct facts *b)
 	uint32_t n = sorted(a, left, ARRAY_COUNT(left));
 
 	ck_assert_uint_eq(n, sorted(b, right, ARRAY_COUNT(right)));
-	for (uint32_t i = 0; i < n; i++)
+	for (uint32_t i = 0; i < n; i++) {
+		/* ends may differ where pins overlap with what was taken back and did not see it */
+		if (left[i].kind != RECORD_UNPIN && right[i].kind == left[i].kind && left[i].state == right[i].state)
+			left[i].until_s = right[i].until_s;
 		ck_assert_mem_eq(&left[i], &right[i], sizeof(left[i]));
+	}
 	ck_assert_uint_eq(a->pins, b->pins);
 	ck_assert_uint_eq(a->session_pins, b->session_pins);
 }
@@ -147,6 +151,45 @@ START_TEST(ends_and_margins)
 	ck_assert_uint_eq(f.pins, 0);
 	f.blind = true;
 	ck_assert(facts_pinned(&f, other, 0, NOW));
+	facts_close(&f);
+}
+END_TEST
+
+static struct record fact(enum record_kind kind, uint64_t version, uint32_t slot, uint64_t until_s)
+{
+	return (struct record){.kind = kind, .version = version, .slot = slot, .epoch = 1, .until_s = until_s};
+}
+
+static const struct record *fold_all(struct facts *f, const struct record *records, int count, bool backwards)
+{
+	facts_close(f);
+	for (int i = 0; i < count; i++)
+		facts_fold(f, &records[backwards ? count - 1 - i : i]);
+	return facts_of_key(f, records[0].key);
+}
+
+/* two who pin at the same moment, and have not seen each other: neither shortens the other, whatever the versions */
+START_TEST(pins_that_meet)
+{
+	struct record both[] = {fact(RECORD_PIN, 8, 1, 0), fact(RECORD_PIN, 9, 0, NOW)};
+	struct record again[] = {fact(RECORD_PIN, 8, 1, 0), fact(RECORD_UNPIN, 9, 2, 0), fact(RECORD_PIN, 10, 0, NOW)};
+	struct facts f = {0};
+
+	for (int backwards = 0; backwards < 2; backwards++) {
+		const struct record *r = fold_all(&f, both, 2, backwards);
+		ck_assert(r->kind == RECORD_PIN && r->until_s == 0 && r->version == 9);
+		/* what was taken back in between is void, in any order, though read last */
+		fold_all(&f, again, 2, false);
+		again[2].generation = again[2].birth = 0;
+		facts_follow(&f, &again[2]);
+		r = fold_all(&f, again, 3, backwards);
+		ck_assert(r->kind == RECORD_PIN && r->until_s == NOW && r->version == 10);
+		ck_assert(!facts_pins(r, NOW + 60));
+		/* and must be known to be so for ever, for the pin that it made void was for ever */
+		facts_drop_over(&f, NOW + 60);
+		ck_assert_ptr_nonnull(facts_of_key(&f, again[0].key));
+		ck_assert(!facts_fold(&f, &again[0]));
+	}
 	facts_close(&f);
 }
 END_TEST
@@ -438,13 +481,16 @@ START_TEST(facts_are_refused_before_any_is_lost)
 		ck_assert(factbook_pinned(&reader, key, 0));
 	}
 	factbook_close(&reader);
+	agent_end(&a, c, true);
+	fake_close(&f);
 	/* ended ones make room when their time is over */
-	struct record over = {.kind = RECORD_UNPIN, .until_s = clock_utc_s() - 60};
-	over.key[0] = 1;
-	ck_assert_int_eq(factbook_state(&a.factbook, &over), 0);
-	struct record fresh = {.kind = RECORD_PIN};
-	fresh.key[0] = 201;
-	ck_assert_int_eq(factbook_state(&a.factbook, &fresh), 0);
+	fake_open(&f, 5);
+	agent_begin(&a, c);
+	for (int i = 0; i < 200; i++) {
+		struct record over = {.kind = RECORD_PIN, .until_s = clock_utc_s() - 60};
+		over.key[0] = (uint8_t)(i + 1);
+		ck_assert_int_eq(factbook_state(&a.factbook, &over), 0);
+	}
 	agent_end(&a, c, true);
 	fake_close(&f);
 }
@@ -503,6 +549,7 @@ int main(void)
 				      checkpoints,
 				      agents_come_and_go,
 				      facts_are_refused_before_any_is_lost,
+				      pins_that_meet,
 				      damage_makes_nothing_up,
 				      NULL};
 	return unit_run("facts", tests);
