@@ -376,7 +376,7 @@ const char *call_name(enum call_kind kind);
 	X(REMOVE_OK, "a block removed")                                                                              \
 	X(PIN, "a key pinned")                                                                                       \
 	X(PIN_SESSION, "a session pinned")                                                                           \
-	X(PIN_MISS, "a pin that found no block any more, and was taken back")                                        \
+	X(PIN_MISS, "a pin of what is not there")                                                                    \
 	X(PIN_REFUSED, "a pin refused: too much would be pinned")                                                    \
 	X(PIN_MOVED, "relocation of a pinned block")                                                                 \
 	X(PIN_OPEN, "a pin racing OPEN: what it pins lay in a segment that was withdrawn meanwhile")                 \
@@ -385,8 +385,7 @@ const char *call_name(enum call_kind kind);
 	X(RING_LAP, "a log ring that began its next round")                                                          \
 	X(CHECKPOINT, "a checkpoint written")                                                                        \
 	X(CHECKPOINT_HEIR, "a checkpoint written for the incarnation before")                                        \
-	X(CHECKPOINT_KILL, "killed while a checkpoint was written")                                                  \
-	X(CHECKPOINT_CUT, "power cut while a checkpoint was written")                                                \
+	X(CHECKPOINT_KILL, "killed, or cut off, while a checkpoint was written")                                     \
 	X(REPLACED, "a block replaced")                                                                              \
 	X(LOST_TAKE, "a segment taken by another first (lost compare-and-swap)")                                     \
 	X(LOST_LIFE, "a life word changed by another first")                                                         \

@@ -192,11 +192,8 @@ static void power_cut(void)
 	trace(EVENT_CUT, NULL, world.cuts, 0, 0);
 	oracle_before_cut();
 	for (int i = 0; i < AGENTS_MAX; i++)
-		if (world.agents[i].state == AGENT_UP) {
-			if (world.agents[i].checkpoints)
-				cover(COVER_CHECKPOINT_CUT);
+		if (world.agents[i].state == AGENT_UP)
 			agent_kill(&world.agents[i]);
-		}
 	medium_cut();
 	for (int i = 0; i < AGENTS_MAX; i++) {
 		world.agents[i].in_flight = 0;
