@@ -31,7 +31,7 @@ int access_open(const char *path, enum access_mode mode, struct memkv_pool **poo
  */
 int access_pool(const struct cli_args *args, const char **path);
 
-/** access_place() - likewise, for a pool that is to be made: the word as it is */
+/** access_place() - likewise, for a pool that is to be made: a path as it is, a namespace's device (address_place()) */
 int access_place(const struct cli_args *args, const char **path);
 
 /**

@@ -192,18 +192,96 @@ static int report_none(const struct found_pools *found, const char *address)
 			     address, getenv("MEMKV_POOL_PATH") ? getenv("MEMKV_POOL_PATH") : DEFAULT_POOL_PATH);
 }
 
+/* ---- namespaces -------------------------------------------------------------------------------------------- */
+
+static bool is_fabric_uri(const char *address)
+{
+	return !strncmp(address, "nvme+", 5) || !strncmp(address, "nvme:", 5);
+}
+
+static bool is_identity(const char *address)
+{
+	return !strncmp(address, "ns:", 3) || !strncmp(address, "nguid:", 6);
+}
+
+static bool is_live(const struct memkv_fabric_namespace *ns)
+{
+	for (uint32_t i = 0; i < ns->path_count; i++)
+		if (!strcmp(ns->paths[i].state, "live"))
+			return true;
+	return false;
+}
+
+/* Without native multipath a namespace is a device for each path; the first that works serves.  @nsid: 0 they differ. */
+static const struct memkv_fabric_namespace *choose_namespace(const struct memkv_fabric_list *list, uint32_t *nsid)
+{
+	const struct memkv_fabric_namespace *ns, *first = memkv_fabric_at(list, 0), *live = NULL;
+
+	*nsid = first->nsid;
+	for (size_t i = 0; (ns = memkv_fabric_at(list, i)); i++) {
+		if (ns->nsid != first->nsid)
+			*nsid = 0;
+		if (!live && is_live(ns))
+			live = ns;
+	}
+	return live ? live : first;
+}
+
+static int resolve_namespace(const char *verb, const char *address, char *resolved, size_t room)
+{
+	struct memkv_fabric_list *list;
+	uint32_t nsid;
+	int count = memkv_fabric_find(address, &list);
+
+	if (count == -EINVAL)
+		return report_usage(verb, "%s", memkv_error_detail());
+	if (count < 0)
+		return report_library(count, address);
+	if (!count) {
+		memkv_fabric_free(list);
+		return is_identity(address)
+			       ? report_failed(-ENOENT, "no NVMe namespace of this machine has the identity %s", address)
+			       : report_failed(-ENOENT, "%s is not attached here: memkv attach '%s' first", address, address);
+	}
+	const struct memkv_fabric_namespace *ns = choose_namespace(list, &nsid);
+	int rc = 0;
+	if (!nsid && is_fabric_uri(address))
+		rc = report_usage(verb, "%s has %d namespaces; say which with ?nsid=N", address, count);
+	else
+		snprintf(resolved, room, "%s", ns->device);
+	memkv_fabric_free(list);
+	return rc;
+}
+
+int address_place(const char *verb, const char *address, const char **path)
+{
+	static char resolved[PATH_MAX];
+
+	*path = address;
+	if (is_fabric_uri(address) && strncmp(verb, "pool ", 5))
+		return report_usage(verb, "only attach and the pool verbs take a fabric URI: give the device that 'memkv attach' "
+					  "prints, or ns:ID, name:NAME or uuid:UUID");
+	if (is_fabric_uri(address) || is_identity(address)) {
+		*path = resolved;
+		return resolve_namespace(verb, address, resolved, sizeof(resolved));
+	}
+	return 0;
+}
+
 int address_resolve(const char *verb, const char *address, const char **path)
 {
 	static char resolved[PATH_MAX];
 	struct found_pools found = {0};
 	size_t answers = 0;
 
-	*path = address;
+	int rc = address_place(verb, address, path);
+	if (rc || *path != address)
+		return rc;
 	if (strncmp(address, "name:", 5) && strncmp(address, "uuid:", 5))
 		return 0;
 	if (!address[5])
 		return report_usage(verb, "'%s' names nothing", address);
-	int rc = address_scan_machine(&found);
+	rc = address_scan_machine(&found);
 	for (size_t i = 0; !rc && i < found.count; i++) {
 		if (!answers_to(&found.pool[i], address))
 			continue;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Pools by name: where to look on this machine, and what "name:NAME" and "uuid:UUID" stand for.
+ * Pools by name: where to look on this machine, and what "name:NAME", "uuid:UUID", "ns:ID" (a namespace's identity, also
+ * "nguid:ID") and, for the pool verbs, a fabric URI stand for.
  *
  * Looked at are the block devices that the kernel shows, and the files and directories (not below them) of
  * $MEMKV_POOL_PATH, separated by colons; /var/lib/memkv when it is not set.
@@ -46,6 +47,9 @@ int address_scan_path(struct found_pools *found, const char *path);
 
 /** found_pools_fini() - free the list */
 void found_pools_fini(struct found_pools *found);
+
+/** address_place() - as address_resolve(), for a place that need not hold a pool: only namespaces and fabric URIs are looked for */
+int address_place(const char *verb, const char *address, const char **path);
 
 /**
  * address_resolve() - the path that a POOL on the command line stands for

@@ -13,6 +13,11 @@
  *   attach      open and close of the pool        | reading the pool's control region once, past the page cache
  *   visibility  put here until found there        | a word stored here until a thread there, which polls as often, saw it
  *   memory      anonymous bytes a block           | the 16 bytes of an index entry (ratio = raw / memkv)
+ *   flood       p99 of two agents' gets of pinned | p99 of as many raw reads, beside a raw writer of the rate that memkv's just
+ *               blocks beside one that writes     | had; goes on until twenty times the pool was written
+ *   amplify     bytes given to the medium for a   | 1; after three times the pool was written into the full pool; the share
+ *               byte that was put                 | that was moved is said; amplify_pinned: with a third of the room pinned
+ * And of rates, full: two agents put into a full pool | the same into an equal one that was just evicted
  *   digest      one pass of XXH3-64 in chunks     | memcpy of the same bytes
  */
 #ifndef CLI_BENCH_H
@@ -22,7 +27,8 @@
 #include "cli/latency.h"
 
 enum bench_op {
-	BENCH_GET, BENCH_PUT, BENCH_DIGEST, BENCH_MATCH, BENCH_ATTACH, BENCH_VISIBILITY, BENCH_MEMORY, BENCH_OPS
+	BENCH_GET, BENCH_PUT, BENCH_DIGEST, BENCH_MATCH, BENCH_ATTACH, BENCH_VISIBILITY, BENCH_MEMORY,
+	BENCH_FULL, BENCH_FLOOD, BENCH_AMPLIFY, BENCH_AMPLIFY_PINNED, BENCH_OPS
 };
 enum { BENCH_PAIRS_MAX = 255, BENCH_THREADS_MAX = 64 };
 
@@ -56,6 +62,7 @@ struct bench_setup {
  * @ratio, @ratio_iqr: memkv to raw; @control_ratio, @control_iqr: raw to raw.
  * @us: latencies of memkv's operations, @raw_us: of raw's.
  * @cpu_s_per_gb, @raw_cpu_s_per_gb: processor time, kernel's included, for 10^9 bytes.
+ * @moved: of amplify: bytes that were moved for a byte put.
  * @failed: operations that did not do what they should.
  */
 struct bench_result {
@@ -65,6 +72,7 @@ struct bench_result {
 	double gbps, raw_gbps, ratio, ratio_iqr, control_ratio, control_iqr;
 	double value, raw_value;
 	const char *unit;
+	double moved;
 	double cpu_s_per_gb, raw_cpu_s_per_gb;
 	struct latency us, raw_us;
 	uint64_t failed;
@@ -98,6 +106,9 @@ int bench_compare(struct bench_setup *setup, struct bench_result *result);
 
 /** bench_look() - likewise, one of match, attach, visibility, memory; scratch->handle holds the blocks of bench_fill_small() */
 int bench_look(struct bench_setup *setup, struct bench_result *result);
+
+/** bench_full() - likewise, one of full, flood, amplify, amplify_pinned; makes its own pool (bench_full.c) */
+int bench_full(struct bench_setup *setup, struct bench_result *result);
 
 /** bench_fill_small() - a new pool with setup->blocks blocks of 4 KiB whose keys are numbered from 0 */
 int bench_fill_small(struct bench_setup *setup);

@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CHAIN = 1000, CHAINS = 100, SMALL = 4096, AHEAD = 8, INDEX_ENTRY = 16, POLL_US = 1000, RAW_PIECE = 1 << 20 };
+enum { CHAIN = 1000, CHAINS = 100, SMALL = 4096, SMALL_LARGEST = 64 << 10, AHEAD = 8, INDEX_ENTRY = 16, POLL_US = 1000, RAW_PIECE = 1 << 20 };
 #define ABSENT (UINT64_C(1) << 40)
 
 static uint64_t mix(uint64_t x)
@@ -53,11 +53,10 @@ static void *fill(void *argument)
 int bench_fill_small(struct bench_setup *setup)
 {
 	enum { FILLERS = 4 };
-	struct memkv_create_options options = {.size = sizeof(options), .max_block = 64 << 10};
 	struct filler fillers[FILLERS];
 	pthread_t threads[FILLERS];
 	atomic_uint_fast64_t next = 0;
-	int err = bench_scratch_renew(setup->scratch, &options), started = 0;
+	int err = bench_scratch_renew(setup->scratch, SMALL_LARGEST), started = 0;
 
 	for (; !err && started < FILLERS; started++) {
 		fillers[started] = (struct filler){.setup = setup, .next = &next};
@@ -321,7 +320,6 @@ static long memory_of_attach(const char *path, uint32_t flags, int *err)
 static int look_memory(struct bench_setup *setup, struct bench_series *series, struct bench_result *r)
 {
 	struct bench_scratch *s = setup->scratch;
-	struct memkv_create_options options = {.size = sizeof(options), .max_block = 64 << 10};
 	int err = 0;
 
 	r->unit = "bytes a block";
@@ -329,7 +327,7 @@ static int look_memory(struct bench_setup *setup, struct bench_series *series, s
 	memkv_pool_close(s->handle);
 	s->handle = NULL;
 	long full = memory_of_attach(s->pool, MEMKV_OPEN_NO_FOLLOWER, &err);
-	err = err ? err : bench_scratch_renew(s, &options);
+	err = err ? err : bench_scratch_renew(s, SMALL_LARGEST);
 	if (!err) {
 		memkv_pool_close(s->handle);
 		s->handle = NULL;

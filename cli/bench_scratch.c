@@ -21,7 +21,6 @@
 #define POOL_BYTES (3072 * MIB)
 #define RAW_BYTES (1024 * MIB)
 #define GET_BYTES (1024 * MIB)
-#define LARGEST (16 * MIB)
 
 struct memkv_key bench_key(uint64_t number)
 {
@@ -94,7 +93,7 @@ static int open_device(struct bench_scratch *s, const char *where)
 		bytes = POOL_BYTES + RAW_BYTES;
 	s->raw_bytes = bytes / 4 / (64 * MIB) * (64 * MIB);
 	s->pool_bytes = s->raw_at = (bytes - s->raw_bytes) / MIB * MIB;
-	struct memkv_create_options options = {.size = sizeof(options), .bytes = s->pool_bytes, .max_block = LARGEST};
+	struct memkv_create_options options = {.size = sizeof(options), .bytes = s->pool_bytes, .max_block = BENCH_LARGEST};
 	int err = memkv_pool_create(s->pool, &options); /* first: it refuses a device that holds something */
 	s->made = err == 0;
 	return err;
@@ -141,13 +140,11 @@ void bench_scratch_close(struct bench_scratch *s)
 	free(s->extents);
 }
 
-int bench_scratch_renew(struct bench_scratch *s, const struct memkv_create_options *options)
+int bench_scratch_renew(struct bench_scratch *s, uint64_t max_block)
 {
 	struct memkv_create_options o = {
-		.size = sizeof(o), .bytes = s->pool_bytes, .max_block = LARGEST, .flags = s->device ? MEMKV_CREATE_FORCE : 0};
+		.size = sizeof(o), .bytes = s->pool_bytes, .max_block = max_block, .flags = s->device ? MEMKV_CREATE_FORCE : 0};
 
-	if (options)
-		o.max_block = options->max_block;
 	close_pool(s);
 	int err = memkv_pool_create(s->pool, &o);
 	if (!err)

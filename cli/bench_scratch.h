@@ -12,6 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* largest block of the transfers */
+#define BENCH_LARGEST (UINT64_C(16) << 20)
+
 /**
  * struct bench_extent - a block that get reads, and where its payload lies
  */
@@ -53,8 +56,11 @@ int bench_scratch_open(struct bench_scratch *scratch, const char *where);
 /** bench_scratch_close() - remove what was made; a device is left without a pool */
 void bench_scratch_close(struct bench_scratch *scratch);
 
-/** bench_scratch_renew() - a new, empty pool: what a row left behind must neither be evicted nor stay instead of what comes */
-int bench_scratch_renew(struct bench_scratch *scratch, const struct memkv_create_options *options);
+/**
+ * bench_scratch_renew() - a new, empty pool: what a row left behind must neither be evicted nor stay instead of what comes
+ * @max_block: its largest block in bytes.
+ */
+int bench_scratch_renew(struct bench_scratch *scratch, uint64_t max_block);
 
 /** bench_scratch_fill() - fill the pool once over, so that puts meet extents that were written before, and reclaim */
 int bench_scratch_fill(struct bench_scratch *scratch, uint64_t *next_key);

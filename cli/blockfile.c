@@ -108,11 +108,10 @@ static int write_in_place(const char *path, const void *data, size_t length)
 /* Write @temporary (a mkstemp() template) and rename it to @path. */
 static int write_and_rename(char *temporary, const char *path, const void *data, size_t length)
 {
-	int fd = mkostemp(temporary, O_CLOEXEC);
+	int fd = interrupt_make_file(temporary);
 
 	if (fd < 0)
-		return -errno;
-	interrupt_guard_file(temporary);
+		return fd;
 	mode_t mask = umask(0);
 	umask(mask);
 	int rc = write_all(fd, data, length);
@@ -124,7 +123,7 @@ static int write_and_rename(char *temporary, const char *path, const void *data,
 		rc = -errno;
 	if (rc)
 		unlink(temporary);
-	interrupt_guard_file(NULL);
+	interrupt_keep_file();
 	return rc;
 }
 

@@ -59,6 +59,7 @@ static void offer_pools(const char *typed)
 	if (strncmp(typed, "name:", 5)) {
 		offer(typed, "name:", "a pool by its name");
 		offer(typed, "uuid:", "a pool by its UUID");
+		offer(typed, "ns:", "an NVMe namespace by its UUID, NGUID or EUI-64");
 		return;
 	}
 	(void)address_scan_machine(&found);
@@ -72,6 +73,22 @@ static void offer_pools(const char *typed)
 			offer(typed, text, found.pool[i].path);
 	}
 	found_pools_fini(&found);
+}
+
+/* What is attached: subsystems and devices. */
+static void offer_attached(const char *typed)
+{
+	const struct memkv_fabric_namespace *ns;
+	struct memkv_fabric_list *list;
+
+	if (memkv_fabric_find(NULL, &list) < 0)
+		return;
+	for (size_t i = 0; (ns = memkv_fabric_at(list, i)); i++) {
+		offer(typed, ns->device, ns->nqn);
+		if (!i || strcmp(memkv_fabric_at(list, i - 1)->nqn, ns->nqn) != 0)
+			offer(typed, ns->nqn, "all connections to this subsystem");
+	}
+	memkv_fabric_free(list);
 }
 
 /* What usage says about the @nth word, without brackets and dots; false: no such word. */
@@ -105,6 +122,8 @@ static const char *complete_value(const char *typed, const char *value)
 		offer(typed, "shared", "prefixes that many sessions use");
 		offer(typed, "session", "one conversation's own state");
 	}
+	if (!strcmp(value, "TIME|off"))
+		offer(typed, "off", "never");
 	if (!strcmp(value, "SIZE|none"))
 		offer(typed, "none", "no limit");
 	return !strcmp(value, "FILE") ? ":files" : ":nothing";
@@ -127,6 +146,12 @@ static const char *complete_word(const char *typed, const char *kind)
 		offer_pools(typed);
 	if (!strcmp(kind, "VERB"))
 		offer_verbs(typed, NULL);
+	if (!strcmp(kind, "URI")) {
+		offer(typed, "nvme+tcp://", "NVMe over TCP");
+		offer(typed, "nvme+rdma://", "NVMe over RDMA");
+	}
+	if (!strcmp(kind, "TARGET"))
+		offer_attached(typed);
 	if (!strcmp(kind, "DIR"))
 		return ":directories";
 	return !strcmp(kind, "POOL") || !strcmp(kind, "FILE") || !strcmp(kind, "PATH") || !strcmp(kind, "TRACE")

@@ -85,26 +85,24 @@ bool doctor_module(struct findings *all, const char *medium, const char *name)
 	return false;
 }
 
-static void look_for_program(struct findings *all, const char *medium, const char *program, const char *package)
+/* what a Debian package brings; @there and @lacks: what to say */
+static void look_for(struct findings *all, const char *medium, const char *what, const char *package, bool found,
+		     const char *there, const char *lacks)
 {
 	char mend[64];
 
 	snprintf(mend, sizeof(mend), "apt install %s", package);
-	if (doctor_has_program(program))
-		finding_add(all, medium, program, FINDING_OK, "", "the program is there");
-	else
-		finding_add(all, medium, program, FINDING_LACKS, mend, "no such program");
+	finding_add(all, medium, what, found ? FINDING_OK : FINDING_LACKS, found ? "" : mend, "%s", found ? there : lacks);
+}
+
+static void look_for_program(struct findings *all, const char *medium, const char *program, const char *package)
+{
+	look_for(all, medium, program, package, doctor_has_program(program), "the program is there", "no such program");
 }
 
 static void look_for_library(struct findings *all, const char *medium, const char *library, const char *package)
 {
-	char mend[64];
-
-	snprintf(mend, sizeof(mend), "apt install %s", package);
-	if (doctor_library(library))
-		finding_add(all, medium, library, FINDING_OK, "", "the library can be loaded");
-	else
-		finding_add(all, medium, library, FINDING_LACKS, mend, "no such library");
+	look_for(all, medium, library, package, doctor_library(library), "the library can be loaded", "no such library");
 }
 
 static void look_at_fabrics(struct findings *all, const char *medium)

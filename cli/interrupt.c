@@ -4,20 +4,25 @@
 
 #include "cli/report.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+static const int caught[] = {SIGINT, SIGTERM, SIGHUP};
 static const char *_Atomic guarded, *_Atomic last_words;
-static volatile sig_atomic_t deferred, seen;
+static volatile sig_atomic_t deferred, seen, answering;
 
 static void on_signal(int number)
 {
 	(void)number;
+	bool again = seen;
 	seen = 1;
-	if (deferred)
+	if (deferred || (answering && !again))
 		return;
 	const char *path = atomic_load(&guarded);
 	if (path)
@@ -41,9 +46,8 @@ static void catch_signal(int number)
 
 void interrupt_init(void)
 {
-	catch_signal(SIGINT);
-	catch_signal(SIGTERM);
-	catch_signal(SIGHUP);
+	for (size_t i = 0; i < sizeof(caught) / sizeof(*caught); i++)
+		catch_signal(caught[i]);
 }
 
 void interrupt_say(const char *document)
@@ -51,14 +55,35 @@ void interrupt_say(const char *document)
 	atomic_store(&last_words, document);
 }
 
-void interrupt_guard_file(const char *path)
+int interrupt_make_file(char *path)
 {
-	atomic_store(&guarded, path);
+	sigset_t ours, before;
+
+	sigemptyset(&ours);
+	for (size_t i = 0; i < sizeof(caught) / sizeof(*caught); i++)
+		sigaddset(&ours, caught[i]);
+	sigprocmask(SIG_BLOCK, &ours, &before);
+	int fd = mkostemp(path, O_CLOEXEC), err = errno;
+	if (fd >= 0)
+		atomic_store(&guarded, path);
+	sigprocmask(SIG_SETMASK, &before, NULL); /* one that came meanwhile finds the file guarded */
+	return fd < 0 ? -err : fd;
+}
+
+void interrupt_keep_file(void)
+{
+	atomic_store(&guarded, NULL);
 }
 
 void interrupt_defer(void)
 {
 	deferred = 1;
+}
+
+void interrupt_answering(void)
+{
+	atomic_store(&last_words, NULL);
+	answering = 1;
 }
 
 bool interrupt_seen(void)

@@ -72,7 +72,8 @@ static int help_list(const char *group)
 		snprintf(left, sizeof(left), "%s %s", verb->name, verb->usage);
 		printf("  %-48s %s\n", left, verb->summary);
 	}
-	puts("\nPOOL is a path, a device, dax:/dev/daxX.Y, name:NAME or uuid:UUID.  KEY is 64 hex digits or --name TEXT.\n"
+	puts("\nPOOL is a path, a device, dax:/dev/daxX.Y, name:NAME, uuid:UUID or ns:ID (an NVMe namespace's identity).\n"
+	     "KEY is 64 hex digits or --name TEXT.  URI is nvme+tcp://ADDRESS[:PORT]/NQN[?nsid=N], or nvme+rdma://...\n"
 	     "Sizes take K M G T.  Every verb takes --json.\n"
 	     "Exit codes: 0 done, 1 not there, 2 usage, 3 refused, 4 damage, 5 busy or unknown, 6 no space,\n"
 	     "130 interrupted.  \'memkv help VERB\' and \'man memkv-VERB\' say more.");

@@ -19,9 +19,11 @@ enum value_kind {
 	KIND_COUNT,
 	KIND_SIZE,
 	KIND_DURATION,
+	KIND_DEADLINE,
 	KIND_CLASS,
 	KIND_PERCENT,
 	KIND_RATE, /* a size, or "none" */
+	KIND_TIMEOUT, /* a duration, or "off" */
 };
 
 /**
@@ -68,6 +70,7 @@ static const struct option_row rows[] = {
 	{OPT_DURABLE, "durable", 0, KIND_FLAG, 0, 0, NULL, "done only when it survives power loss"},
 	{OPT_META, "meta", 0, KIND_TEXT, 0, 0, "FILE", "metadata of your own, up to 1024 bytes"},
 	{OPT_REPLACE, "replace", 0, KIND_FLAG, 0, 0, NULL, "replace other bytes under the key"},
+	{OPT_DEADLINE, "deadline", 0, KIND_DEADLINE, 1, UINT64_C(86400000000), "TIME", "give up after this long: 200ms, 2s; a medium that hangs is a miss"},
 	{OPT_OUTPUT, "output", 'o', KIND_TEXT, 0, 0, "FILE", "write here; nothing is left when the get fails"},
 	{OPT_LIMIT, "limit", 0, KIND_COUNT, 1, INT64_MAX, "N", "at most N"},
 	{OPT_AFTER, "after", 0, KIND_TEXT, 0, 0, "KEY", "only keys after this one"},
@@ -87,8 +90,21 @@ static const struct option_row rows[] = {
 	{OPT_OLDER_THAN, "older-than", 0, KIND_DURATION, 1, UINT32_MAX, "TIME", "only what was stored at least that long ago"},
 	{OPT_ALL, "all", 0, KIND_FLAG, 0, 0, NULL, "those that are gone as well"},
 	{OPT_PAIRS, "pairs", 0, KIND_COUNT, 0, UINT32_MAX, "N", "pairs of slices a row (default 41)"},
-	{OPT_ONLY, "only", 0, KIND_TEXT, 0, 0, "OP,...", "of get, put, digest, match, attach, visibility, memory"},
+	{OPT_ONLY, "only", 0, KIND_TEXT, 0, 0, "OP,...", "of get, put, digest, match, attach, visibility, memory, full, flood, amplify, amplify_pinned"},
 	{OPT_THREADS, "threads", 0, KIND_COUNT, 1, 64, "N", "threads with one operation each (default 1, 4 and 16)"},
+	{OPT_HOST_NQN, "host-nqn", 0, KIND_TEXT, 0, 0, "NQN", "this host's name (default /etc/nvme/hostnqn)"},
+	{OPT_HOST_ID, "host-id", 0, KIND_TEXT, 0, 0, "UUID", "this host's ID (default /etc/nvme/hostid)"},
+	{OPT_QUEUE_DEPTH, "queue-depth", 0, KIND_COUNT, 16, 1024, "N", "entries of an I/O queue (default 128)"},
+	{OPT_IO_QUEUES, "io-queues", 0, KIND_COUNT, 1, 1024, "N", "I/O queues (default one a processor)"},
+	{OPT_KEEP_ALIVE, "keep-alive", 0, KIND_DURATION, 1, 86400, "TIME", "how often each side shows that it is there (default 5s)"},
+	{OPT_FAST_IO_FAIL, "fast-io-fail", 0, KIND_TIMEOUT, 1, 86400, "TIME|off", "keep commands so long while reconnecting (default 5s)"},
+	{OPT_LOSS_TIMEOUT, "loss-timeout", 0, KIND_TIMEOUT, 1, 86400, "TIME|off", "give the device up after so long (default 60s)"},
+	{OPT_RECONNECT_DELAY, "reconnect-delay", 0, KIND_DURATION, 1, 86400, "TIME", "between two tries to reconnect (default 2s)"},
+	{OPT_DHCHAP_SECRET, "dhchap-secret", 0, KIND_TEXT, 0, 0, "FILE", "this host's key (or $MEMKV_DHCHAP_SECRET)"},
+	{OPT_DHCHAP_CTRL_SECRET, "dhchap-ctrl-secret", 0, KIND_TEXT, 0, 0, "FILE", "the controller's key (or $MEMKV_DHCHAP_CTRL_SECRET)"},
+	{OPT_TLS, "tls", 0, KIND_FLAG, 0, 0, NULL, "TLS, where the kernel has it"},
+	{OPT_PERSIST, "persist", 0, KIND_FLAG, 0, 0, NULL, "connect it at each boot (nvme-cli's /etc/nvme/config.json)"},
+	{OPT_IN_USE, "force", 0, KIND_FLAG, 0, 0, NULL, "detach although somebody uses the device"},
 };
 
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
@@ -164,6 +180,26 @@ const char *cli_parse_duration(const char *text, uint64_t *value)
 	return NULL;
 }
 
+const char *cli_parse_deadline(const char *text, uint64_t *value)
+{
+	static const struct {
+		const char *name;
+		uint64_t us;
+	} units[] = {{"", 1000000}, {"us", 1}, {"ms", 1000}, {"s", 1000000}, {"m", 60000000}};
+	const char *end;
+	uint64_t digits;
+	const char *wrong = parse_digits(text, &digits, &end);
+
+	if (wrong)
+		return wrong;
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+		if (strcmp(end, units[i].name))
+			continue;
+		return __builtin_mul_overflow(digits, units[i].us, value) ? "is too large" : NULL;
+	}
+	return "is not a time: digits and at most one of us ms s m";
+}
+
 const char *cli_parse_percent(const char *text, uint64_t *value)
 {
 	uint64_t whole, part = 0, unit = CLI_PERCENT;
@@ -192,6 +228,14 @@ static const char *parse_rate(const char *text, uint64_t *value)
 		return NULL;
 	const char *wrong = cli_parse_size(text, value);
 	return wrong ? wrong : *value ? NULL : "is too small";
+}
+
+static const char *parse_timeout(const char *text, uint64_t *value)
+{
+	if (strcmp(text, "off") != 0)
+		return cli_parse_duration(text, value) ? "is not a time: digits and at most one of s m h d, or off" : NULL;
+	*value = CLI_OFF;
+	return NULL;
 }
 
 static const char *const class_names[] = {
@@ -232,17 +276,21 @@ static const char *parse_value(const struct option_row *row, const char *text, u
 		wrong = cli_parse_size(text, value);
 	else if (row->kind == KIND_DURATION)
 		wrong = cli_parse_duration(text, value);
+	else if (row->kind == KIND_DEADLINE)
+		wrong = cli_parse_deadline(text, value);
 	else if (row->kind == KIND_CLASS)
 		wrong = cli_parse_class(text, value);
 	else if (row->kind == KIND_PERCENT)
 		wrong = cli_parse_percent(text, value);
 	else if (row->kind == KIND_RATE)
 		wrong = parse_rate(text, value);
+	else if (row->kind == KIND_TIMEOUT)
+		wrong = parse_timeout(text, value);
 	else
 		return NULL;
 	if (!wrong && *value < row->least)
 		wrong = "is too small";
-	if (!wrong && *value > row->most)
+	if (!wrong && *value > row->most && !(row->kind == KIND_TIMEOUT && *value == CLI_OFF))
 		wrong = "is too large";
 	return wrong;
 }

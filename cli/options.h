@@ -34,6 +34,7 @@ enum cli_option_id {
 	OPT_DURABLE,
 	OPT_META,
 	OPT_REPLACE,
+	OPT_DEADLINE,
 	OPT_OUTPUT,
 	OPT_LIMIT,
 	OPT_AFTER,
@@ -48,6 +49,19 @@ enum cli_option_id {
 	OPT_PAIRS,
 	OPT_ONLY,
 	OPT_THREADS,
+	OPT_HOST_NQN,
+	OPT_HOST_ID,
+	OPT_QUEUE_DEPTH,
+	OPT_IO_QUEUES,
+	OPT_KEEP_ALIVE,
+	OPT_FAST_IO_FAIL,
+	OPT_LOSS_TIMEOUT,
+	OPT_RECONNECT_DELAY,
+	OPT_DHCHAP_SECRET,
+	OPT_DHCHAP_CTRL_SECRET,
+	OPT_TLS,
+	OPT_PERSIST,
+	OPT_IN_USE, /* --force of detach */
 	OPT_PREFIX_OF,
 	OPT_PIN_TTL,
 	OPT_PIN,
@@ -59,6 +73,9 @@ enum cli_option_id {
 };
 
 #define OPT_BIT(id) (UINT64_C(1) << (id))
+_Static_assert(OPT_COUNT <= 64, "a verb's options are the bits of one word");
+
+#define CLI_OFF UINT64_MAX /* a time-out that is switched off */
 
 /**
  * struct cli_word - an argument that is no option
@@ -75,8 +92,8 @@ struct cli_word {
  * @verb: the verb's full name, for messages.
  * @word, @words: the words in their order.
  * @given: by enum cli_option_id, whether the option was there.
- * @number: values of options that are a size, count, duration, class, rate (bytes a second, 0 for none) or percentage
- *          (in units of 1 / CLI_PERCENT).
+ * @number: values of options that are a size, count, duration, deadline (in microseconds), time-out (seconds, or CLI_OFF),
+ *          class, rate (bytes a second, 0 for none) or percentage (in units of 1 / CLI_PERCENT).
  * @text: values as written.
  */
 struct cli_args {
@@ -138,6 +155,9 @@ const char *cli_parse_size(const char *text, uint64_t *value);
 
 /** cli_parse_duration() - the same for digits and at most one of s m h d; @value is in seconds */
 const char *cli_parse_duration(const char *text, uint64_t *value);
+
+/** cli_parse_deadline() - the same for digits and at most one of us ms s m; @value is in microseconds */
+const char *cli_parse_deadline(const char *text, uint64_t *value);
 
 /** cli_parse_class() - the same for default, shared, session or 0 to 31 */
 const char *cli_parse_class(const char *text, uint64_t *value);

@@ -46,6 +46,8 @@ static int exit_code_of_memkv(int result)
 	case MEMKV_POOL_EXISTS:
 	case MEMKV_PINNED:
 	case MEMKV_NETWORK:
+	case MEMKV_NO_FABRIC:
+	case MEMKV_HOST_REFUSED:
 		return EXIT_REFUSED;
 	case MEMKV_NOT_A_POOL:
 	case MEMKV_NEWER:
@@ -56,6 +58,7 @@ static int exit_code_of_memkv(int result)
 	case MEMKV_IN_USE:
 	case MEMKV_FENCED:
 	case MEMKV_UNKNOWN:
+	case MEMKV_TIMEDOUT:
 	case MEMKV_EFORK:
 		return EXIT_BUSY;
 	case MEMKV_NO_ROOM:
@@ -184,7 +187,7 @@ void report_print(struct json_object *document)
 	const char *text =
 		json_object_to_json_string_ext(document, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
 
-	interrupt_say(NULL); /* half a document and a whole one would be none */
+	interrupt_answering();
 	if (text)
 		puts(text);
 	(void)report_output_fails();
@@ -308,6 +311,7 @@ int report_finish(int code)
 {
 	bool failed = ferror(stdout) != 0;
 
+	interrupt_answering();
 	errno = 0;
 	if (fflush(stdout) || failed || fclose(stdout)) {
 		int saved = output_errno ? output_errno : errno ? errno : EIO;

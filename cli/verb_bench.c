@@ -18,7 +18,8 @@
 enum { PAIRS_DEFAULT = 41, BLOCKS_DEFAULT = 50000 };
 #define SLICE_S 0.25
 
-static const char *const names[BENCH_OPS] = {"get", "put", "digest", "match", "attach", "visibility", "memory"};
+static const char *const names[BENCH_OPS] = {"get", "put", "digest", "match", "attach", "visibility", "memory",
+					       "full", "flood", "amplify", "amplify_pinned"};
 
 const char *bench_op_name(enum bench_op op)
 {
@@ -42,6 +43,8 @@ static void print_look(const struct bench_result *r)
 	       names[r->op], r->value, r->unit, r->raw_value, r->ratio, r->ratio_iqr, r->control_ratio, r->control_iqr,
 	       latency_percentile_us(&r->us, 50), latency_percentile_us(&r->us, 99), latency_percentile_us(&r->raw_us, 50),
 	       latency_percentile_us(&r->raw_us, 99));
+	if (r->op >= BENCH_AMPLIFY)
+		printf("%-10s %10.2f of it moved\n", "", r->moved);
 }
 
 static struct json_object *row_json(const struct bench_result *r)
@@ -58,6 +61,9 @@ static struct json_object *row_json(const struct bench_result *r)
 		report_add_text(row, "unit", r->unit);
 		report_add_real(row, "value", r->value);
 		report_add_real(row, "raw_value", r->raw_value);
+	}
+	if (r->op >= BENCH_AMPLIFY) {
+		report_add_real(row, "moved", r->moved);
 	}
 	report_add_real(row, "ratio", r->ratio);
 	report_add_real(row, "ratio_iqr", r->ratio_iqr);
@@ -86,11 +92,12 @@ static void print_row(const struct bench_result *r, struct json_object *rows)
 static int one_row(struct bench_setup *setup, struct json_object *rows)
 {
 	struct bench_result *result = malloc(sizeof(*result));
-	bool look = setup->op >= BENCH_MATCH;
 	int err = result ? 0 : -ENOMEM;
 
 	if (!err)
-		err = look ? bench_look(setup, result) : bench_compare(setup, result);
+		err = setup->op >= BENCH_FULL	 ? bench_full(setup, result)
+		      : setup->op >= BENCH_MATCH ? bench_look(setup, result)
+						 : bench_compare(setup, result);
 	if (!err && result->failed)
 		err = report_failed(-EIO, "%" PRIu64 " operations of the benchmark failed", result->failed);
 	else if (!err)
@@ -103,7 +110,7 @@ static int one_row(struct bench_setup *setup, struct json_object *rows)
 static int prepare(struct bench_setup *setup)
 {
 	uint64_t next_key = atomic_load(&setup->next_key);
-	int err = setup->op == BENCH_DIGEST ? 0 : bench_scratch_renew(setup->scratch, NULL);
+	int err = setup->op == BENCH_DIGEST ? 0 : bench_scratch_renew(setup->scratch, BENCH_LARGEST);
 
 	if (!err && setup->op == BENCH_GET)
 		err = bench_scratch_store(setup->scratch, setup->block_size, &next_key);
@@ -146,7 +153,7 @@ static int looks(struct bench_setup *setup, const struct wish *wish, struct json
 	int err = 0;
 	bool filled = false;
 
-	for (int op = BENCH_MATCH; !err && op < BENCH_OPS; op++) {
+	for (int op = BENCH_MATCH; !err && op <= BENCH_MEMORY; op++) {
 		if (!wish->op[op])
 			continue;
 		setup->op = (enum bench_op)op;
@@ -156,6 +163,21 @@ static int looks(struct bench_setup *setup, const struct wish *wish, struct json
 		if (!err)
 			err = one_row(setup, rows);
 	}
+	return err;
+}
+
+static int full_pools(struct bench_setup *setup, const struct wish *wish, struct json_object *rows)
+{
+	int err = 0;
+
+	setup->block_size = wish->block_size ? wish->block_size : 2 << 20;
+	for (int op = BENCH_FULL; !err && op < BENCH_OPS; op++)
+		if (wish->op[op] && op >= BENCH_AMPLIFY && setup->scratch->memory) {
+			report_note("%s: skipped: the kernel does not count what is written to memory", names[op]);
+		} else if (wish->op[op]) {
+			setup->op = (enum bench_op)op;
+			err = one_row(setup, rows);
+		}
 	return err;
 }
 
@@ -173,7 +195,8 @@ static int parse_only(const struct cli_args *args, struct wish *wish)
 			op++;
 		if (op == BENCH_OPS)
 			return report_usage(args->verb,
-					    "--only: '%.*s' is none of get, put, digest, match, attach, visibility, memory",
+					    "--only: '%.*s' is none of get, put, digest, match, attach, visibility, memory, "
+					    "full, flood, amplify, amplify_pinned",
 					    (int)length, at);
 		wish->op[op] = true;
 		at += length + (at[length] == ',');
@@ -234,6 +257,8 @@ int verb_bench(const struct cli_args *args)
 		err = transfers(&setup, &wish, rows);
 	if (!err)
 		err = looks(&setup, &wish, rows);
+	if (!err)
+		err = full_pools(&setup, &wish, rows);
 	bench_scratch_close(&scratch);
 	if (document)
 		json_object_object_add(document, "results", rows);

@@ -2,6 +2,7 @@
 /* memkv put, get, stat, rm: verbs on named blocks. */
 #include "cli/access.h"
 #include "cli/blockfile.h"
+#include "cli/in_time.h"
 #include "cli/report.h"
 #include "cli/verbs.h"
 
@@ -74,6 +75,63 @@ static int report_put(int rc, const char *path, const struct memkv_key *key, siz
 	return EXIT_DONE;
 }
 
+/* What the child said; @late says it when it was not heard. */
+static int report_in_time(const struct in_time *job, const char *late)
+{
+	if (job->result == MEMKV_TIMEDOUT || (job->result == MEMKV_UNKNOWN && !job->detail[0]))
+		return report_failed((int)job->result, "%s: %s", job->path, late);
+	return report_failed((int)job->result, "%s", job->detail[0] ? job->detail : memkv_strerror((int)job->result));
+}
+
+static int report_no_child(int rc)
+{
+	return report_failed(rc, "no process can be started to wait for the medium: %s", strerror(-rc));
+}
+
+struct put_job {
+	const struct memkv_key *key;
+	const struct blockfile *block;
+	struct memkv_put_options options;
+	bool pin;
+};
+
+static int put_and_pin(struct memkv_pool *pool, const struct put_job *put)
+{
+	int rc = memkv_put(pool, put->key, put->block->data, put->block->length, &put->options);
+
+	if ((rc == 0 || rc == MEMKV_EXISTS) && put->pin) {
+		int64_t pinned = memkv_pin(pool, put->key, 1, NULL, NULL);
+		rc = pinned < 0 ? (int)pinned : pinned == 0 ? MEMKV_MISS : rc;
+	}
+	return rc;
+}
+
+static int64_t put_in_child(struct memkv_pool *pool, struct in_time *job, uint64_t left_us)
+{
+	struct put_job put = *(const struct put_job *)job->context;
+
+	put.options.deadline_us = left_us;
+	return put_and_pin(pool, &put);
+}
+
+static int put_in_time(const char *path, const struct put_job *put, uint64_t deadline_us)
+{
+	struct in_time job = {
+		.path = path, .flags = MEMKV_OPEN_CLI, .deadline_us = deadline_us, .call = put_in_child, .context = put};
+	int rc = in_time_run(&job);
+
+	if (rc)
+		rc = report_no_child(rc);
+	else if (job.result < 0 && job.result != MEMKV_EXISTS)
+		rc = report_in_time(&job, job.result == MEMKV_TIMEDOUT
+						  ? "the medium did not answer by the deadline; nothing was stored"
+						  : "the deadline passed while the block was being written: it may be there or not");
+	else
+		rc = report_put((int)job.result, path, put->key, put->block->length);
+	in_time_fini(&job);
+	return rc;
+}
+
 static int put_block(const struct cli_args *args, const char *path, const struct memkv_key *key,
 		     const struct blockfile *block, const struct blockfile *meta)
 {
@@ -87,17 +145,15 @@ static int put_block(const struct cli_args *args, const char *path, const struct
 		.meta = meta->data,
 		.meta_length = meta->length,
 	};
+	struct put_job put = {key, block, options, args->given[OPT_PIN]};
 	struct memkv_pool *pool;
-	int rc = access_open(path, ACCESS_WRITE, &pool);
 
+	if (args->given[OPT_DEADLINE])
+		return put_in_time(path, &put, args->number[OPT_DEADLINE]);
+	int rc = access_open(path, ACCESS_WRITE, &pool);
 	if (rc)
 		return rc;
-	rc = memkv_put(pool, key, block->data, block->length, &options);
-	if ((rc == 0 || rc == MEMKV_EXISTS) && args->given[OPT_PIN]) {
-		int64_t pinned = memkv_pin(pool, key, 1, NULL, NULL);
-		rc = pinned < 0 ? (int)pinned : pinned == 0 ? MEMKV_MISS : rc;
-	}
-	rc = report_put(rc, path, key, block->length);
+	rc = report_put(put_and_pin(pool, &put), path, key, block->length);
 	memkv_pool_close(pool);
 	return rc;
 }
@@ -168,6 +224,41 @@ static int get_block(const struct cli_args *args, const char *path, const struct
 	return rc;
 }
 
+static int64_t get_in_child(struct memkv_pool *pool, struct in_time *job, uint64_t left_us)
+{
+	struct memkv_get_options options = {.size = sizeof(options), .flags = MEMKV_GET_UPTO, .deadline_us = left_us};
+
+	return memkv_get(pool, job->context, job->buffer, job->room, &options);
+}
+
+static int get_in_time(const struct cli_args *args, const char *path, const struct memkv_key *key)
+{
+	struct in_time job = {.path = path,
+			      .flags = MEMKV_OPEN_READ_ONLY,
+			      .deadline_us = args->number[OPT_DEADLINE],
+			      .call = get_in_child,
+			      .context = key,
+			      .room = BLOCK_MOST};
+	int rc = in_time_run(&job);
+
+	if (!rc && job.result == MEMKV_UNKNOWN) /* of a get nothing is unknown but when it ends */
+		job.result = MEMKV_TIMEDOUT;
+	if (rc) {
+		rc = report_no_child(rc);
+	} else if (job.result == MEMKV_MISS) {
+		rc = report_missing(path, key);
+	} else if (job.result == MEMKV_TIMEDOUT) {
+		(void)report_in_time(&job, "the medium did not answer by the deadline");
+		rc = EXIT_MISS;
+	} else if (job.result < 0) {
+		rc = report_in_time(&job, "");
+	} else {
+		rc = write_out(args, key, job.buffer, (size_t)job.result);
+	}
+	in_time_fini(&job);
+	return rc;
+}
+
 int verb_get(const struct cli_args *args)
 {
 	struct memkv_pool *pool;
@@ -179,6 +270,8 @@ int verb_get(const struct cli_args *args)
 		return rc;
 	if (report_json() && !args->given[OPT_OUTPUT])
 		return report_usage(args->verb, "with --json say where the bytes go: -o FILE");
+	if (args->given[OPT_DEADLINE])
+		return get_in_time(args, path, &key);
 	rc = access_open(path, ACCESS_READ, &pool);
 	if (rc)
 		return rc;

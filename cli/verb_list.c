@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* memkv ls, match: verbs on many blocks. */
 #include "cli/access.h"
+#include "cli/interrupt.h"
 #include "cli/report.h"
 #include "cli/verbs.h"
 
@@ -147,7 +148,9 @@ int verb_ls(const struct cli_args *args)
 		report_print(document);
 	}
 	for (size_t i = 0; !rc && i < list.count && i < limit && !report_output_fails(); i++) {
-		if (report_json())
+		if (interrupt_seen())
+			rc = report_failed(-EINTR, "interrupted");
+		else if (report_json())
 			print_listed_json(&list.block[i], filter.session);
 		else
 			print_listed(&list.block[i]);

@@ -30,10 +30,15 @@ static const char destroy_text[] = "Wipes the pool and removes its file.  Refuse
 
 static const char put_text[] =
 	"Stores FILE, or standard input, as one block.  A block that is there already with the same bytes is left as\n"
-	"it is (done, says so); other bytes under the key are refused (3) unless --replace is given.\n";
+	"it is (done, says so); other bytes under the key are refused (3) unless --replace is given.\n"
+	"\n"
+	"With --deadline it ends in time, opening the pool included, also when the medium hangs: with 5, and nothing\n"
+	"stored, or unknown when the block was being written already.\n";
 
 static const char get_text[] =
-	"Writes the block to standard output or to -o FILE.  With --json -o is needed.  A miss ends with 1.\n";
+	"Writes the block to standard output or to -o FILE.  With --json -o is needed.  A miss ends with 1.\n"
+	"\n"
+	"With --deadline it ends in time, opening the pool included, also when the medium hangs: that is a miss.\n";
 
 static const char rm_text[] =
 	"Removes blocks by key, or all of a session or class (these want --yes or a yes).  Ends with 1 when one of\n"
@@ -95,12 +100,41 @@ static const char bench_text[] =
 	"\n"
 	"digest is one pass of digests beside a copy.  match, attach, visibility and memory look at a pool of --blocks\n"
 	"(50000) small blocks, each beside the least that could do the same: the cache misses of a look-up, one read\n"
-	"of the control region, a polled word, an index entry's 16 bytes; there ratio is raw / memkv.\n";
+	"of the control region, a polled word, an index entry's 16 bytes; there ratio is raw / memkv.\n"
+	"\n"
+	"full, flood, amplify and amplify_pinned ask what a full pool (of 1 GiB) costs: puts of two agents beside the\n"
+	"same after everything was evicted; p99 of gets of pinned blocks while another agent writes twenty times the\n"
+	"pool, beside raw reads and a raw writer of that rate (ratio is raw / memkv); and the bytes given to the\n"
+	"medium for a byte put, with nothing pinned and with a third of the room pinned at random.\n";
 
 static const char doctor_text[] =
 	"Tries what each medium needs: files (in DIR, or $TMPDIR, or /var/tmp), memory and DAX, block devices, NVMe-oF\n"
 	"by TCP and RDMA, CXL memory, GPUs; and says what is there, what is not, and the Debian package or command that\n"
 	"mends it.  Nothing is changed.  Ends with 0 whatever it finds.\n";
+
+static const char attach_text[] =
+	"Connects this machine to an NVMe-oF subsystem and prints its namespaces: the device to make or open a pool on,\n"
+	"identity, sizes, and how it is connected.  What is attached already is left as it is, and said so (done); by\n"
+	"another address it gets one more path.  Without ?nsid= all namespaces of the subsystem are meant; without\n"
+	":PORT it is 4420.  Wants root and libnvme; loads the kernel's module when it is not loaded.\n"
+	"\n"
+	"The default time-outs keep a write that was cut off from landing late; longer ones are said so.  Keys for\n"
+	"DH-HMAC-CHAP are read from a file that nobody else may read, or the environment, and are never printed.\n"
+	"\n"
+	"--persist notes the connection in nvme-cli's /etc/nvme/config.json, from which its nvmf-autoconnect.service\n"
+	"connects at each boot, by asking the discovery service at the same address.\n";
+
+static const char detach_text[] =
+	"Ends the connection to that address, or, given an NQN, a device or ns:ID, all connections to the subsystem.\n"
+	"Refused (5) for the last path to a namespace that an agent writes to or that is mounted; --force ends it all\n"
+	"the same.  What --persist noted is taken out again.  Ends with 1 when there was no such connection.\n";
+
+static const char discover_text[] =
+	"Asks the discovery service of a target what it offers to this host, and prints a URI for each subsystem that\n"
+	"attach understands.  Without :PORT it is 8009 for TCP and 4420 for RDMA; a Linux target answers at the port\n"
+	"of its subsystems, mostly 4420.  Wants root and libnvme.\n";
+
+#define FABRIC_OPTIONS (B(HOST_NQN) | B(HOST_ID) | B(DHCHAP_SECRET) | B(DHCHAP_CTRL_SECRET) | B(TLS))
 
 const struct cli_verb cli_verbs[] = {
 	{"pool create", "POOL [--size 4G] [--name N]", "format a pool", create_text,
@@ -113,8 +147,8 @@ const struct cli_verb cli_verbs[] = {
 	 B(META_ONLY) | B(SAMPLE) | B(MAX_RATE), verb_pool_check},
 	{"pool destroy", "POOL --yes", "remove a pool", destroy_text, B(YES) | B(DRY_RUN), verb_pool_destroy},
 	{"put", "POOL KEY [FILE]", "store a block", put_text,
-	 B(KEY_NAME) | B(CLASS) | B(SESSION) | B(TTL) | B(PIN) | B(DURABLE) | B(META) | B(REPLACE), verb_put},
-	{"get", "POOL KEY [-o FILE]", "read a block", get_text, B(KEY_NAME) | B(OUTPUT), verb_get},
+	 B(KEY_NAME) | B(CLASS) | B(SESSION) | B(TTL) | B(PIN) | B(DURABLE) | B(META) | B(REPLACE) | B(DEADLINE), verb_put},
+	{"get", "POOL KEY [-o FILE]", "read a block", get_text, B(KEY_NAME) | B(OUTPUT) | B(DEADLINE), verb_get},
 	{"rm", "POOL KEY... | --session S | --class C", "remove blocks", rm_text,
 	 B(KEY_NAME) | B(CLASS) | B(SESSION) | B(UNPIN) | B(YES) | B(DRY_RUN), verb_rm},
 	{"stat", "POOL KEY", "describe a block", NULL, B(KEY_NAME), verb_stat},
@@ -135,6 +169,12 @@ const struct cli_verb cli_verbs[] = {
 	 verb_replay},
 	{"bench", "[DIR | DEVICE --yes]", "this machine's figures beside the raw medium", bench_text,
 	 B(PAIRS) | B(ONLY) | B(BLOCK_SIZE) | B(THREADS) | B(BLOCKS) | B(YES), verb_bench},
+	{"discover", "URI", "what an NVMe-oF target offers", discover_text, B(HOST_NQN) | B(HOST_ID) | B(TLS), verb_discover},
+	{"attach", "URI [--persist]", "connect to an NVMe-oF subsystem", attach_text,
+	 FABRIC_OPTIONS | B(QUEUE_DEPTH) | B(IO_QUEUES) | B(KEEP_ALIVE) | B(FAST_IO_FAIL) | B(LOSS_TIMEOUT) |
+		 B(RECONNECT_DELAY) | B(PERSIST),
+	 verb_attach},
+	{"detach", "TARGET", "end connections to an NVMe-oF subsystem", detach_text, B(IN_USE), verb_detach},
 	{"doctor", "[DIR]", "what this machine has and lacks, for each medium", doctor_text, 0, verb_doctor},
 	{"help", "[VERB]", "explain a verb", NULL, 0, verb_help},
 	{"version", "", "print the version", NULL, 0, verb_version},

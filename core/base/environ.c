@@ -101,15 +101,37 @@ static uint64_t process_start_ticks(void)
 	return at ? strtoull(at, NULL, 10) : 0;
 }
 
-bool process_stopped(uint32_t pid, uint64_t process_start)
+/* the letter of its state, 0: it is not there */
+static char process_state(uint32_t pid, uint64_t process_start)
 {
 	char path[32], stat[1024];
 
 	snprintf(path, sizeof(path), "/proc/%u/stat", pid);
 	if (!read_text(path, stat, sizeof(stat)))
-		return false;
+		return 0;
 	char *state = stat_field(stat, 3), *start = stat_field(stat, 22);
-	return state && start && strtoull(start, NULL, 10) == process_start && (state[1] == 'T' || state[1] == 't');
+	return state && start && strtoull(start, NULL, 10) == process_start ? state[1] : 0;
+}
+
+bool process_stopped(uint32_t pid, uint64_t process_start)
+{
+	char state = process_state(pid, process_start);
+
+	return state == 'T' || state == 't';
+}
+
+bool process_ended(uint32_t pid, uint64_t process_start)
+{
+	char state = process_state(pid, process_start);
+
+	return state == 0 || state == 'Z' || state == 'X';
+}
+
+void pause_us(uint32_t us)
+{
+	struct timespec pause = {.tv_sec = us / 1000000, .tv_nsec = (long)(us % 1000000) * 1000};
+
+	nanosleep(&pause, NULL);
 }
 
 void identity_read(struct identity *id)

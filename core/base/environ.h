@@ -30,4 +30,10 @@ void identity_read(struct identity *id);
 /* process_stopped() - is that process of this machine stopped (by a signal, or a tracer)?  False when it is not there. */
 bool process_stopped(uint32_t pid, uint64_t process_start);
 
+/* process_ended() - has that process of this machine ended?  Not a proof: who is in another container is not seen. */
+bool process_ended(uint32_t pid, uint64_t process_start);
+
+/* pause_us() - leave the processor to others; the simulator lets the other threads run */
+void pause_us(uint32_t us);
+
 #endif

@@ -49,7 +49,22 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(RING_EARLY, "followers are told of an entry before it is there")                                          \
 	X(SEAL_EARLY, "a segment is sealed while writes into it are on the way")                                    \
 	X(FOLD_ONCE, "a follower that sees a segment opened anew does not look where its blocks have moved")         \
-	X(FOLD_NO_SECOND_LOOK, "a follower does not look whether the segment was reopened while it folded it")
+	X(FOLD_NO_SECOND_LOOK, "a follower does not look whether the segment was reopened while it folded it")       \
+	X(DOORBELL_EARLY, "an opening's ring goes to a device together with what it tells of")                       \
+	X(LEAVING_SETTLED, "a device's segment that may just be begun anew counts as one that nobody writes to")      \
+	X(RING_UNSETTLED, "who continues a segment rings before the device says that it is OPEN again")              \
+	X(DROP_UNSETTLED, "a copy is forgotten though it was read before its block had landed, and is there now")    \
+	X(BEGUN_UNSETTLED, "a removal passes over what is just being opened anew, before the device says so")         \
+	X(SILENCE_BELIEVED, "a follower takes a second source that does not answer for one that knows nothing")       \
+	X(BROUGHT_IN_ORDER, "a table that was read as a whole counts as read in the order of its parts")              \
+	X(SENT_BEFORE_BLOCK, "an entry counts as live before its block has landed")                                  \
+	X(SENT_TRUSTED, "who continues a dead agent's segment does not look whether the sent blocks have landed")    \
+	X(LIFE_FROM_MIRROR, "a get believes its own mirror of a life word")                                          \
+	X(HEADER_FROM_MIRROR, "a get does not ask the device whether the segment was opened anew")                   \
+	X(TABLE_UNSETTLED, "a segment is written to before the device knows its table")                              \
+	X(TAIL_UNPUBLISHED, "the tail is raised in the mirror alone")                                                \
+	X(OWED_FORGOTTEN, "a mirror's memory is given back though the device is still owed it")                      \
+	X(IMAGE_BEFORE, "a write of a mirror's block counts for what was stored after its image was taken")
 
 #ifdef MEMKV_SIM
 

@@ -247,6 +247,7 @@ void factbook_attach(struct factbook *l, const struct slot *slot)
 	pthread_mutex_lock(&l->lock);
 	l->me = (struct log_identity){.slot = slot->number, .epoch = slot->epoch, .nonce = slot->nonce};
 	l->next = l->checkpointed = 0;
+	l->ring_known = false;
 	l->writing = true;
 	pthread_mutex_unlock(&l->lock);
 }
@@ -280,6 +281,10 @@ static int append(struct factbook *l, struct record *r)
 
 	if (err)
 		return err;
+	/* where it is mirrored, what lies in the ring must be known before any of it is written again */
+	if (!l->ring_known && !ring_refresh(c, &l->me))
+		return -EIO;
+	l->ring_known = true;
 	r->generation = r->birth = 0;
 	facts_follow(&l->facts, r);
 	r->version = l->facts.version + 1;

@@ -46,7 +46,7 @@ struct factbook {
 	struct factbook_source *sources;
 	/* of this process's own incarnation */
 	struct log_identity me;
-	bool writing;
+	bool writing, ring_known;
 	uint64_t next;		     /* position */
 	uint64_t checkpointed;	     /* positions below stand in the own checkpoint */
 	struct record *scratch;	     /* a checkpoint's worth */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See follower.h. */
 #include "core/index/follower.h"
+#include "core/base/worker.h"
 #include "core/slot/own.h"
 
 #include <errno.h>
@@ -27,31 +28,38 @@ static bool entry_fits(const struct control *c, uint64_t segment, const struct e
 }
 
 /* a blank table is a segment that was never opened - or was wiped, when its owner word says that it was opened */
-static bool never_opened(const struct control *c, uint64_t segment)
+static bool is_free(const struct control *c, uint64_t segment)
 {
 	struct owned owned;
 
-	return own_refresh(c, segment) && own_look(c, segment, &owned) && owned.word.state == OWNER_FREE;
+	return own_look(c, segment, &owned) && owned.word.state == OWNER_FREE;
 }
 
-bool table_header_known(const struct control *c, const struct follower_recover *recover, uint64_t segment,
-			struct table_header *header, bool *mended)
+/* *unread: the medium did not answer, so the header may be whole nevertheless */
+static bool header_known(const struct control *c, const struct follower_recover *recover, uint64_t segment,
+			 struct table_header *header, bool *mended, bool *unread)
 {
+	uint64_t before = recover ? recover->unread(recover->context) : 0;
 	struct table_header again;
 	bool blank = false;
+
+	*unread = false;
 
 	for (int tries = 0; tries < 3; tries++) { /* a table that is just being begun is whole a moment later */
 		enum check_result result = table_header(c, segment, header);
 		*mended = result == CHECK_MENDED;
-		if (result != CHECK_BAD && (header->generation || !recover || never_opened(c, segment) ||
-					    table_withdrawn(c, segment)))
+		if (result != CHECK_BAD && (header->generation || !recover || table_withdrawn(c, segment)))
 			return true;
 		blank = result != CHECK_BAD;
+		*unread = blank && !own_refresh(c, segment);
+		if (!*unread && blank && is_free(c, segment))
+			return true;
 		sched_yield();
-		if (!table_refresh_header(c, segment))
+		if (*unread || (*unread = !table_refresh_header(c, segment)))
 			return false;
 	}
 	*mended = recover && recover->header(recover->context, segment, header);
+	*unread = recover && recover->unread(recover->context) != before;
 	if (*mended && table_header(c, segment, &again) == CHECK_GOOD && again.generation == header->generation) {
 		*mended = false; /* it came to be while we read */
 		return true;
@@ -68,6 +76,14 @@ bool table_header_known(const struct control *c, const struct follower_recover *
 	if (blank && !*mended)
 		*header = (struct table_header){.segment = (uint32_t)segment}; /* it is just being opened */
 	return blank || *mended;
+}
+
+bool table_header_known(const struct control *c, const struct follower_recover *recover, uint64_t segment,
+			struct table_header *header, bool *mended)
+{
+	bool unread;
+
+	return header_known(c, recover, segment, header, mended, &unread);
 }
 
 void table_walk(const struct control *c, const struct follower_recover *recover, uint64_t segment, uint64_t generation,
@@ -203,9 +219,9 @@ static void fold_entry(void *context, uint32_t index, enum entry_state state, co
 	struct key_hash hash = index_hash(f->index, entry->key);
 	struct place place = place_of_entry(f->control, fold->segment, entry);
 	enum life life = table_life(f->control, fold->segment, index, entry->birth);
-	/* one that is moving will be live in a moment, unless its mover died: then it stays behind in a settled segment */
 	if (life == LIFE_SENT && !fold->settled && index < fold->unsettled)
 		fold->unsettled = index; /* whoever reads it too early drops it: look again until it is live */
+	/* one that is moving will be live in a moment, unless its mover died: then it stays behind in a settled segment */
 	if (life_counts(life) || (life == LIFE_MOVING && !fold->settled))
 		insert_later(fold, hash, place);
 	else
@@ -271,6 +287,8 @@ static void fold_places(struct follower *f, uint64_t s, uint64_t generation, uin
 	insert_rest(&fold);
 	if (fold.gone > seen->gone)
 		lose(f); /* copies that came and went since the last look */
+	if (watches(f) && fold.unsettled > from)
+		atomic_fetch_add(&f->settlements, 1);
 	seen->next = fold.unsettled;
 	seen->gone = fold.gone_left;
 }
@@ -283,6 +301,21 @@ struct brought {
 	uint64_t owner;
 };
 
+static bool is_blank(const struct control *c, uint64_t segment)
+{
+	struct table_header header;
+
+	return table_header(c, segment, &header) == CHECK_GOOD && header.generation == 0 && !table_withdrawn(c, segment);
+}
+
+/* what was brought tells of a generation at once; else it is looked at again, in the usual order */
+static bool tells(const struct control *c, uint64_t segment)
+{
+	struct table_header header;
+
+	return table_header(c, segment, &header) == CHECK_GOOD && header.generation;
+}
+
 /*
  * See the head of follower.h for why the loads come in this order.  False: the medium did not answer; then nothing of
  * the segment has changed, and its pulse counts as not seen.
@@ -293,13 +326,22 @@ static bool fold_segment(struct follower *f, uint64_t s, const struct brought *b
 	struct follower_segment *seen = &f->segments[s];
 	struct table_header header, again;
 	struct owned owned;
-	bool mended, mended_again;
+	bool mended, mended_again, unread;
 	uint64_t pulse = word_load(control_pulse(c, s));
 
+	if (brought && is_blank(c, s) && is_free(c, s)) {
+		seen->pulse = pulse; /* whoever opens it rings */
+		return true;
+	}
+	if (brought && !tells(c, s))
+		brought = NULL;
 	if (!brought && !table_refresh_header(c, s))
 		return false;
 	uint64_t changes = word_load(control_table(c, s) + TABLE_CHANGES_OFFSET);
-	if (!table_header_known(c, &f->recover, s, &header, &mended)) {
+	bool known = header_known(c, &f->recover, s, &header, &mended, &unread);
+	if (unread && !MUTANT(SILENCE_BELIEVED))
+		return false;
+	if (!known) {
 		seen->pulse = pulse;
 		return true;
 	}
@@ -314,7 +356,7 @@ static bool fold_segment(struct follower *f, uint64_t s, const struct brought *b
 	}
 	if (!brought && !own_refresh(c, s))
 		return false;
-	bool settled = own_look(c, s, &owned) && owned.word.state != OWNER_OPEN && (!brought || owned.raw == brought->owner);
+	bool settled = own_look(c, s, &owned) && own_closed(c, &owned) && (!brought || owned.raw == brought->owner);
 	uint32_t from = changes != seen->changes || header.generation != seen->generation ? 0 : seen->next;
 	if (!brought && (!table_refresh_header(c, s) || !table_refresh_entries(c, s, from, count)))
 		return false;
@@ -333,11 +375,17 @@ static bool fold_segment(struct follower *f, uint64_t s, const struct brought *b
 		watch(f, s, false);
 		*seen = (struct follower_segment){.generation = header.generation, .pulse = pulse};
 	}
-	seen->changes = changes;
+	uint64_t before = f->recover.unread(f->recover.context);
+	/* what was brought may tell of a removal before it shows it: the next ring is a reason to look at all of it again */
+	seen->changes = brought && !MUTANT(BROUGHT_IN_ORDER) ? changes - 1 : changes;
 	fold_places(f, s, header.generation, from, count, settled);
 	watch(f, s, !settled);
 	follower_give_back(f, s);
-	return true;
+	if (f->recover.unread(f->recover.context) == before || MUTANT(SILENCE_BELIEVED))
+		return true;
+	seen->next = 0; /* an entry that only its block could tell of */
+	seen->pulse = pulse - 1;
+	return false;
 }
 
 /* a segment that was OPEN: are there entries behind those that we know?  Other changes ring. */
@@ -416,6 +464,8 @@ void follower_add(struct follower *f, uint64_t segment, const struct entry *entr
 		index_turn(f->index, segment);
 		*seen = (struct follower_segment){.generation = entry->generation};
 	}
+	if (!f->control->media->caps.mappable)
+		atomic_fetch_add(&f->settlements, 1); /* a step of ours may have found it before its block had landed */
 	/* it may have been removed since, and the removal folded already; what comes later rings */
 	enum life life = table_life(f->control, segment, entry->index, entry->birth);
 	if (life_counts(life) || life == LIFE_MOVING)
@@ -450,15 +500,28 @@ uint32_t follower_copies(struct follower *f, const uint8_t key[32], struct place
 	return count;
 }
 
-void follower_drop(struct follower *f, const uint8_t key[32], struct place place)
+static void drop(struct follower *f, const uint8_t key[32], struct place place)
 {
-	pthread_mutex_lock(&f->lock);
 	lose(f);
 	if (MUTANT(FORGET_BY_PLACE))
 		index_drop(f->index, index_hash(f->index, key), place);
 	else
 		index_forget(f->index, index_hash(f->index, key), place);
 	lose_end(f);
+}
+
+void follower_drop(struct follower *f, const uint8_t key[32], struct place place)
+{
+	pthread_mutex_lock(&f->lock);
+	drop(f, key, place);
+	pthread_mutex_unlock(&f->lock);
+}
+
+void follower_drop_read(struct follower *f, const uint8_t key[32], struct place place, uint64_t settlements)
+{
+	pthread_mutex_lock(&f->lock);
+	if (atomic_load(&f->settlements) == settlements || MUTANT(DROP_UNSETTLED))
+		drop(f, key, place);
 	pthread_mutex_unlock(&f->lock);
 }
 
@@ -596,9 +659,9 @@ static void *follow(void *argument)
 int follower_start(struct follower *f, uint32_t poll_us)
 {
 	f->poll_us = poll_us;
-	int err = pthread_create(&f->thread, NULL, follow, f);
+	int err = worker_start(&f->thread, follow, f);
 	f->running = err == 0;
-	return -err;
+	return err;
 }
 
 void follower_close(struct follower *f)

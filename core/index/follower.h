@@ -48,6 +48,8 @@ struct follower_recover {
 	/* the block header at @page of the segment, as an entry; false: not that of place @index of this generation */
 	bool (*entry)(void *context, uint64_t segment, uint64_t generation, uint32_t index, uint32_t page,
 		      struct entry *entry);
+	/* how often either of them was told "no" since the medium did not answer: then it is not known, and no damage */
+	uint64_t (*unread)(void *context);
 };
 
 struct follower_segment {
@@ -72,6 +74,7 @@ struct follower {
 	atomic_bool stop;
 	bool lost; /* something was taken out of the index in this pass */
 	atomic_uint_fast64_t losses;
+	atomic_uint_fast64_t settlements; /* places of OPEN segments that were looked at again, and settled */
 	uint32_t poll_us;
 	atomic_uint_fast64_t entries_damaged, entries_mended, words_mended;
 };
@@ -127,6 +130,19 @@ bool follower_turning(struct follower *f, uint64_t segment);
 
 /* follower_drop() - forget one copy, as index_find() told it, that turned out to be unreadable or removed */
 void follower_drop(struct follower *f, const uint8_t key[32], struct place place);
+
+/*
+ * follower_drop_read() - likewise, by what was read on the medium since follower_settlements() was @settlements
+ *
+ * On mirrored media an entry may be there before its block.  Forgotten too early it is found again as long as its place is
+ * not settled; so when any was settled since, nothing is forgotten: what was read may be older than that.
+ */
+void follower_drop_read(struct follower *f, const uint8_t key[32], struct place place, uint64_t settlements);
+
+static inline uint64_t follower_settlements(const struct follower *f)
+{
+	return atomic_load_explicit(&f->settlements, memory_order_acquire);
+}
 
 /*
  * table_walk() - every entry of a segment that can be known, from the table or from its second source

@@ -61,10 +61,18 @@ static void store_tail(const struct control *c, uint64_t segment, uint64_t gener
 	word_publish(control_table(c, segment) + TABLE_TAIL_OFFSET, tail_encode(count, segment, generation, c->seed));
 }
 
+/* from now on removals pass the old blocks over, and settle before they say so: it must be known what there is to settle */
+static void given_up(const struct control *c, uint64_t segment)
+{
+	if (!MUTANT(BEGUN_UNSETTLED))
+		control_publish_later(c, control_table(c, segment), PAGE);
+}
+
 void table_begin(const struct control *c, const struct table_header *header, uint32_t reserved)
 {
 	uint64_t words[HEADER_WORDS];
 
+	given_up(c, header->segment);
 	/* the tail is bound to the generation: it changes while no header stands that it could contradict */
 	checked_withdraw(control_table(c, header->segment));
 	store_tail(c, header->segment, header->generation, reserved);
@@ -106,7 +114,8 @@ uint32_t table_count(const struct control *c, uint64_t segment, uint64_t generat
 void table_reserve(const struct control *c, uint64_t segment, uint64_t generation, uint32_t count)
 {
 	store_tail(c, segment, generation, count);
-	control_publish(c, control_table(c, segment) + TABLE_TAIL_OFFSET, 8);
+	if (!MUTANT(TAIL_UNPUBLISHED))
+		control_publish(c, control_table(c, segment) + TABLE_TAIL_OFFSET, 8);
 }
 
 static void publish(const struct control *c, uint64_t segment, const struct entry *entry, enum life life)
@@ -185,12 +194,27 @@ bool table_life_exact(const struct control *c, uint64_t segment, uint32_t index,
 	return life_exact(word_load(life_at(c, segment, index)), birth);
 }
 
+static bool become_live(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth, enum life from)
+{
+	return word_swap(life_at(c, segment, index), life_word(from, birth), life_word(LIFE_LIVE, birth));
+}
+
 bool table_settle(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth)
 {
-	if (!word_swap(life_at(c, segment, index), life_word(LIFE_MOVING, birth), life_word(LIFE_LIVE, birth)))
-		return false;
-	control_publish(c, life_at(c, segment, index), 8);
-	return true;
+	bool live = become_live(c, segment, index, birth, LIFE_MOVING);
+
+	if (live)
+		control_publish(c, life_at(c, segment, index), 8);
+	return live;
+}
+
+bool table_landed(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth)
+{
+	bool live = become_live(c, segment, index, birth, LIFE_SENT);
+
+	if (live)
+		control_publish_later(c, life_at(c, segment, index), 8);
+	return live;
 }
 
 void table_tell(const struct control *c, uint64_t segment)
@@ -205,14 +229,6 @@ void table_tell_later(const struct control *c, uint64_t segment)
 	word_add(control_table(c, segment) + TABLE_CHANGES_OFFSET, 1);
 	control_publish_later(c, control_table(c, segment) + TABLE_CHANGES_OFFSET, 8);
 	control_ring_later(c, segment);
-}
-
-bool table_landed(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth)
-{
-	if (!word_swap(life_at(c, segment, index), life_word(LIFE_SENT, birth), life_word(LIFE_LIVE, birth)))
-		return false;
-	control_publish_later(c, life_at(c, segment, index), 8);
-	return true;
 }
 
 static void tell_of_removal(const struct control *c, uint64_t segment, uint32_t index)
@@ -271,6 +287,7 @@ void table_retire(const struct control *c, uint64_t segment, uint32_t index, uin
 
 void table_withdraw(const struct control *c, uint64_t segment)
 {
+	given_up(c, segment);
 	checked_withdraw(control_table(c, segment));
 	control_publish(c, control_table(c, segment), PAGE);
 }

@@ -191,7 +191,7 @@ static void block_forget(struct media *media, uint64_t offset, size_t length)
 	pthread_mutex_lock(&b->refresh_lock);
 	pthread_mutex_lock(&b->later_lock);
 	while (first < end) {
-		uint64_t stop = next_later(b, first, end);
+		uint64_t stop = MUTANT(OWED_FORGOTTEN) ? end : next_later(b, first, end);
 		forget_blocks(b, first, stop);
 		first = stop + 1;
 	}
@@ -218,7 +218,7 @@ static int publish_block(struct media_block *b, uint64_t block)
 		words_load(p->image, b->base.control + block * MIRROR_BLOCK, MIRROR_WORDS);
 		err = move_whole(b->fd, MEDIA_WRITE, p->image, MIRROR_BLOCK, block * MIRROR_BLOCK);
 		p->block = block;
-		p->covered = err ? 0 : covered;
+		p->covered = err ? 0 : MUTANT(IMAGE_BEFORE) ? atomic_load(&p->asked) : covered;
 	}
 	if (err)
 		atomic_store(&b->base.unpublished, true); /* before anybody else writes this block */

@@ -2,6 +2,7 @@
 /* See block_io.h. */
 #include "core/pool/block_io.h"
 #include "core/base/environ.h"
+#include "core/format/cells.h"
 
 #include <string.h>
 
@@ -132,13 +133,43 @@ static bool ask_life(struct block_read *r)
 	return true;
 }
 
+/*
+ * The table's header from the medium, together with the block: what an entry said of a segment that was opened anew stays
+ * there until the next entry in its place, and no removal meets it any more.
+ */
+static void ask_table(struct block_read *r)
+{
+	/* a writer that could not publish has a mirror that is ahead of what counts */
+	r->table_asked = mirrored(r) && (r->pool->read_only || !control_published(&r->pool->control));
+	if (r->table_asked)
+		lane_join(r->op.lane, layout_table(&r->pool->control.layout, segment_of(r)), r->op.lane->table, PAGE);
+}
+
+/* does the table still describe the generation that the block is of?  Where its header is lost nobody knows, and it does */
+static bool generation_stands(const struct block_read *r)
+{
+	const struct block_header *h = &r->header;
+	const uint8_t *at = r->op.lane->table;
+	struct table_header header;
+	uint64_t check;
+
+	if (!r->table_asked || MUTANT(HEADER_FROM_MIRROR))
+		return table_stands(&r->pool->control, h->segment, h->generation);
+	memcpy(&check, at + CHECK_WORD * sizeof(check), sizeof(check));
+	if (check == htole64(CHECK_WRITING))
+		return false;
+	return cell_blank(at, TABLE_HEADER_BYTES) ||
+	       table_header_decode(at, h->segment, r->pool->sb.seed, &header) == CHECK_BAD ||
+	       header.generation == h->generation;
+}
+
 static enum life life_of(const struct block_read *r)
 {
 	const struct block_header *h = &r->header;
 	uint64_t raw;
 
 	/* a device's one writer knows best, as far as its mirror has the entry; the rest of that reads as zero */
-	enum life life = r->pool->read_only && mirrored(r)
+	enum life life = r->pool->read_only && mirrored(r) && !MUTANT(LIFE_FROM_MIRROR)
 				 ? LIFE_OTHER
 				 : table_life(&r->pool->control, h->segment, h->index, h->birth);
 	if (!mirrored(r) || life != LIFE_OTHER)
@@ -157,7 +188,7 @@ static enum block_verdict alive(struct block_read *r)
 	if (!life_counts(life))
 		return life == LIFE_REMOVED ? BLOCK_REMOVED : life == LIFE_MOVING ? BLOCK_MOVING : BLOCK_MISMATCH;
 	/* a place that was given up keeps its life word: whoever removes the block afterwards does not come here */
-	if (!mirrored(r) && !MUTANT(GENERATION_UNSEEN) && !table_stands(&r->pool->control, h->segment, h->generation))
+	if (!MUTANT(GENERATION_UNSEEN) && !generation_stands(r))
 		return BLOCK_MISMATCH;
 	if (!r->any_time && h->expires_s && clock_utc_s() >= h->expires_s)
 		return BLOCK_EXPIRED;
@@ -224,6 +255,7 @@ static enum op_progress read_start(struct block_read *r)
 		r->chunk_bytes = chunk_bytes_for(r->length);
 		lane_watch(lane, digest_landed, r);
 	}
+	ask_table(r);
 	guess_life(r);
 	return OP_WAIT;
 }

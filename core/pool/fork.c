@@ -4,8 +4,8 @@
  * a child shares; so in the child every open pool's descriptors are closed at once and the handle is dead
  * (MEMKV_EFORK).  Mappings were never inherited (MADV_DONTFORK).
  *
- * While a pool is being opened or closed it has descriptors that are not written down in it yet, or no more; fork waits
- * for that moment to pass.
+ * While a descriptor is being opened or closed it is not written down in its pool yet, or no more; fork waits for that
+ * moment to pass, and for no other: opening a pool as a whole may take as long as the medium does.
  */
 #include "core/base/fail.h"
 #include "core/pool/handle.h"
@@ -29,8 +29,10 @@ static void after_fork_child(void)
 {
 	for (struct memkv_pool *pool = open_pools; pool; pool = pool->next_open) {
 		atomic_store(&pool->forked, true);
-		for (uint32_t i = 0; i < pool->lanes.count; i++)
+		for (uint32_t i = 0; i < LANES_MAX; i++) /* those that are there: the rest is zero */
 			abandon_lane(&pool->lanes.lanes[i]);
+		for (uint32_t i = 0; i < DEPUTIES_MAX; i++)
+			abandon_lane(&pool->deputies.each[i].lane);
 		abandon_lane(&pool->recover_lane);
 		abandon_lane(&pool->room.lane);
 		pool->media->ops->abandon(pool->media);

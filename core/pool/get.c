@@ -14,6 +14,8 @@
 #include "core/base/fail.h"
 #include "core/base/options_take.h"
 #include "core/pool/block_io.h"
+#include "core/pool/deadline.h"
+#include "core/pool/newest.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -28,6 +30,8 @@ struct get {
 	struct key_hash hash;
 	struct lane *lane;
 	struct block_read read;
+	atomic_uint_fast64_t *cause; /* of a miss: the counter */
+	uint64_t settlements; /* when the copy was found (follower.h) */
 	unsigned tried, skipped;
 	unsigned moving, moving_looks; /* copies that were not live yet; by now they may be, and the ones before them gone */
 	enum block_verdict worst; /* of the copies tried: the cause of the miss */
@@ -40,22 +44,19 @@ struct get {
 	struct place skips[COPIES_TRIED_MAX]; /* copies that failed but stay in the index; last: not cleared */
 };
 
-static void count_miss(struct memkv_pool *pool, const struct get *get, bool reclaimed)
+static atomic_uint_fast64_t *cause_of(struct memkv_pool *pool, const struct get *get, bool reclaimed)
 {
 	struct pool_counters *c = &pool->counters;
 
 	if (get->worst == BLOCK_IO || atomic_load(&pool->media->failed))
-		count(&c->miss_io, 1);
-	else if (get->tried == 0)
-		count(&c->miss_absent, 1);
-	else if (get->worst == BLOCK_EXPIRED)
-		count(&c->miss_expired, 1);
-	else if (get->worst == BLOCK_REMOVED)
-		count(&c->miss_removed, 1);
-	else if (reclaimed || get->worst == BLOCK_MOVING)
-		count(&c->miss_reclaimed, 1);
-	else
-		count(&c->miss_damaged, 1);
+		return &c->miss_io;
+	if (get->tried == 0)
+		return &c->miss_absent;
+	if (get->worst == BLOCK_EXPIRED)
+		return &c->miss_expired;
+	if (get->worst == BLOCK_REMOVED)
+		return &c->miss_removed;
+	return reclaimed || get->worst == BLOCK_MOVING ? &c->miss_reclaimed : &c->miss_damaged;
 }
 
 static bool is_same(struct place a, struct place b)
@@ -90,17 +91,22 @@ static bool put_aside(struct get *get)
 	if (!still_indexed(get, place))
 		return true;
 	bool turning = follower_turning(&pool->follower, layout_segment_of(&pool->control.layout, place.page));
-	follower_drop(&pool->follower, get->key->bytes, place);
+	follower_drop_read(&pool->follower, get->key->bytes, place, get->settlements);
 	return turning;
 }
 
-static void get_begin(struct get *get, struct memkv_pool *pool, const struct memkv_key *key)
+static void get_init(struct get *get, struct memkv_pool *pool, struct lane *lane, const struct memkv_key *key)
 {
 	memset(get, 0, offsetof(struct get, skips));
 	get->pool = pool;
 	get->key = key;
 	get->hash = index_hash(pool->index, key->bytes);
-	get->lane = lane_acquire(&pool->lanes);
+	get->lane = lane;
+}
+
+static void get_begin(struct get *get, struct memkv_pool *pool, const struct memkv_key *key)
+{
+	get_init(get, pool, lane_acquire(&pool->lanes), key);
 }
 
 static void get_end(struct get *get)
@@ -116,12 +122,27 @@ static bool is_skipped(const struct get *get, struct place place)
 	return false;
 }
 
+/* of those that are not skipped the newest (newest.h) */
+static bool choose(const struct get *get, struct place *places, unsigned count, struct place *place)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < count; i++)
+		if (!is_skipped(get, places[i]))
+			places[kept++] = places[i];
+	if (kept)
+		*place = kept > 1 ? newest_copy(get->pool, get->lane, get->key->bytes, places, kept) : places[0];
+	return kept > 0;
+}
+
 static bool find_untried(const struct get *get, struct place *place)
 {
-	for (unsigned i = 0; index_find(get->pool->index, get->hash, i, place); i++)
-		if (!is_skipped(get, *place))
-			return true;
-	return false;
+	struct place places[COPIES_TRIED_MAX];
+	unsigned count = 0;
+
+	while (count < COPIES_TRIED_MAX && index_find(get->pool->index, get->hash, count, &places[count]))
+		count++;
+	return choose(get, places, count, place);
 }
 
 /* nothing is left of what was known */
@@ -131,16 +152,12 @@ static bool look_again(struct get *get, struct place *place)
 
 	follower_step(&get->pool->follower);
 	uint32_t count = follower_copies(&get->pool->follower, get->key->bytes, places, COPIES_TRIED_MAX);
-	for (uint32_t i = 0; i < count; i++) {
-		*place = places[i];
-		if (!is_skipped(get, *place))
-			return true;
-	}
+	if (choose(get, places, count, place))
+		return true;
 	if (!count || !get->moving || get->moving_looks++ >= MOVING_LOOKS)
 		return false;
 	get->moving = get->skipped = 0; /* once more, from the first */
-	*place = places[0];
-	return true;
+	return choose(get, places, count, place);
 }
 
 /* the next copy into get->read, not yet run; false: none left */
@@ -150,6 +167,7 @@ static bool next_copy(struct get *get)
 	uint64_t losses = follower_losses(f);
 	struct place place;
 
+	get->settlements = follower_settlements(f);
 	if (get->tried >= COPIES_TRIED_MAX || atomic_load(&get->pool->media->failed))
 		return false;
 	if (!find_untried(get, &place) && !((get->tried || follower_lost(f, losses)) && look_again(get, &place)))
@@ -182,7 +200,7 @@ static enum block_verdict read_copy(struct get *get)
 	return read_once(get);
 }
 
-/* read copies until one is good: 0 and get->read; MEMKV_SIZE; MEMKV_MISS, counted by its cause */
+/* read copies until one is good: 0 and get->read; MEMKV_SIZE; MEMKV_MISS and get->cause */
 static int read_any(struct get *get)
 {
 	bool reclaimed = false;
@@ -196,27 +214,74 @@ static int read_any(struct get *get)
 		reclaimed = put_aside(get);
 		get->tried++;
 	}
-	count_miss(get->pool, get, reclaimed);
+	get->cause = cause_of(get->pool, get, reclaimed);
 	return MEMKV_MISS;
 }
 
-static int64_t get_good(struct get *get)
+/* the same, counted; the block's size */
+static int64_t get_any(struct get *get)
 {
 	struct memkv_pool *pool = get->pool;
+	int err = read_any(get);
 
+	if (err == MEMKV_MISS)
+		count(get->cause, 1);
+	if (err)
+		return err;
 	heat_touch(pool, get->read.place);
 	count(&pool->counters.gets, 1);
 	count(&pool->counters.get_bytes, get->read.header.length);
 	return (int64_t)get->read.header.length;
 }
 
-/* into what @o says; the caller's own struct, @given, may be too short for an answer */
-static void copy_meta(const struct block_header *h, const struct memkv_get_options *o, struct memkv_get_options *given)
+void get_block(struct memkv_pool *pool, struct lane *lane, const struct memkv_key *key, void *to, uint64_t length,
+	       uint32_t flags, struct get_answer *answer)
+{
+	struct get get;
+
+	get_init(&get, pool, lane, key);
+	get.to = to;
+	get.length = length;
+	get.upto = flags & MEMKV_GET_UPTO;
+	answer->result = read_any(&get);
+	answer->counter = get.cause;
+	if (answer->result)
+		return;
+	heat_touch(pool, get.read.place);
+	answer->header = get.read.header;
+	answer->result = (int64_t)get.read.header.length;
+}
+
+void get_count(struct memkv_pool *pool, const struct get_answer *answer)
+{
+	if (answer->result == MEMKV_MISS)
+		count(answer->counter, 1);
+	if (answer->result < 0)
+		return;
+	count(&pool->counters.gets, 1);
+	count(&pool->counters.get_bytes, (uint64_t)answer->result);
+}
+
+void get_meta(const struct block_header *h, const struct memkv_get_options *o, struct memkv_get_options *given)
 {
 	if (given->size >= offsetof(struct memkv_get_options, meta_length) + sizeof(given->meta_length))
 		given->meta_length = h->meta_length;
 	if (o->meta && h->meta_length)
 		memcpy(o->meta, h->meta, min_u64(h->meta_length, o->meta_room));
+}
+
+/* a get of this key ends without the medium: as a miss, counted */
+static bool known_absent(struct memkv_pool *pool, const struct memkv_key *key)
+{
+	uint64_t losses = follower_losses(&pool->follower);
+	bool failed = atomic_load(&pool->media->failed);
+	struct place place;
+
+	if (!failed && (index_find(pool->index, index_hash(pool->index, key->bytes), 0, &place) ||
+			follower_lost(&pool->follower, losses)))
+		return false;
+	count(failed ? &pool->counters.miss_io : &pool->counters.miss_absent, 1);
+	return true;
 }
 
 int64_t memkv_get(struct memkv_pool *pool, const struct memkv_key *key, void *buffer, size_t length,
@@ -232,16 +297,15 @@ int64_t memkv_get(struct memkv_pool *pool, const struct memkv_key *key, void *bu
 		return err;
 	if (!key || !buffer || length == 0)
 		return fail(-EINVAL, "get: a key and a buffer of at least one byte are needed");
+	if (o.deadline_us)
+		return known_absent(pool, key) ? MEMKV_MISS : deadline_get(pool, key, buffer, length, &o, options);
 	get_begin(&get, pool, key);
 	get.to = buffer;
 	get.length = length;
 	get.upto = o.flags & MEMKV_GET_UPTO;
-	int64_t result = read_any(&get);
-	if (result == 0) {
-		result = get_good(&get);
-		if (options)
-			copy_meta(&get.read.header, &o, options);
-	}
+	int64_t result = get_any(&get);
+	if (result > 0 && options)
+		get_meta(&get.read.header, &o, options);
 	get_end(&get);
 	return result;
 }
@@ -259,9 +323,7 @@ int64_t memkv_get_ranges(struct memkv_pool *pool, const struct memkv_key *key, c
 	get_begin(&get, pool, key);
 	get.ranges = ranges;
 	get.range_count = range_count;
-	int64_t result = read_any(&get);
-	if (result == 0)
-		result = get_good(&get);
+	int64_t result = get_any(&get);
 	get_end(&get);
 	return result;
 }
@@ -354,6 +416,8 @@ int memkv_stat(struct memkv_pool *pool, const struct memkv_key *key, struct memk
 	follower_step(&pool->follower);
 	get_begin(&get, pool, key);
 	int result = read_any(&get);
+	if (result == MEMKV_MISS)
+		count(get.cause, 1);
 	if (result == 0)
 		describe(&get.read.header, info);
 	get_end(&get);

@@ -7,6 +7,8 @@
 #include "core/facts/factbook.h"
 #include "core/format/superblock.h"
 #include "core/index/follower.h"
+#include "core/pool/deputy.h"
+#include "core/pool/fork.h"
 #include "core/pool/lane.h"
 #include "core/pool/pins.h"
 #include "core/pool/room.h"
@@ -19,7 +21,7 @@
 	X(puts) X(put_bytes) X(puts_exist) X(puts_differ) X(puts_no_room) X(puts_failed) X(gets) X(get_bytes)        \
 	X(miss_absent) X(miss_expired) X(miss_removed) X(miss_damaged) X(miss_reclaimed) X(miss_io) X(removes)       \
 	X(evicted_blocks) X(evicted_bytes) X(moved_blocks) X(moved_bytes) X(segments_opened) X(segments_resumed)     \
-	X(segments_reclaimed)
+	X(segments_reclaimed) X(miss_timedout)
 
 struct pool_counters {
 #define COUNTER_FIELD(name) atomic_uint_fast64_t name;
@@ -36,9 +38,11 @@ struct memkv_pool {
 	struct factbook factbook;
 	struct follower follower;
 	struct lane recover_lane; /* of the follower's second sources; under its lock */
+	uint64_t recover_unread;  /* how often the medium did not answer it; likewise */
 	struct lane_set lanes;
 	struct slot slot;
 	struct room room;
+	struct deputies deputies; /* for calls with a deadline */
 	struct pins pins;
 	bool read_only;
 	atomic_bool forked;
@@ -55,12 +59,6 @@ static inline void count(atomic_uint_fast64_t *counter, uint64_t n)
 /* pool_usable() - 0, MEMKV_EFORK, or -EINVAL for NULL */
 int pool_usable(const struct memkv_pool *pool);
 
-/* fork.c: what happens between hold and release, no child sees half of; the others only in between */
-void fork_hold(void);
-void fork_release(void);
-void fork_register(struct memkv_pool *pool);
-void fork_unregister(struct memkv_pool *pool);
-
 /* superblocks.c: the better of the two copies; *mended when one of them was not right */
 int superblocks_read(struct lane *lane, struct superblock *sb, bool *mended);
 /*
@@ -68,6 +66,18 @@ int superblocks_read(struct lane *lane, struct superblock *sb, bool *mended);
  * holds a slot by then, so that nobody formats; two at once write the same.  What fails is tried by the next one.
  */
 void superblocks_mend(struct lane *lane, const struct superblock *sb);
+
+/*
+ * get.c: a whole block into @to, on a lane of the caller's; get_count() counts it, once somebody has got the answer
+ * get_meta() - a block's metadata into what @o says; the caller's own struct, @given, may be too short for an answer
+ */
+void get_block(struct memkv_pool *pool, struct lane *lane, const struct memkv_key *key, void *to, uint64_t length,
+	       uint32_t flags, struct get_answer *answer);
+void get_count(struct memkv_pool *pool, const struct get_answer *answer);
+void get_meta(const struct block_header *h, const struct memkv_get_options *o, struct memkv_get_options *given);
+/* put.c: a put on a lane of the caller's, not counted; @gate (or NULL) is passed before a byte of the block is written */
+int put_block(struct memkv_pool *pool, struct lane *lane, const struct memkv_key *key, const void *data, uint64_t length,
+	      const struct memkv_put_options *o, atomic_int *gate);
 
 /* recover.c: what an entry says, from its block's header; and the follower's second sources */
 void entry_of_header(const struct block_header *h, uint32_t page, struct entry *e);

@@ -2,7 +2,9 @@
 /* See lane.h. */
 #include "core/pool/lane.h"
 
+#include "core/base/environ.h"
 #include "core/base/simulate.h"
+#include "core/pool/fork.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -10,7 +12,7 @@
 
 int lane_open(struct lane *lane, struct media *media)
 {
-	size_t bytes = (size_t)LANE_HEADER_PAGES * PAGE + 2 * (size_t)PAGE + LANE_STAGING + LANE_DIGESTS * sizeof(uint64_t);
+	size_t bytes = (size_t)LANE_HEADER_PAGES * PAGE + 3 * (size_t)PAGE + LANE_STAGING + LANE_DIGESTS * sizeof(uint64_t);
 
 	*lane = (struct lane){.media = media, .free_ios = UINT64_MAX};
 	lane->header = aligned_alloc(PAGE, bytes);
@@ -18,9 +20,12 @@ int lane_open(struct lane *lane, struct media *media)
 		return -ENOMEM;
 	lane->tail = lane->header + (size_t)LANE_HEADER_PAGES * PAGE;
 	lane->life = lane->tail + PAGE;
-	lane->staging = lane->life + PAGE;
+	lane->table = lane->life + PAGE;
+	lane->staging = lane->table + PAGE;
 	lane->digests = (uint64_t *)(void *)(lane->staging + LANE_STAGING);
+	fork_hold();
 	int err = media->ops->queue_open(media, LANE_DEPTH, &lane->queue);
+	fork_release();
 	if (err) {
 		free(lane->header);
 		lane->header = NULL;
@@ -30,8 +35,13 @@ int lane_open(struct lane *lane, struct media *media)
 
 void lane_close(struct lane *lane)
 {
+	while (lane->queue && !lane_idle(lane))
+		lane_advance(lane); /* as long as it takes; nobody's fork waits for that */
+	fork_hold();
 	if (lane->queue)
 		lane->queue->ops->close(lane->queue);
+	lane->queue = NULL;
+	fork_release();
 	free(lane->header);
 	*lane = (struct lane){0};
 }
@@ -190,7 +200,9 @@ void lane_set_close(struct lane_set *set)
 
 struct lane *lane_acquire(struct lane_set *set)
 {
-	for (;;) {
+	enum { YIELDS = 1000, PAUSE_US = 100 };
+
+	for (unsigned turns = 0;; turns++) {
 		uint64_t taken = atomic_load(&set->taken);
 		while (~taken) {
 			uint64_t bit = ~taken & (taken + 1);
@@ -201,7 +213,10 @@ struct lane *lane_acquire(struct lane_set *set)
 				lane_advance(lane); /* what nobody waited for */
 			return lane;
 		}
-		sched_yield();
+		if (turns < YIELDS)
+			sched_yield();
+		else
+			pause_us(PAUSE_US); /* the medium hangs, or is very slow: the processor is better left to others */
 	}
 }
 

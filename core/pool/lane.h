@@ -2,7 +2,8 @@
 /*
  * Lanes: what one payload operation needs while it runs - a queue to the medium and memory for headers, for the last
  * partial page, and for callers whose memory the medium cannot reach directly.  All of it is allocated when the pool
- * is opened.  A lane is taken by setting its bit; with all bits set the caller yields the processor and tries again.
+ * is opened.  A lane is taken by setting its bit; with all bits set the caller yields the processor, later sleeps for
+ * moments, and tries again.
  *
  * Transfer: one contiguous range of the medium against up to three pieces of memory, cut into commands that are in
  * flight together.  A cut never goes through a chunk: what lies before the payload (the header) comes on top of the
@@ -39,6 +40,7 @@ struct lane {
 	uint8_t *header;  /* LANE_HEADER_PAGES pages */
 	uint8_t *tail;	  /* one page */
 	uint8_t *life;	  /* one page: the block of a table that holds an entry, where tables are mirrored */
+	uint8_t *table;	  /* one page: likewise, the one with the table's header */
 	uint8_t *staging; /* LANE_STAGING bytes */
 	uint64_t *digests; /* LANE_DIGESTS: of the chunks that landed */
 	struct media_io ios[LANE_DEPTH];

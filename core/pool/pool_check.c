@@ -142,9 +142,10 @@ static void check_segment_header(struct check *check, const struct table_header 
 	struct table_header again;
 
 	int err = lane_transfer(check->lane, MEDIA_READ, layout_segment(&pool->control.layout, check->segment), &piece, 1);
-	bool good = !err &&
-		    segment_header_decode(check->lane->header, check->segment, pool->sb.seed, &found) &&
-		    found.generation == header->generation;
+	bool known = !err && segment_header_decode(check->lane->header, check->segment, pool->sb.seed, &found);
+	bool good = known && found.generation == header->generation;
+	if (known && !good && !pool->media->caps.mappable)
+		return; /* reopened: the page and the word that says so go to a device together, and its writer may have died then */
 	if (good) {
 		segment_header_encode(&found, pool->sb.seed, check->lane->tail);
 		good = memcmp(check->lane->header, check->lane->tail, SEGMENT_HEADER_LIVE) == 0; /* no bit was mended */
@@ -219,34 +220,46 @@ static const char *why_bad(enum block_verdict verdict, const struct check *check
 	return check->options->meta_only ? "its header does not verify" : "its bytes do not verify";
 }
 
-static void check_block(struct check *check, const struct entry *e)
+static enum block_verdict read_block(struct check *check, const struct entry *e, struct block_read *read)
 {
 	struct memkv_pool *pool = check->pool;
-	struct block_read read;
 
 	check->lane = lane_acquire(&pool->lanes);
-	block_read_init(&read, pool, check->lane, e->key, place_of_entry(&pool->control, check->segment, e));
-	read.any_time = true;
+	block_read_init(read, pool, check->lane, e->key, place_of_entry(&pool->control, check->segment, e));
+	read->any_time = true;
 	if (!check->options->meta_only) {
-		read.to = check->payload;
-		read.length = e->length;
+		read->to = check->payload;
+		read->length = e->length;
 	}
-	op_run(&read.op);
+	op_run(&read->op);
 	lane_release(&pool->lanes, check->lane);
-	bool good = read.verdict == BLOCK_GOOD && read.header.birth == e->birth;
-	if (!good && !still_there(check, e)) {
+	bool other = read->verdict == BLOCK_GOOD && read->header.birth != e->birth;
+	return other ? BLOCK_MISMATCH : read->verdict;
+}
+
+static void check_block(struct check *check, const struct entry *e)
+{
+	struct block_read read;
+	enum block_verdict verdict = read_block(check, e, &read);
+	bool there = verdict == BLOCK_GOOD || still_there(check, e);
+
+	if (verdict != BLOCK_GOOD && there) { /* sent together with its entry, it may have landed after it was read */
+		verdict = read_block(check, e, &read);
+		there = verdict == BLOCK_GOOD || still_there(check, e);
+	}
+	if (!there) {
 		check->report->gone++;
 		return;
 	}
 	check->report->blocks++;
 	check->report->bytes += e->length;
-	if (good)
+	if (verdict == BLOCK_GOOD)
 		return;
 	check->report->bad++;
 	if (check->options->bad_block) {
 		struct memkv_key key;
 		memcpy(key.bytes, e->key, sizeof(key.bytes));
-		check->options->bad_block(check->options->context, &key, read.place.page, why_bad(read.verdict, check));
+		check->options->bad_block(check->options->context, &key, read.place.page, why_bad(verdict, check));
 	}
 }
 
@@ -271,7 +284,7 @@ static bool read_table(struct check *check, struct table_header *header)
 		return true;
 	uint32_t places = table_count(c, check->segment, header->generation, &tail);
 	bool owner_known = own_refresh(c, check->segment) && own_look(c, check->segment, &owned); /* after the count, before the entries: see follower.h */
-	check->closed = owner_known && owned.word.state != OWNER_OPEN;
+	check->closed = owner_known && own_closed(c, &owned);
 	check->settled = check->closed || (owner_known && own_resumable(c, &pool->slot, &owned));
 	note(check, tail != CHECK_GOOD, true);
 	bool read = table_refresh(c, check->segment);

@@ -4,7 +4,7 @@
 #include "core/base/fail.h"
 #include "core/base/options_take.h"
 #include "core/media/file_system.h"
-#include "core/pool/handle.h"
+#include "core/pool/deadline.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -135,11 +135,35 @@ static int complete_options(const struct memkv_pool_options *given, struct memkv
 		o->lanes = LANES_DEFAULT;
 	if (o->lanes > LANES_MAX)
 		return fail(-EINVAL, "open: %u lanes are more than %d", o->lanes, LANES_MAX);
+	if (o->deadline_calls == 0)
+		o->deadline_calls = DEPUTIES_DEFAULT;
+	if (o->deadline_calls > DEPUTIES_MAX)
+		return fail(-EINVAL, "open: %u calls with a deadline at a time are more than %d", o->deadline_calls, DEPUTIES_MAX);
 	return 0;
+}
+
+/* from here on descriptors and locks exist that a child must not keep */
+static int open_medium(struct memkv_pool *pool, const char *path, unsigned flags)
+{
+	fork_hold();
+	int err = media_open(path, flags, &pool->media);
+	if (!err)
+		fork_register(pool);
+	fork_release();
+	return err;
+}
+
+static void close_medium(struct memkv_pool *pool)
+{
+	fork_hold();
+	fork_unregister(pool);
+	pool->media->ops->close(pool->media);
+	fork_release();
 }
 
 static void tear_down(struct memkv_pool *pool)
 {
+	deputies_close(&pool->deputies);
 	follower_close(&pool->follower);
 	room_close(&pool->room);
 	if (pool->slot.epoch)
@@ -148,48 +172,50 @@ static void tear_down(struct memkv_pool *pool)
 	lane_set_close(&pool->lanes);
 	lane_close(&pool->recover_lane);
 	index_close(pool->index);
-	pool->media->ops->close(pool->media);
+	close_medium(pool);
 	pins_close(&pool->pins);
 	free(pool);
+}
+
+/* all options are complete */
+static int open_pool(const char *path, const struct memkv_pool_options *o, struct memkv_pool **out)
+{
+	unsigned flags = o->flags & MEMKV_OPEN_BUFFERED ? MEDIA_OPEN_BUFFERED : 0;
+	struct memkv_pool *pool = calloc(1, sizeof(*pool));
+
+	if (!pool)
+		return fail(-ENOMEM, "%s: no memory", path);
+	pins_open(&pool->pins);
+	pool->read_only = o->flags & MEMKV_OPEN_READ_ONLY;
+	if (pool->read_only)
+		flags |= MEDIA_OPEN_READ_ONLY;
+	int err = pool->read_only ? 0 : file_system_check(path, path);
+	if (!err)
+		err = open_medium(pool, path, flags);
+	if (err) {
+		pins_close(&pool->pins);
+		free(pool);
+		return err;
+	}
+	deputies_open(&pool->deputies, pool, o->deadline_calls);
+	err = attach(pool, o);
+	if (err)
+		tear_down(pool);
+	else
+		*out = pool;
+	return err;
 }
 
 int memkv_pool_open(const char *path, const struct memkv_pool_options *options, struct memkv_pool **out)
 {
 	struct memkv_pool_options o;
-	unsigned flags = 0;
 	int err = complete_options(options, &o);
 
 	if (err)
 		return err;
 	if (!path || !out)
 		return fail(-EINVAL, "open: a path and a place for the handle are needed");
-	struct memkv_pool *pool = calloc(1, sizeof(*pool));
-	if (!pool)
-		return fail(-ENOMEM, "%s: no memory", path);
-	pins_open(&pool->pins);
-	pool->read_only = o.flags & MEMKV_OPEN_READ_ONLY;
-	if (pool->read_only)
-		flags |= MEDIA_OPEN_READ_ONLY;
-	if (o.flags & MEMKV_OPEN_BUFFERED)
-		flags |= MEDIA_OPEN_BUFFERED;
-	fork_hold(); /* from here on descriptors and locks exist that a child must not keep */
-	err = pool->read_only ? 0 : file_system_check(path, path);
-	if (!err)
-		err = media_open(path, flags, &pool->media);
-	if (err) {
-		pins_close(&pool->pins);
-		free(pool);
-	} else {
-		err = attach(pool, &o);
-		if (err)
-			tear_down(pool);
-		else
-			fork_register(pool);
-	}
-	fork_release();
-	if (!err)
-		*out = pool;
-	return err;
+	return o.deadline_us ? deadline_open(open_pool, path, &o, out) : open_pool(path, &o, out);
 }
 
 int memkv_pool_probe(const char *path, struct memkv_pool_label *label)
@@ -199,10 +225,9 @@ int memkv_pool_probe(const char *path, struct memkv_pool_label *label)
 	if (!pool)
 		return fail(-EINVAL, "probe: a path and a place for the answer, with its size, are needed");
 	pool->read_only = true;
-	fork_hold();
-	int err = media_open(path, MEDIA_OPEN_READ_ONLY | MEDIA_OPEN_BUFFERED, &pool->media);
+	int err = open_medium(pool, path, MEDIA_OPEN_READ_ONLY | MEDIA_OPEN_BUFFERED);
 	if (err == MEMKV_CONFLICT) /* devices are never read through the page cache */
-		err = media_open(path, MEDIA_OPEN_READ_ONLY, &pool->media);
+		err = open_medium(pool, path, MEDIA_OPEN_READ_ONLY);
 	if (!err) {
 		err = read_superblocks(pool);
 		if (!err) {
@@ -219,9 +244,8 @@ int memkv_pool_probe(const char *path, struct memkv_pool_label *label)
 			memcpy(label, &found, min_u64(label->size, sizeof(found)));
 		}
 		lane_close(&pool->recover_lane);
-		pool->media->ops->close(pool->media);
+		close_medium(pool);
 	}
-	fork_release();
 	free(pool);
 	return err;
 }
@@ -230,10 +254,7 @@ void memkv_pool_close(struct memkv_pool *pool)
 {
 	if (!pool || atomic_load(&pool->forked))
 		return; /* in a child there is nothing to give back: descriptors are closed, the rest is the parent's */
-	fork_hold();
-	fork_unregister(pool);
-	tear_down(pool);
-	fork_release();
+	deadline_close(tear_down, pool);
 }
 
 int memkv_pool_refresh(struct memkv_pool *pool)

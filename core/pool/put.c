@@ -16,6 +16,7 @@
 #include "core/base/fail.h"
 #include "core/base/options_take.h"
 #include "core/pool/block_io.h"
+#include "core/pool/deadline.h"
 #include "core/pool/remove.h"
 
 #include <errno.h>
@@ -36,6 +37,7 @@ struct put {
 	const void *data;
 	uint64_t length;
 	const struct memkv_put_options *options;
+	atomic_int *gate; /* or NULL */
 	struct lane *lane;
 	struct block_header header;
 	bool digested;
@@ -172,9 +174,11 @@ static void send_entry(struct put *put)
 
 	if (!put->sent)
 		return;
-	lane_kick(put->lane); /* the block first */
 	entry_of_header(&put->header, put->place.page, &entry);
-	table_publish_sent(&put->pool->control, put->place.segment, &entry);
+	if (MUTANT(SENT_BEFORE_BLOCK))
+		table_publish(&put->pool->control, put->place.segment, &entry);
+	else
+		table_publish_sent(&put->pool->control, put->place.segment, &entry);
 }
 
 static void publish(struct put *put, bool good)
@@ -255,6 +259,11 @@ static int write_block(struct put *put, const struct births *replaced)
 	h->segment = (uint32_t)put->place.segment;
 	h->index = put->place.index;
 	h->page = (layout_segment(&pool->control.layout, h->segment) >> PAGE_SHIFT) + put->place.page;
+	if (!gate_pass(put->gate)) {
+		publish(put, false);
+		room_release(&pool->room, &put->place);
+		return MEMKV_TIMEDOUT;
+	}
 	block_write_init(&write, put->lane, h->page, h->header_pages, put->data, put->length);
 	write.header_later =
 		!put->digested && put->length >= OVERLAP_MIN && block_write_direct(put->lane, put->data);
@@ -267,8 +276,9 @@ static int write_block(struct put *put, const struct births *replaced)
 	else
 		write.op.step(&write.op);
 	put->sent = !pool->media->caps.mappable && !(put->options->flags & MEMKV_PUT_DURABLE);
+	if (put->sent || put->place.prepare || put->place.open)
+		lane_kick(put->lane); /* the block first: it goes while we do something else */
 	send_entry(put);
-	lane_kick(put->lane);
 	room_ahead(&pool->room, &put->place);
 	if (MUTANT(PUBLISH_EARLY))
 		publish(put, true);
@@ -320,14 +330,14 @@ static int remove_replaced(const struct put *put, const struct births *before)
 	return removed >= 0 && control_published(&pool->control) && flush_if(put) == 0 ? 0 : MEMKV_UNKNOWN;
 }
 
-static int count_result(struct put *put, int result)
+static int count_result(struct memkv_pool *pool, uint64_t length, int result)
 {
-	struct pool_counters *c = &put->pool->counters;
+	struct pool_counters *c = &pool->counters;
 
 	switch (result) {
 	case 0:
 		count(&c->puts, 1);
-		count(&c->put_bytes, put->length);
+		count(&c->put_bytes, length);
 		return 0;
 	case MEMKV_EXISTS:
 		count(&c->puts_exist, 1);
@@ -335,27 +345,49 @@ static int count_result(struct put *put, int result)
 	case MEMKV_DIFFERS:
 		count(&c->puts_differ, 1);
 		return fail(result, "%s: other bytes are stored under this key; remove the block first, or put with replace",
-			    put->pool->media->path);
+			    pool->media->path);
 	case MEMKV_PINNED:
 		count(&c->puts_differ, 1);
 		return fail(result, "%s: the block under this key is pinned and cannot be replaced; unpin it first",
-			    put->pool->media->path);
+			    pool->media->path);
 	case MEMKV_NO_ROOM:
 	case MEMKV_PIN_LIMIT:
 		count(&c->puts_no_room, 1);
 		return result;
 	default:
 		count(&c->puts_failed, 1);
-		return fail(result, "%s: the block could not be written: %s", put->pool->media->path,
+		return fail(result, "%s: the block could not be written: %s", pool->media->path,
 			    memkv_strerror(result));
 	}
+}
+
+int put_block(struct memkv_pool *pool, struct lane *lane, const struct memkv_key *key, const void *data, uint64_t length,
+	      const struct memkv_put_options *o, atomic_int *gate)
+{
+	struct put put = {
+		.pool = pool, .key = key, .data = data, .length = length, .options = o, .lane = lane, .gate = gate};
+	struct births before;
+
+	describe_block(&put);
+	int there = look(&put);
+	/* also when nothing could be compared: what cannot be read now may be readable later */
+	bool replace = o->flags & MEMKV_PUT_REPLACE && there != MEMKV_EXISTS;
+	if (there && !replace)
+		return there == MEMKV_EXISTS && flush_if(&put) ? -EIO : there;
+	/*
+	 * What was there before goes once the new block is there.  What turns up in between is another's replacing put: of
+	 * two at once one stays (remove.c).
+	 */
+	int result = replace ? note_replaced(&put, &before) : 0;
+	if (!result)
+		result = write_block(&put, replace ? &before : NULL);
+	return !result && replace ? remove_replaced(&put, &before) : result;
 }
 
 int memkv_put(struct memkv_pool *pool, const struct memkv_key *key, const void *data, size_t length,
 	      const struct memkv_put_options *options)
 {
 	struct memkv_put_options o;
-	struct put put = {.pool = pool, .key = key, .data = data, .length = length, .options = &o};
 	int result = pool_usable(pool);
 
 	if (result)
@@ -370,27 +402,10 @@ int memkv_put(struct memkv_pool *pool, const struct memkv_key *key, const void *
 		return fail(MEMKV_FAILED, "%s: the pool's medium is gone, was cut short or failed; restore it and open it again",
 			    pool->media->path);
 	}
-	put.lane = lane_acquire(&pool->lanes);
-	describe_block(&put);
-	struct births before;
-	int there = look(&put);
-	/* also when nothing could be compared: what cannot be read now may be readable later */
-	bool replace = o.flags & MEMKV_PUT_REPLACE && there != MEMKV_EXISTS;
-	if (there && !replace) {
-		result = there;
-		if (there == MEMKV_EXISTS && flush_if(&put))
-			result = -EIO;
-	} else {
-		/*
-		 * What was there before goes once the new block is there.  What turns up in between is another's
-		 * replacing put: of two at once one stays (remove.c).
-		 */
-		result = replace ? note_replaced(&put, &before) : 0;
-		if (!result)
-			result = write_block(&put, replace ? &before : NULL);
-		if (!result && replace)
-			result = remove_replaced(&put, &before);
-	}
-	lane_release(&pool->lanes, put.lane);
-	return count_result(&put, result);
+	if (o.deadline_us)
+		return count_result(pool, length, deadline_put(pool, key, data, length, &o));
+	struct lane *lane = lane_acquire(&pool->lanes);
+	result = put_block(pool, lane, key, data, length, &o, NULL);
+	lane_release(&pool->lanes, lane);
+	return count_result(pool, length, result);
 }

@@ -33,7 +33,16 @@ static bool read_pages(struct memkv_pool *pool, uint64_t offset, uint32_t pages)
 {
 	struct iovec piece = {pool->recover_lane.header, (size_t)pages * PAGE};
 
-	return lane_transfer(&pool->recover_lane, MEDIA_READ, offset, &piece, 1) == 0;
+	int err = lane_transfer(&pool->recover_lane, MEDIA_READ, offset, &piece, 1);
+	pool->recover_unread += err != 0;
+	return err == 0;
+}
+
+static uint64_t recover_unread(void *context)
+{
+	const struct memkv_pool *pool = context;
+
+	return pool->recover_unread;
 }
 
 static bool recover_header(void *context, uint64_t segment, struct table_header *header)
@@ -74,5 +83,6 @@ static bool recover_entry(void *context, uint64_t segment, uint64_t generation, 
 
 struct follower_recover recover_source(struct memkv_pool *pool)
 {
-	return (struct follower_recover){.context = pool, .header = recover_header, .entry = recover_entry};
+	return (struct follower_recover){
+		.context = pool, .header = recover_header, .entry = recover_entry, .unread = recover_unread};
 }

@@ -198,6 +198,7 @@ int births_note(struct memkv_pool *pool, const uint8_t *key, struct births *birt
 	return unread ? -EIO : 0;
 }
 
+/* whether what was changed could be published is asked by those who call */
 int births_remove(struct memkv_pool *pool, const uint8_t *key, const struct births *only, uint64_t mine, bool force)
 {
 	struct hunt hunt = {.pool = pool, .key = key, .only = only, .mine = mine, .force = force};
@@ -214,6 +215,9 @@ int births_remove(struct memkv_pool *pool, const uint8_t *key, const struct birt
 		unread = more < 0;
 		removed += more;
 	}
+	/* copies that were passed over since their segment is just being opened anew: mirrored media must know that as well */
+	if (!MUTANT(BEGUN_UNSETTLED))
+		(void)pool->media->ops->settle(pool->media);
 	return unread ? -EIO : removed;
 }
 

@@ -10,6 +10,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#ifndef MEMKV_AHEAD_SHARE
+#define MEMKV_AHEAD_SHARE 32 /* simulated tables have fewer places than that */
+#endif
+
 int room_open(struct room *room, struct memkv_pool *pool)
 {
 	*room = (struct room){.pool = pool};
@@ -110,7 +114,7 @@ static bool fits(const struct room *room, const struct writer *w, uint32_t pages
  */
 static uint32_t places_ahead(const struct room *room, const struct writer *w)
 {
-	enum { AHEAD_MAX = 31, AHEAD_SHARE = 32 };
+	enum { AHEAD_MAX = 31, AHEAD_SHARE = MEMKV_AHEAD_SHARE };
 	uint32_t entries = room->pool->control.layout.geo.entries;
 
 	if (room->pool->media->caps.mappable)
@@ -221,8 +225,11 @@ static int begin_generation(struct room *room, struct writer *w, const struct ta
 	w->next_index = 0;
 	w->tail = places_ahead(room, w);
 	table_begin(c, header, w->tail);
-	control_ring_later(c, s);
-	int err = c->media->ops->settle(c->media);
+	if (MUTANT(DOORBELL_EARLY))
+		control_ring_later(c, s);
+	int err = MUTANT(TABLE_UNSETTLED) ? 0 : c->media->ops->settle(c->media);
+	if (!MUTANT(DOORBELL_EARLY))
+		control_ring(c, s); /* whoever hears it finds the table begun, and the owner word OPEN */
 	count(&pool->counters.segments_opened, err == 0);
 	return err ? fail(err, "%s: a segment's table cannot be written: %s", pool->media->path, strerror(-err)) : 0;
 }
@@ -257,7 +264,7 @@ static void resume_sent(struct room *room, struct writer *w, const struct entry 
 	read.length = entry->length;
 	read.any_time = true;
 	op_run(&read.op);
-	if (read.verdict == BLOCK_GOOD)
+	if (read.verdict == BLOCK_GOOD || MUTANT(SENT_TRUSTED))
 		table_landed(&pool->control, w->owned.segment, entry->index, entry->birth);
 	else if (read.verdict != BLOCK_IO)
 		table_kill(&pool->control, w->owned.segment, entry->index, entry->birth);
@@ -312,7 +319,8 @@ static bool resume_generation(struct room *room, struct writer *w)
 		w->tail = w->next_index;
 		if (!MUTANT(REST_NOT_CLEARED))
 			table_clear_rest(&pool->control, w->owned.segment, w->generation, w->next_index);
-		control_ring(&pool->control, w->owned.segment); /* it is OPEN again: followers look into it by themselves */
+		if (MUTANT(RING_UNSETTLED))
+			control_ring(&pool->control, w->owned.segment);
 	}
 	bool second_right = !w->generation || (pool->follower.recover.header(pool, w->owned.segment, &second) &&
 						second.generation == w->generation);
@@ -344,6 +352,8 @@ static int take_up(struct room *room, struct writer *w, bool resumed)
 			err = begin_generation(room, w, &header);
 	} else if (c->media->ops->settle(c->media)) {
 		err = -EIO;
+	} else if (!MUTANT(RING_UNSETTLED)) {
+		control_ring(c, w->owned.segment); /* the medium knows that it is OPEN again: followers look into it by themselves */
 	}
 	if (err)
 		give_up(room, &w->owned, resumed ? OWNER_SEALED : OWNER_PARKED);

@@ -158,7 +158,10 @@ static inline void control_ring_entry(const struct control *c, uint64_t segment)
 		control_ring(c, segment);
 }
 
-/* control_ring_later() - likewise, when no acknowledgement depends on it */
+/*
+ * control_ring_later() - likewise, when no acknowledgement depends on it: what is put off goes together, and a follower that
+ * meets the new doorbell with the old pulse has not been told
+ */
 static inline void control_ring_later(const struct control *c, uint64_t segment)
 {
 	word_add(control_pulse(c, segment), 1);

@@ -27,6 +27,18 @@ struct owned {
 /* own_look() - read a segment's word; false: damaged */
 bool own_look(const struct control *c, uint64_t segment, struct owned *owned);
 
+/*
+ * own_closed() - nobody publishes in the segment any more, as the word says
+ *
+ * On mirrored media a table that is begun may be there before the word that says OPEN: the one before it says LEAVING.
+ */
+static inline bool own_closed(const struct control *c, const struct owned *owned)
+{
+	bool opening = owned->word.state == OWNER_LEAVING && !c->media->caps.mappable && !MUTANT(LEAVING_SETTLED);
+
+	return owned->word.state != OWNER_OPEN && !opening;
+}
+
 /* own_refresh() - before own_look(), where others may have changed the word on mirrored media; false: unreadable */
 bool own_refresh(const struct control *c, uint64_t segment);
 

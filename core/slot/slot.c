@@ -76,15 +76,20 @@ static int flush_claim(const struct control *c)
 }
 
 /*
- * At each moment one copy is whole, on the medium too: first the one that does not hold is written and flushed, then
- * the other.  So whoever dies here, one after the other, and wherever the power goes, the last epoch stays known.
+ * At each moment one copy is whole, on the medium too: what was found is flushed, since it may be of one who was killed
+ * before it did so; then the copy that does not hold is written and flushed, then the other.  So whoever dies here, one after
+ * the other, and wherever the power goes, the last epoch stays known (tests/model/slot_claim_locks.pml).
  */
 static int write_claim(const struct control *c, const struct slot_cell *cell, unsigned holds)
 {
 	unsigned first = MUTANT(CLAIM_IN_ORDER) ? 0 : !holds;
+	bool virgin = cell->epoch == 1;
 
+	int err = virgin ? 0 : flush_claim(c);
+	if (err)
+		return err;
 	write_copy(c, cell, first);
-	int err = flush_claim(c);
+	err = flush_claim(c);
 	if (err)
 		return err;
 	write_copy(c, cell, !first);
@@ -181,14 +186,42 @@ static void name_holders(const struct control *c, char *text, size_t room)
 		snprintf(text + at, room - at, ", ...");
 }
 
-int slot_claim(const struct control *c, bool cli, const struct slot_guard *guard, struct slot *slot)
+static int claim_any(const struct control *c, bool cli, const struct slot_guard *guard, struct slot *slot)
 {
-	uint32_t slots = c->layout.geo.slots, kept = slots - 1;
-	char holders[128];
+	uint32_t kept = c->layout.geo.slots - 1;
 	int err = cli ? try_claim(c, kept, guard, slot) : -EAGAIN;
 
 	for (uint32_t n = 0; err == -EAGAIN && n < kept; n++)
 		err = try_claim(c, n, guard, slot);
+	return err;
+}
+
+/* a process that was killed keeps its lock until the kernel has ended its I/O: some milliseconds, more under load */
+static bool somebody_ends(const struct control *c)
+{
+	struct slot_cell cell;
+	struct identity me;
+
+	identity_read(&me);
+	for (uint32_t n = 0; n < c->layout.geo.slots; n++)
+		if (slot_locked(c, n) && slot_read(c, n, &cell) != CHECK_BAD && cell.epoch &&
+		    !memcmp(cell.machine, me.machine, sizeof(me.machine)) && !memcmp(cell.boot, me.boot, sizeof(me.boot)) &&
+		    process_ended(cell.pid, cell.process_start))
+			return true;
+	return false;
+}
+
+int slot_claim(const struct control *c, bool cli, const struct slot_guard *guard, struct slot *slot)
+{
+	enum { ENDING_MS = 3000, STEP_MS = 5 };
+	uint32_t slots = c->layout.geo.slots;
+	char holders[128];
+	int err = claim_any(c, cli, guard, slot);
+
+	for (uint32_t waited = 0; err == -EAGAIN && waited < ENDING_MS && somebody_ends(c); waited += STEP_MS) {
+		pause_us(STEP_MS * 1000);
+		err = claim_any(c, cli, guard, slot);
+	}
 	if (err == -EAGAIN) {
 		name_holders(c, holders, sizeof(holders));
 		return fail(MEMKV_NO_SLOT, "%s: all %u slots are taken by live agents (%s; 'memkv host ls' shows all of them); stop "

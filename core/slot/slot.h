@@ -6,9 +6,8 @@
  * description that all its writes use.  An incarnation is proven gone when the lock is free or the cell shows a newer
  * epoch; then none of its writes is still on the way.  A holder that is merely stopped keeps its lock.
  *
- * Claim: lock -> look that nobody formats the pool (struct slot_guard) -> epoch + 1 in the copy of the cell that does not
- * hold -> flush -> in the other -> flush -> first use.  Claimers never wait: a slot whose lock
- * is held is passed over.
+ * Claim: lock -> look that nobody formats the pool (struct slot_guard) -> flush -> epoch + 1 in the copy of the cell that
+ * does not hold -> flush -> in the other -> flush -> first use.  Claimers never wait: a slot whose lock is held is passed over.
  */
 #ifndef MEMKV_SLOT_SLOT_H
 #define MEMKV_SLOT_SLOT_H

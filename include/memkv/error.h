@@ -36,8 +36,12 @@ extern "C" {
 	X(UNKNOWN, 18, "the outcome is unknown: the block may or may not be stored")                \
 	X(EFORK, 19, "the handle was inherited across fork and is unusable in the child")           \
 	X(CONFLICT, 20, "the options contradict each other")                                        \
+	X(NO_FABRIC, 50, "this machine or this build cannot attach namespaces over a network")      \
+	X(NO_SUBSYSTEM, 51, "the target has no such subsystem or namespace")                        \
+	X(HOST_REFUSED, 52, "the target does not let this host in")                                 \
 	X(PINNED, 21, "the block is pinned")                                                        \
 	X(PIN_LIMIT, 22, "this is more than the pool may keep pinned")                              \
+	X(TIMEDOUT, 30, "the medium did not answer by the deadline")                                \
 	X(NETWORK, 40, "the file system cannot prove that a writer is gone")
 
 enum memkv_code {

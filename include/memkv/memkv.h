@@ -4,6 +4,7 @@
 #define MEMKV_MEMKV_H
 
 #include <memkv/error.h>
+#include <memkv/fabric.h>
 #include <memkv/host.h>
 #include <memkv/key.h>
 #include <memkv/pin.h>

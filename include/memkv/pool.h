@@ -173,12 +173,18 @@ enum memkv_open_flag {
  * @flags: enum memkv_open_flag.
  * @lanes: payload operations that can be in flight at once from all threads; 0: 16, at most 64.
  * @poll_us: the follower's polling interval in microseconds; 0: 1000, on block devices 10000.
+ * @deadline_us: microseconds after which memkv_pool_open() returns whatever the medium does; 0: when it has done.
+ * @deadline_calls: calls with a deadline that can be under way at once, those included that were given up and still
+ *                  wait for the medium; 0: 4, at most 16.  Each has memory for a largest block, and a thread, from the
+ *                  first time that it is needed.
  */
 struct memkv_pool_options {
 	size_t size;
 	uint32_t flags;
 	uint32_t lanes;
 	uint32_t poll_us;
+	uint64_t deadline_us;
+	uint32_t deadline_calls;
 };
 
 /**
@@ -190,7 +196,9 @@ struct memkv_pool_options {
  * Reads the whole index from the media before it returns: what is on the media can be found at once.
  *
  * Return: 0; MEMKV_NOT_A_POOL, MEMKV_NEWER, MEMKV_DAMAGED, MEMKV_NO_SLOT; MEMKV_IN_USE while somebody formats or
- * destroys it; MEMKV_NETWORK: for writing, on a file system that other machines may share; or -errno.
+ * destroys it; MEMKV_NETWORK: for writing, on a file system that other machines may share; MEMKV_TIMEDOUT: the medium
+ * did not answer by the deadline (what is opened later is closed again; four such attempts at a time wait in a process,
+ * further ones end at once); or -errno.
  * Context: any thread.  Starts one follower thread unless told not to.
  */
 int memkv_pool_open(const char *path, const struct memkv_pool_options *options, struct memkv_pool **pool);
@@ -198,6 +206,10 @@ int memkv_pool_open(const char *path, const struct memkv_pool_options *options, 
 /**
  * memkv_pool_close() - leave the pool
  * @pool: from memkv_pool_open(), or NULL.  Nobody else may be using it.
+ *
+ * On a block device, and where a call with a deadline was given up, it returns after 5 s at the latest.  What was not
+ * done by then goes on in a thread of the library, which ends, and gives all memory and descriptors back, when the
+ * medium's I/O ends; until then this process still counts as an agent of the pool.
  */
 void memkv_pool_close(struct memkv_pool *pool);
 
@@ -234,6 +246,8 @@ enum memkv_put_flag {
  * @meta: up to MEMKV_META_MAX bytes of your own, returned by get and stat; or NULL.
  * @meta_length: their number.
  * @parent: key of the block before this one in its chain, or NULL.
+ * @deadline_us: microseconds after which the call returns whatever the medium does; 0: when the medium has done.  Such a
+ *               put copies @data first, and the copy is what is written: @data is the caller's again when it returns.
  */
 struct memkv_put_options {
 	size_t size;
@@ -245,6 +259,7 @@ struct memkv_put_options {
 	const void *meta;
 	size_t meta_length;
 	const struct memkv_key *parent;
+	uint64_t deadline_us;
 };
 
 /**
@@ -260,7 +275,9 @@ struct memkv_put_options {
  *
  * Return: 0 stored; MEMKV_EXISTS (equal bytes are stored; nothing was written); MEMKV_DIFFERS (other bytes are stored
  * and stay); MEMKV_TOO_LARGE; MEMKV_NO_ROOM; MEMKV_READ_ONLY; MEMKV_FAILED; MEMKV_EFORK; -EINVAL; -errno of the medium:
- * it is not there; MEMKV_UNKNOWN: the medium failed, and the block may be there or not, and what it was to replace as well.
+ * it is not there; MEMKV_UNKNOWN: the medium failed, or the deadline passed while the block was being written: it may be
+ * there, or come to be there, or not, and what it was to replace as well; MEMKV_TIMEDOUT: the deadline passed before
+ * anything was written, and nothing will be.
  * Context: any thread; waits for its own I/O, never for another process.
  */
 int memkv_put(struct memkv_pool *pool, const struct memkv_key *key, const void *data, size_t length,
@@ -277,6 +294,9 @@ enum memkv_get_flag {
  * @meta: receives the block's metadata when not NULL.
  * @meta_room: bytes at @meta.
  * @meta_length: receives the metadata's length (which may exceed @meta_room; then only that much is copied).
+ * @deadline_us: microseconds after which the call returns whatever the medium does; 0: when the medium has done.  The
+ *               block is then read into memory of the library's and copied: nothing is ever written to the caller's
+ *               after the return.
  */
 struct memkv_get_options {
 	size_t size;
@@ -284,6 +304,7 @@ struct memkv_get_options {
 	void *meta;
 	size_t meta_room;
 	size_t meta_length;
+	uint64_t deadline_us;
 };
 
 /**
@@ -295,8 +316,11 @@ struct memkv_get_options {
  * @options: or NULL; meta_length is written.
  *
  * Return: the block's size in bytes; MEMKV_MISS (not there, or unreadable: counted by cause); MEMKV_SIZE;
- * MEMKV_EFORK; -EINVAL.  A medium that is gone is a miss.
- * Context: any thread; no lock, no allocation, no system call but the read itself.
+ * MEMKV_EFORK; -EINVAL; with a deadline also MEMKV_TIMEDOUT, a miss: the medium has not answered by then, or all calls
+ * with a deadline that there may be at once wait for it already; -ENOMEM or -EAGAIN: no memory or no thread for one.
+ * A medium that is gone is a miss.
+ * Context: any thread; no lock, no allocation, no system call but the read itself.  With a deadline, locks of the library
+ * that are held for moments, and a thread of the library.
  */
 int64_t memkv_get(struct memkv_pool *pool, const struct memkv_key *key, void *buffer, size_t length,
 		  struct memkv_get_options *options);
@@ -525,7 +549,8 @@ uint64_t memkv_pool_room(struct memkv_pool *pool, uint64_t block_size);
  * struct memkv_counters - what this handle has seen since it was opened
  *
  * Every miss has one cause: absent (never found in the index), expired, removed, damaged (bytes did not verify),
- * reclaimed (the block was evicted while it was being looked at), io (the medium answered with an error).
+ * reclaimed (the block was evicted while it was being looked at), io (the medium answered with an error), timedout (it
+ * did not answer by the deadline).
  */
 struct memkv_counters {
 	uint64_t puts, put_bytes, puts_exist, puts_differ, puts_no_room, puts_failed;
@@ -535,6 +560,7 @@ struct memkv_counters {
 	uint64_t evicted_blocks, evicted_bytes, moved_blocks, moved_bytes;
 	uint64_t segments_opened, segments_resumed, segments_reclaimed;
 	uint64_t entries_damaged, entries_mended, words_mended;
+	uint64_t miss_timedout;
 };
 
 /** memkv_pool_counters() - read the counters; any thread */

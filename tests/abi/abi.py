@@ -217,7 +217,7 @@ def self_test():
 
 def main():
     parser = argparse.ArgumentParser(description="compare the ABI with the recorded one")
-    parser.add_argument("--library")
+    parser.add_argument("--library", dest="built")
     parser.add_argument("--include", default=os.path.join(ROOT, "include"))
     parser.add_argument("--runner", default="", help="what runs a program of the compiler's, for instance qemu")
     parser.add_argument("--renew", action="store_true")
@@ -230,7 +230,7 @@ def main():
         return SKIPPED
     if args.self_test:
         return self_test()
-    there = abi_of(os.path.abspath(args.include), args.library, args.runner.split())
+    there = abi_of(os.path.abspath(args.include), args.built, args.runner.split())
     if args.renew:
         write_record(there)
         print(f"{len(there)} lines recorded in {RECORD}; look at the difference, and say why in the commit")
@@ -240,7 +240,7 @@ def main():
     print(f"{len(there)} lines of ABI, {len(breaks)} broken, {len(news)} not recorded yet")
     if breaks or news:
         print("If this is meant: " + ("a new minor version in CMakeLists.txt, and " if breaks else "") +
-              f"{sys.argv[0]} --library {args.library} --renew")
+              f"{sys.argv[0]} --library {args.built} --renew")
     return 1 if breaks or news else 0
 
 

@@ -5,6 +5,8 @@
  *   block_hand POOL rw|ro|live
  *     put SEED   get SEED   rm SEED   fresh SEED   wait SEED MILLISECONDS   burst FIRST COUNT
  *     fill FIRST COUNT   flags   memory   quit
+ *     by SEED MILLISECONDS   putby SEED MILLISECONDS: get and put with a deadline, and how long they took in microseconds
+ *     canary: is the memory of the last get by a deadline, which failed, as it was?
  *
  * A block's key and bytes follow from its seed, so every get is compared byte for byte.  ro: no follower; live: read
  * only, with a follower, and nothing but the follower brings news.
@@ -23,7 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LARGEST = 700 << 10 };
+enum { LARGEST = 700 << 10, CANARY = 0xA5 };
 
 static struct memkv_pool *pool;
 static uint8_t *expected, *received;
@@ -97,6 +99,41 @@ static double now_ms(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+static void get_by(uint64_t seed, uint64_t limit_ms)
+{
+	struct memkv_get_options options = {.size = sizeof(options), .deadline_us = limit_ms * 1000};
+	struct memkv_key key;
+	size_t length = block_of_seed(seed, &key);
+
+	memset(received, CANARY, LARGEST);
+	double begin = now_ms();
+	int64_t got = memkv_get(pool, &key, received, length, &options);
+	double took = now_ms() - begin;
+	bool right = got < 0 || ((size_t)got == length && memcmp(received, expected, length) == 0);
+	printf("%s %.0f\n", right ? outcome(got) : "WRONG", took * 1e3);
+}
+
+static void put_by(uint64_t seed, uint64_t limit_ms)
+{
+	struct memkv_put_options options = {.size = sizeof(options), .deadline_us = limit_ms * 1000};
+	struct memkv_key key;
+	size_t length = block_of_seed(seed, &key);
+	double begin = now_ms();
+	int result = memkv_put(pool, &key, expected, length, &options);
+	double took = now_ms() - begin;
+
+	memset(expected, CANARY, length); /* whatever is still on the way must not be read from here */
+	printf("%s %.0f\n", outcome(result), took * 1e3);
+}
+
+static bool canary(void)
+{
+	for (size_t i = 0; i < LARGEST; i++)
+		if (received[i] != CANARY)
+			return false;
+	return true;
 }
 
 /* how long until the follower has brought a block */
@@ -181,6 +218,12 @@ static bool obey(const char *path, const char *line)
 		puts(memkv_pool_refresh(pool) ? "failed" : get(a));
 	else if (strcmp(verb, "wait") == 0)
 		wait_for(a, b);
+	else if (strcmp(verb, "by") == 0)
+		get_by(a, b);
+	else if (strcmp(verb, "putby") == 0)
+		put_by(a, b);
+	else if (strcmp(verb, "canary") == 0)
+		puts(canary() ? "untouched" : "written to");
 	else if (strcmp(verb, "burst") == 0)
 		burst(a, b);
 	else if (strcmp(verb, "fill") == 0)
@@ -218,6 +261,8 @@ int main(int argc, char **argv)
 	while (fgets(line, sizeof(line), stdin) && obey(argv[1], line))
 		;
 	memkv_pool_close(pool);
+	puts("closed");
+	fflush(stdout);
 	free(expected);
 	free(received);
 	return 0;

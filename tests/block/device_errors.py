@@ -77,6 +77,16 @@ def puts(hand, first):
     return good, refused
 
 
+def puts_until_refused(hand):
+    """Puts from 1000 on, until some find no space; which were acknowledged, which of the last refused."""
+    good, refused = [], []
+    while not refused and len(good) < 20 * BLOCKS:
+        more, refused = puts(hand, 1000 + len(good))
+        good += more
+    assert refused, "every put found space"
+    return good, refused
+
+
 def all_there(hand, seeds, what):
     for seed in seeds:
         answer = hand.ask(f"get {seed}")
@@ -98,11 +108,7 @@ def full(memkv, folder):
             hand.expect(f"put {seed}", "ok")
         punch(pool, 40 * MIB, 80 * MIB)
         fs.fill()
-        good, refused = puts(hand, 1000)
-        while not refused and len(good) < 20 * BLOCKS:
-            more, refused = puts(hand, 1000 + len(good))
-            good += more
-        assert refused, "every put found space"
+        good, refused = puts_until_refused(hand)
         all_there(hand, list(range(BLOCKS // 2)) + good, "on the full file system")
         fs.free()
         hand.expect(f"put {refused[0]}", "ok")
@@ -125,11 +131,7 @@ def backing(memkv, folder):
             # the segments behind those have no space in the backing file any more
             punch(inner.image, 40 * MIB, 96 * MIB)
             fs.fill()
-            good, refused = [], []
-            while not refused and len(good) < 20 * BLOCKS:
-                more, refused = puts(hand, 1000 + len(good))
-                good += more
-            assert refused, "every write found space"
+            good, refused = puts_until_refused(hand)
             all_there(hand, list(range(BLOCKS // 2)) + good, "while writes fail")
             fs.free()
             again = hand.ask("put 5000")

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 
-from cli_tool import MIB, ROOT, Missing, Scratch, Tool, check
+from cli_tool import MIB, ROOT, Missing, check_in_folders
 
 sys.path.insert(0, os.path.join(ROOT, "tests", "golden"))
 import independent_reader as reader  # noqa: E402 (a path of ours)
@@ -382,18 +382,5 @@ def test_wrong_words(tool, folder):
     assert listing(folder) == []
 
 
-def main():
-    tool = Tool(sys.argv[1])
-    tests = [t for name, t in globals().items() if name.startswith("test_")]
-
-    def in_folder(test):
-        def run(*_):
-            with Scratch() as folder:
-                return test(tool, folder)
-        run.__name__ = test.__name__[5:]
-        return run
-    check([in_folder(t) for t in tests])
-
-
 if __name__ == "__main__":
-    main()
+    check_in_folders(globals())

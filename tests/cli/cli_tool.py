@@ -82,5 +82,18 @@ def check(tests, *arguments):
     sys.exit(1 if failed else 0)
 
 
+def check_in_folders(module):
+    """What a test program does: each test_...(tool, folder) of @module, its globals(), with the tool that it is given."""
+    tool = Tool(sys.argv[1])
+
+    def in_folder(test):
+        def run_it(*_):
+            with Scratch() as folder:
+                return test(tool, folder)
+        run_it.__name__ = test.__name__[5:]
+        return run_it
+    check([in_folder(t) for name, t in list(module.items()) if name.startswith("test_")])
+
+
 class Missing(Exception):
     """This machine lacks what one part of a test needs."""

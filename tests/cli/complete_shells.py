@@ -10,10 +10,9 @@ import re
 import select
 import shutil
 import subprocess
-import sys
 import time
 
-from cli_tool import ROOT, Missing, Scratch, Tool, check
+from cli_tool import ROOT, Missing, check_in_folders
 
 BASH = os.path.join(ROOT, "cli", "completion", "memkv.bash")
 ZSH = os.path.join(ROOT, "cli", "completion")
@@ -77,7 +76,9 @@ def test_bash_words(tool, folder):
             pass
     os.mkdir(os.path.join(folder, "inner"))
     files = ["inner", "one.pool", "two words"]
-    assert bash("memkv get ") == sorted(files + ["name:", "uuid:"])
+    assert bash("memkv get ") == sorted(files + ["name:", "ns:", "uuid:"])
+    assert bash("memkv attach n") == ["nvme+rdma://", "nvme+tcp://"] and bash("memkv detach nvme+") == []
+    assert bash("memkv attach x --fast-io-fail o") == ["off"]
     assert bash("memkv get o") == ["one.pool"]
     assert bash("memkv get one.pool ") == [], "a key cannot be guessed"
     assert bash("memkv get one.pool --name x -o ") == files
@@ -159,17 +160,5 @@ def test_zsh(tool, folder):
         zsh.close()
 
 
-def main():
-    tool = Tool(sys.argv[1])
-
-    def in_folder(test):
-        def run_it(*_):
-            with Scratch() as folder:
-                return test(tool, folder)
-        run_it.__name__ = test.__name__[5:]
-        return run_it
-    check([in_folder(t) for name, t in globals().items() if name.startswith("test_")])
-
-
 if __name__ == "__main__":
-    main()
+    check_in_folders(globals())

@@ -7,9 +7,8 @@
 import os
 import shutil
 import subprocess
-import sys
 
-from cli_tool import MIB, Missing, Scratch, Tool, check
+from cli_tool import MIB, Missing, check_in_folders
 
 
 def in_path(*folders):
@@ -146,17 +145,5 @@ def test_doctor_tries(tool, folder):
     assert '"what":"io_uring","state":"lacks","said":"refused: Operation not permitted' in text, text[:900]
 
 
-def main():
-    tool = Tool(sys.argv[1])
-
-    def in_folder(test):
-        def run_it(*_):
-            with Scratch() as folder:
-                return test(tool, folder)
-        run_it.__name__ = test.__name__[5:]
-        return run_it
-    check([in_folder(t) for name, t in list(globals().items()) if name.startswith("test_")])
-
-
 if __name__ == "__main__":
-    main()
+    check_in_folders(globals())

@@ -10,10 +10,9 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 
-from cli_tool import Scratch, Tool, check
+from cli_tool import check_in_folders
 
 KEY = "12" * 32
 MOMENTS = 12
@@ -31,8 +30,9 @@ def interrupted(tool, after_s, *words, stdin=None):
     assert code in (0, 130, -signal.SIGINT), f"{words}: {code}: {err!r}"
     if code == 130:
         assert b"interrupted" in err or b"stopped" in err, f"{words}: {err!r}"
-        if "--json" in words:
-            assert json.loads(out)["error"]["code"] in ("EINTR", "ECANCELED"), out
+        if "--json" in words:  # whole lines, and the last one says so
+            assert out.endswith(b"\n"), out
+            assert [json.loads(line) for line in out.splitlines()][-1]["error"]["code"] in ("EINTR", "ECANCELED"), out
     return code, out, err
 
 
@@ -155,17 +155,30 @@ def test_looking(tool, folder):
     assert tool.json("pool", "check", path)["blocks"] == 3
 
 
-def main():
-    tool = Tool(sys.argv[1])
+def test_unread(tool, folder):
+    """A reader that does not read: the first signal ends the wait for it, and the answer is not called done."""
+    path, payload = filled(tool, folder, 1)
+    assert len(payload) > 1 << 16, "the pipe takes all of it"
+    with subprocess.Popen([tool.program, "get", path, "--name", "block 0"], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE) as p:
+        os.read(p.stdout.fileno(), 1)  # it is answering
+        time.sleep(0.2)  # and waits
+        p.send_signal(signal.SIGINT)
+        assert p.wait(timeout=30) == 130, p.returncode
+        assert b"nterrupted" in p.stderr.read()
 
-    def in_folder(test):
-        def run_it(*_):
-            with Scratch() as folder:
-                return test(tool, folder)
-        run_it.__name__ = test.__name__[5:]
-        return run_it
-    check([in_folder(t) for name, t in globals().items() if name.startswith("test_")])
+
+def test_answered(tool, folder):
+    """However the signal falls, an answer is whole and its code 0, or there is none."""
+    path, _ = filled(tool, folder, 3)
+    whole = duration(tool, "ls", path, "--json")
+    ended = []
+    for i in range(60):
+        code, out, _ = interrupted(tool, whole * (0.4 + 0.012 * i), "ls", path, "--json")
+        ended.append(code)
+        assert code != 0 or len(out.splitlines()) == 3, out
+    return f"{ended.count(0)} were done, {ended.count(130)} interrupted"
 
 
 if __name__ == "__main__":
-    main()
+    check_in_folders(globals())

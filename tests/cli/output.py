@@ -9,9 +9,8 @@ import os
 import pty
 import re
 import subprocess
-import sys
 
-from cli_tool import Scratch, Tool, check
+from cli_tool import check_in_folders
 
 KEY = "ef" * 32
 ODD = ["plain", "sp ace", "quo\"te'", "new\nline", "\x1b[31mred\x1b[0m", "tab\tbell\x07", "ünïcödé-漢字", "back\\slash",
@@ -183,17 +182,5 @@ def test_progress(tool, folder):
     assert done.stderr == b"" and done.returncode == 0, done
 
 
-def main():
-    tool = Tool(sys.argv[1])
-
-    def in_folder(test):
-        def run_it(*_):
-            with Scratch() as folder:
-                return test(tool, folder)
-        run_it.__name__ = test.__name__[5:]
-        return run_it
-    check([in_folder(t) for name, t in globals().items() if name.startswith("test_")])
-
-
 if __name__ == "__main__":
-    main()
+    check_in_folders(globals())

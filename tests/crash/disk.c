@@ -7,11 +7,11 @@
 #include "core/format/layout.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 enum { HALF_UNIT = 512, LATER_MAX = 64 };
 
@@ -63,8 +63,13 @@ static int meet_fault(struct disk *disk, enum disk_io kind, bool *late)
 static int refuse(struct disk *disk, enum disk_io kind)
 {
 	bool late = false;
+	int err = meet_fault(disk, kind, &late);
 
-	return meet_fault(disk, kind, &late);
+	if (!late)
+		return err;
+	for (atomic_fetch_add(&disk->waiting, 1); !atomic_load(&disk->go);)
+		usleep(100);
+	return 0;
 }
 
 void disk_strike(struct disk *disk, const struct disk_fault *fault)
@@ -73,7 +78,7 @@ void disk_strike(struct disk *disk, const struct disk_fault *fault)
 	atomic_store(&disk->counted, 0);
 	atomic_store(&disk->struck, 0);
 	atomic_store(&disk->waiting, 0);
-	atomic_store(&disk->go, false);
+	atomic_store(&disk->go, !fault || !fault->late); /* whoever still waits may go on */
 }
 
 void disk_let_go(struct disk *disk)
@@ -188,7 +193,7 @@ static struct media_io *queue_reap(struct media_queue *queue, unsigned wait_for)
 		if (!met)
 			atomic_fetch_add(&q->disk->waiting, 1);
 		met = true;
-		sched_yield();
+		usleep(100);
 	}
 	return NULL;
 }
@@ -425,9 +430,11 @@ static void disk_close(struct media *media)
 {
 	struct disk_media *m = of(media);
 
+	pthread_mutex_lock(&m->disk->guard);
 	for (size_t i = 0; i < ARRAY_COUNT(m->disk->locks); i++)
 		if (m->disk->locks[i].holder == media)
 			m->disk->locks[i].holder = NULL;
+	pthread_mutex_unlock(&m->disk->guard);
 	if (m->disk->device && media->control)
 		munmap(media->control, media->control_bytes);
 	pthread_mutex_destroy(&m->guard);

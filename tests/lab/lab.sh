@@ -10,13 +10,20 @@ here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 build=$root/build
 install=1
-all=(devdax fsdax image nvmet_tcp nvmet_rdma)
-limit=${LAB_SECONDS:-150} # for a scenario, boot and power-off included
+all=(devdax fsdax image nvmet_tcp nvmet_rdma fabric_verbs)
+fleets=(buffered_read torn_read late_write two_hosts paused_host link_cut target_power two_paths dax_pair commands_a_get)
+limit=${LAB_SECONDS:-150} # for a scenario of one guest, boot and power-off included
+fleet_limit=${LAB_FLEET_SECONDS:-400}
 memory_mib=1024
 
 skip() {
 	echo "SKIP: $*"
 	exit 77
+}
+
+# with_me COMMAND...: it ends when this script does, however that is
+with_me() {
+	setpriv --pdeathsig TERM "$@"
 }
 
 # what the scenarios need on this machine; Debian's names
@@ -87,11 +94,12 @@ build_initramfs() {
 	ln -s bin "$tree/sbin" # where the kernel looks for modprobe
 	cp /bin/busybox "$tree/bin/busybox"
 	LD_LIBRARY_PATH=$build add_program "$build/memkv"
+	[ ! -x "$hand" ] || LD_LIBRARY_PATH=$build add_program "$hand"
 	add_program ndctl daxctl daxio nvme mkfs.ext4 rdma ip
 	cp -L /lib64/ld-linux-x86-64.so.2 "$tree/lib64/"
 	# what is loaded by name only: the provider of Soft-RoCE
 	mkdir -p "$tree/etc/libibverbs.d"
-	add_modules nfit nd_pmem dax_pmem device_dax ext4 virtio_pci virtio_blk virtio_net nvmet nvmet_tcp nvmet_rdma nvme_tcp \
+	add_modules nfit nd_pmem dax_pmem device_dax ext4 virtio_pci virtio_blk virtio_net virtio_console nvmet nvmet_tcp nvmet_rdma nvme_tcp \
 		nvme_rdma loop brd rdma_rxe crc32_generic crc32c_generic
 	mkdir -p "$tree/lib/modules/$version"
 	cp "$work/kernel/lib/modules/$version"/modules.{order,builtin,builtin.modinfo} "$tree/lib/modules/$version/"
@@ -101,14 +109,18 @@ build_initramfs() {
 	(cd "$tree" && find . | cpio -o -H newc --quiet) >"$work/initramfs"
 }
 
-# does KVM boot this kernel here?  There are machines where it is present and hangs
+# does KVM boot this kernel here?  There are machines where it is present and hangs; asked once for each start of the machine
 choose_accelerator() {
+	local asked=$work/accelerator known
 	accelerator=(-accel "tcg,thread=multi" -cpu max)
 	[ -w /dev/kvm ] || return 0
-	if timeout 15 qemu-system-x86_64 -accel kvm -cpu host "${machine[@]}" -append "$append lab=boot" \
-		</dev/null 2>&1 | grep -q '^LAB END 0'; then
-		accelerator=(-accel kvm -cpu host)
+	known="$(cat /proc/sys/kernel/random/boot_id) $version"
+	if [ "$(head -n 1 "$asked" 2>/dev/null)" != "$known" ]; then
+		echo "$known" >"$asked"
+		with_me timeout --foreground 15 qemu-system-x86_64 -accel kvm -cpu host "${machine[@]}" -append "$append lab=boot" \
+			</dev/null 2>&1 9>&- | grep -q '^LAB END 0' && echo kvm >>"$asked"
 	fi
+	[ "$(sed -n 2p "$asked")" != kvm ] || accelerator=(-accel kvm -cpu host)
 }
 
 # pattern NUMBER: a block that guests can make as well
@@ -153,7 +165,8 @@ finish() {
 run_one() {
 	local began=$SECONDS log=$work/$1.log status
 	prepare "$1"
-	timeout -k 5 "$limit" qemu-system-x86_64 "${accelerator[@]}" "${machine[@]}" "${nvdimm[@]}" "${disks[@]}" \
+	with_me timeout --foreground -k 5 "$limit" setpriv --pdeathsig KILL \
+		qemu-system-x86_64 "${accelerator[@]}" "${machine[@]}" "${nvdimm[@]}" "${disks[@]}" \
 		-append "$append lab=$1" </dev/null 2>&1 9>&- | stdbuf -oL tr -d '\r' >"$log" || true
 	status=$(sed -n 's/^LAB END //p' "$log" | tail -n 1)
 	sed -n "s/^LAB \(PASS\|FAIL\|SKIP\|NOTE\) /\1 $1: /p" "$log"
@@ -177,20 +190,38 @@ run_one() {
 	return "$status"
 }
 
+# run_fleet SCENARIO: several guests, which a program of its own boots and commands
+run_fleet() {
+	local began=$SECONDS status=0 word=FAILED
+	[ -x "$hand" ] || { echo "SKIP $1: there is no $hand: build with -DMEMKV_TESTS=ON" && return 77; }
+	LAB_WORK=$work LAB_KERNEL=$vmlinuz LAB_INITRAMFS=$work/initramfs LAB_ACCELERATOR="${accelerator[*]}" \
+		with_me timeout --foreground -k 5 "$fleet_limit" python3 -B "$here/fleet/$1.py" 9>&- || status=$?
+	case $status in
+	0) word=passed ;;
+	77) word=skipped ;;
+	124) echo "FAIL $1: not done within $fleet_limit s" ;;
+	esac
+	[ $status = 0 ] || [ $status = 77 ] || tail -n 5 "$work/$1".*.log
+	echo "$1: $word in $((SECONDS - began)) s"
+	return "$status"
+}
+
 scenarios=()
 while [ $# -gt 0 ]; do
 	case $1 in
 	--build) build=$(cd "$2" && pwd) && shift ;;
 	--no-install) install=0 ;;
-	-*) echo "usage: $0 [--build DIR] [--no-install] [SCENARIO...]; scenarios: ${all[*]}" >&2 && exit 2 ;;
+	-*) echo "usage: $0 [--build DIR] [--no-install] [SCENARIO...]; scenarios: ${all[*]} ${fleets[*]}" >&2 && exit 2 ;;
 	*) scenarios+=("$1") ;;
 	esac
 	shift
 done
-[ ${#scenarios[@]} -gt 0 ] || scenarios=("${all[@]}")
+[ ${#scenarios[@]} -gt 0 ] || scenarios=("${all[@]}" "${fleets[@]}")
 for scenario in "${scenarios[@]}"; do
-	[ -e "$here/guest/$scenario.sh" ] || { echo "no scenario $scenario; there are: ${all[*]}" >&2 && exit 2; }
+	[ -e "$here/guest/$scenario.sh" ] || [ -e "$here/fleet/$scenario.py" ] ||
+		{ echo "no scenario $scenario; there are: ${all[*]} ${fleets[*]}" >&2 && exit 2; }
 done
+hand=$build/tests/lab/lab_hand
 
 [ -x "$build/memkv" ] || { echo "no memkv in $build: build it first, or say --build DIR" >&2 && exit 2; }
 [ "$(uname -m)" = x86_64 ] || skip "the lab's guests are x86-64"
@@ -213,7 +244,11 @@ echo "lab: Linux $version, QEMU by ${accelerator[1]}"
 passed=0 failed=0
 for scenario in "${scenarios[@]}"; do
 	status=0
-	run_one "$scenario" || status=$?
+	if [ -e "$here/fleet/$scenario.py" ]; then
+		run_fleet "$scenario" || status=$?
+	else
+		run_one "$scenario" || status=$?
+	fi
 	case $status in
 	0) passed=$((passed + 1)) ;;
 	77) ;;

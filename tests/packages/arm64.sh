@@ -6,19 +6,8 @@
 set -euo pipefail
 source=$1 native=$2 dir=$3
 here=$source/.packaging/arm64
-started=$SECONDS
-
-skip() {
-	echo "skipped: $*"
-	exit 77
-}
-fail() {
-	echo "FAILED: $*"
-	exit 1
-}
-told() {
-	printf '%4d s  %s\n' $((SECONDS - started)) "$*"
-}
+# shellcheck source=tests/packages/verdict.sh
+source "$(dirname "$0")/verdict.sh"
 
 command -v aarch64-linux-gnu-gcc >/dev/null || skip "no ARM64 cross compiler; install gcc-aarch64-linux-gnu"
 command -v qemu-aarch64-static >/dev/null || skip "no ARM64 emulator; install qemu-user-static"

@@ -5,19 +5,8 @@
 # them on this very machine instead (for a machine that is thrown away).  77: the tools for it are missing.
 set -euo pipefail
 source=$1 dir=$2 machine=${3:-}
-started=$SECONDS
-
-skip() {
-	echo "skipped: $*"
-	exit 77
-}
-fail() {
-	echo "FAILED: $*"
-	exit 1
-}
-told() {
-	printf '%4d s  %s\n' $((SECONDS - started)) "$*"
-}
+# shellcheck source=tests/packages/verdict.sh
+source "$(dirname "$0")/verdict.sh"
 
 for tool in dpkg-buildpackage dh lintian dpkg-gensymbols; do
 	command -v "$tool" >/dev/null || skip "no $tool; install build-essential, debhelper and lintian"

@@ -11,6 +11,7 @@
  */
 #include "redirect.h"
 
+#include "core/pool/handle.h"
 #include "sim.h"
 
 #include <errno.h>
@@ -26,7 +27,7 @@ static struct agent *agent_of(const struct media *media)
 }
 
 /* what calls of this process answer now need not be what they would have answered */
-static void trouble(void)
+void medium_trouble(void)
 {
 	world.troubles++;
 	world.thread->agent->troubled = true;
@@ -35,6 +36,24 @@ static void trouble(void)
 }
 
 /* ---- what is written, and what survives ---- */
+
+enum { ALL_SECTORS = (1 << PAGE_SECTORS) - 1 };
+
+static uint32_t rest_of(const struct command *c, uint32_t page)
+{
+	return c->rest[page] ? c->rest[page] : ALL_SECTORS;
+}
+
+static void copy_sectors(uint8_t *to, const uint8_t *from, uint32_t sectors)
+{
+	if (sectors == ALL_SECTORS) {
+		memcpy(to, from, PAGE);
+		return;
+	}
+	for (uint32_t i = 0; i < PAGE_SECTORS; i++)
+		if (sectors >> i & 1)
+			memcpy(to + i * SECTOR, from + i * SECTOR, SECTOR);
+}
 
 void medium_mark(uint64_t offset)
 {
@@ -45,6 +64,8 @@ void medium_mark(uint64_t offset)
 
 static void mark_advisory(void)
 {
+	if (world.setup.medium == MEDIUM_BLOCK)
+		return; /* in a mirror */
 	for (uint64_t at = 0; at < world.layout.length[REGION_HEAT]; at += PAGE)
 		medium_mark(world.layout.offset[REGION_HEAT] + at); /* stored to without a hook */
 }
@@ -85,24 +106,43 @@ static void mix_words(uint64_t page)
 			now[i] = old[i];
 }
 
+/* a device keeps or loses what it writes whole */
+static void mix_sectors(uint64_t page)
+{
+	uint32_t kept = draw(1 << PAGE_SECTORS);
+
+	cover(COVER_CUT_MIXED);
+	copy_sectors(world.image + page * PAGE, world.durable + page * PAGE, kept);
+}
+
+static void cut_command(struct command *c)
+{
+	bool parts = world.setup.medium == MEDIUM_BLOCK && world.setup.sector == SECTOR;
+
+	for (uint32_t s = 0; s < COMMAND_SECTORS; s++) {
+		if (c->direction != MEDIA_WRITE || !(c->left >> s & 1) || !draw(2))
+			continue;
+		copy_sectors(world.image + (c->page + s) * PAGE, c->memory[s], rest_of(c, s) & (parts ? draw(ALL_SECTORS) : ALL_SECTORS));
+		medium_mark((c->page + s) * PAGE);
+	}
+}
+
 void medium_cut(void)
 {
+	bool device = world.setup.medium == MEDIUM_BLOCK, parts = device && world.setup.sector == SECTOR;
+
 	if (world.active_count)
 		cover(COVER_CUT_IN_FLIGHT);
-	for (uint32_t i = 0; i < world.active_count; i++) {
-		struct command *c = &world.commands[world.active[i]];
-		for (uint32_t s = 0; s < COMMAND_SECTORS; s++)
-			if (c->direction == MEDIA_WRITE && c->left >> s & 1 && draw(2)) {
-				memcpy(world.image + (c->page + s) * PAGE, c->memory[s], PAGE);
-				medium_mark((c->page + s) * PAGE);
-			}
-	}
+	for (uint32_t i = 0; i < world.active_count; i++)
+		cut_command(&world.commands[world.active[i]]);
 	mark_advisory();
 	for (uint64_t page = next_dirty(0); page != NEVER; page = next_dirty(page + 1)) {
 		bool control = page * PAGE < world.layout.control_bytes;
-		uint32_t how = draw(control ? 3 : 2);
+		uint32_t how = draw((device ? parts : control) ? 3 : 2);
 		if (how == 1)
 			memcpy(world.image + page * PAGE, world.durable + page * PAGE, PAGE);
+		else if (how == 2 && device)
+			mix_sectors(page);
 		else if (how == 2)
 			mix_words(page);
 	}
@@ -144,19 +184,45 @@ static void complete(uint32_t active)
 	deactivate(active);
 }
 
-static void land(const struct command *c, uint64_t page, uint8_t *memory)
+static void land(const struct command *c, uint64_t page, uint8_t *memory, uint32_t sectors)
 {
 	uint8_t *at = world.image + page * PAGE;
+	uint8_t after[PAGE], before[PAGE];
 
 	world.steps++;
 	if (c->direction == MEDIA_READ) {
-		memcpy(memory, at, PAGE);
+		copy_sectors(memory, at, sectors);
 		return;
 	}
-	watch_land(c, page, memory);
-	memcpy(at, memory, PAGE);
+	bool control = c->segment == NEVER && world.setup.medium == MEDIUM_BLOCK;
+	memcpy(before, at, PAGE);
+	memcpy(after, at, PAGE);
+	copy_sectors(after, memory, sectors);
+	if (!control)
+		watch_land(c, page, after);
+	memcpy(at, after, PAGE);
 	medium_mark(page * PAGE);
-	trace(EVENT_LAND, c->agent, page, c->segment, c->generation);
+	trace(EVENT_LAND, c->agent, page, c->segment, sectors == ALL_SECTORS ? c->generation : sectors);
+	if (control)
+		landed_control(c, page, before);
+	else if (world.setup.medium == MEDIUM_BLOCK)
+		landed_payload(c, page);
+}
+
+/* which part of a page: all that is left of it, or, of a device with small sectors, some of them */
+static uint32_t some_sectors(struct command *c, uint32_t page)
+{
+	uint32_t rest = rest_of(c, page), some = rest;
+
+	if (world.setup.medium == MEDIUM_BLOCK && world.setup.sector == SECTOR && draw(4) == 0)
+		some = rest & draw(ALL_SECTORS);
+	if (some == 0 || some == rest) {
+		c->left &= ~(1u << page);
+		return rest;
+	}
+	cover(COVER_SECTORS);
+	c->rest[page] = (uint8_t)(rest & ~some);
+	return some;
 }
 
 /* a header without its payload, or payload without header, is what a reader may find now */
@@ -174,14 +240,14 @@ void medium_event(uint32_t active)
 	while (skip--)
 		bits &= bits - 1;
 	uint32_t sector = (uint32_t)__builtin_ctz(bits);
-	c->left &= ~(1u << sector);
+	uint32_t part = some_sectors(c, sector);
 	bool lost = (!c->queue && draw(4) == 0) || (c->fails && draw(2));
 	if (!c->queue && c->direction == MEDIA_WRITE)
 		cover(lost ? COVER_LOST_AFTER_KILL : COVER_LAND_AFTER_KILL);
 	if (!c->queue)
 		note_torn(c);
 	if (!lost)
-		land(c, c->page + sector, c->memory[sector]);
+		land(c, c->page + sector, c->memory[sector], part);
 	if (c->left == 0)
 		complete(active);
 }
@@ -212,6 +278,28 @@ bool medium_writes_to(uint64_t segment, const struct agent *but)
 	return false;
 }
 
+bool medium_writes_blocks(uint64_t segment)
+{
+	for (uint32_t i = 0; i < world.active_count; i++) {
+		const struct command *c = &world.commands[world.active[i]];
+		if (c->direction == MEDIA_WRITE && c->segment == segment &&
+		    c->page * PAGE != layout_segment(&world.layout, segment))
+			return true;
+	}
+	return false;
+}
+
+/* what an index knows is older than what the device has there */
+static void note_old_mirror(const struct command *c)
+{
+	const struct agent *a = c->agent;
+	uint64_t s = watch_segment_of_page(c->page);
+
+	if (world.setup.medium == MEDIUM_BLOCK && a->pool && s != NEVER && world.shadow[s].generation &&
+	    a->pool->follower.segments[s].generation != world.shadow[s].generation)
+		cover(COVER_OLD_MIRROR);
+}
+
 static void describe(struct command *c, struct sim_queue *q, struct media_io *io)
 {
 	*c = (struct command){.agent = q->agent, .queue = q, .io = io, .direction = io->direction, .page = io->offset / PAGE};
@@ -225,6 +313,8 @@ static void describe(struct command *c, struct sim_queue *q, struct media_io *io
 	c->segment = NEVER;
 	if (c->direction == MEDIA_WRITE)
 		watch_submit(c);
+	else
+		note_old_mirror(c);
 	trace(EVENT_SUBMIT, c->agent, c->direction, c->page, n);
 }
 
@@ -238,7 +328,7 @@ static void misfortune(struct command *c)
 	if (!c->fails)
 		return;
 	cover(c->direction == MEDIA_READ ? COVER_READ_ERROR : COVER_WRITE_ERROR);
-	trouble();
+	medium_trouble();
 }
 
 /* memory: the thread itself copies, and may be stopped or killed between two cache lines */
@@ -269,18 +359,16 @@ static int copy_now(struct sim_queue *q, struct media_io *io)
 	return 0;
 }
 
-static int sim_submit(struct media_queue *queue, struct media_io *io)
+int medium_submit(struct sim_queue *q, struct media_io *io)
 {
-	struct sim_queue *q = CONTAINER_OF(queue, struct sim_queue, base);
-
-	if (queue->used == queue->depth || world.idle_count == 0)
-		return -EAGAIN;
 	world_point(4);
+	if (q->base.used == q->base.depth || world.idle_count == 0)
+		return -EAGAIN;
 	world.steps++;
 	io->length = 0;
 	for (uint32_t i = 0; i < io->piece_count; i++)
 		io->length += io->pieces[i].iov_len;
-	queue->used++;
+	q->base.used++;
 	if (world.setup.medium == MEDIUM_MEMORY)
 		return copy_now(q, io);
 	uint32_t n = world.idle[--world.idle_count];
@@ -290,6 +378,11 @@ static int sim_submit(struct media_queue *queue, struct media_io *io)
 	world.active[world.active_count++] = n;
 	q->agent->in_flight++;
 	return 0;
+}
+
+static int sim_submit(struct media_queue *queue, struct media_io *io)
+{
+	return medium_submit(CONTAINER_OF(queue, struct sim_queue, base), io);
 }
 
 static struct media_io *sim_reap(struct media_queue *queue, unsigned wait_for)
@@ -331,12 +424,24 @@ static int sim_queue_open(struct media *media, unsigned depth, struct media_queu
 
 	if (!q)
 		return -ENOMEM;
-	q->agent = agent_of(media);
+	q->agent = world.thread->agent;
 	q->base = (struct media_queue){.ops = &sim_queue_ops, .media = media, .depth = (unsigned)min_u64(depth, COMMANDS_MAX)};
 	if (media->caps.instant)
 		q->base.depth = 1;
 	*queue = &q->base;
 	return 0;
+}
+
+int queue_uring_open(struct media *media, int fd, unsigned depth, struct media_queue **queue)
+{
+	(void)fd;
+	return sim_queue_open(media, depth, queue);
+}
+
+int queue_sync_open(struct media *media, int fd, unsigned depth, struct media_queue **queue)
+{
+	(void)fd;
+	return sim_queue_open(media, depth, queue);
 }
 
 /* ---- the rest of the seam ---- */
@@ -348,7 +453,19 @@ static int sim_map_control(struct media *media, size_t bytes)
 	return 0;
 }
 
-static int sim_flush(struct media *media)
+/* of a write that is not complete the flush need not know; blocks are written once, so this loses nothing older */
+static bool overlooked(uint64_t page)
+{
+	for (uint32_t i = 0; world.setup.medium == MEDIUM_BLOCK && i < world.active_count; i++) {
+		const struct command *c = &world.commands[world.active[i]];
+		if (c->direction == MEDIA_WRITE && c->segment != NEVER && page >= c->page && page < c->page + COMMAND_SECTORS &&
+		    c->sectors >> (page - c->page) & 1)
+			return draw(2);
+	}
+	return false;
+}
+
+int medium_flush(struct agent *agent)
 {
 	bool fails = !world.errors_over && chance(world.setup.flush_error);
 
@@ -356,16 +473,18 @@ static int sim_flush(struct media *media)
 	world.steps++;
 	mark_advisory();
 	for (uint64_t page = next_dirty(0); page != NEVER; page = next_dirty(page + 1))
-		if (!fails || draw(2))
+		if ((!fails || draw(2)) && !overlooked(page))
 			settle_page(page);
-	trace(EVENT_FLUSH, agent_of(media), fails, 0, 0);
+	trace(EVENT_FLUSH, agent, fails, 0, 0);
 	world_point(4); /* what comes to be written meanwhile is not flushed */
 	if (!fails)
 		return 0;
 	cover(COVER_FLUSH_ERROR);
-	trouble();
+	medium_trouble();
 	return -EIO;
 }
+
+static int sim_flush(struct media *media) { return medium_flush(agent_of(media)); }
 
 static bool sim_alive(struct media *media) { return !atomic_load(&media->failed); }
 
@@ -383,10 +502,11 @@ static struct agent **lock_of(uint64_t offset)
 	return &world.locks[world.lock_count++].holder;
 }
 
-static int sim_lock(struct media *media, uint64_t offset)
+int media_lock(int fd, uint64_t offset)
 {
-	struct agent *a = agent_of(media);
+	struct agent *a = world.thread->agent;
 
+	(void)fd; /* a process opens the pool once */
 	world_point(4);
 	world.steps++;
 	struct agent **holder = lock_of(offset);
@@ -399,24 +519,44 @@ static int sim_lock(struct media *media, uint64_t offset)
 	return 0;
 }
 
-static int sim_unlock(struct media *media, uint64_t offset)
+int media_unlock(int fd, uint64_t offset)
 {
-	struct agent **holder;
+	struct agent *a = world.thread->agent, **holder;
 
+	(void)fd;
 	world_point(4);
 	world.steps++;
 	holder = lock_of(offset);
-	if (*holder == agent_of(media))
+	if (*holder == a)
 		*holder = NULL;
-	trace(EVENT_LOCK, agent_of(media), offset, NEVER, 0);
+	trace(EVENT_LOCK, a, offset, NEVER, 0);
 	return 0;
+}
+
+int media_lock_held(int fd, uint64_t offset)
+{
+	(void)fd;
+	world_point(1);
+	struct agent *holder = *lock_of(offset);
+	return holder && holder != world.thread->agent;
+}
+
+static int sim_lock(struct media *media, uint64_t offset)
+{
+	(void)media;
+	return media_lock(0, offset);
+}
+
+static int sim_unlock(struct media *media, uint64_t offset)
+{
+	(void)media;
+	return media_unlock(0, offset);
 }
 
 static int sim_lock_held(struct media *media, uint64_t offset)
 {
-	world_point(1);
-	struct agent *holder = *lock_of(offset);
-	return holder && holder != agent_of(media);
+	(void)media;
+	return media_lock_held(0, offset);
 }
 
 void medium_unlock_all(struct agent *agent)
@@ -456,7 +596,7 @@ static const struct media_ops sim_ops = {
 	.abandon = sim_abandon,
 };
 
-int media_open(const char *path, unsigned flags, struct media **media)
+static int open_simulated(const char *path, unsigned flags, struct media **media)
 {
 	struct sim_media *m = calloc(1, sizeof(*m));
 	bool memory = world.setup.medium == MEDIUM_MEMORY;
@@ -482,6 +622,17 @@ int media_open(const char *path, unsigned flags, struct media **media)
 	};
 	*media = &m->base;
 	return 0;
+}
+
+int media_open(const char *path, unsigned flags, struct media **media)
+{
+	struct agent *a = world.thread->agent;
+
+	if (world.setup.medium != MEDIUM_BLOCK)
+		return open_simulated(path, flags, media);
+	int err = media_block_open(path, flags, media);
+	a->device = err ? NULL : *media;
+	return err;
 }
 
 /* there is no file system below: see core/media/file_system.c for the real question */

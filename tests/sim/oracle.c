@@ -113,8 +113,19 @@ bool oracle_present(const struct instance *i)
 	for (uint32_t n = 0; n < i->copy_count && n < COPIES_MAX; n++) {
 		const struct copy *c = &i->copies[n];
 		const struct shadow_segment *s = &world.shadow[c->segment];
-		if (s->generation == c->generation && s->places[c->index].birth == i->birth &&
+		if (s->generation == c->generation && !s->begun_by && s->places[c->index].birth == i->birth &&
 		    s->places[c->index].life == SHADOW_LIVE && !s->places[c->index].damaged)
+			return true;
+	}
+	return false;
+}
+
+static bool removed_meanwhile(const struct instance *i)
+{
+	for (uint32_t n = 0; n < world.removal_count; n++) {
+		const struct removal *r = &world.removals[n];
+		if ((r->key == i->key || r->key == UINT32_MAX) && r->end >= i->begin &&
+		    r->instance != (uint32_t)(i - world.instances))
 			return true;
 	}
 	return false;
@@ -124,13 +135,7 @@ bool oracle_firm(const struct instance *i, uint64_t before)
 {
 	if (!i->acked || i->acked >= before || i->expires || i->unowed || !oracle_present(i))
 		return false;
-	for (uint32_t n = 0; n < world.removal_count; n++) {
-		const struct removal *r = &world.removals[n];
-		if ((r->key == i->key || r->key == UINT32_MAX) && r->end >= i->begin &&
-		    r->instance != (uint32_t)(i - world.instances))
-			return false;
-	}
-	return true;
+	return !removed_meanwhile(i);
 }
 
 /* ---- puts ---- */
@@ -164,6 +169,8 @@ static void acknowledged(struct thread *t)
 	oracle_kept(i);
 	if (!i->published)
 		broken("put %u is acknowledged and was never published", t->call.instance);
+	else if (world.setup.medium == MEDIUM_BLOCK && !i->whole && !removed_meanwhile(i))
+		broken("put %u is acknowledged, and has not been on the device", t->call.instance);
 }
 
 /* could such bytes have been there at some time during the call? */
@@ -195,9 +202,10 @@ void oracle_put_done(struct thread *t, int result, bool replace)
 			       memkv_code_name(result));
 	} else if (result == MEMKV_NO_ROOM) {
 		cover(COVER_NO_ROOM);
-	} else if (((result == MEMKV_PINNED || result == MEMKV_UNKNOWN) && replace && oracle_pinnable(i->key)) || (result == MEMKV_PIN_LIMIT && i->session)) {
+	} else if (((result == MEMKV_PINNED || result == MEMKV_UNKNOWN) && replace && oracle_pinnable(i->key)) ||
+		   (result == MEMKV_PIN_LIMIT && i->session)) {
 		cover(COVER_PIN_KEEPS);
-	} else if (!t->call.troubled) {
+	} else if (!t->call.troubled && !device_fenced(t->agent)) {
 		broken("put %u fails with %s, and nothing was wrong", t->call.instance, memkv_code_name(result));
 	}
 }
@@ -223,6 +231,12 @@ static uint32_t instance_born(const struct thread *t, const struct entry *e)
 	i->expires = e->expires_s; /* the clock may have jumped since the call began */
 	i->published = true;
 	return t->call.instance;
+}
+
+void oracle_born(struct thread *t, const struct entry *e)
+{
+	if (instance_of(e->birth) == UINT32_MAX)
+		(void)instance_born(t, e);
 }
 
 uint32_t oracle_published(struct thread *t, const struct entry *e, uint32_t segment)
@@ -260,14 +274,12 @@ static bool must_be_found(const struct thread *t)
 	return oracle_owed_key(t->call.key, t->call.begin);
 }
 
-/* a power cut took a table header, and then the medium did not give its second source: that segment is not told again */
-static bool doubtful(const struct agent *a) { return a->troubled && world.cuts; }
-
 static void missed(struct thread *t, const char *how)
 {
 	if (world.reopenings != t->call.reopened)
 		cover(COVER_STOP_RECLAIM);
-	if (!t->call.troubled && !doubtful(t->agent) && must_be_found(t))
+	/* a writer that could not publish does not look any more (it still answers of what it knew) */
+	if (!t->call.troubled && !device_fenced(t->agent) && must_be_found(t))
 		broken("key %u: %s, though it was acknowledged, not removed, and is there", t->call.key, how);
 }
 
@@ -337,7 +349,7 @@ void oracle_remove_done(struct thread *t, int result)
 		cover(COVER_REMOVE_OK);
 	else if (result == MEMKV_PINNED && oracle_pinnable(t->call.key))
 		cover(COVER_PIN_KEEPS);
-	else if (result != MEMKV_MISS && !t->call.troubled)
+	else if (result != MEMKV_MISS && !t->call.troubled && !device_fenced(t->agent))
 		broken("key %u: remove fails with %s, and nothing was wrong", t->call.key, memkv_code_name(result));
 }
 
@@ -410,13 +422,24 @@ static bool indexed(const struct memkv_pool *pool, uint32_t key, uint64_t page)
 	return false;
 }
 
+/* a device's writer has given up a copy, and owes the device the news */
+static bool given_up(const struct agent *a, uint32_t segment, uint32_t index, uint64_t birth)
+{
+	uint64_t at = layout_table(&world.layout, segment) + PAGE + (uint64_t)index * ENTRY_BYTES + ENTRY_LIFE_OFFSET, raw;
+
+	if (!a->device || a->read_only)
+		return false;
+	memcpy(&raw, a->device->control + at, sizeof(raw));
+	return life_read(raw, birth) == LIFE_REMOVED;
+}
+
 static void agent_agrees(const struct agent *a)
 {
 	/* of a segment whose opener died at it (generation 0) nobody was told: its blocks are misses, and may be indexed */
 	for (uint32_t s = 0; s < world.layout.geo.segments; s++)
 		for (uint32_t n = 0; world.shadow[s].generation && n < world.layout.geo.entries; n++) {
 			const struct shadow_place *p = &world.shadow[s].places[n];
-			if (p->generation == 0 || p->is_void || p->instance == UINT32_MAX || p->damaged)
+			if (p->generation == 0 || p->is_void || p->instance == UINT32_MAX || p->damaged || p->life == SHADOW_SENT)
 				continue;
 			uint32_t key = world.instances[p->instance].key;
 			uint64_t page = layout_segment(&world.layout, s) / PAGE + p->page;
@@ -424,7 +447,7 @@ static void agent_agrees(const struct agent *a)
 			bool there = indexed(a->pool, key, page);
 			/* a process that died before it told of a put or a removal: that was not acknowledged */
 			const struct instance *put = &world.instances[p->instance];
-			if ((live && !there && !put->acked) || (!live && there && !gone_before(put, NEVER)))
+			if ((live && !there && (!put->acked || given_up(a, s, n, p->birth))) || (!live && there && (p->untold || !gone_before(put, NEVER))))
 				continue;
 			if (live != there && p->life != SHADOW_MOVING)
 				broken("agent %u, after it looked: key %u (put %u) in segment %u, place %u is %s, its index says %s",
@@ -435,7 +458,8 @@ static void agent_agrees(const struct agent *a)
 void oracle_agreed(void)
 {
 	for (int i = 0; i < AGENTS_MAX; i++)
-		if (world.agents[i].state == AGENT_UP && world.agents[i].pool && !doubtful(&world.agents[i]) &&
+		if (world.agents[i].state == AGENT_UP && world.agents[i].pool &&
+		    !device_fenced(&world.agents[i]) &&
 		    !world.failed) {
 			cover(COVER_AGREED);
 			agent_agrees(&world.agents[i]);

@@ -7,7 +7,7 @@
 #include "redirect.h"
 
 #include "core/base/environ.h"
-#include "core/pool/handle.h"
+#include "core/pool/deadline.h"
 #include "sim.h"
 
 #include <errno.h>
@@ -214,12 +214,56 @@ bool process_stopped(uint32_t pid, uint64_t process_start)
 	return false;
 }
 
+bool process_ended(uint32_t pid, uint64_t process_start)
+{
+	(void)pid;
+	(void)process_start;
+	return false; /* a lock falls with its process here */
+}
+
+void pause_us(uint32_t us)
+{
+	(void)us;
+	sim_yield();
+}
+
 /* ---- fork.c is about real processes ---- */
 
 void fork_hold(void) {}
 void fork_release(void) {}
 void fork_register(struct memkv_pool *pool) { (void)pool; }
 void fork_unregister(struct memkv_pool *pool) { (void)pool; }
+
+/* ---- nor is any call of the simulated processes made with a deadline: deputies are real threads ---- */
+
+void deputies_open(struct deputies *all, struct memkv_pool *pool, uint32_t limit)
+{
+	(void)all;
+	(void)pool;
+	(void)limit;
+}
+void deputies_close(struct deputies *all) { (void)all; }
+
+void deadline_close(void (*close)(struct memkv_pool *pool), struct memkv_pool *pool) { close(pool); }
+
+int deadline_open(pool_opener open, const char *path, const struct memkv_pool_options *o, struct memkv_pool **pool)
+{
+	return open(path, o, pool);
+}
+
+int64_t deadline_get(struct memkv_pool *pool, const struct memkv_key *key, void *buffer, size_t length,
+		     const struct memkv_get_options *o, struct memkv_get_options *given)
+{
+	(void)pool, (void)key, (void)buffer, (void)length, (void)o, (void)given;
+	return -ENOTSUP;
+}
+
+int deadline_put(struct memkv_pool *pool, const struct memkv_key *key, const void *data, size_t length,
+		 const struct memkv_put_options *o)
+{
+	(void)pool, (void)key, (void)data, (void)length, (void)o;
+	return -ENOTSUP;
+}
 
 int pool_usable(const struct memkv_pool *pool)
 {

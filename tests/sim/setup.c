@@ -77,20 +77,25 @@ static void choose_calls(struct setup *s)
 	s->pin = draw(2) ? 0 : ONE_OF(2000, 8000, 25000);
 }
 
+enum medium_kind sim_kind_wanted = MEDIUM_KINDS;
+
 void setup_choose(struct setup *s, struct geometry *geo)
 {
 	*s = (struct setup){
-		.medium = draw(4) ? MEDIUM_FILE : MEDIUM_MEMORY,
+		.medium = (enum medium_kind)ONE_OF(MEDIUM_FILE, MEDIUM_FILE, MEDIUM_FILE, MEDIUM_MEMORY, MEDIUM_BLOCK, MEDIUM_BLOCK),
 		.agents = 1 + draw(AGENTS_MAX),
 		.threads = draw(3) ? 1 : 1 + draw(THREADS_MAX),
 		.hot_keys = 1 + draw(5),
 		.distance = ONE_OF(3, 10, 30, 100, 400),
 		.points_end = ONE_OF(8000, 16000, 30000, 60000),
 		.memory_align = draw(2) ? 1 : 512,
+		.sector = draw(2) ? SECTOR : PAGE,
 		.misaligned = draw(3) ? 0 : 8,
 		.survivor = draw(4) == 0,
 		.tight = draw(2) == 0,
 	};
+	if (sim_kind_wanted < MEDIUM_KINDS)
+		s->medium = sim_kind_wanted;
 	s->poller = s->threads > 1 && draw(2);
 	choose_geometry(s, geo);
 	/* more keys than fit, mostly: else nothing is ever evicted */

@@ -8,6 +8,7 @@
  *   sim --mutants [--seeds N]        each deliberate bug must be caught within N seeds
  *   sim --mutant NAME ...            the same runs with that bug
  *   sim --floor N                    a row of the coverage table under N fails
+ *   sim --kind file|memory|block     all seeds with this medium
  *   sim --repeat N                   of every Nth seed the run is made twice, and must be the same
  */
 #include "sim.h"
@@ -156,6 +157,19 @@ static void choose_mutant(const char *name)
 	exit(2);
 }
 
+static void choose_kind(const char *name)
+{
+	static const char *const names[MEDIUM_KINDS] = {"file", "memory", "block"};
+
+	for (int k = 0; k < MEDIUM_KINDS; k++)
+		if (strcmp(names[k], name) == 0) {
+			sim_kind_wanted = (enum medium_kind)k;
+			return;
+		}
+	fprintf(stderr, "no medium has the name %s\n", name);
+	exit(2);
+}
+
 static void parse(int argc, char **argv, struct wish *w)
 {
 	const struct {
@@ -172,6 +186,8 @@ static void parse(int argc, char **argv, struct wish *w)
 			w->mutants = true;
 		else if (strcmp(argv[i], "--mutant") == 0 && i + 1 < argc)
 			choose_mutant(argv[++i]);
+		else if (strcmp(argv[i], "--kind") == 0 && i + 1 < argc)
+			choose_kind(argv[++i]);
 		else
 			known = false;
 		for (size_t n = 0; !known && n < ARRAY_COUNT(numbers); n++)

@@ -8,6 +8,7 @@
  *   setup.c    what a seed decides beforehand            watch.c    what happens to the pool's memory, and may it?
  *   world.c    the scheduler, kills, stops, power cuts   oracle.c   what calls answer, and may they?
  *   medium.c   the medium behind core/media/media.h      actor.c    what the processes do
+ *   device.c   a block device below core/media           landed.c   what reaches a device, and may it?
  *   process.c  memory, locks, clock of a process         events.c   what a person reads; coverage
  *                                                        oracle_pins.c  pins
  */
@@ -25,7 +26,7 @@
 enum {
 	AGENTS_MAX = 5,
 	THREADS_MAX = 3,
-	COMMANDS_MAX = 64,
+	COMMANDS_MAX = 128,
 	COMMAND_SECTORS = 32,
 	SEGMENTS_LIMIT = 16,
 	PLACES_LIMIT = 8,
@@ -37,13 +38,15 @@ enum {
 	PAYLOAD_MIN = 16, /* the stamp */
 	PAYLOAD_MAX = 6 * PAGE,
 	IMAGE_PAGES_MAX = 600,
+	SECTOR = 512, /* the smallest piece that a device writes whole */
+	PAGE_SECTORS = PAGE / SECTOR,
 };
 #define ARENA_BYTES (24ULL << 20)
 #define NEVER UINT64_MAX
 
 /* ---- what a seed decides beforehand ---- */
 
-enum medium_kind { MEDIUM_FILE, MEDIUM_MEMORY };
+enum medium_kind { MEDIUM_FILE, MEDIUM_MEMORY, MEDIUM_BLOCK, MEDIUM_KINDS };
 
 struct setup {
 	enum medium_kind medium;
@@ -54,6 +57,7 @@ struct setup {
 	uint64_t points_end; /* length of the run */
 	uint32_t max_block;
 	uint32_t memory_align, misaligned; /* of the medium; of the callers' memory */
+	uint32_t sector;		   /* of a device: what it writes whole, SECTOR or PAGE */
 	/* chances out of 65536 */
 	uint32_t kill, stop, stall, cut, write_back, clock_jump; /* a slice */
 	uint32_t late, io_error;				   /* a command */
@@ -108,6 +112,7 @@ struct agent {
 	uint64_t up_at;		/* when the next process starts */
 	struct memkv_pool *pool;
 	struct sim_media *media;
+	struct media *device; /* of the block kind: its mirror */
 	bool read_only, quit;
 	bool rests;    /* waits for the phase to change */
 	bool troubled; /* the medium said no to it, once */
@@ -137,7 +142,8 @@ struct command {
 	struct media_io *io;
 	enum media_direction direction;
 	uint64_t page;
-	uint32_t sectors, left; /* bitmaps */
+	uint32_t sectors, left; /* bitmaps of pages */
+	uint8_t rest[COMMAND_SECTORS]; /* of each page, bitmaps of what is left; 0: all */
 	uint8_t *memory[COMMAND_SECTORS];
 	uint64_t late_until;
 	uint64_t segment, generation; /* written to; UINT64_MAX: none */
@@ -146,7 +152,8 @@ struct command {
 
 /* ---- what the watcher knows of the pool ---- */
 
-enum shadow_life { SHADOW_NONE, SHADOW_LIVE, SHADOW_REMOVED, SHADOW_MOVING };
+/* sent: the entry is there, the block not yet; once it is, the place is live */
+enum shadow_life { SHADOW_NONE, SHADOW_LIVE, SHADOW_REMOVED, SHADOW_MOVING, SHADOW_SENT };
 
 struct shadow_place {
 	uint64_t generation, birth;
@@ -155,12 +162,14 @@ struct shadow_place {
 	bool is_void;
 	bool damaged; /* a power cut took its bytes */
 	bool doubted; /* somebody may be about to remove it; live all the same */
+	bool untold;  /* removed by a process that died, or failed, before it told anybody */
 };
 
 struct shadow_segment {
 	struct owner_word owner;
 	uint64_t generation; /* 0: none stands */
 	uint64_t openings;
+	const struct agent *begun_by; /* a device's writer has given it up in its mirror; the device does not know yet */
 	struct shadow_place places[PLACES_LIMIT];
 };
 
@@ -181,6 +190,7 @@ struct instance {
 	uint64_t begin, acked; /* world.order; acked 0: not */
 	uint64_t birth, expires;
 	bool durable, published;
+	bool whole;		/* has been on the device, entry and block */
 	bool survives, unowed; /* a power cut; may be lost by one */
 	uint32_t session;      /* 0: none */
 	bool kept;	       /* by a pin of its session, while that is owed */
@@ -236,6 +246,7 @@ uint32_t draw(uint32_t n);
 static inline bool chance(uint32_t of_65536) { return of_65536 && draw(65536) < of_65536; }
 
 /* setup.c */
+extern enum medium_kind sim_kind_wanted; /* all seeds with this medium; MEDIUM_KINDS: as they choose */
 void setup_choose(struct setup *setup, struct geometry *geo);
 void setup_format(const struct geometry *geo);
 
@@ -264,6 +275,21 @@ void medium_mark(uint64_t offset);
 void medium_orphan(struct agent *agent);
 void medium_unlock_all(struct agent *agent);
 bool medium_writes_to(uint64_t segment, const struct agent *but);
+/* likewise, not counting those of the segment's own header */
+bool medium_writes_blocks(uint64_t segment);
+/* a queue's command; completed ones are in its done[] */
+int medium_submit(struct sim_queue *queue, struct media_io *io);
+/* what the running thread calls now need not answer as it would have */
+void medium_trouble(void);
+int medium_flush(struct agent *agent);
+
+/* device.c */
+void device_reset(void);
+/* the kernel closes what a dead process had open, when its last write has ended */
+void device_close_all(const struct agent *agent);
+bool device_has_writer(void);
+/* nothing more is acknowledged by this process: a publish failed */
+bool device_fenced(const struct agent *agent);
 
 /* process.c */
 void process_reset(struct agent *agent);
@@ -275,9 +301,21 @@ void watch_submit(struct command *command);
 void watch_land(const struct command *command, uint64_t page, const uint8_t *bytes);
 bool watch_alive(uint32_t slot, uint32_t epoch, const struct agent *but);
 uint64_t watch_segment_of_page(uint64_t page);
+bool watch_holds(const struct agent *agent, const struct shadow_segment *segment);
+bool watch_seen_before(uint64_t generation);
+bool watch_block_there(const struct entry *entry, uint32_t segment, uint32_t instance);
+void watch_cover_take(const struct owner_word *old, const struct owner_word *new);
 /* how many segments nobody who lives holds */
 uint32_t watch_takeable(void);
 void watch_all_takeable(const struct agent *survivor);
+
+/* landed.c: the watcher of devices */
+void landed_control(const struct command *command, uint64_t page, const uint8_t *before);
+void landed_payload(const struct command *command, uint64_t page);
+/* a store to the mirror of the running thread's process */
+void landed_mirror_stored(struct agent *agent, enum sim_kind kind, uint64_t offset);
+void landed_died(const struct agent *agent);
+void landed_untold(const struct agent *agent);
 
 /* oracle.c */
 void payload_fill(uint8_t *to, uint32_t version);
@@ -296,6 +334,8 @@ void oracle_before_cut(void);
 void oracle_after_cut(void);
 /* a copy of a block was published (moving or live), made live */
 uint32_t oracle_published(struct thread *t, const struct entry *entry, uint32_t segment);
+/* its entry is stored: from now on its birth is known */
+void oracle_born(struct thread *t, const struct entry *entry);
 void oracle_live(uint32_t instance, uint32_t segment, uint32_t index);
 bool oracle_present(const struct instance *instance);
 /* acknowledged, nothing came after it that could take it, and it is still there */
@@ -406,6 +446,17 @@ const char *call_name(enum call_kind kind);
 	X(DIFFERS, "put answered: other bytes are there")                                                            \
 	X(EXPIRED, "a get of an expired block")                                                                      \
 	X(CLOCK_BACK, "clock set back")                                                                              \
+	X(SECTORS, "a device's block that landed in parts of 512 bytes")                                             \
+	X(SENT_FIRST, "an entry that reached the device before its block")                                           \
+	X(KILL_SENT, "a writer killed with such an entry on the device")                                             \
+	X(SENT_CONTINUED, "continued: the next writer found that block whole")                                       \
+	X(SENT_GONE, "continued: the next writer found that it never landed")                                        \
+	X(OLD_MIRROR, "a read through an index whose segment was opened anew on the device")                         \
+	X(CLAIM_HELD, "a second writer of a device refused")                                                         \
+	X(CLAIM_FALLEN, "a device taken over from a writer that was killed")                                         \
+	X(LATE_IMAGE, "a process died owing the device what nothing waits for")                                      \
+	X(PUBLISH_FAILED, "a mirror's write that failed")                                                            \
+	X(REFRESH_FAILED, "a mirror's read that failed")                                                             \
 	X(SURVIVOR, "all but one dead, and the survivor used every segment")                                         \
 	X(AGREED, "processes compared with the medium after all was quiet")
 

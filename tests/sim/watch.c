@@ -51,7 +51,7 @@ bool watch_alive(uint32_t slot, uint32_t epoch, const struct agent *but)
 	return false;
 }
 
-static bool holds(const struct agent *a, const struct shadow_segment *s)
+bool watch_holds(const struct agent *a, const struct shadow_segment *s)
 {
 	return a->attached && s->owner.slot == a->slot && s->owner.epoch == a->epoch;
 }
@@ -70,7 +70,7 @@ uint32_t watch_takeable(void)
 
 /* ---- owner words ---- */
 
-static void cover_take(const struct owner_word *old, const struct owner_word *new)
+void watch_cover_take(const struct owner_word *old, const struct owner_word *new)
 {
 	if (old->state == OWNER_OPEN && new->state == OWNER_OPEN)
 		cover(COVER_ADOPTION);
@@ -86,7 +86,7 @@ static void cover_take(const struct owner_word *old, const struct owner_word *ne
 	for (int i = 0; i < AGENTS_MAX; i++) {
 		const struct agent *a = &world.agents[i];
 		for (uint32_t s = 0; agent_stopped(a) && s < world.layout.geo.segments; s++)
-			if (world.shadow[s].owner.state == OWNER_OPEN && holds(a, &world.shadow[s])) {
+			if (world.shadow[s].owner.state == OWNER_OPEN && watch_holds(a, &world.shadow[s])) {
 				cover(COVER_STOP_OWNER);
 				break;
 			}
@@ -110,13 +110,13 @@ static void owner_changed(uint32_t segment)
 		broken("segment %u: agent %u writes the owner word of slot %u, epoch %u", segment, a->number, new.slot, new.epoch);
 	else if (!owner_move_legal(old.state, new.state))
 		broken("segment %u: from %s to %s", segment, owner_state_name(old.state), owner_state_name(new.state));
-	else if (held && !holds(a, s) && watch_alive(old.slot, old.epoch, NULL))
+	else if (held && !watch_holds(a, s) && watch_alive(old.slot, old.epoch, NULL))
 		broken("segment %u: taken while it is %s, from slot %u, epoch %u, which lives: two openers at once", segment,
 		       owner_state_name(old.state), old.slot, old.epoch);
 	else if (medium_writes_to(segment, NULL))
 		broken("segment %u: from %s to %s while writes into it are on the way", segment, owner_state_name(old.state),
 		       owner_state_name(new.state));
-	cover_take(&old, &new);
+	watch_cover_take(&old, &new);
 	s->owner = new;
 }
 
@@ -125,7 +125,7 @@ static void owner_changed(uint32_t segment)
 /* all generations of a run, hashed */
 static uint64_t generations[1 << 13];
 
-static bool seen_before(uint64_t generation)
+bool watch_seen_before(uint64_t generation)
 {
 	uint32_t at = (uint32_t)(generation * 0x9E3779B97F4A7C15ULL >> 51);
 
@@ -173,9 +173,9 @@ static void header_changed(uint32_t segment, uint64_t offset)
 		return;
 	}
 	trace(EVENT_HEADER, actor(), segment, header.generation, 0);
-	if (s->owner.state != OWNER_OPEN || !holds(actor(), s))
+	if (s->owner.state != OWNER_OPEN || !watch_holds(actor(), s))
 		broken("segment %u: begun by agent %u, which does not own it", segment, actor()->number);
-	else if (seen_before(header.generation))
+	else if (watch_seen_before(header.generation))
 		broken("segment %u: generation %016" PRIx64 " is opened a second time", segment, header.generation);
 	s->generation = header.generation;
 	s->openings++;
@@ -186,7 +186,7 @@ static void header_changed(uint32_t segment, uint64_t offset)
 
 /* ---- entries ---- */
 
-static bool block_is_there(const struct entry *e, uint32_t segment, uint32_t instance)
+bool watch_block_there(const struct entry *e, uint32_t segment, uint32_t instance)
 {
 	const struct instance *i = &world.instances[instance];
 	const uint8_t *header = world.image + layout_segment(&world.layout, segment) + (uint64_t)e->page * PAGE;
@@ -218,7 +218,7 @@ static void published(uint32_t segment, uint32_t index, const struct entry *e, u
 	p->instance = oracle_published(t, e, segment);
 	if (p->instance == UINT32_MAX)
 		return;
-	if (!block_is_there(e, segment, p->instance))
+	if (!watch_block_there(e, segment, p->instance))
 		broken("segment %u, place %u: the entry of put %u is published before its block is there", segment, index,
 		       p->instance);
 	p->life = life_read(life, e->birth) == LIFE_LIVE ? SHADOW_LIVE : SHADOW_MOVING;
@@ -239,7 +239,7 @@ static void entry_changed(uint32_t segment, uint32_t index, uint64_t offset)
 		return;
 	}
 	trace(EVENT_ENTRY, actor(), (uint64_t)segment << 32 | index, e.birth, e.flags);
-	if (s->owner.state != OWNER_OPEN || !holds(actor(), s))
+	if (s->owner.state != OWNER_OPEN || !watch_holds(actor(), s))
 		broken("segment %u, place %u: agent %u publishes, which does not own it", segment, index, actor()->number);
 	else if (e.generation != s->generation)
 		broken("segment %u, place %u: published for generation %016" PRIx64 ", which is over", segment, index,
@@ -333,6 +333,13 @@ void sim_after(enum sim_kind kind, const void *at, int done)
 	const struct layout *l = &world.layout;
 	uint64_t offset = (uint64_t)((const uint8_t *)at - world.image);
 
+	if (world.setup.medium == MEDIUM_BLOCK && world.thread) {
+		const struct media *m = actor()->device;
+		offset = m && m->control ? (uint64_t)((const uint8_t *)at - m->control) : NEVER;
+		if (offset < l->control_bytes && done)
+			landed_mirror_stored(actor(), kind, offset);
+		return;
+	}
 	if (!world.thread || offset >= l->control_bytes)
 		return;
 	world.steps++;
@@ -368,15 +375,19 @@ void watch_submit(struct command *c)
 
 	c->segment = watch_segment_of_page(c->page);
 	if (c->segment == NEVER) {
-		if (!is_superblock(c->page)) /* a writer that attaches mends the bad copy */
+		bool control = world.setup.medium == MEDIUM_BLOCK && c->page * PAGE < world.layout.control_bytes;
+		if (!control && !is_superblock(c->page)) /* a writer that attaches mends the bad copy */
 			broken("a write to page %" PRIu64 ", which lies in no segment", c->page);
 		return;
 	}
 	s = &world.shadow[c->segment];
 	c->generation = s->generation;
+	/* a device's owner word goes together with the segment's own header */
+	if (world.setup.medium == MEDIUM_BLOCK && c->page * PAGE == layout_segment(&world.layout, c->segment))
+		return;
 	bool header = s->owner.state == OWNER_LEAVING && c->sectors == 1 &&
 		      c->page * PAGE == layout_segment(&world.layout, c->segment);
-	if ((s->owner.state != OWNER_OPEN && !header) || !holds(c->agent, s))
+	if ((s->owner.state != OWNER_OPEN && !header) || !watch_holds(c->agent, s))
 		broken("segment %" PRIu64 ": agent %u writes to it and does not own it", c->segment, c->agent->number);
 	if (call->stage == PUT_RESERVED || call->stage == PUT_WRITTEN)
 		call->stage = PUT_WRITES;
@@ -403,7 +414,8 @@ void watch_land(const struct command *c, uint64_t page, const uint8_t *bytes)
 		const struct shadow_place *p = &s->places[i];
 		if (p->generation != s->generation || p->is_void || page - first < p->page || page - first >= p->page + p->pages)
 			continue;
-		if (memcmp(world.image + page * PAGE, bytes, PAGE) != 0)
+		/* a device's sectors may come after those that make the block whole: landed.c looks at these */
+		if (world.setup.medium != MEDIUM_BLOCK && memcmp(world.image + page * PAGE, bytes, PAGE) != 0)
 			broken("segment %" PRIu64 ", place %u: page %" PRIu64 " of a published block is written again", c->segment,
 			       i, page);
 	}
@@ -458,9 +470,11 @@ static void rebuild_segment(uint32_t segment)
 			.is_void = e.flags & ENTRY_VOID,
 			.instance = e.flags & ENTRY_VOID ? UINT32_MAX : oracle_published(NULL, &e, segment),
 			.doubted = life == LIFE_REMOVING,
-			.life = life == LIFE_LIVE || life == LIFE_REMOVING ? SHADOW_LIVE : life == LIFE_MOVING ? SHADOW_MOVING : SHADOW_REMOVED,
+			.life = life_counts(life) ? SHADOW_LIVE : life == LIFE_MOVING ? SHADOW_MOVING : SHADOW_REMOVED,
 		};
-		p->damaged = p->instance != UINT32_MAX && !block_is_there(&e, segment, p->instance);
+		if (life == LIFE_SENT && p->instance != UINT32_MAX && !watch_block_there(&e, segment, p->instance))
+			p->life = SHADOW_SENT;
+		p->damaged = p->instance != UINT32_MAX && !watch_block_there(&e, segment, p->instance);
 	}
 }
 
@@ -483,7 +497,7 @@ void watch_all_takeable(const struct agent *survivor)
 {
 	for (uint32_t i = 0; i < world.layout.geo.segments; i++) {
 		const struct owner_word *o = &world.shadow[i].owner;
-		if ((o->state == OWNER_OPEN || o->state == OWNER_LEAVING) && !holds(survivor, &world.shadow[i]))
+		if ((o->state == OWNER_OPEN || o->state == OWNER_LEAVING) && !watch_holds(survivor, &world.shadow[i]))
 			broken("segment %u: %s, of slot %u, epoch %u, and nobody else lives: it is lost", i,
 			       owner_state_name(o->state), o->slot, o->epoch);
 	}

@@ -113,6 +113,7 @@ void agent_spawn(struct agent *a)
 	a->stopped_until = 0;
 	a->quit = a->rests = a->troubled = a->attached = a->read_only = a->checkpoints = false;
 	a->pool = NULL;
+	a->device = NULL;
 	a->threads_running = a->in_flight = 0;
 	trace(EVENT_SPAWN, a, a->life, 0, 0);
 	thread_start(&a->threads[0], actor_main);
@@ -123,6 +124,7 @@ void agent_gone(struct agent *a)
 	a->state = AGENT_DOWN;
 	a->attached = false;
 	a->pool = NULL;
+	a->device = NULL;
 	a->up_at = world.now + (draw(3) ? draw(2000) : draw(40000));
 	for (int i = 0; i < THREADS_MAX; i++)
 		if (&a->threads[i] != world.thread)
@@ -136,6 +138,7 @@ void agent_kill(struct agent *a)
 	world.steps++;
 	if (a->checkpoints)
 		cover(COVER_CHECKPOINT_KILL);
+	landed_died(a);
 	a->state = AGENT_DYING;
 	for (int i = 0; i < THREADS_MAX; i++) {
 		struct thread *t = &a->threads[i];
@@ -152,6 +155,7 @@ static void bury(void)
 	for (int i = 0; i < AGENTS_MAX; i++)
 		if (world.agents[i].state == AGENT_DYING && world.agents[i].in_flight == 0) {
 			medium_unlock_all(&world.agents[i]);
+			device_close_all(&world.agents[i]);
 			agent_gone(&world.agents[i]);
 		}
 }
@@ -195,6 +199,7 @@ static void power_cut(void)
 		if (world.agents[i].state == AGENT_UP)
 			agent_kill(&world.agents[i]);
 	medium_cut();
+	device_reset();
 	for (int i = 0; i < AGENTS_MAX; i++) {
 		world.agents[i].in_flight = 0;
 		if (world.agents[i].state == AGENT_DYING)
@@ -360,6 +365,7 @@ static void begin(uint64_t seed)
 	setup_choose(&world.setup, &geo);
 	setup_format(&geo);
 	medium_reset();
+	device_reset();
 	watch_reset();
 	oracle_pins_reset();
 	for (uint32_t i = 0; i < AGENTS_MAX; i++) {
@@ -369,6 +375,7 @@ static void begin(uint64_t seed)
 		a->state = AGENT_DOWN;
 		a->up_at = draw(4) ? 0 : draw(4000);
 		a->attached = false;
+		a->device = NULL;
 		for (uint32_t k = 0; k < THREADS_MAX; k++) {
 			a->threads[k].agent = a;
 			a->threads[k].number = k;

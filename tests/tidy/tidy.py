@@ -28,8 +28,9 @@ LAYERS = {
     "core/facts": ["core/base", "core/format", "core/media", "core/slot", "core/log"],
     "core/index": ["core/base", "core/format", "core/media", "core/slot", "core/log", "core/facts"],
     "core/pool": ["core/base", "core/format", "core/media", "core/slot", "core/log", "core/facts", "core/index"],
+    "core/fabric": ["core/base", "core/media"],
 }
-LAYERS["agent"] = LAYERS["core/pool"] + ["core/pool"]
+LAYERS["agent"] = LAYERS["core/pool"] + ["core/pool", "core/fabric"]
 LAYERS["cli"] = LAYERS["agent"] + ["agent"]
 LAYERS["examples"] = []  # as users build them: public headers only
 LAYERS["include/memkv"] = []
@@ -59,9 +60,9 @@ TOOLCHAIN_SYMBOLS = re.compile(r"__(asan|odr_asan|ubsan|tsan|sanitizer|gcov|llvm
 class Tree:
     """The files of a source tree: what git tracks or would track, else everything but build folders."""
 
-    def __init__(self, root, library=None):
+    def __init__(self, root, built=None):
         self.root = os.path.abspath(root)
-        self.library = library
+        self.built = built
         self.files = sorted(self._list())
         self._lines = {}
 
@@ -242,21 +243,21 @@ def dynamic_symbols(library):
 
 
 def rule_exported_symbols(tree):
-    if not tree.library:
+    if not tree.built:
         return
     exported = 0
-    for kind, symbol in dynamic_symbols(tree.library):
+    for kind, symbol in dynamic_symbols(tree.built):
         if kind in "Uwv":
             if symbol in IMPORTS_REFUSED:
-                yield tree.library, 1, f"uses {symbol}(): the library never prints or ends the program"
+                yield tree.built, 1, f"uses {symbol}(): the library never prints or ends the program"
         elif kind == "A" or TOOLCHAIN_SYMBOLS.match(symbol):
             continue  # version nodes, and what sanitizers and coverage add
         elif symbol.startswith("memkv_"):
             exported += 1
         else:
-            yield tree.library, 1, f"exports {symbol}, which is not memkv_..."
+            yield tree.built, 1, f"exports {symbol}, which is not memkv_..."
     if not exported:
-        yield tree.library, 1, "exports nothing"
+        yield tree.built, 1, "exports nothing"
 
 
 RULES = [rule for title, rule in sorted(globals().items()) if title.startswith("rule_")]
@@ -373,7 +374,7 @@ def self_test():
 def main():
     parser = argparse.ArgumentParser(description="check the house rules")
     parser.add_argument("--root", default=os.path.join(os.path.dirname(__file__), "..", ".."))
-    parser.add_argument("--library", help="the built libmemkv.so, for its symbols")
+    parser.add_argument("--library", dest="built", help="the built libmemkv.so, for its symbols")
     parser.add_argument("--self-test", action="store_true")
     args = parser.parse_args()
     if args.self_test:
@@ -381,7 +382,7 @@ def main():
             print("skipped: no cc or nm")
             return SKIPPED
         return self_test()
-    tree = Tree(args.root, args.library)
+    tree = Tree(args.root, args.built)
     for name, line, text in notes(tree):
         print(f"note: {name}:{line}: {text}")
     broken = check(tree)

@@ -1,0 +1,102 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The host's link is down for 5 s and for 60 s: no wrong byte, nothing acknowledged lost, and the same process goes on."""
+import time
+
+from fleet import Fleet, Silent, expect, main, note, passed, tally
+
+OPTIONS = "keep_alive_tmo=5,fast_io_fail_tmo=5,ctrl_loss_tmo=600,reconnect_delay=2"
+BLOCKS = 40
+BUSY = ("ok", "UNKNOWN", "FAILED", "EIO")
+
+
+class Timed:
+    """What a hand is asked while the link is down, and when it answered."""
+
+    def __init__(self, hand, line):
+        self.hand, self.line, self.began, self.said = hand, line, time.monotonic(), None
+        hand.tell(line)
+
+    def look(self, seconds):
+        """True: it has answered."""
+        if self.said is None:
+            try:
+                self.said = self.hand.answer(seconds)
+                self.after = time.monotonic() - self.began
+            except Silent:
+                return False
+        return True
+
+    def word(self):
+        return self.said.split()[0]
+
+
+def all_there(hand, what, first=0, count=BLOCKS):
+    hits, misses, wrong, _ = tally(hand.ask(f"check {first} {count}", 200))
+    expect((hits, misses, wrong) == (count, 0, 0), f"{what}: {hits} hits, {misses} misses, {wrong} wrong of {count}")
+
+
+def cut(host, reader, writer, seconds, seed):
+    """A get and a put into a link that is down for so long; then both hands again, as they are."""
+    host.link(False)
+    began = time.monotonic()
+    get, put = Timed(reader, "get 1"), Timed(writer, f"put {seed} 1")
+    while time.monotonic() < began + seconds:
+        get.look(0.05)
+        put.look(0.05)
+    early = get.said is not None
+    if early:
+        again = Timed(reader, "get 2")
+        again.look(60)
+        note(f"a second get, {seconds} s after the cut: {again.word()} after {again.after:.1f} s")
+        expect(again.word() in ("MISS", "1"), f"the second get: {again.said}")
+    host.link(True)
+    expect(get.look(120) and put.look(120), "a get or a put that began while the link was down never ended")
+    note(f"link down for {seconds} s: the get answered {get.word()} after {get.after:.1f} s, the put {put.word()} after {put.after:.1f} s")
+    expect(get.word() in ("MISS", "1"), f"the get: {get.said}")
+    expect(put.word() in BUSY, f"the put: {put.said}")
+    host.run("wait_state live", 120)
+    return put.word()
+
+
+def back(host, reader, writer, put, seed):
+    """The link is back: the same processes, the same blocks; returns whether the writer had to open the pool anew."""
+    began = time.monotonic()
+    all_there(reader, "the reader's handle")
+    note(f"the reader's old handle found all {BLOCKS} blocks within {time.monotonic() - began:.1f} s")
+    answer = writer.ask(f"put {seed + 1} 1", 120).split()[0]
+    reopened = answer != "ok"
+    if reopened:
+        note(f"the writer's old handle answers {answer} to a put; it opens the pool anew in the same process")
+        expect(answer in ("FAILED", "UNKNOWN"), f"a put after the link was back: {answer}")
+        expect(writer.ask("reopen", 60) == "open", "the pool cannot be opened anew")
+        expect(writer.ask(f"put {seed + 1} 1", 60).startswith("ok "), "a put after the pool was opened anew")
+    all_there(reader, "the reader, afterwards", seed + 1, 1)
+    all_there(writer, "the writer, afterwards")
+    got = reader.ask(f"fresh {seed}").split()[0]
+    expect(got == "1" or (got == "MISS" and put != "ok"), f"the put into the cut was {put}, and the block is {got}")
+    return reopened
+
+
+def scenario():
+    with Fleet("target", "hosta") as fleet:
+        target, a = fleet.boot()
+        target.run("ram_disk 96")
+        target.serve("/dev/ram0")
+        device = a.connect(target, OPTIONS)
+        a.run(f"run memkv pool create {device} --max-block 512K")
+        writer, reader = a.pool(1, device, "rw"), a.pool(2, device, "live")
+        for seed in range(BLOCKS):
+            expect(writer.ask(f"put {seed} 1").startswith("ok "), f"put {seed}")
+        all_there(reader, "before")
+        for seconds, seed in ((5, 1000), (60, 2000)):
+            put = cut(a, reader, writer, seconds, seed)
+            reopened = back(a, reader, writer, put, seed)
+            expect(seconds > 5 or (put == "ok" and not reopened), "a cut of 5 s should only take time")
+            passed(f"link down for {seconds} s and back: {BLOCKS} blocks exact by the same processes, puts go on" +
+                   (", after the pool was opened anew" if reopened else ""))
+        a.run(f"run memkv pool check {device}")
+
+
+if __name__ == "__main__":
+    main(scenario)

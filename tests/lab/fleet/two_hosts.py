@@ -1,0 +1,104 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""One target, two hosts: what one puts the other reads, every byte checked; the writing host loses power, the other
+carries on.
+
+With LAB_OPTIONS=share both hosts write: the pool is made with --share, both replay at once, and the survivor adopts.
+"""
+import json
+
+from fleet import Fleet, acknowledged, expect, main, note, option, passed, tally
+
+MIB = 1 << 20
+TRACE = "sessions=8,turns=3,new=2,seed=5"
+FIRST_BURST, SECOND_BURST = 0, 100000
+
+
+def replay_command(device):
+    return (f"memkv replay {device} --generate {TRACE} --agents 1 --block-size 128K --live --verify --json "
+            ">/tmp/replay.json 2>/tmp/replay.err || { cat /tmp/replay.err /tmp/replay.json; false; }; cat /tmp/replay.json")
+
+
+def replay(host, device):
+    report = json.loads(host.run(replay_command(device), 240).splitlines()[-1])
+    expect(report["wrong_bytes"] == 0, f"{host.name}: {report['wrong_bytes']} wrong bytes")
+    return report
+
+
+def replay_together(a, b, device_a, device_b):
+    for host, device in ((a, device_a), (b, device_b)):
+        host.run(f"{{ {replay_command(device)}; echo $? >/tmp/replay.status; }} >/tmp/replay.out 2>&1 &")
+    hits = []
+    for host in (a, b):
+        host.run("wait_file /tmp/replay.status 180; cat /tmp/replay.out; [ $(cat /tmp/replay.status) = 0 ]", 240)
+        report = json.loads(host.run("tail -n 1 /tmp/replay.json"))
+        expect(report["wrong_bytes"] == 0, f"{host.name}: {report['wrong_bytes']} wrong bytes")
+        hits.append(report["hit_blocks"])
+    note(f"both replayed at once: {hits} blocks hit")
+
+
+def replays(a, b, device_a, device_b):
+    if option("share"):
+        replay_together(a, b, device_a, device_b)
+    first = replay(a, device_a)
+    if not option("share"):
+        expect(first["puts"] > 0, "A's replay put nothing")
+    second = replay(b, device_b)
+    note(f"A: {first['puts']} puts, {first['hit_blocks']} hits; B: {second['puts']} puts, {second['hit_blocks']} hits")
+    expect(second["puts"] == 0 and second["hit_blocks"] == second["block_refs"], "B did not find all that A put")
+    passed("a replay on A, then the same on B: B gets every block, exact, and puts none")
+
+
+def power_lost(a, b, device_a, device_b):
+    reader = b.pool(1, device_b, "live")
+    writer = a.pool(1, device_a, "rw")
+    writer.tell(f"burst {FIRST_BURST} 100000")
+    lines = [writer.answer() for _ in range(60)]
+    a.power_off()
+    lines += writer.channel.rest()
+    seeds = acknowledged(lines)
+    expect(len(seeds) >= 60, f"only {len(seeds)} puts were acknowledged: {lines[-3:]}")
+    for seed in seeds:
+        got = reader.ask(f"fresh {seed}").split()[0]
+        expect(got == "1", f"block {seed}, acknowledged by the host that lost power, is {got}")
+    passed(f"A lost power in the middle of a put: all {len(seeds)} blocks that it acknowledged are there on B, exact")
+    heir = b.pool(2, device_b, "rw")
+    expect(heir.ask(f"check {FIRST_BURST} {len(seeds)}").split()[:3] == [str(len(seeds)), "0", "0"], "B, now writing")
+    heir.tell(f"burst {SECOND_BURST} 200")
+    new = acknowledged(heir.answer() for _ in range(200))
+    expect(heir.answer() == "done" and len(new) == 200, f"{len(new)} of B's 200 puts were stored")
+    for first, count in ((FIRST_BURST, len(seeds)), (SECOND_BURST, 200)):
+        hits, _, wrong, _ = tally(reader.ask(f"check {first} {count}"))
+        expect(hits == count and wrong == 0, f"{hits} of {count} blocks from {first} on are there, {wrong} wrong")
+    heir.quit()
+    reader.quit()
+    b.run(f"run memkv pool check {device_b}")
+    passed("B writes on: 200 puts, its own and A's blocks are there, exact; check finds nothing bad")
+
+
+def returned(target, a, b, device_b):
+    a.boot()
+    device_a = a.connect(target)
+    reader = a.pool(1, device_a, "ro")
+    hits, misses, wrong, _ = tally(reader.ask(f"check {SECOND_BURST} 200"))
+    expect((hits, misses, wrong) == (200, 0, 0), f"{hits} hits, {misses} misses, {wrong} wrong on A")
+    reader.quit()
+    replay(a, device_a)
+    b.run(f"run memkv pool check {device_b}")
+    passed("A boots anew and attaches: B's blocks are there; it replays and writes again")
+
+
+def scenario():
+    with Fleet("target", "hosta", "hostb") as fleet:
+        target, a, b = fleet.boot()
+        target.run("ram_disk 160")
+        target.serve("/dev/ram0")
+        device_a, device_b = a.connect(target), b.connect(target)
+        a.run(f"run memkv pool create {device_a} --max-block 1M {'--share' if option('share') else ''}")
+        replays(a, b, device_a, device_b)
+        power_lost(a, b, device_a, device_b)
+        returned(target, a, b, device_b)
+
+
+if __name__ == "__main__":
+    main(scenario)
