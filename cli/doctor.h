@@ -28,7 +28,7 @@ struct finding {
 };
 
 struct findings {
-	struct finding finding[64];
+	struct finding finding[96];
 	size_t count;
 };
 
@@ -42,14 +42,20 @@ void doctor_file(struct findings *all, const char *directory);
 void doctor_memory(struct findings *all);
 void doctor_block(struct findings *all);
 
-/* doctor_fabric.c */
+/* doctor_fabric.c, doctor_rdma.c */
 void doctor_nvme_tcp(struct findings *all);
 void doctor_nvme_rdma(struct findings *all);
+
+/** doctor_fabrics() - what every transport of NVMe over Fabrics needs */
+void doctor_fabrics(struct findings *all, const char *medium);
 void doctor_cxl(struct findings *all);
 void doctor_gpu(struct findings *all);
 
 /** doctor_count() - how many entries a directory has whose names begin with @prefix; 0 when there is none */
 size_t doctor_count(const char *directory, const char *prefix);
+
+/** doctor_first() - the first entry of a directory by name; false: there is none */
+bool doctor_first(const char *directory, char *name, size_t room);
 
 /** doctor_read() - the first line of a small file; false: there is none */
 bool doctor_read(const char *path, char *line, size_t room);

@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <memkv/fabric.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,40 +106,82 @@ static void look_for_library(struct findings *all, const char *medium, const cha
 	look_for(all, medium, library, package, doctor_library(library), "the library can be loaded", "no such library");
 }
 
-static void look_at_fabrics(struct findings *all, const char *medium)
+/* Options that a connection may want; kernels since 5.17 list what they know when the device is read. */
+static void look_at_options(struct findings *all, const char *medium, int fd)
+{
+	char offered[4096] = "";
+	ssize_t got = read(fd, offered, sizeof(offered) - 1);
+
+	if (got <= 0)
+		return;
+	offered[got] = '\0';
+	if (!strcmp(medium, "nvme-tcp"))
+		finding_add(all, medium, "TLS", FINDING_INFO, "", "the kernel %s it",
+			    strstr(offered, ",tls") ? "knows" : "does not know");
+	finding_add(all, medium, "fast_io_fail_tmo", strstr(offered, "fast_io_fail_tmo") ? FINDING_OK : FINDING_LACKS, "",
+		    strstr(offered, "fast_io_fail_tmo") ? "the kernel can end commands soon: late writes are bounded"
+							 : "the kernel cannot end commands soon: late writes are bounded by ctrl_loss_tmo");
+}
+
+void doctor_fabrics(struct findings *all, const char *medium)
 {
 	int fd = open("/dev/nvme-fabrics", O_RDWR | O_CLOEXEC);
 	int err = fd < 0 ? errno : 0;
 
-	if (fd >= 0)
-		close(fd);
 	if (!err)
 		finding_add(all, medium, "/dev/nvme-fabrics", FINDING_OK, "", "it can be opened");
 	else
 		finding_add(all, medium, "/dev/nvme-fabrics", FINDING_LACKS,
 			    err == EACCES || err == EPERM ? "run as root" : "modprobe nvme_fabrics", "%s", strerror(err));
-	look_for_program(all, medium, "nvme", "nvme-cli");
+	if (fd >= 0) {
+		look_at_options(all, medium, fd);
+		close(fd);
+	}
+#ifdef MEMKV_HAVE_LIBNVME
 	look_for_library(all, medium, "libnvme.so.1", "libnvme1");
+#else
+	finding_add(all, medium, "libnvme.so.1", FINDING_LACKS, "build memkv where libnvme-dev is installed",
+		    "this memkv was built without libnvme, and cannot attach");
+#endif
+	look_for_program(all, medium, "nvme", "nvme-cli");
+}
+
+static void look_at_multipath(struct findings *all)
+{
+	char value[16];
+
+	if (!doctor_read("/sys/module/nvme_core/parameters/multipath", value, sizeof(value)))
+		return;
+	if (value[0] == 'Y')
+		finding_add(all, "nvme-tcp", "native multipath", FINDING_OK, "", "several paths to a namespace are one device");
+	else
+		finding_add(all, "nvme-tcp", "native multipath", FINDING_INFO, "boot with nvme_core.multipath=Y",
+			    "it is off: each path to a namespace is a device of its own");
+}
+
+/* What is attached, and what about it lets writes land late. */
+static void look_at_attached(struct findings *all)
+{
+	const struct memkv_fabric_namespace *ns;
+	struct memkv_fabric_list *list;
+	int count = memkv_fabric_find(NULL, &list);
+
+	if (count < 0)
+		return;
+	finding_add(all, "nvme-tcp", "attached", FINDING_INFO, "", "%d namespace%s over a network", count, count == 1 ? "" : "s");
+	for (size_t i = 0; (ns = memkv_fabric_at(list, i)); i++)
+		if (ns->unsafe)
+			finding_add(all, "nvme-tcp", "late writes", FINDING_LACKS, "memkv attach it again, with its URI", "%s",
+				    ns->unsafe);
+	memkv_fabric_free(list);
 }
 
 void doctor_nvme_tcp(struct findings *all)
 {
 	doctor_module(all, "nvme-tcp", "nvme_tcp");
-	look_at_fabrics(all, "nvme-tcp");
-}
-
-void doctor_nvme_rdma(struct findings *all)
-{
-	size_t devices = doctor_count("/sys/class/infiniband", "");
-
-	doctor_module(all, "nvme-rdma", "nvme_rdma");
-	if (devices)
-		finding_add(all, "nvme-rdma", "RDMA devices", FINDING_OK, "", "%zu", devices);
-	else
-		finding_add(all, "nvme-rdma", "RDMA devices", FINDING_LACKS,
-			    "without such hardware: modprobe rdma_rxe && rdma link add rxe0 type rxe netdev eth0", "none");
-	look_for_library(all, "nvme-rdma", "libibverbs.so.1", "libibverbs1 ibverbs-providers");
-	look_at_fabrics(all, "nvme-rdma");
+	doctor_fabrics(all, "nvme-tcp");
+	look_at_multipath(all);
+	look_at_attached(all);
 }
 
 void doctor_cxl(struct findings *all)
@@ -202,6 +245,27 @@ static void look_at_cuda(struct findings *all)
 	dlclose(cuda);
 }
 
+/* Between a GPU's memory and a drive (nvidia_fs, libcufile), or a network card (nvidia_peermem), past the host's. */
+static void look_at_gpu_direct(struct findings *all, bool cards)
+{
+	bool storage = !access("/proc/driver/nvidia-fs", F_OK), network = !access("/sys/module/nvidia_peermem", F_OK);
+
+	if (storage)
+		finding_add(all, "gpu", "GPUDirect Storage", FINDING_OK, "", "the kernel has nvidia_fs");
+	else
+		finding_add(all, "gpu", "GPUDirect Storage", FINDING_LACKS, cards ? "install nvidia-fs of CUDA" : "",
+			    "the kernel has no nvidia_fs");
+	if (doctor_library("libcufile.so.0"))
+		finding_add(all, "gpu", "libcufile.so.0", FINDING_OK, "", "the library can be loaded");
+	else
+		finding_add(all, "gpu", "libcufile.so.0", FINDING_LACKS, cards ? "install libcufile of CUDA" : "", "no such library");
+	if (network)
+		finding_add(all, "gpu", "GPUDirect RDMA", FINDING_OK, "", "the kernel has nvidia_peermem");
+	else
+		finding_add(all, "gpu", "GPUDirect RDMA", cards ? FINDING_LACKS : FINDING_INFO, cards ? "modprobe nvidia_peermem" : "",
+			    "the kernel has no nvidia_peermem");
+}
+
 void doctor_gpu(struct findings *all)
 {
 	size_t cards = nvidia_devices();
@@ -211,9 +275,5 @@ void doctor_gpu(struct findings *all)
 	else
 		finding_add(all, "gpu", "NVIDIA cards", FINDING_LACKS, "", "none on the PCI bus");
 	look_at_cuda(all);
-	if (!access("/proc/driver/nvidia-fs", F_OK))
-		finding_add(all, "gpu", "GPUDirect Storage", FINDING_OK, "", "the kernel has nvidia_fs");
-	else
-		finding_add(all, "gpu", "GPUDirect Storage", FINDING_LACKS, cards ? "install nvidia-fs of CUDA" : "",
-			    "the kernel has no nvidia_fs");
+	look_at_gpu_direct(all, cards > 0);
 }

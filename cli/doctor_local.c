@@ -59,6 +59,20 @@ size_t doctor_count(const char *directory, const char *prefix)
 	return count;
 }
 
+bool doctor_first(const char *directory, char *name, size_t room)
+{
+	DIR *dir = opendir(directory);
+	struct dirent *entry;
+
+	name[0] = '\0';
+	while (dir && (entry = readdir(dir)))
+		if (entry->d_name[0] != '.' && (!name[0] || strcmp(entry->d_name, name) < 0))
+			snprintf(name, room, "%s", entry->d_name);
+	if (dir)
+		closedir(dir);
+	return name[0];
+}
+
 /* ---- machine ----------------------------------------------------------------------------------------------- */
 
 static void look_at_uring(struct findings *all)

@@ -25,6 +25,7 @@ enum cli_option_id {
 	OPT_BLOCKS,
 	OPT_BLOCK_SIZE,
 	OPT_META_ONLY,
+	OPT_REPAIR,
 	OPT_SAMPLE,
 	OPT_MAX_RATE,
 	OPT_KEY_NAME, /* becomes a word, see struct cli_word */

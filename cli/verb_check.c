@@ -3,7 +3,7 @@
  * memkv pool check.
  *
  * Pace: while others have the pool open the check rests between blocks, so that most of the medium's time is theirs;
- * --max-rate sets a limit instead.
+ * --max-rate sets a limit instead.  A repair has the pool for itself.
  */
 #include "cli/access.h"
 #include "cli/interrupt.h"
@@ -42,7 +42,7 @@ static int on_progress(void *context, uint64_t done, uint64_t total)
 	return progress_step((void *)"checked segment", done, total);
 }
 
-static void print_check(const struct memkv_check_report *found, struct json_object *bad_blocks)
+static void print_check(const struct memkv_check_report *found, bool repair, struct json_object *bad_blocks)
 {
 	char size[REPORT_SIZE_TEXT];
 
@@ -55,6 +55,11 @@ static void print_check(const struct memkv_check_report *found, struct json_obje
 		report_add_number(document, "records_mended", found->records_mended);
 		report_add_number(document, "gone", found->gone);
 		report_add_number(document, "skipped", found->skipped);
+		if (repair) {
+			report_add_number(document, "repaired", found->repaired);
+			report_add_number(document, "removed", found->removed);
+			report_add_number(document, "left", found->left);
+		}
 		json_object_object_add(document, "bad_blocks", json_object_get(bad_blocks));
 		report_print(document);
 		return;
@@ -66,6 +71,9 @@ static void print_check(const struct memkv_check_report *found, struct json_obje
 	printf("gone            %" PRIu64 "\n", found->gone);
 	if (found->skipped)
 		printf("not in sample   %" PRIu64 "\n", found->skipped);
+	if (repair)
+		printf("repaired        %" PRIu64 "\nremoved         %" PRIu64 "\nleft            %" PRIu64 "\n", found->repaired,
+		       found->removed, found->left);
 }
 
 static void choose_pace(const struct cli_args *args, struct memkv_pool *pool, struct memkv_check_options *options)
@@ -73,7 +81,7 @@ static void choose_pace(const struct cli_args *args, struct memkv_pool *pool, st
 	struct memkv_pool_info info;
 
 	options->max_rate = args->number[OPT_MAX_RATE];
-	if (!args->given[OPT_MAX_RATE] && !memkv_pool_describe(pool, &info) && info.slots_live)
+	if (!options->repair && !args->given[OPT_MAX_RATE] && !memkv_pool_describe(pool, &info) && info.slots_live)
 		options->pause_percent = REST_PERCENT;
 }
 
@@ -83,6 +91,7 @@ static int check_pool(const struct cli_args *args, const char *path, struct memk
 	struct memkv_check_options options = {
 		.size = sizeof(options),
 		.meta_only = args->given[OPT_META_ONLY],
+		.repair = args->given[OPT_REPAIR] && !args->given[OPT_DRY_RUN],
 		.sample_percent = (double)args->number[OPT_SAMPLE] / CLI_PERCENT,
 		.bad_block = on_bad_block,
 		.progress = on_progress,
@@ -99,7 +108,9 @@ static int check_pool(const struct cli_args *args, const char *path, struct memk
 				     found.blocks, found.bad);
 	if (rc < 0)
 		return report_library(rc, path);
-	print_check(&found, bad_blocks);
+	print_check(&found, options.repair, bad_blocks);
+	if (options.repair)
+		return found.left ? EXIT_DAMAGE : EXIT_DONE;
 	return found.bad || found.records_bad ? EXIT_DAMAGE : EXIT_DONE;
 }
 
@@ -108,9 +119,15 @@ int verb_pool_check(const struct cli_args *args)
 	struct memkv_pool *pool;
 	const char *path;
 
+	bool repair = args->given[OPT_REPAIR] && !args->given[OPT_DRY_RUN];
+
 	int rc = access_pool(args, &path);
+	if (!rc && repair && (args->given[OPT_META_ONLY] || args->given[OPT_SAMPLE]))
+		rc = report_usage(args->verb, "--repair reads everything: leave out --sample and --meta-only");
+	if (!rc && repair)
+		rc = access_confirm(args, "Repair %s, and remove the blocks that cannot be read back?", path);
 	if (!rc)
-		rc = access_open(path, ACCESS_READ, &pool);
+		rc = access_open(path, repair ? ACCESS_WRITE : ACCESS_READ, &pool);
 	if (rc)
 		return rc;
 	struct json_object *bad_blocks = report_json() ? json_object_new_array() : NULL;

@@ -61,6 +61,7 @@ static void print_host_json(const struct memkv_host *host)
 	report_add_number(line, "segments", host->segments);
 	report_add_number(line, "bytes", host->bytes);
 	report_add_number(line, "pins", host->pins);
+	report_add_number(line, "holds", host->holds);
 	report_print(line);
 }
 
@@ -73,8 +74,8 @@ static void print_host(const struct memkv_host *host)
 	snprintf(id, sizeof(id), "%u@%u", host->slot, host->epoch);
 	if (host->attached_s && gmtime_r(&seconds, &tm))
 		strftime(since, sizeof(since), "%Y-%m-%dT%H:%M:%SZ", &tm);
-	printf("%-12s %-8s %8u %-20s %3" PRIu64 " %10s %4" PRIu64 " %-8s ", id, state_text(host->state), host->pid, since,
-	       host->segments, report_size_text(host->bytes, size), host->pins, host->version[0] ? host->version : "-");
+	printf("%-12s %-8s %8u %-20s %3" PRIu64 " %10s %4" PRIu64 " %5" PRIu64 " %-8s ", id, state_text(host->state), host->pid, since,
+	       host->segments, report_size_text(host->bytes, size), host->pins, host->holds, host->version[0] ? host->version : "-");
 	report_safe_text(stdout, host->nqn[0] ? host->nqn : "-");
 	putchar('\n');
 }

@@ -19,7 +19,11 @@ static const char check_text[] =
 	"\n"
 	"While others have the pool open, three quarters of the time are left to them; --max-rate sets a limit of its\n"
 	"own instead, and --max-rate none takes all the medium gives.  With --sample the tables are still checked\n"
-	"whole, and other blocks are read each time.\n";
+	"whole, and other blocks are read each time.\n"
+	"\n"
+	"--repair is refused while an agent is attached; readers may be.  What is known from a second source is written\n"
+	"back; blocks that cannot be read back are removed, pinned or not, so that they can be put again; those that the\n"
+	"medium answers with an error for are left.  Then it ends with 4 when anything is left as bad as it was.\n";
 
 static const char scan_text[] =
 	"Looks for pools on this machine's block devices, and in the files and directories (not below them) that\n"
@@ -68,8 +72,9 @@ static const char evict_text[] =
 
 static const char host_ls_text[] =
 	"Who is attached, one a line: SLOT@EPOCH, state, pid, since when (UTC), segments that it writes to or empties, their\n"
-	"room, pins that it stated, version, NVMe host NQN.  stopped: alive, but held by a signal or a debugger.  dead: it\n"
-	"ended without closing the pool, and what it left open is continued by whoever needs it.\n";
+	"room, pins that it stated, segments of which it uses blocks in place (holds), version, NVMe host NQN.  stopped: alive,\n"
+	"but held by a signal or a debugger.  dead: it ended without closing the pool, and what it left open is continued by\n"
+	"whoever needs it.\n";
 
 static const char host_fence_text[] =
 	"Makes sure that an incarnation never writes to the pool again.  On files and memory a lock proves life and death:\n"
@@ -143,8 +148,8 @@ const struct cli_verb cli_verbs[] = {
 	 verb_pool_create},
 	{"pool info", "POOL [--block-size B]", "sizes, room and use", info_text, B(BLOCK_SIZE), verb_pool_info},
 	{"pool scan", "[PATH...]", "find pools on this machine", scan_text, 0, verb_pool_scan},
-	{"pool check", "POOL [--sample P%]", "read and verify everything, online", check_text,
-	 B(META_ONLY) | B(SAMPLE) | B(MAX_RATE), verb_pool_check},
+	{"pool check", "POOL [--sample P% | --repair]", "read and verify everything, online", check_text,
+	 B(META_ONLY) | B(SAMPLE) | B(MAX_RATE) | B(REPAIR) | B(YES) | B(DRY_RUN), verb_pool_check},
 	{"pool destroy", "POOL --yes", "remove a pool", destroy_text, B(YES) | B(DRY_RUN), verb_pool_destroy},
 	{"put", "POOL KEY [FILE]", "store a block", put_text,
 	 B(KEY_NAME) | B(CLASS) | B(SESSION) | B(TTL) | B(PIN) | B(DURABLE) | B(META) | B(REPLACE) | B(DEADLINE), verb_put},

@@ -15,56 +15,62 @@
 enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 
 /* X(name, what is wrong) */
-#define SIM_MUTANTS(X)                                                                                              \
-	X(ACK_EARLY, "a put is acknowledged before its data has landed")                                            \
-	X(PUBLISH_EARLY, "an entry is published before its block is written")                                       \
-	X(ACK_FAILED_WRITE, "a put is acknowledged though its write failed")                                        \
-	X(ACK_UNFLUSHED, "a durable put is acknowledged before its entry is flushed")                               \
-	X(CLAIM_UNFLUSHED, "a slot is used before its claim is flushed")                                            \
-	X(CLAIM_IN_ORDER, "a claim begins with the first copy of the slot cell, be it the only whole one")           \
-	X(GENERATION_REUSED, "a generation is opened twice")                                                        \
-	X(TAKE_LIVE, "an OPEN segment is taken without the proof that its owner is dead")                           \
-	X(EPOCH_IGNORED, "an owner word is taken for the slot's holder whatever its epoch")                         \
-	X(PLACES_NOT_VOIDED, "who continues a dead agent's segment leaves its unfinished places as they are")       \
-	X(REST_NOT_CLEARED, "who continues a segment leaves entries behind its tail, which power loss left there")   \
-	X(BIRTHS_COUNTED, "births count up, and one that is a bit off counts as the same")                           \
-	X(KILL_BY_PLACE, "a removal flags whatever block is described in the place by now")                         \
-	X(REMOVE_ONCE, "a removal does not look again for copies that turned up meanwhile")                         \
-	X(NOTE_ONCE, "a replacing put does not look again for what moved while it noted what is there")            \
-	X(MISS_UNFLUSHED, "a removal that finds nothing any more does not see to it that this lasts")             \
-	X(REMOVE_SPARES_MOVING, "a removal passes over copies that are just being moved")                           \
-	X(MOVE_BLIND, "a mover does not look whether the block was removed meanwhile")                              \
-	X(MOVE_LIVE, "a moved copy counts before its mover has looked")                                             \
+#define SIM_MAPPED_MUTANTS(X)                                                                                          \
+	X(ACK_EARLY, "a put is acknowledged before its data has landed")                                               \
+	X(PUBLISH_EARLY, "an entry is published before its block is written")                                          \
+	X(ACK_FAILED_WRITE, "a put is acknowledged though its write failed")                                           \
+	X(ACK_UNFLUSHED, "a durable put is acknowledged before its entry is flushed")                                  \
+	X(CLAIM_UNFLUSHED, "a slot is used before its claim is flushed")                                               \
+	X(CLAIM_IN_ORDER, "a claim begins with the first copy of the slot cell, be it the only whole one")             \
+	X(GENERATION_REUSED, "a generation is opened twice")                                                           \
+	X(TAKE_LIVE, "an OPEN segment is taken without the proof that its owner is dead")                              \
+	X(EPOCH_IGNORED, "an owner word is taken for the slot's holder whatever its epoch")                            \
+	X(PLACES_NOT_VOIDED, "who continues a dead agent's segment leaves its unfinished places as they are")          \
+	X(REST_NOT_CLEARED, "who continues a segment leaves entries behind its tail, which power loss left there")     \
+	X(BIRTHS_COUNTED, "births count up, and one that is a bit off counts as the same")                             \
+	X(KILL_BY_PLACE, "a removal flags whatever block is described in the place by now")                            \
+	X(REMOVE_ONCE, "a removal does not look again for copies that turned up meanwhile")                            \
+	X(NOTE_ONCE, "a replacing put does not look again for what moved while it noted what is there")                \
+	X(MISS_UNFLUSHED, "a removal that finds nothing any more does not see to it that this lasts")                  \
+	X(REMOVE_SPARES_MOVING, "a removal passes over copies that are just being moved")                              \
+	X(MOVE_BLIND, "a mover does not look whether the block was removed meanwhile")                                 \
+	X(MOVE_LIVE, "a moved copy counts before its mover has looked")                                                \
 	X(MOVE_FROM_WITHDRAWN, "who moves a block out of another's segment does not look whether that is given up by now") \
 	X(RING_ONE_LOOK, "a log record that is just being written is taken for lost when the next one is there a moment later") \
-	X(DECIDE_FOR_OTHERS, "a remover decides about a block that another has put in doubt, by a look from before that") \
 	X(PIN_LOOK_AT_RETIRE_ONLY, "who empties a segment looks for pins before it says so, and not after")         \
 	X(PIN_BLIND, "a pinner does not look whether the block's segment is being emptied")                         \
 	X(PIN_DROPPED_AT_MOVE, "a moved block is not of its session any more, and so not pinned")                   \
 	X(RING_LAP_BEFORE_CHECKPOINT, "a log ring begins its next round before its facts stand in a checkpoint")    \
-	X(LIFE_UNSEEN, "a get does not look at the life word after it has read")                                    \
-	X(GENERATION_UNSEEN, "a get does not look whether the segment was opened anew")                             \
+	X(LIFE_UNSEEN, "a get does not look at the life word after it has read")                                       \
+	X(GENERATION_UNSEEN, "a get does not look whether the segment was opened anew")                                \
 	X(FORGET_BY_PLACE, "a copy that failed is forgotten though its place holds the next block of the key by now")  \
-	X(MOVED_UNFLUSHED, "a segment is opened anew before what moved away from it is flushed")                    \
-	X(RING_EARLY, "followers are told of an entry before it is there")                                          \
-	X(SEAL_EARLY, "a segment is sealed while writes into it are on the way")                                    \
-	X(FOLD_ONCE, "a follower that sees a segment opened anew does not look where its blocks have moved")         \
-	X(FOLD_NO_SECOND_LOOK, "a follower does not look whether the segment was reopened while it folded it")       \
-	X(DOORBELL_EARLY, "an opening's ring goes to a device together with what it tells of")                       \
-	X(LEAVING_SETTLED, "a device's segment that may just be begun anew counts as one that nobody writes to")      \
-	X(RING_UNSETTLED, "who continues a segment rings before the device says that it is OPEN again")              \
-	X(DROP_UNSETTLED, "a copy is forgotten though it was read before its block had landed, and is there now")    \
-	X(BEGUN_UNSETTLED, "a removal passes over what is just being opened anew, before the device says so")         \
-	X(SILENCE_BELIEVED, "a follower takes a second source that does not answer for one that knows nothing")       \
-	X(BROUGHT_IN_ORDER, "a table that was read as a whole counts as read in the order of its parts")              \
-	X(SENT_BEFORE_BLOCK, "an entry counts as live before its block has landed")                                  \
-	X(SENT_TRUSTED, "who continues a dead agent's segment does not look whether the sent blocks have landed")    \
-	X(LIFE_FROM_MIRROR, "a get believes its own mirror of a life word")                                          \
-	X(HEADER_FROM_MIRROR, "a get does not ask the device whether the segment was opened anew")                   \
-	X(TABLE_UNSETTLED, "a segment is written to before the device knows its table")                              \
-	X(TAIL_UNPUBLISHED, "the tail is raised in the mirror alone")                                                \
-	X(OWED_FORGOTTEN, "a mirror's memory is given back though the device is still owed it")                      \
+	X(MOVED_UNFLUSHED, "a segment is opened anew before what moved away from it is flushed")                       \
+	X(RING_EARLY, "followers are told of an entry before it is there")                                             \
+	X(SEAL_EARLY, "a segment is sealed while writes into it are on the way")                                       \
+	X(HOLD_BLIND, "a holder does not look whether its segment is just being emptied")                              \
+	X(HOLDS_UNSEEN, "who opens a segment anew does not look whether it is held")                                   \
+	X(FOLD_ONCE, "a follower that sees a segment opened anew does not look where its blocks have moved")           \
+	X(FOLD_NO_SECOND_LOOK, "a follower does not look whether the segment was reopened while it folded it")         \
+	X(SILENCE_BELIEVED, "a follower takes a second source that does not answer for one that knows nothing")
+
+/* what only a device shows */
+#define SIM_DEVICE_MUTANTS(X)                                                                                          \
+	X(DOORBELL_EARLY, "an opening's ring goes to a device together with what it tells of")                         \
+	X(LEAVING_SETTLED, "a device's segment that may just be begun anew counts as one that nobody writes to")       \
+	X(RING_UNSETTLED, "who continues a segment rings before the device says that it is OPEN again")                \
+	X(DROP_UNSETTLED, "a copy is forgotten though it was read before its block had landed, and is there now")      \
+	X(BEGUN_UNSETTLED, "a removal passes over what is just being opened anew, before the device says so")          \
+	X(BROUGHT_IN_ORDER, "a table that was read as a whole counts as read in the order of its parts")               \
+	X(SENT_BEFORE_BLOCK, "an entry counts as live before its block has landed")                                    \
+	X(SENT_TRUSTED, "who continues a dead agent's segment does not look whether the sent blocks have landed")      \
+	X(LIFE_FROM_MIRROR, "a get believes its own mirror of a life word")                                            \
+	X(HEADER_FROM_MIRROR, "a get does not ask the device whether the segment was opened anew")                     \
+	X(TABLE_UNSETTLED, "a segment is written to before the device knows its table")                                \
+	X(TAIL_UNPUBLISHED, "the tail is raised in the mirror alone")                                                  \
+	X(OWED_FORGOTTEN, "a mirror's memory is given back though the device is still owed it")                        \
 	X(IMAGE_BEFORE, "a write of a mirror's block counts for what was stored after its image was taken")
+
+#define SIM_MUTANTS(X) SIM_MAPPED_MUTANTS(X) SIM_DEVICE_MUTANTS(X)
 
 #ifdef MEMKV_SIM
 

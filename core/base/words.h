@@ -86,4 +86,23 @@ static inline uint64_t word_add(void *at, uint64_t n)
 	return before;
 }
 
+/* words_settle() - what was stored before is there for all who look, before anything behind this is loaded */
+static inline void words_settle(void)
+{
+#ifdef __SANITIZE_THREAD__
+	static _Atomic uint64_t settled; /* it knows no fences */
+	atomic_fetch_add(&settled, 1);
+#else
+	atomic_thread_fence(memory_order_seq_cst);
+#endif
+}
+
+/* loads_done() - what was loaded before, from memory of any kind, was loaded before anything behind this is */
+static inline void loads_done(void)
+{
+#ifndef __SANITIZE_THREAD__
+	atomic_thread_fence(memory_order_acquire);
+#endif
+}
+
 #endif

@@ -280,10 +280,10 @@ static int append(struct factbook *l, struct record *r)
 	int err = make_room(l);
 
 	if (err)
-		return err;
+		return fail(err, "%s: the fact could not be written: %s", c->media->path, memkv_strerror(err));
 	/* where it is mirrored, what lies in the ring must be known before any of it is written again */
 	if (!l->ring_known && !ring_refresh(c, &l->me))
-		return -EIO;
+		return fail(-EIO, "%s: the log that the fact goes into cannot be read", c->media->path);
 	l->ring_known = true;
 	r->generation = r->birth = 0;
 	facts_follow(&l->facts, r);
@@ -297,7 +297,7 @@ static int append(struct factbook *l, struct record *r)
 	err = control_published(c) ? c->media->ops->flush(c->media) : -EIO;
 	word_add(control_bell(c), 1);
 	control_publish(c, control_bell(c), 8);
-	return err;
+	return err ? fail(err, "%s: the fact could not be written: %s", c->media->path, memkv_strerror(err)) : 0;
 }
 
 int factbook_state(struct factbook *l, struct record *r)
@@ -316,8 +316,6 @@ int factbook_state(struct factbook *l, struct record *r)
 	}
 	if (!err) {
 		err = append(l, r);
-		if (err)
-			fail(err, "%s: the fact could not be written: %s", path, memkv_strerror(err));
 	}
 	atomic_thread_fence(memory_order_seq_cst); /* written; now the caller looks */
 	pthread_mutex_unlock(&l->lock);

@@ -144,6 +144,14 @@ void hold_cell_encode(const struct hold_cell *cell, uint64_t pool_seed, uint8_t 
 	memcpy(live, &disk, sizeof(disk));
 }
 
+static void hold_cell_fill(const struct hold_cell_disk *disk, uint32_t count, struct hold_cell *cell)
+{
+	*cell = (struct hold_cell){.slot = le32_get(disk->slot), .epoch = le32_get(disk->epoch), .count = count};
+	for (uint32_t i = 0; i < count; i++)
+		cell->holds[i] = (struct hold){le32_get(disk->holds[i].segment), le32_get(disk->holds[i].page),
+					       le64_get(disk->holds[i].generation), le64_get(disk->holds[i].lease_until)};
+}
+
 enum check_result hold_cell_decode(const uint8_t live[CELL_LIVE], unsigned slot, uint64_t pool_seed,
 				   struct hold_cell *cell)
 {
@@ -154,12 +162,16 @@ enum check_result hold_cell_decode(const uint8_t live[CELL_LIVE], unsigned slot,
 		verify(&disk, sizeof(disk), check_seed(pool_seed, CHECK_HOLD_CELL, slot, 0), MAGIC_HOLD);
 	if (result == CHECK_BAD || le32_get(disk.slot) != slot || le32_get(disk.count) > HOLDS_PER_CELL)
 		return CHECK_BAD;
-	*cell = (struct hold_cell){
-		.slot = le32_get(disk.slot), .epoch = le32_get(disk.epoch), .count = le32_get(disk.count)};
-	for (uint32_t i = 0; i < cell->count; i++)
-		cell->holds[i] = (struct hold){le32_get(disk.holds[i].segment), le32_get(disk.holds[i].page),
-					       le64_get(disk.holds[i].generation), le64_get(disk.holds[i].lease_until)};
+	hold_cell_fill(&disk, le32_get(disk.count), cell);
 	return result;
+}
+
+void hold_cell_take(const uint8_t live[CELL_LIVE], struct hold_cell *cell)
+{
+	struct hold_cell_disk disk;
+
+	memcpy(&disk, live, sizeof(disk));
+	hold_cell_fill(&disk, HOLDS_PER_CELL, cell);
 }
 
 void claim_cell_encode(const struct claim_cell *cell, unsigned claimer, uint64_t pool_seed, uint8_t live[CLAIM_BYTES])

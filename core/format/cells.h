@@ -3,7 +3,7 @@
  * Cells: small structures with one writer each, in a logical block of their own; their live bytes never cross 512.
  *
  *   slot cell   - who holds a slot: two copies, the higher epoch wins
- *   hold cell   - places whose bytes somebody uses in place (zero-copy)
+ *   hold cell   - segments whose blocks a slot's holder uses in place (zero-copy)
  *   claim cell  - one slot's ballot about one ended incarnation (Disk Paxos); a row of them a slot
  *   key cell    - a tenant's wrapped key, overwritten in place
  */
@@ -32,8 +32,8 @@ struct slot_cell {
 };
 
 struct hold {
-	uint32_t segment, page;
-	uint64_t generation;
+	uint32_t segment, page; /* page: of the block that the place was taken for; all of the segment is held */
+	uint64_t generation;	/* 0: the place is not used */
 	uint64_t lease_until; /* the holder's heartbeat counter up to which the hold counts */
 };
 
@@ -62,6 +62,8 @@ enum check_result slot_cell_decode(const uint8_t live[CELL_LIVE], unsigned slot,
 void hold_cell_encode(const struct hold_cell *cell, uint64_t pool_seed, uint8_t live[CELL_LIVE]);
 enum check_result hold_cell_decode(const uint8_t live[CELL_LIVE], unsigned slot, uint64_t pool_seed,
 				   struct hold_cell *cell);
+/* hold_cell_take() - what the words say, right or not: all places, those with generation 0 included */
+void hold_cell_take(const uint8_t live[CELL_LIVE], struct hold_cell *cell);
 void claim_cell_encode(const struct claim_cell *cell, unsigned claimer, uint64_t pool_seed, uint8_t live[CLAIM_BYTES]);
 enum check_result claim_cell_decode(const uint8_t live[CLAIM_BYTES], unsigned claimer, unsigned slot,
 				    uint64_t pool_seed, struct claim_cell *cell);

@@ -27,6 +27,7 @@ enum check_kind {
 	CHECK_SEGMENT_HEADER,
 	CHECK_BLOCK_HEADER,
 	CHECK_DIGEST,
+	CHECK_LOCATOR, /* travels, and is never on the media */
 };
 
 /* check_seed() - the seed for a structure of @kind at @place (two numbers, for instance segment and index) */

@@ -5,17 +5,15 @@
 #include <string.h>
 
 enum { MAGIC_TABLE = 0x4C424154, ENTRY_MAGIC = 0x4E45, TABLE_VERSION = 1, ENTRY_VERSION = 1 };
-/* any two differ in at least 4 bits, whatever the slot */
+/* any two differ in at least 8 bits */
 static const uint64_t life_bits[LIFE_OTHER] = {
 	[LIFE_LIVE] = 0x5A5AULL << 48,
 	[LIFE_REMOVED] = 0xA5A5ULL << 48,
 	[LIFE_MOVING] = 0x3C3CULL << 48,
-	[LIFE_REMOVING] = 0xC300ULL << 48, /* and the slot of who doubts */
+	[LIFE_REMOVING] = 0xC3C3ULL << 48,
 	[LIFE_SENT] = 0x9999ULL << 48,
 };
 #define LIFE_BIRTH_MASK ((1ULL << 48) - 1)
-#define LIFE_SLOT_SHIFT 48
-#define LIFE_SLOT_MASK (0xFFULL << LIFE_SLOT_SHIFT)
 #define TAIL_COUNT_MASK ((1ULL << TAIL_COUNT_BITS) - 1)
 
 struct table_header_disk {
@@ -167,20 +165,6 @@ enum check_result entry_decode(const uint8_t bytes[ENTRY_BYTES], uint64_t segmen
 	return result;
 }
 
-uint64_t life_doubt(uint32_t slot, uint64_t birth)
-{
-	return life_word(LIFE_REMOVING, birth) | htole64((uint64_t)slot << LIFE_SLOT_SHIFT & LIFE_SLOT_MASK);
-}
-
-bool life_exact(uint64_t raw, uint64_t birth)
-{
-	enum life life = life_read(raw, birth);
-
-	if (life == LIFE_REMOVING)
-		raw &= ~htole64(LIFE_SLOT_MASK);
-	return life != LIFE_OTHER && raw == life_word(life, birth);
-}
-
 uint64_t life_word(enum life life, uint64_t birth)
 {
 	return htole64(life_bits[life] | (birth & LIFE_BIRTH_MASK));
@@ -189,10 +173,8 @@ uint64_t life_word(enum life life, uint64_t birth)
 /* one flipped bit is forgiven */
 enum life life_read(uint64_t raw, uint64_t birth)
 {
-	for (enum life life = LIFE_LIVE; life < LIFE_OTHER; life++) {
-		uint64_t about = life == LIFE_REMOVING ? ~htole64(LIFE_SLOT_MASK) : UINT64_MAX;
-		if (__builtin_popcountll((raw ^ life_word(life, birth)) & about) <= 1)
+	for (enum life life = LIFE_LIVE; life < LIFE_OTHER; life++)
+		if (__builtin_popcountll(raw ^ life_word(life, birth)) <= 1)
 			return life;
-	}
 	return LIFE_OTHER;
 }

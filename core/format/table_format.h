@@ -64,17 +64,14 @@ enum life {
 	LIFE_REMOVED,
 	LIFE_MOVING,
 	/*
-	 * A remover is about to look whether the block is pinned; until it has decided the block is there.  The word says
-	 * whose slot's: whoever else meets it may put the block in doubt anew, look, and decide.
+	 * A remover is about to look whether the block is pinned, or found that it is, or died: the block is there, and
+	 * stays so until a remover finds it unpinned.
 	 */
 	LIFE_REMOVING,
 	LIFE_SENT,  /* the entry went to the medium together with its block: whether that landed, its bytes tell */
 	LIFE_OTHER, /* of another birth, or beyond recognition */
 };
 uint64_t life_word(enum life life, uint64_t birth);
-/* life_doubt() - LIFE_REMOVING, by the holder of a slot; life_exact() - false: no life word, or a flipped bit is forgiven */
-uint64_t life_doubt(uint32_t slot, uint64_t birth);
-bool life_exact(uint64_t raw, uint64_t birth);
 enum life life_read(uint64_t raw, uint64_t birth);
 
 /* life_counts() - may the block be handed out, when all of it verifies? */

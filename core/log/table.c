@@ -168,6 +168,43 @@ enum entry_state table_entry(const struct control *c, uint64_t segment, uint64_t
 	return entry->generation == generation ? ENTRY_HERE : ENTRY_NOT_YET;
 }
 
+/* places are in the order of pages, but one may tell nothing */
+bool table_find(const struct control *c, uint64_t segment, uint64_t generation, uint32_t page, struct entry *entry)
+{
+	uint32_t low = 0, high = table_count(c, segment, generation, NULL);
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+		if (table_entry(c, segment, generation, middle, entry, NULL) != ENTRY_HERE)
+			break;
+		if (entry->page == page)
+			return !(entry->flags & ENTRY_VOID);
+		if (entry->page < page)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (; low < high; low++)
+		if (table_entry(c, segment, generation, low, entry, NULL) == ENTRY_HERE && entry->page == page &&
+		    !(entry->flags & ENTRY_VOID))
+			return true;
+	return false;
+}
+
+void table_mend_header(const struct control *c, const struct table_header *header)
+{
+	uint64_t words[HEADER_WORDS];
+
+	table_header_encode(header, c->seed, (uint8_t *)words);
+	checked_store(control_table(c, header->segment), words, HEADER_WORDS);
+	control_publish(c, control_table(c, header->segment), TABLE_HEADER_BYTES);
+}
+
+void table_mend_entry(const struct control *c, uint64_t segment, const struct entry *entry, enum life life)
+{
+	publish(c, segment, entry, life);
+}
+
 void table_clear_rest(const struct control *c, uint64_t segment, uint64_t generation, uint32_t from)
 {
 	struct entry entry;
@@ -191,7 +228,11 @@ enum life table_life(const struct control *c, uint64_t segment, uint32_t index, 
 
 bool table_life_exact(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth)
 {
-	return life_exact(word_load(life_at(c, segment, index)), birth);
+	uint64_t raw = word_load(life_at(c, segment, index));
+
+	enum life life = life_read(raw, birth);
+
+	return life != LIFE_OTHER && raw == life_word(life, birth);
 }
 
 static bool become_live(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth, enum life from)
@@ -250,37 +291,27 @@ static bool change_life(const struct control *c, uint64_t segment, uint32_t inde
 	}
 }
 
-bool table_doubt(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth, uint32_t slot, bool anew)
+bool table_doubt(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth)
 {
-	uint64_t raw;
-
-	do {
-		raw = word_load(life_at(c, segment, index));
-		enum life life = life_read(raw, birth);
-		if (anew ? life != LIFE_REMOVING : !life_counts(life))
-			return false;
-	} while (!word_swap(life_at(c, segment, index), raw, life_doubt(slot, birth)));
+	if (!change_life(c, segment, index, birth, LIFE_LIVE, LIFE_REMOVING) &&
+	    !change_life(c, segment, index, birth, LIFE_SENT, LIFE_REMOVING))
+		return false;
 	control_publish(c, life_at(c, segment, index), 8);
 	return true;
 }
 
-bool table_decide(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth, uint32_t slot, bool remove)
+bool table_decide(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth)
 {
-	enum life to = remove ? LIFE_REMOVED : LIFE_LIVE;
-
-	if (!word_swap(life_at(c, segment, index), life_doubt(slot, birth), life_word(to, birth)) &&
-	    !(MUTANT(DECIDE_FOR_OTHERS) && change_life(c, segment, index, birth, LIFE_REMOVING, to)))
+	if (!change_life(c, segment, index, birth, LIFE_REMOVING, LIFE_REMOVED))
 		return false;
-	if (remove)
-		tell_of_removal(c, segment, index);
-	else
-		control_publish(c, life_at(c, segment, index), 8);
+	tell_of_removal(c, segment, index);
 	return true;
 }
 
 void table_retire(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth)
 {
 	if (change_life(c, segment, index, birth, LIFE_LIVE, LIFE_REMOVED) ||
+	    change_life(c, segment, index, birth, LIFE_REMOVING, LIFE_REMOVED) ||
 	    change_life(c, segment, index, birth, LIFE_SENT, LIFE_REMOVED))
 		control_publish_later(c, life_at(c, segment, index), 8);
 }

@@ -78,6 +78,13 @@ enum entry_state {
 enum entry_state table_entry(const struct control *c, uint64_t segment, uint64_t generation, uint32_t index,
 			     struct entry *entry, bool *mended);
 
+/* table_find() - the entry of the block at @page of the segment; void ones are none */
+bool table_find(const struct control *c, uint64_t segment, uint64_t generation, uint32_t page, struct entry *entry);
+
+/* table_mend_header(), table_mend_entry() - write again what is known from elsewhere; while nobody else writes */
+void table_mend_header(const struct control *c, const struct table_header *header);
+void table_mend_entry(const struct control *c, uint64_t segment, const struct entry *entry, enum life life);
+
 /*
  * table_stands() - is it still this generation that the table describes?  Old entries are not wiped: of a segment that
  * is being opened anew only this tells.  When the header is lost nobody knows, and it counts as standing.
@@ -98,14 +105,13 @@ void table_tell(const struct control *c, uint64_t segment);
 void table_tell_later(const struct control *c, uint64_t segment);
 
 /*
- * table_doubt() - live, sent or removing -> removing, by @slot: readers still find the block; false: it was not live
- * @anew: only what somebody has put in doubt already.
- * table_decide() - removing, by @slot -> removed or live; false: somebody has doubted anew, or removed it.  Removed is rung.
- * In one process one thread at a time is between the two: so a word that says the slot is of that very doubt.
- * table_retire() - live -> removed in a segment that is being emptied, when the block has its copy; then table_tell_later().
+ * table_doubt() - live (or sent) -> removing: readers still find the block; false: it was not live
+ * table_decide() - removing -> removed, which is rung; false: somebody else has decided.  There is no way back to live: whoever
+ *	decides by what was true before a pin would take a second doubt for the first one.
+ * table_retire() - live, or in doubt, -> removed in a segment that is being emptied, when the block has its copy; then table_tell_later().
  */
-bool table_doubt(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth, uint32_t slot, bool anew);
-bool table_decide(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth, uint32_t slot, bool remove);
+bool table_doubt(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth);
+bool table_decide(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth);
 void table_retire(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth);
 
 /* table_withdraw() - what an emptied segment's table described is given up; before the segment is opened anew */

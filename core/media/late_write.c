@@ -2,7 +2,9 @@
 /* See late_write.h. */
 #include "core/media/late_write.h"
 
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static bool is_fabric(const struct nvme_controller *path)
@@ -50,4 +52,15 @@ void late_write_of_namespace(const struct nvme_namespace *ns, struct late_write 
 		if (!i || (late->bounded && !one.bounded) || (late->bounded == one.bounded && one.seconds > late->seconds))
 			*late = one;
 	}
+}
+
+bool late_write_of_device(const char *root, const char *path, struct late_write *late)
+{
+	char resolved[PATH_MAX];
+	struct nvme_namespace ns;
+
+	if (!realpath(path, resolved) || nvme_namespace_read(root, strrchr(resolved, '/') + 1, &ns))
+		return false;
+	late_write_of_namespace(&ns, late);
+	return true;
 }

@@ -66,4 +66,12 @@ void late_write_of_path(const struct nvme_controller *path, unsigned io_timeout_
 /** late_write_of_namespace() - the longest over all its paths: a write goes by any of them */
 void late_write_of_namespace(const struct nvme_namespace *ns, struct late_write *late);
 
+/**
+ * late_write_of_device() - the bound for a medium by its path, such as "/dev/nvme0n1" or a link to it
+ * @root: "" or where a tree of sysfs is recorded.
+ *
+ * Return: whether it is a namespace, and @late says something; false: a file, another device, or nothing.
+ */
+bool late_write_of_device(const char *root, const char *path, struct late_write *late);
+
 #endif

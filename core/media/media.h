@@ -89,6 +89,8 @@ struct media_ops {
 	int (*lock_held)(struct media *media, uint64_t offset);
 	/* in a forked child: give up everything that would keep the parent's promises alive */
 	void (*abandon)(struct media *media);
+	/* make all of the medium readable at media->payload; NULL: this medium cannot.  One call at a time. */
+	int (*map_payload)(struct media *media);
 };
 
 struct media {
@@ -96,6 +98,7 @@ struct media {
 	struct media_caps caps;
 	uint8_t *control;
 	size_t control_bytes;
+	const uint8_t *payload; /* the whole medium, to be read in place; NULL: not mapped (yet) */
 	atomic_bool failed; /* once true, stays true: gets are misses, puts are refused */
 	/*
 	 * Once true, stays true: a publish failed.  What stands on the medium there is not known, and must not be
@@ -171,6 +174,13 @@ int media_dax_open(const char *path, unsigned flags, struct media **media);
 
 /* media_open() - the medium that is at @path, by what it is */
 int media_open(const char *path, unsigned flags, struct media **media);
+
+/*
+ * media_map_payload() - payload is to be read in place: where it is, is in media->payload afterwards
+ *
+ * Return: 0; -EOPNOTSUPP where bytes that others write are not sure to be seen there, with the mend; -errno.
+ */
+int media_map_payload(struct media *media);
 
 /* for the ops of mapped media: there is nothing to publish, refresh or forget */
 int media_range_nothing(struct media *media, uint64_t offset, size_t length);

@@ -120,9 +120,38 @@ static int file_lock(struct media *media, uint64_t offset) { return media_lock(m
 static int file_unlock(struct media *media, uint64_t offset) { return media_unlock(media_file_of(media)->fd, offset); }
 static int file_lock_held(struct media *media, uint64_t offset) { return media_lock_held(media_file_of(media)->fd, offset); }
 
+/*
+ * A second mapping of all of it, for callers to read only.  Past the page cache other processes' writes need not show in
+ * it (the kernel drops the pages it has as well as it can), so that is refused.
+ */
+static int file_map_payload(struct media *media)
+{
+	struct media_file *f = media_file_of(media);
+	size_t bytes = round_up(media->caps.bytes, f->map_unit);
+
+	if (media->caps.direct && !media->caps.instant)
+		return fail(-EOPNOTSUPP,
+			    "%s: blocks of this pool are written past the page cache and cannot be held in place; keep the pool on "
+			    "tmpfs or DAX, open it buffered, or copy with get", media->path);
+	void *at = mmap(NULL, bytes, PROT_READ, MAP_SHARED, f->fd, 0);
+	if (at == MAP_FAILED)
+		return fail(-errno, "%s: cannot be mapped for holds: %s", media->path, strerror(errno));
+	int err = madvise(at, bytes, MADV_DONTFORK) ? -errno : sigbus_guard_add(at, bytes, f->map_unit, &media->failed);
+	if (err) {
+		munmap(at, bytes);
+		return fail(err, "%s: cannot be mapped for holds: %s", media->path, strerror(-err));
+	}
+	f->payload_bytes = bytes;
+	media->payload = at;
+	return 0;
+}
+
 static void file_abandon(struct media *media)
 {
 	struct media_file *f = media_file_of(media);
+
+	if (media->payload)
+		sigbus_guard_remove(media->payload);
 
 	if (f->mapped)
 		sigbus_guard_remove(f->mapped); /* the mapping was not inherited; other things may come to lie there */
@@ -137,6 +166,10 @@ static void file_close(struct media *media)
 {
 	struct media_file *f = media_file_of(media);
 
+	if (media->payload) {
+		sigbus_guard_remove(media->payload);
+		munmap((void *)(uintptr_t)media->payload, f->payload_bytes);
+	}
 	if (f->mapped)
 		sigbus_guard_remove(f->mapped);
 	if (f->map)
@@ -168,6 +201,7 @@ static const struct media_ops file_ops = {
 	.unlock = file_unlock,
 	.lock_held = file_lock_held,
 	.abandon = file_abandon,
+	.map_payload = file_map_payload,
 };
 
 /* does a direct read of the first block, into memory of the least alignment that we would use, work? */

@@ -17,6 +17,7 @@ struct media_file {
 	struct pmem2_map *map;
 	uint8_t *mapped; /* memory: the whole of it; else the control region */
 	size_t mapped_bytes;
+	size_t payload_bytes; /* of media->payload */
 	pmem2_memcpy_fn copy_in;
 	pmem2_persist_fn persist;
 };

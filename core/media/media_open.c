@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which medium a path is, and what media have in common. */
 #include "core/media/media.h"
+#include "core/base/fail.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +18,14 @@ int media_open(const char *path, unsigned flags, struct media **media)
 			return media_dax_open(path, flags, media);
 	}
 	return media_file_open(path, flags, media);
+}
+
+int media_map_payload(struct media *media)
+{
+	if (media->ops->map_payload)
+		return media->ops->map_payload(media);
+	return fail(-EOPNOTSUPP, "%s: blocks on this medium cannot be held in place, for it cannot be mapped; copy with get",
+		    media->path);
 }
 
 int media_range_nothing(struct media *media, uint64_t offset, size_t length)

@@ -28,11 +28,9 @@ static bool cover(uintptr_t address)
 			continue;
 		size_t unit = atomic_load(&guards[i].unit);
 		void *page = (void *)round_down(address, unit);
-		if (mmap(page, unit, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
-		    MAP_FAILED)
-			return false;
+		/* first the flag: whoever sees the zeros, in any thread, and asks afterwards, is told */
 		atomic_store(atomic_load(&guards[i].failed), true);
-		return true;
+		return mmap(page, unit, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED;
 	}
 	return false;
 }
@@ -78,7 +76,7 @@ int sigbus_guard_add(void *base, size_t length, size_t unit, atomic_bool *failed
 	return -ENOSPC;
 }
 
-void sigbus_guard_remove(void *base)
+void sigbus_guard_remove(const void *base)
 {
 	for (int i = 0; i < GUARDS; i++)
 		if (atomic_load(&guards[i].base) == (uintptr_t)base)

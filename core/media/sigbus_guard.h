@@ -19,6 +19,6 @@
  * Return: 0, or -ENOSPC when all 64 places are taken.
  */
 int sigbus_guard_add(void *base, size_t length, size_t unit, atomic_bool *failed);
-void sigbus_guard_remove(void *base);
+void sigbus_guard_remove(const void *base);
 
 #endif

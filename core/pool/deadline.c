@@ -35,7 +35,7 @@ static uint64_t deadline_of(uint64_t deadline_us)
 
 static void make_get(struct memkv_pool *pool, struct lane *lane, uint8_t *memory, struct errand *e)
 {
-	get_block(pool, lane, &e->key, memory, e->length, e->flags, &e->answer);
+	get_block(pool, lane, &e->key, e->by_locator ? &e->at : NULL, memory, e->length, e->flags, &e->answer);
 }
 
 static int64_t get_late(struct memkv_pool *pool)
@@ -59,8 +59,8 @@ static int64_t take_answer(struct memkv_pool *pool, const struct deputy *d, void
 	return answer->result;
 }
 
-int64_t deadline_get(struct memkv_pool *pool, const struct memkv_key *key, void *buffer, size_t length,
-		     const struct memkv_get_options *o, struct memkv_get_options *given)
+int64_t deadline_get(struct memkv_pool *pool, const struct memkv_key *key, const struct located *at, void *buffer,
+		     size_t length, const struct memkv_get_options *o, struct memkv_get_options *given)
 {
 	uint64_t until = deadline_of(o->deadline_us);
 	struct deputy *d;
@@ -72,6 +72,9 @@ int64_t deadline_get(struct memkv_pool *pool, const struct memkv_key *key, void 
 		return fail(err, "%s: no thread for a call with a deadline: %s", pool->media->path, strerror(-err));
 	d->errand.make = make_get;
 	d->errand.key = *key;
+	d->errand.by_locator = at != NULL;
+	if (at)
+		d->errand.at = *at;
 	d->errand.length = min_u64(length, deputy_memory_bytes(pool)); /* more has no block: as good as the exact number */
 	d->errand.flags = o->flags;
 	if (deputy_send(d, until) != DEPUTY_BACK)

@@ -5,9 +5,9 @@
 
 #include "core/pool/handle.h"
 
-/* deadline_get() - memkv_get() with a deadline, all arguments checked; @answer points into what is @given */
-int64_t deadline_get(struct memkv_pool *pool, const struct memkv_key *key, void *buffer, size_t length,
-		     const struct memkv_get_options *o, struct memkv_get_options *given);
+/* deadline_get() - memkv_get(), or memkv_get_at() when @at is not NULL, with a deadline, all arguments checked; @answer points into what is @given */
+int64_t deadline_get(struct memkv_pool *pool, const struct memkv_key *key, const struct located *at, void *buffer,
+		     size_t length, const struct memkv_get_options *o, struct memkv_get_options *given);
 
 /* deadline_put() - memkv_put() with a deadline, all arguments checked: its result, not counted yet */
 int deadline_put(struct memkv_pool *pool, const struct memkv_key *key, const void *data, size_t length,

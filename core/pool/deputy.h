@@ -21,6 +21,7 @@
 
 #include "core/format/block_header.h"
 #include "core/pool/lane.h"
+#include "core/pool/located.h"
 
 #include <memkv/pool.h>
 #include <pthread.h>
@@ -45,6 +46,8 @@ struct get_answer {
 struct errand {
 	void (*make)(struct memkv_pool *pool, struct lane *lane, uint8_t *memory, struct errand *errand);
 	struct memkv_key key;
+	bool by_locator;   /* a get */
+	struct located at;
 	uint64_t length;
 	uint32_t flags;		  /* of a get */
 	struct get_answer answer; /* of a get */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * get, exists, match, stat: reading by key.
+ * get, exists, match, stat: reading by key.  get_at: by locator, which names a place and a birth.
  *
  * A get walks over the copies that the index knows.  A copy that cannot be read back exactly is forgotten for good
  * (a damaged one) or was on its way out (reclaimed): then the next copy is tried, and a miss is answered when there
@@ -10,11 +10,15 @@
  * A key may be replaced while its copies are tried.  So "none left" is believed of the index as it is only when nothing was
  * tried and nothing was taken out of it meanwhile (follower.h, losses); else it is said after a last look: at the end of a
  * step that began after the last copy failed.  That step finds what was live when it began.
+ *
+ * By locator its place is tried first, and the index is asked only when the block is not there; of what the index knows
+ * only a copy of the same birth counts.
  */
 #include "core/base/fail.h"
 #include "core/base/options_take.h"
 #include "core/pool/block_io.h"
 #include "core/pool/deadline.h"
+#include "core/pool/locate.h"
 #include "core/pool/newest.h"
 
 #include <errno.h>
@@ -41,6 +45,8 @@ struct get {
 	void *to;
 	size_t length;
 	bool upto;
+	const struct located *at; /* by locator; NULL: by key */
+	bool at_tried;
 	struct place skips[COPIES_TRIED_MAX]; /* copies that failed but stay in the index; last: not cleared */
 };
 
@@ -170,6 +176,11 @@ static bool next_copy(struct get *get)
 	get->settlements = follower_settlements(f);
 	if (get->tried >= COPIES_TRIED_MAX || atomic_load(&get->pool->media->failed))
 		return false;
+	if (get->at && !get->at_tried) {
+		get->at_tried = true;
+		block_read_init(&get->read, get->pool, get->lane, get->key->bytes, get->at->place);
+		return true;
+	}
 	if (!find_untried(get, &place) && !((get->tried || follower_lost(f, losses)) && look_again(get, &place)))
 		return false;
 	block_read_init(&get->read, get->pool, get->lane, get->key->bytes, place);
@@ -200,18 +211,37 @@ static enum block_verdict read_copy(struct get *get)
 	return read_once(get);
 }
 
+/* by locator: what was read is another put's */
+static bool is_other_put(const struct get *get)
+{
+	return get->at && get->read.header.birth != get->at->l.birth;
+}
+
+/* the place that a locator names has failed: was it reclaimed?  The index need not know that place. */
+static bool put_locator_aside(struct get *get)
+{
+	get->worst = get->read.verdict;
+	get->moving += get->worst == BLOCK_MOVING;
+	return !table_stands(&get->pool->control, get->at->l.segment, get->at->l.generation);
+}
+
 /* read copies until one is good: 0 and get->read; MEMKV_SIZE; MEMKV_MISS and get->cause */
 static int read_any(struct get *get)
 {
 	bool reclaimed = false;
 
 	while (next_copy(get)) {
+		bool by_locator = get->at && get->tried == 0;
 		enum block_verdict verdict = read_copy(get);
-		if (verdict == BLOCK_GOOD)
-			return 0;
-		if (verdict == BLOCK_SIZE)
-			return MEMKV_SIZE;
-		reclaimed = put_aside(get);
+		bool found = verdict == BLOCK_GOOD || verdict == BLOCK_SIZE;
+		if (found && !is_other_put(get))
+			return verdict == BLOCK_GOOD ? 0 : MEMKV_SIZE;
+		if (by_locator)
+			reclaimed = put_locator_aside(get);
+		else if (found)
+			get->skips[get->skipped++] = get->read.place;
+		else
+			reclaimed = put_aside(get);
 		get->tried++;
 	}
 	get->cause = cause_of(get->pool, get, reclaimed);
@@ -234,12 +264,13 @@ static int64_t get_any(struct get *get)
 	return (int64_t)get->read.header.length;
 }
 
-void get_block(struct memkv_pool *pool, struct lane *lane, const struct memkv_key *key, void *to, uint64_t length,
-	       uint32_t flags, struct get_answer *answer)
+void get_block(struct memkv_pool *pool, struct lane *lane, const struct memkv_key *key, const struct located *at, void *to,
+	       uint64_t length, uint32_t flags, struct get_answer *answer)
 {
 	struct get get;
 
 	get_init(&get, pool, lane, key);
+	get.at = at;
 	get.to = to;
 	get.length = length;
 	get.upto = flags & MEMKV_GET_UPTO;
@@ -270,6 +301,24 @@ void get_meta(const struct block_header *h, const struct memkv_get_options *o, s
 		memcpy(o->meta, h->meta, min_u64(h->meta_length, o->meta_room));
 }
 
+/* by key, or by locator as well; what else @given asks for, as @o */
+static int64_t get_whole(struct memkv_pool *pool, const struct memkv_key *key, const struct located *at, void *buffer,
+			 size_t length, const struct memkv_get_options *o, struct memkv_get_options *given)
+{
+	struct get get;
+
+	get_begin(&get, pool, key);
+	get.at = at;
+	get.to = buffer;
+	get.length = length;
+	get.upto = o->flags & MEMKV_GET_UPTO;
+	int64_t result = get_any(&get);
+	if (result > 0 && given)
+		get_meta(&get.read.header, o, given);
+	get_end(&get);
+	return result;
+}
+
 /* a get of this key ends without the medium: as a miss, counted */
 static bool known_absent(struct memkv_pool *pool, const struct memkv_key *key)
 {
@@ -288,7 +337,6 @@ int64_t memkv_get(struct memkv_pool *pool, const struct memkv_key *key, void *bu
 		  struct memkv_get_options *options)
 {
 	struct memkv_get_options o;
-	struct get get;
 	int err = pool_usable(pool);
 
 	if (!err)
@@ -298,14 +346,52 @@ int64_t memkv_get(struct memkv_pool *pool, const struct memkv_key *key, void *bu
 	if (!key || !buffer || length == 0)
 		return fail(-EINVAL, "get: a key and a buffer of at least one byte are needed");
 	if (o.deadline_us)
-		return known_absent(pool, key) ? MEMKV_MISS : deadline_get(pool, key, buffer, length, &o, options);
-	get_begin(&get, pool, key);
-	get.to = buffer;
-	get.length = length;
-	get.upto = o.flags & MEMKV_GET_UPTO;
-	int64_t result = get_any(&get);
-	if (result > 0 && options)
-		get_meta(&get.read.header, &o, options);
+		return known_absent(pool, key) ? MEMKV_MISS : deadline_get(pool, key, NULL, buffer, length, &o, options);
+	return get_whole(pool, key, NULL, buffer, length, &o, options);
+}
+
+int64_t memkv_get_at(struct memkv_pool *pool, const struct memkv_locator *locator, void *buffer, size_t length,
+		     struct memkv_get_options *options)
+{
+	struct memkv_get_options o;
+	struct memkv_key key;
+	struct located at;
+	int err = pool_usable(pool);
+
+	if (!err)
+		err = options_take(&o, sizeof(o), options, "get");
+	if (err)
+		return err;
+	if (!locator || !buffer || length == 0)
+		return fail(-EINVAL, "get: a locator and a buffer of at least one byte are needed");
+	err = locate(pool, locator, &at);
+	if (err)
+		return err;
+	memcpy(key.bytes, at.l.key, sizeof(key.bytes));
+	if (o.deadline_us)
+		return deadline_get(pool, &key, &at, buffer, length, &o, options);
+	return get_whole(pool, &key, &at, buffer, length, &o, options);
+}
+
+int header_seek(struct memkv_pool *pool, const struct memkv_key *key, const struct memkv_locator *locator,
+		int (*use)(void *context, const struct block_header *h, struct place place), void *context)
+{
+	struct memkv_key of_locator;
+	struct located at;
+	struct get get;
+	int err = locator ? locate(pool, locator, &at) : 0;
+
+	if (err)
+		return err;
+	if (locator)
+		memcpy(of_locator.bytes, at.l.key, sizeof(of_locator.bytes));
+	get_begin(&get, pool, locator ? &of_locator : key);
+	get.at = locator ? &at : NULL;
+	int result = read_any(&get);
+	if (result == MEMKV_MISS)
+		count(get.cause, 1);
+	if (result == 0)
+		result = use(context, &get.read.header, get.read.place);
 	get_end(&get);
 	return result;
 }
@@ -404,9 +490,15 @@ static void describe(const struct block_header *h, struct memkv_block_info *info
 	memcpy(info->meta, h->meta, min_u64(h->meta_length, sizeof(info->meta)));
 }
 
+static int describe_found(void *context, const struct block_header *h, struct place place)
+{
+	(void)place;
+	describe(h, context);
+	return 0;
+}
+
 int memkv_stat(struct memkv_pool *pool, const struct memkv_key *key, struct memkv_block_info *info)
 {
-	struct get get;
 	int err = pool_usable(pool);
 
 	if (err)
@@ -414,12 +506,5 @@ int memkv_stat(struct memkv_pool *pool, const struct memkv_key *key, struct memk
 	if (!key || !info)
 		return fail(-EINVAL, "stat: a key and a place for the answer are needed");
 	follower_step(&pool->follower);
-	get_begin(&get, pool, key);
-	int result = read_any(&get);
-	if (result == MEMKV_MISS)
-		count(get.cause, 1);
-	if (result == 0)
-		describe(&get.read.header, info);
-	get_end(&get);
-	return result;
+	return header_seek(pool, key, NULL, describe_found, info);
 }

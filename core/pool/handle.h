@@ -9,6 +9,7 @@
 #include "core/index/follower.h"
 #include "core/pool/deputy.h"
 #include "core/pool/fork.h"
+#include "core/pool/holds.h"
 #include "core/pool/lane.h"
 #include "core/pool/pins.h"
 #include "core/pool/room.h"
@@ -21,7 +22,7 @@
 	X(puts) X(put_bytes) X(puts_exist) X(puts_differ) X(puts_no_room) X(puts_failed) X(gets) X(get_bytes)        \
 	X(miss_absent) X(miss_expired) X(miss_removed) X(miss_damaged) X(miss_reclaimed) X(miss_io) X(removes)       \
 	X(evicted_blocks) X(evicted_bytes) X(moved_blocks) X(moved_bytes) X(segments_opened) X(segments_resumed)     \
-	X(segments_reclaimed) X(miss_timedout)
+	X(segments_reclaimed) X(segments_held) X(holds) X(holds_refused) X(keeps) X(grace_cut) X(miss_timedout)
 
 struct pool_counters {
 #define COUNTER_FIELD(name) atomic_uint_fast64_t name;
@@ -44,6 +45,7 @@ struct memkv_pool {
 	struct room room;
 	struct deputies deputies; /* for calls with a deadline */
 	struct pins pins;
+	struct holdings holds;
 	bool read_only;
 	atomic_bool forked;
 	atomic_int life_guesses; /* mirrored media: is it worth while to guess where a block's entry lies? (block_io.c) */
@@ -68,11 +70,12 @@ int superblocks_read(struct lane *lane, struct superblock *sb, bool *mended);
 void superblocks_mend(struct lane *lane, const struct superblock *sb);
 
 /*
- * get.c: a whole block into @to, on a lane of the caller's; get_count() counts it, once somebody has got the answer
+ * get.c: a whole block into @to, by key, or by locator when @at is not NULL, on a lane of the caller's; get_count() counts it,
+ * once somebody has got the answer
  * get_meta() - a block's metadata into what @o says; the caller's own struct, @given, may be too short for an answer
  */
-void get_block(struct memkv_pool *pool, struct lane *lane, const struct memkv_key *key, void *to, uint64_t length,
-	       uint32_t flags, struct get_answer *answer);
+void get_block(struct memkv_pool *pool, struct lane *lane, const struct memkv_key *key, const struct located *at, void *to,
+	       uint64_t length, uint32_t flags, struct get_answer *answer);
 void get_count(struct memkv_pool *pool, const struct get_answer *answer);
 void get_meta(const struct block_header *h, const struct memkv_get_options *o, struct memkv_get_options *given);
 /* put.c: a put on a lane of the caller's, not counted; @gate (or NULL) is passed before a byte of the block is written */

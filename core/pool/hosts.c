@@ -56,6 +56,8 @@ static void read_host(struct memkv_pool *pool, const struct identity *id, uint32
 		memcpy(host->host_id, id->host_id, sizeof(host->host_id));
 	memcpy(host->nqn, cell.host_nqn, sizeof(host->nqn));
 	memcpy(host->version, cell.version, sizeof(host->version));
+	if (pool->media->caps.mappable && (host->state == MEMKV_HOST_ALIVE || host->state == MEMKV_HOST_STOPPED))
+		host->holds = hold_cell_count(&pool->control, slot, cell.epoch);
 }
 
 /* segments that living and dead incarnations write to, or empty */

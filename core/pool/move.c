@@ -37,7 +37,6 @@ static bool publish_copy(struct memkv_pool *pool, uint64_t segment, const struct
 			 const struct room_place *to, struct entry *e, bool good)
 {
 	const struct control *c = &pool->control;
-	enum life life;
 
 	if (!good) {
 		e->flags |= ENTRY_VOID;
@@ -51,8 +50,8 @@ static bool publish_copy(struct memkv_pool *pool, uint64_t segment, const struct
 		table_publish_moving(c, to->segment, e);
 	control_ring_entry(c, to->segment);
 	follower_add(&pool->follower, to->segment, e);
-	while ((life = table_life(c, segment, old->index, old->birth)) == LIFE_REMOVING)
-		removal_decide(pool, segment, old);
+	/* in doubt it counts: whoever is removing it looks for copies once more when it has decided */
+	enum life life = table_life(c, segment, old->index, old->birth);
 	/*
 	 * The segment need not be ours (pins.c).  Once it is withdrawn for its next generation, a removal takes what was in it
 	 * for gone, and leaves the old life word as it is.

@@ -20,13 +20,11 @@ void pins_open(struct pins *pins)
 {
 	*pins = (struct pins){0};
 	pthread_mutex_init(&pins->lock, NULL);
-	pthread_mutex_init(&pins->doubt, NULL);
 }
 
 void pins_close(struct pins *pins)
 {
 	pthread_mutex_destroy(&pins->lock);
-	pthread_mutex_destroy(&pins->doubt);
 }
 
 static uint64_t pages_of(const struct entry *e) { return e->header_pages + block_pages(e->length); }
@@ -168,14 +166,13 @@ int memkv_pin_room(struct memkv_pool *pool, struct memkv_pin_limits *limits)
 
 /* ---- looking whether a copy holds ---- */
 
-enum holds { HOLDS, HOLDS_LEAVING, HOLDS_NOT };
+enum holds { HOLDS, HOLDS_ELSEWHERE, HOLDS_NOT };
 
 static enum holds look_at(struct memkv_pool *pool, uint64_t segment, uint64_t generation, const struct entry *e)
 {
 	const struct control *c = &pool->control;
 	struct table_header header;
 	struct owned owned;
-	enum life life;
 
 	if (MUTANT(PIN_BLIND))
 		return life_counts(table_life(c, segment, e->index, e->birth)) ? HOLDS : HOLDS_NOT;
@@ -184,11 +181,11 @@ static enum holds look_at(struct memkv_pool *pool, uint64_t segment, uint64_t ge
 		known = false; /* damaged: better to have the block elsewhere */
 	else if (header.generation != generation)
 		return HOLDS_NOT;
-	while ((life = table_life(c, segment, e->index, e->birth)) == LIFE_REMOVING)
-		removal_decide(pool, segment, e);
+	enum life life = table_life(c, segment, e->index, e->birth);
 	if (!life_counts(life) || (known && owned.word.state == OWNER_FREE))
 		return HOLDS_NOT;
-	return known && owned.word.state != OWNER_LEAVING ? HOLDS : HOLDS_LEAVING;
+	/* in doubt: somebody may have looked at the facts before ours was stated, and decide by that at any time */
+	return known && owned.word.state != OWNER_LEAVING && life != LIFE_REMOVING ? HOLDS : HOLDS_ELSEWHERE;
 }
 
 /* the fact stands: does this copy hold, if need be in a new place? */
@@ -196,7 +193,7 @@ static bool hold(struct memkv_pool *pool, uint64_t segment, uint64_t generation,
 {
 	enum holds holds = look_at(pool, segment, generation, e);
 
-	return holds == HOLDS || (holds == HOLDS_LEAVING && move_anywhere(pool, segment, e) == MOVE_DONE);
+	return holds == HOLDS || (holds == HOLDS_ELSEWHERE && move_anywhere(pool, segment, e) == MOVE_DONE);
 }
 
 struct by_key {
@@ -236,7 +233,7 @@ static uint64_t pages_of_key(struct memkv_pool *pool, struct entry *entries, con
 }
 
 static enum pins_copy any_copy_holds(struct memkv_pool *pool, struct entry *entries, const uint8_t *key,
-				     const struct births *only)
+				     const struct births *only, uint64_t below)
 {
 	struct place places[COPIES_MAX];
 	uint64_t segment, generation;
@@ -246,8 +243,11 @@ static enum pins_copy any_copy_holds(struct memkv_pool *pool, struct entry *entr
 		follower_step(&pool->follower);
 		uint32_t count = follower_copies(&pool->follower, key, places, COPIES_MAX);
 		for (uint32_t n = 0; n < count; n++) {
-			if (!find_entry(pool, entries, key, places[n], &segment, &generation) ||
-			    (only && !births_has(only, entries[0].birth)))
+			if (!find_entry(pool, entries, key, places[n], &segment, &generation)) {
+				any |= !follower_turning(&pool->follower, segment); /* else it has just moved */
+				continue;
+			}
+			if (only && !births_has(only, entries[0].birth) && entries[0].birth >= below)
 				continue;
 			struct entry e = entries[0];
 			any = true;
@@ -260,10 +260,10 @@ static enum pins_copy any_copy_holds(struct memkv_pool *pool, struct entry *entr
 	return PINS_COPY_UNSURE;
 }
 
-enum pins_copy pins_copy_of(struct memkv_pool *pool, const uint8_t key[32], const struct births *only)
+enum pins_copy pins_copy_of(struct memkv_pool *pool, const uint8_t key[32], const struct births *only, uint64_t below)
 {
 	struct entry *entries = entries_alloc(pool);
-	enum pins_copy copy = entries ? any_copy_holds(pool, entries, key, only) : PINS_COPY_UNSURE;
+	enum pins_copy copy = entries ? any_copy_holds(pool, entries, key, only, below) : PINS_COPY_UNSURE;
 
 	entries_free(pool, entries);
 	return copy;
@@ -343,7 +343,7 @@ static int pin_one(struct memkv_pool *pool, struct entry *entries, const struct 
 	if (err)
 		return err;
 	/* else the fact stays: to take it back would take back what others pin at this moment as well */
-	return any_copy_holds(pool, entries, key->bytes, NULL) == PINS_COPY_HOLDS ? 0 : MEMKV_MISS;
+	return any_copy_holds(pool, entries, key->bytes, NULL, 0) == PINS_COPY_HOLDS ? 0 : MEMKV_MISS;
 }
 
 /* a segment is FREE as room for moves; else there must be pins already, and it is made when there is room again */

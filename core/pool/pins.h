@@ -18,7 +18,6 @@ struct memkv_pool;
 
 /* what pinned sessions take, as it was counted last, and what this handle has put since */
 struct pins {
-	pthread_mutex_t doubt; /* held from putting a block in doubt until it is decided: remove.c */
 	pthread_mutex_t lock;
 	uint64_t counted_us; /* 0: never */
 	uint64_t pages;
@@ -36,7 +35,7 @@ int pins_admit(struct memkv_pool *pool, uint64_t session_id, uint64_t pages);
 
 /*
  * pins_copy_of() - the key is pinned, and that is stated: does a copy hold, if need be in a new place?
- * @only: of the blocks with these births.
+ * @only, @below: of the blocks with these births, and with lower ones than that.
  */
 struct births;
 enum pins_copy {
@@ -44,6 +43,6 @@ enum pins_copy {
 	PINS_COPY_NONE,   /* there is no such block any more */
 	PINS_COPY_UNSURE, /* there is one, and it may yet go */
 };
-enum pins_copy pins_copy_of(struct memkv_pool *pool, const uint8_t key[32], const struct births *only);
+enum pins_copy pins_copy_of(struct memkv_pool *pool, const uint8_t key[32], const struct births *only, uint64_t below);
 
 #endif

@@ -11,6 +11,7 @@
 #include "core/base/options_take.h"
 #include "core/format/cells.h"
 #include "core/pool/block_io.h"
+#include "core/pool/repair.h"
 #include "core/slot/own.h"
 
 #include <errno.h>
@@ -37,12 +38,21 @@ struct check {
 	uint64_t salt;
 	uint64_t started_us, read_bytes; /* for the rate */
 	bool stopped;
+	bool repair;	    /* nobody else is attached, and what is found is put right */
+	uint32_t next_page; /* of the segment: behind the last entry */
 };
 
 static void record(struct check *check, bool bad, bool mended)
 {
 	check->report->records_bad += bad;
 	check->report->records_mended += bad && mended;
+}
+
+/* a record was bad: @right says that it is not any more */
+static void repaired(struct check *check, bool right)
+{
+	check->report->repaired += right;
+	check->report->left += !right;
 }
 
 /* ---- structures ---- */
@@ -57,6 +67,8 @@ static void check_slots(struct check *check)
 		for (int i = 0; i < REREADS && result != CHECK_GOOD; i++)
 			result = slot_refresh(&pool->control, n) ? slot_read(&pool->control, n, &cell) : CHECK_BAD;
 		record(check, result != CHECK_GOOD, result == CHECK_MENDED);
+		if (check->repair && result != CHECK_GOOD)
+			repaired(check, n != pool->slot.number && repair_slot(pool, n));
 	}
 }
 
@@ -70,6 +82,7 @@ static int check_logs(struct check *check)
 	uint64_t damaged = atomic_load(&factbook.damaged), mended = atomic_load(&factbook.mended);
 	check->report->records_bad += damaged + mended;
 	check->report->records_mended += mended;
+	check->report->left += check->repair ? damaged + mended : 0; /* until the ring comes round, and the next checkpoint */
 	factbook_close(&factbook);
 	return 0;
 }
@@ -161,6 +174,8 @@ static void check_segment_header(struct check *check, const struct table_header 
 	if (!good && !check->closed)
 		return; /* just being opened, or its opener died at it: the page follows the table */
 	record(check, !good, true);
+	if (!good && check->repair)
+		repaired(check, repair_segment_header(pool, check->lane, header));
 }
 
 static void note(struct check *check, bool bad, bool mended)
@@ -174,14 +189,21 @@ static void note_entry(void *context, uint32_t index, enum entry_state state, co
 	struct check *check = context;
 	const struct control *c = &check->pool->control;
 
-	note(check, (state == ENTRY_DAMAGED && check->settled) || (state == ENTRY_NOT_YET && check->closed), false);
+	bool lost = (state == ENTRY_DAMAGED && check->settled) || (state == ENTRY_NOT_YET && check->closed);
+	note(check, lost, false);
+	if (lost && check->repair)
+		repaired(check, check->closed && repair_place(check->pool, check->segment, check->generation, index, check->next_page));
 	if (state != ENTRY_HERE)
 		return;
+	check->next_page = e->page + e->header_pages + (uint32_t)block_pages(e->length);
 	note(check, mended, true);
-	if (e->flags & ENTRY_VOID)
+	bool is_void = e->flags & ENTRY_VOID, exact = is_void || table_life_exact(c, check->segment, index, e->birth);
+	if (check->repair && check->settled && (mended || !exact))
+		repaired(check, repair_entry(check->pool, check->segment, e));
+	if (is_void)
 		return;
 	enum life life = table_life(c, check->segment, index, e->birth);
-	note(check, !table_life_exact(c, check->segment, index, e->birth), life != LIFE_OTHER);
+	note(check, !exact, life != LIFE_OTHER);
 	if (life_counts(life) && !(e->expires_s && e->expires_s <= clock_utc_s()))
 		check->entries[check->count++] = *e;
 }
@@ -256,6 +278,10 @@ static void check_block(struct check *check, const struct entry *e)
 	if (verdict == BLOCK_GOOD)
 		return;
 	check->report->bad++;
+	if (check->repair && verdict != BLOCK_IO)
+		check->report->removed += repair_block(check->pool, check->segment, e);
+	else
+		check->report->left += check->repair;
 	if (check->options->bad_block) {
 		struct memkv_key key;
 		memcpy(key.bytes, e->key, sizeof(key.bytes));
@@ -287,7 +313,10 @@ static bool read_table(struct check *check, struct table_header *header)
 	check->closed = owner_known && own_closed(c, &owned);
 	check->settled = check->closed || (owner_known && own_resumable(c, &pool->slot, &owned));
 	note(check, tail != CHECK_GOOD, true);
+	if (check->repair && tail != CHECK_GOOD && check->settled)
+		repaired(check, repair_tail(check->pool, check->segment, header->generation, places));
 	bool read = table_refresh(c, check->segment);
+	check->next_page = 1;
 	table_walk(c, recover, check->segment, header->generation, 0, places, note_entry, check);
 	if (!read || !own_refresh(c, check->segment) || !table_refresh_header(c, check->segment))
 		return false;
@@ -296,7 +325,10 @@ static bool read_table(struct check *check, struct table_header *header)
 	if (!final || after.raw != owned.raw || !table_header_known(c, recover, check->segment, &again, &mended_again))
 		return false;
 	/* a table that is being begun, or whose opener died at that, is told by its second source as well, and is no damage */
-	note(check, mended && mended_again && !table_withdrawn(c, check->segment), true);
+	bool header_lost = mended && mended_again && !table_withdrawn(c, check->segment);
+	note(check, header_lost, true);
+	if (check->repair && header_lost && check->settled)
+		repaired(check, repair_table_header(check->pool, header));
 	return again.generation == header->generation;
 }
 
@@ -306,7 +338,10 @@ static void check_segment(struct check *check)
 	struct table_header header;
 	bool same = false;
 
-	record(check, !owner_word_good(&pool->control, check->segment), true);
+	bool owner_known = owner_word_good(&pool->control, check->segment);
+	record(check, !owner_known, true);
+	if (check->repair && !owner_known)
+		repaired(check, repair_owner_word(pool, check->segment));
 	pthread_mutex_lock(&pool->follower.lock); /* second sources; one segment's table at a time */
 	for (int i = 0; i < REREADS && !same; i++)
 		same = read_table(check, &header);
@@ -338,6 +373,10 @@ static int run(struct check *check)
 	uint64_t segments = check->pool->sb.geo.segments;
 
 	record(check, check->pool->superblock_mended, true);
+	if (check->repair && check->pool->superblock_mended) { /* whoever opens for writing mends it */
+		repaired(check, true);
+		check->pool->superblock_mended = false;
+	}
 	check_slots(check);
 	int err = check_logs(check);
 	if (err)
@@ -365,6 +404,8 @@ static int take_options(struct check *check, const struct memkv_check_options *g
 	if (o->pause_percent > 99)
 		return fail(-EINVAL, "check: %u percent of the time cannot be rest; give at most 99", o->pause_percent);
 	check->options = o;
+	if (o->repair && (o->meta_only || check->chance || o->sample_percent > 0))
+		return fail(-EINVAL, "check: a repair reads everything; leave out the sample and meta_only");
 	if (o->sample_percent > 0 && o->sample_percent < 100)
 		check->chance = max_u64(1, (uint64_t)(o->sample_percent / 100 * 0x1p64));
 	check->started_us = clock_monotonic_us();
@@ -393,7 +434,11 @@ int memkv_pool_check(struct memkv_pool *pool, const struct memkv_check_options *
 		err = fail(-ENOMEM, "%s: no memory for the check", pool->media->path);
 	} else {
 		follower_step(&pool->follower);
-		err = run(&check);
+		err = o.repair ? repair_begin(pool) : 0;
+		check.repair = o.repair && !err;
+		err = err ? err : run(&check);
+		if (check.repair)
+			repair_end(pool);
 	}
 	if (check.payload != MAP_FAILED)
 		munmap(check.payload, bytes);

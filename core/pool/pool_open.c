@@ -174,6 +174,7 @@ static void tear_down(struct memkv_pool *pool)
 	index_close(pool->index);
 	close_medium(pool);
 	pins_close(&pool->pins);
+	holds_close(&pool->holds);
 	free(pool);
 }
 
@@ -186,6 +187,7 @@ static int open_pool(const char *path, const struct memkv_pool_options *o, struc
 	if (!pool)
 		return fail(-ENOMEM, "%s: no memory", path);
 	pins_open(&pool->pins);
+	holds_open(&pool->holds);
 	pool->read_only = o->flags & MEMKV_OPEN_READ_ONLY;
 	if (pool->read_only)
 		flags |= MEDIA_OPEN_READ_ONLY;
@@ -194,6 +196,7 @@ static int open_pool(const char *path, const struct memkv_pool_options *o, struc
 		err = open_medium(pool, path, flags);
 	if (err) {
 		pins_close(&pool->pins);
+		holds_close(&pool->holds);
 		free(pool);
 		return err;
 	}

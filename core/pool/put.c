@@ -320,7 +320,7 @@ static int remove_replaced(const struct put *put, const struct births *before)
 		 * Pinned in between: what was there stays, and what came goes.  But whoever pinned may have seen only what
 		 * came, and what was there may have lain in a segment that was just being emptied.
 		 */
-		enum pins_copy copy = pins_copy_of(pool, put->key->bytes, before);
+		enum pins_copy copy = pins_copy_of(pool, put->key->bytes, before, put->header.birth);
 		if (copy == PINS_COPY_HOLDS) {
 			table_kill(&pool->control, put->place.segment, put->place.index, put->header.birth);
 			return removed;

@@ -5,8 +5,10 @@
  * A victim is made LEAVING, and only then the facts are looked at: a pin that was stated before is known, a later one
  * sees that the segment is LEAVING.  Its pinned blocks move, whatever their heat; a victim whose pinned blocks do not
  * fit into the room that there is for moves is not chosen.  Before it is opened anew the facts are looked at once more.
+ * Likewise the hold cells (holds.h): what somebody uses in place is not chosen, and looked at once more.
  */
 #include "core/base/environ.h"
+#include "core/pool/keep.h"
 #include "core/pool/move.h"
 
 #include <errno.h>
@@ -95,7 +97,7 @@ static int choose(struct room *room, struct owned *victim, struct room_left pinn
 {
 	struct memkv_pool *pool = room->pool;
 	const struct control *c = &pool->control;
-	uint64_t pinned_heavy = 0;
+	uint64_t passed_over = 0;
 
 	if (MUTANT(PIN_LOOK_AT_RETIRE_ONLY))
 		factbook_refresh(&pool->factbook);
@@ -107,9 +109,9 @@ static int choose(struct room *room, struct owned *victim, struct room_left pinn
 		if (!MUTANT(PIN_LOOK_AT_RETIRE_ONLY))
 			factbook_refresh(&pool->factbook); /* it is LEAVING: now look */
 		struct survey s = survey(pool, victim->segment, false);
-		if (s.pinned_pages > pinned_max.pages || s.pinned_blocks > pinned_max.blocks) {
+		if (s.pinned_pages > pinned_max.pages || s.pinned_blocks > pinned_max.blocks || holds_there(pool, victim->segment)) {
 			spare(room, victim);
-			if (++pinned_heavy > c->layout.geo.segments)
+			if (++passed_over > c->layout.geo.segments)
 				return MEMKV_NO_ROOM;
 			continue;
 		}
@@ -182,13 +184,14 @@ bool reclaim_keeps_free(const struct room *room)
 	return pins_there(room->pool);
 }
 
-void reclaim_prepare(struct room *room)
+static void prepare_one(struct room *room)
 {
 	struct memkv_pool *pool = room->pool;
 
 	if (room->next_ready || own_any_ready(&pool->control, &pool->slot, pins_there(pool)) ||
 	    choose(room, &room->next, room_rest(room)))
 		return;
+	room->next_since_us = clock_monotonic_us();
 	uint64_t rest = room_rest(room).pages, segment = room->next.segment;
 	uint64_t half = layout_segment_pages(&pool->control.layout, segment) / 2;
 	if (!move_pinned(room, segment)) {
@@ -199,6 +202,42 @@ void reclaim_prepare(struct room *room)
 	move_hot(room, segment, half - min_u64(half, taken));
 	room->next_ready = true;
 	(void)reclaim_secure(room); /* when it fails it is tried again before the segment goes */
+}
+
+void reclaim_prepare(struct room *room)
+{
+	enum { AT_ONCE = 2 };
+
+	for (uint32_t i = 0, wanted = keep_wanted(room); i < AT_ONCE && room->early_count < wanted; i++) {
+		prepare_one(room);
+		if (!room->next_ready || reclaim_secure(room))
+			break;
+		room->early[room->early_count++] = (struct early){room->next, room->next_since_us};
+		room->next_ready = false;
+	}
+	if (!room->early_count)
+		prepare_one(room);
+}
+
+bool reclaim_chosen(const struct room *room, uint64_t *wait_us)
+{
+	*wait_us = keep_wait(room->pool, room->early_count ? room->early[0].since_us : room->next_since_us);
+	return room->early_count || room->next_ready;
+}
+
+int reclaim_next(struct room *room, struct owned *victim)
+{
+	if (room->early_count) {
+		*victim = room->early[0].owned;
+		memmove(room->early, room->early + 1, --room->early_count * sizeof(room->early[0]));
+		return 0;
+	}
+	int err = reclaim_secure(room);
+	if (err)
+		return err == -EAGAIN ? -EIO : err;
+	*victim = room->next;
+	room->next_ready = false;
+	return 0;
 }
 
 int reclaim_secure(struct room *room)
@@ -220,7 +259,7 @@ bool reclaim_confirm(struct room *room, struct owned *victim, struct gone *gone)
 	if (!MUTANT(PIN_LOOK_AT_RETIRE_ONLY))
 		factbook_refresh(&pool->factbook);
 	struct survey s = survey(pool, victim->segment, false);
-	if (s.pinned_pages) { /* since it was chosen */
+	if (s.pinned_pages || holds_there(pool, victim->segment)) { /* since it was chosen */
 		reclaim_refuse(room, victim);
 		return false;
 	}
@@ -267,6 +306,7 @@ static bool set_free(struct room *room, struct owned *victim)
 		return false;
 	count(&pool->counters.evicted_blocks, gone.blocks);
 	count(&pool->counters.evicted_bytes, gone.bytes);
+	count(&pool->counters.grace_cut, keep_in_use(pool)); /* room for moves is needed now */
 	table_withdraw(&pool->control, segment);
 	bool freed = own_move(&pool->control, victim, OWNER_FREE, &pool->slot);
 	control_ring(&pool->control, segment);

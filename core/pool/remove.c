@@ -20,48 +20,33 @@
 
 enum { COPIES_MAX = 64 };
 
-/*
- * Put the copy in doubt, look, decide.  Decided is only by a look that began after that very doubt: one that was put before,
- * and decided by another meanwhile, says nothing about pins that came since.  1 removed; MEMKV_PINNED; 0: somebody else
- * has changed it; *doubted: we had put it in doubt.
- */
-static int doubt_and_decide(struct memkv_pool *pool, uint64_t segment, const struct entry *e, bool anew, bool *doubted)
+/* the copy is live, or in doubt: put it in doubt, look, decide; 0: somebody else has changed it */
+static int doubt_and_decide(struct memkv_pool *pool, uint64_t segment, const struct entry *e)
 {
 	const struct control *c = &pool->control;
-	uint32_t slot = pool->slot.number;
-	int result = 0;
+	bool mine = table_doubt(c, segment, e->index, e->birth);
 
-	pthread_mutex_lock(&pool->pins.doubt);
-	*doubted = table_doubt(c, segment, e->index, e->birth, slot, anew);
-	if (*doubted) {
-		factbook_refresh(&pool->factbook);
-		bool pinned = factbook_pinned(&pool->factbook, e->key, e->session_id);
-		if (table_decide(c, segment, e->index, e->birth, slot, !pinned))
-			result = pinned ? MEMKV_PINNED : 1;
-	}
-	pthread_mutex_unlock(&pool->pins.doubt);
-	return result;
-}
-
-void removal_decide(struct memkv_pool *pool, uint64_t segment, const struct entry *e)
-{
-	bool doubted;
-
-	(void)doubt_and_decide(pool, segment, e, true, &doubted);
+	factbook_refresh(&pool->factbook);
+	bool pinned = factbook_pinned(&pool->factbook, e->key, e->session_id);
+	if (pinned)
+		return life_counts(table_life(c, segment, e->index, e->birth)) ? MEMKV_PINNED : 0;
+	if (table_decide(c, segment, e->index, e->birth))
+		return 1;
+	/* another has decided what we put in doubt */
+	return mine && table_life(c, segment, e->index, e->birth) == LIFE_REMOVED ? 1 : 0;
 }
 
 int removal_try(struct memkv_pool *pool, uint64_t segment, const struct entry *e, bool force)
 {
 	const struct control *c = &pool->control;
-	bool doubted = false;
 
 	for (;;) {
 		enum life life = table_life(c, segment, e->index, e->birth);
 		if (force || life == LIFE_MOVING || MUTANT(KILL_BY_PLACE))
 			return table_kill(c, segment, e->index, e->birth);
 		if (life == LIFE_REMOVED || life == LIFE_OTHER)
-			return doubted && life == LIFE_REMOVED; /* another has decided for us */
-		int result = doubt_and_decide(pool, segment, e, false, &doubted);
+			return 0;
+		int result = doubt_and_decide(pool, segment, e);
 		if (result)
 			return result;
 	}

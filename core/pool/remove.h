@@ -2,12 +2,13 @@
 /*
  * Removing blocks, against pins.
  *
- *   live -> removing -> look at the facts -> pinned: back to live, refused     else: removed
+ *   live -> removing -> look at the facts -> pinned: refused, and it stays so     else: removed
  *
  * Who pins states the fact first and then looks at the life word; so either the remover sees the fact, or the pinner
- * sees that the block is gone.  A block in doubt ("removing") is there for readers; whoever meets it - pinner, mover,
- * another remover - may put it in doubt anew, in its own name, and decide in the remover's place, by a look of its own.  So
- * nobody waits for a remover that died, and no decision rests on a look from before the doubt that it ends.
+ * sees that the block is gone or in doubt.  A block in doubt ("removing") is there for readers, movers and other removers,
+ * who decide by a look of their own; so nobody waits for a remover that died.  It never becomes live again: a remover that
+ * looked before there was a pin, and is slow to decide, could not tell a second doubt from its own.  For the same reason
+ * a pinner takes such a block elsewhere.  (tests/model/pin_owner_words.pml)
  */
 #ifndef MEMKV_POOL_REMOVE_H
 #define MEMKV_POOL_REMOVE_H
@@ -21,9 +22,6 @@
  * Return: 1 removed by this call; 0 it was not there (any more); MEMKV_PINNED.
  */
 int removal_try(struct memkv_pool *pool, uint64_t segment, const struct entry *e, bool force);
-
-/* removal_decide() - a copy is in doubt: look at the facts, and put an end to it */
-void removal_decide(struct memkv_pool *pool, uint64_t segment, const struct entry *e);
 
 /* the births that are stored under a key (a block that moves keeps its birth) */
 enum { BIRTHS_MAX = 32 };

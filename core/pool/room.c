@@ -2,6 +2,7 @@
 /* See room.h. */
 #include "core/base/environ.h"
 #include "core/base/fail.h"
+#include "core/pool/keep.h"
 #include "core/pool/move.h"
 
 #include <assert.h>
@@ -74,6 +75,8 @@ void room_close(struct room *room)
 		close_writer(room, &room->fresh, OWNER_PARKED);
 	if (room->next_ready && reclaim_secure(room) == 0)
 		reclaim_leave(room, &room->next);
+	while (room->early_count)
+		reclaim_leave(room, &room->early[--room->early_count].owned);
 	(void)room->pool->media->ops->settle(room->pool->media);
 	lane_close(&room->lane);
 	entries_free(room->pool, room->entries);
@@ -211,6 +214,15 @@ static int announce_generation(struct room *room, uint64_t s, struct table_heade
 	return err ? fail(err, "%s: a segment cannot be written to: %s", pool->media->path, strerror(-err)) : 0;
 }
 
+/* how fast segments are needed */
+static void note_pace(struct room *room)
+{
+	uint64_t now = clock_monotonic_us(), took = room->opened_us ? now - room->opened_us + 1 : 0;
+
+	room->pace_us = room->pace_us ? (3 * room->pace_us + took) / 4 : took;
+	room->opened_us = now;
+}
+
 /* Then, when it is OPEN, the table: until the tail rises, it describes nothing. */
 static int begin_generation(struct room *room, struct writer *w, const struct table_header *header)
 {
@@ -230,6 +242,7 @@ static int begin_generation(struct room *room, struct writer *w, const struct ta
 	int err = MUTANT(TABLE_UNSETTLED) ? 0 : c->media->ops->settle(c->media);
 	if (!MUTANT(DOORBELL_EARLY))
 		control_ring(c, s); /* whoever hears it finds the table begun, and the owner word OPEN */
+	note_pace(room);
 	count(&pool->counters.segments_opened, err == 0);
 	return err ? fail(err, "%s: a segment's table cannot be written: %s", pool->media->path, strerror(-err)) : 0;
 }
@@ -399,38 +412,48 @@ static int open_victim(struct room *room, struct writer *w, struct owned *victim
 static int no_room(const struct room *room)
 {
 	return fail(MEMKV_NO_ROOM,
-		    "%s: no room: every segment is being written to by a living agent, or full of pinned blocks; unpin some, "
-		    "use a larger pool, or fewer agents", room->pool->media->path);
+		    "%s: no room: every segment is being written to by a living agent, full of pinned blocks, or held; unpin or "
+		    "release some, use a larger pool, or fewer agents", room->pool->media->path);
 }
 
-/* under refill: a segment into @w, from wherever there is one */
+static int open_chosen(struct room *room, struct writer *w)
+{
+	struct owned victim;
+	int err = reclaim_next(room, &victim);
+
+	return err ? err : open_victim(room, w, &victim);
+}
+
+/* under refill: a segment into @w, from wherever there is one; what waits for the end of a grace only when there is no other */
 static int fetch(struct room *room, struct writer *w)
 {
 	struct memkv_pool *pool = room->pool;
 	const struct control *c = &pool->control;
 	bool keep = reclaim_keeps_free(room), resumed;
+	uint64_t wait_us;
 	int err = -EAGAIN;
 
 	while (err == -EAGAIN && control_published(c)) {
 		struct owned victim;
+		bool chosen = reclaim_chosen(room, &wait_us);
 		*w = (struct writer){0};
-		if (room->next_ready) {
-			err = reclaim_secure(room);
-			if (err)
-				break;
-			room->next_ready = false;
-			victim = room->next;
-			err = open_victim(room, w, &victim);
+		if (chosen && !wait_us) {
+			err = open_chosen(room, w);
 		} else if (own_take_ready(c, &pool->slot, keep, &w->owned, &resumed)) {
 			err = take_up(room, w, resumed);
+		} else if (chosen) {
+			err = open_chosen(room, w);
+			count(&pool->counters.grace_cut, err == 0);
 		} else {
 			err = reclaim_take(room, &victim);
-			if (!err)
+			if (!err) {
 				err = open_victim(room, w, &victim);
-			else if (err == MEMKV_NO_ROOM && keep && own_take_ready(c, &pool->slot, false, &w->owned, &resumed))
+				count(&pool->counters.grace_cut, err == 0 && keep_in_use(pool));
+			} else if (err == MEMKV_NO_ROOM && keep && own_take_ready(c, &pool->slot, false, &w->owned, &resumed)) {
 				err = take_up(room, w, resumed); /* the room that was kept */
-			else
+			} else {
 				break;
+			}
 		}
 	}
 	if (err == MEMKV_NO_ROOM)
@@ -448,6 +471,8 @@ static void keep_words(struct room *room)
 	pthread_mutex_unlock(&room->lock);
 	if (room->next_ready)
 		own_keep(&room->pool->control, &room->next);
+	for (uint32_t i = 0; i < room->early_count; i++)
+		own_keep(&room->pool->control, &room->early[i].owned);
 	if (room->fresh_ready)
 		own_keep(&room->pool->control, &room->fresh.owned);
 }

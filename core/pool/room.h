@@ -56,6 +56,13 @@ struct room_place {
 	bool prepare, open;   /* this is the place at which to think of the next segment, or to open it: room_ahead() */
 };
 
+/* a victim that was chosen ahead of need, so that its grace is over in time (keep.h); moved blocks are settled */
+enum { EARLY_MAX = 16 };
+struct early {
+	struct owned owned;
+	uint64_t since_us;
+};
+
 struct room {
 	struct memkv_pool *pool;
 	pthread_mutex_t lock;	/* current, writers; held for moments */
@@ -66,6 +73,10 @@ struct room {
 	uint32_t usual_pages; /* of the last block */
 	bool next_ready;
 	struct owned next; /* LEAVING and ours, its hot blocks moved away */
+	uint64_t next_since_us;
+	struct early early[EARLY_MAX]; /* likewise, what was chosen before; first in, first out */
+	uint32_t early_count;
+	uint64_t opened_us, pace_us; /* when a generation was begun last, and the time since the one before */
 	bool fresh_ready;
 	struct writer fresh; /* the segment after the current one, OPEN and ours; under refill */
 	struct lane lane;  /* for headers and moves; under refill */
@@ -114,7 +125,7 @@ struct room_left room_rest(struct room *room);
 /* All of these under refill: */
 /* reclaim_keeps_free() - looks fresh: is the last FREE segment kept for moves, because there are pins? */
 bool reclaim_keeps_free(const struct room *room);
-/* reclaim_prepare() - choose the next victim and move its pinned and hot blocks */
+/* reclaim_prepare() - choose the next victim and move its pinned and hot blocks; while keeping is in use, further ones */
 void reclaim_prepare(struct room *room);
 /* reclaim_take() - a LEAVING segment without pinned blocks, nothing moved; MEMKV_NO_ROOM: none; -errno of a flush */
 int reclaim_take(struct room *room, struct owned *owned);
@@ -132,6 +143,10 @@ bool reclaim_confirm(struct room *room, struct owned *victim, struct gone *gone)
 void reclaim_refuse(struct room *room, struct owned *victim);
 /* reclaim_leave() - a LEAVING segment of ours that is not emptied after all is SEALED again */
 void reclaim_leave(struct room *room, struct owned *victim);
+/* reclaim_chosen() - is there a victim that was chosen before?  *wait_us: how long it should stay readable still (keep.h) */
+bool reclaim_chosen(const struct room *room, uint64_t *wait_us);
+/* reclaim_next() - take the one that was chosen first; 0, or -errno of the flush that it needs (and it stays) */
+int reclaim_next(struct room *room, struct owned *victim);
 /*
  * reclaim_reserve() - make sure that a segment is FREE, as room for moves; pinned blocks go into the rest of the
  * current one

@@ -17,7 +17,7 @@ struct control {
 	bool read_only;
 };
 
-enum { STATISTICS_DOORBELL = 0, STATISTICS_CLOCK = 64, STATISTICS_BELL = 128 };
+enum { STATISTICS_DOORBELL = 0, STATISTICS_CLOCK = 64, STATISTICS_BELL = 128, STATISTICS_KEPT = 192 };
 
 /*
  * On mirrored media (media.h), what was stored counts when it is published, and what others published is seen after a
@@ -80,6 +80,12 @@ static inline void *control_clock(const struct control *c)
 static inline void *control_bell(const struct control *c)
 {
 	return control_at(c, c->layout.offset[REGION_STATISTICS] + STATISTICS_BELL);
+}
+
+/* until when keeping is in use; advisory */
+static inline void *control_kept_until(const struct control *c)
+{
+	return control_at(c, c->layout.offset[REGION_STATISTICS] + STATISTICS_KEPT);
 }
 
 static inline uint8_t *control_table(const struct control *c, uint64_t segment)

@@ -119,6 +119,13 @@ static bool look_or_rebuild(const struct control *c, uint64_t segment, struct ow
 	return own_look(c, segment, owned) || rebuild(c, owned, notes);
 }
 
+bool own_mend(const struct control *c, const struct slot *me, uint64_t segment, struct owned *owned)
+{
+	struct death_notes notes = {.me = me, .others = OTHERS_NONE};
+
+	return look_or_rebuild(c, segment, owned, &notes);
+}
+
 static bool can_resume(const struct control *c, const struct owned *owned, struct death_notes *notes)
 {
 	if (owned->word.state == OWNER_PARKED)

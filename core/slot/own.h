@@ -51,6 +51,9 @@ void own_keep(const struct control *c, const struct owned *owned);
 /* own_resumable() - PARKED, or OPEN of the dead: nobody is writing to it */
 bool own_resumable(const struct control *c, const struct slot *me, const struct owned *owned);
 
+/* own_mend() - look, and put a damaged word right when nobody else is attached; false: its state cannot be known */
+bool own_mend(const struct control *c, const struct slot *me, uint64_t segment, struct owned *owned);
+
 /* own_any_ready() - would own_take_ready() find one?  own_any_free() - is any segment FREE? */
 bool own_any_ready(const struct control *c, const struct slot *me, bool keep_free);
 bool own_any_free(const struct control *c);

@@ -230,6 +230,28 @@ int slot_claim(const struct control *c, bool cli, const struct slot_guard *guard
 	return err;
 }
 
+bool slot_mend(const struct control *c, uint32_t number)
+{
+	struct slot_cell cell;
+	unsigned holds;
+
+	if (read_copies(c, number, &cell, &holds) == CHECK_BAD)
+		return false;
+	write_copy(c, &cell, !holds);
+	write_copy(c, &cell, holds);
+	return read_copies(c, number, &cell, &holds) == CHECK_GOOD;
+}
+
+int slot_bar(const struct control *c, uint32_t number)
+{
+	return c->media->ops->lock(c->media, lock_offset(c, number));
+}
+
+void slot_bar_lift(const struct control *c, uint32_t number)
+{
+	c->media->ops->unlock(c->media, lock_offset(c, number));
+}
+
 void slot_leave(const struct control *c, struct slot *slot)
 {
 	slot->cell.state = SLOT_LEFT;

@@ -43,6 +43,13 @@ struct slot_guard {
  */
 int slot_claim(const struct control *c, bool cli, const struct slot_guard *guard, struct slot *slot);
 
+/* slot_mend() - write both copies of the cell as the one that holds says; false: neither does.  Nobody may hold the slot. */
+bool slot_mend(const struct control *c, uint32_t number);
+
+/* slot_bar() - nobody becomes agent in this slot until slot_bar_lift(); 0, or -EAGAIN when somebody is */
+int slot_bar(const struct control *c, uint32_t number);
+void slot_bar_lift(const struct control *c, uint32_t number);
+
 /* slot_leave() - clean leave: nothing of this incarnation is on the way any more */
 void slot_leave(const struct control *c, struct slot *slot);
 

@@ -42,6 +42,9 @@ extern "C" {
 	X(PINNED, 21, "the block is pinned")                                                        \
 	X(PIN_LIMIT, 22, "this is more than the pool may keep pinned")                              \
 	X(TIMEDOUT, 30, "the medium did not answer by the deadline")                                \
+	X(LAPSED, 31, "the hold has lapsed: the bytes behind it do not count")                      \
+	X(LOCATOR, 32, "this is no locator, or it was damaged on its way")                          \
+	X(OTHER_POOL, 33, "the locator is of another pool")                                         \
 	X(NETWORK, 40, "the file system cannot prove that a writer is gone")
 
 enum memkv_code {

@@ -38,6 +38,7 @@ enum memkv_host_state {
  * @segments: segments that it writes to or empties.
  * @bytes: their payload room.
  * @pins: pins that it stated and that hold.
+ * @holds: segments of which it uses blocks in place, as long as it lives.
  */
 struct memkv_host {
 	uint32_t slot;
@@ -57,6 +58,7 @@ struct memkv_host {
 	uint64_t segments;
 	uint64_t bytes;
 	uint64_t pins;
+	uint64_t holds;
 };
 
 /**

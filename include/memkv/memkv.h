@@ -5,8 +5,10 @@
 
 #include <memkv/error.h>
 #include <memkv/fabric.h>
+#include <memkv/hold.h>
 #include <memkv/host.h>
 #include <memkv/key.h>
+#include <memkv/locator.h>
 #include <memkv/pin.h>
 #include <memkv/pool.h>
 

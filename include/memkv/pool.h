@@ -551,6 +551,9 @@ uint64_t memkv_pool_room(struct memkv_pool *pool, uint64_t block_size);
  * Every miss has one cause: absent (never found in the index), expired, removed, damaged (bytes did not verify),
  * reclaimed (the block was evicted while it was being looked at), io (the medium answered with an error), timedout (it
  * did not answer by the deadline).
+ * @segments_held: how often a segment was not emptied because somebody held a block of it.
+ * @holds, @holds_refused: holds made; answered with -EAGAIN.
+ * @keeps: locators given out with a time to keep; @grace_cut: segments opened anew before such a time had to be over.
  */
 struct memkv_counters {
 	uint64_t puts, put_bytes, puts_exist, puts_differ, puts_no_room, puts_failed;
@@ -558,7 +561,8 @@ struct memkv_counters {
 	uint64_t miss_absent, miss_expired, miss_removed, miss_damaged, miss_reclaimed, miss_io;
 	uint64_t removes;
 	uint64_t evicted_blocks, evicted_bytes, moved_blocks, moved_bytes;
-	uint64_t segments_opened, segments_resumed, segments_reclaimed;
+	uint64_t segments_opened, segments_resumed, segments_reclaimed, segments_held;
+	uint64_t holds, holds_refused, keeps, grace_cut;
 	uint64_t entries_damaged, entries_mended, words_mended;
 	uint64_t miss_timedout;
 };
@@ -578,6 +582,9 @@ int memkv_pool_counters(struct memkv_pool *pool, struct memkv_counters *counters
  * @max_rate: bytes to read a second at most; 0: as fast as it goes.
  * @pause_percent: 1 to 99: after each piece of reading rest so long that only the rest of the time is spent reading,
  *                 which leaves the medium to others; 0: no rest.
+ * @repair: not 0: put right what is found.  The pool must be open for writing and no other agent attached; readers may be.
+ *          What is known from a second source is written back; blocks that cannot be read back exactly are removed, pinned
+ *          or not, so that they can be put again; blocks that the medium answers with an error for are left.
  */
 struct memkv_check_options {
 	size_t size;
@@ -588,6 +595,7 @@ struct memkv_check_options {
 	double sample_percent;
 	uint64_t max_rate;
 	uint32_t pause_percent;
+	int repair;
 };
 
 /**
@@ -598,9 +606,10 @@ struct memkv_check_options {
  * @records_mended: of @records_bad, those whose fact was recovered from a second source.
  * @gone: blocks that vanished by removal or eviction while the check ran; not damage.
  * @skipped: blocks that were not read because of @sample_percent.
+ * @repaired, @removed, @left: of a repair: records written back, blocks taken out, and what is as bad as it was.
  */
 struct memkv_check_report {
-	uint64_t blocks, bytes, bad, records_bad, records_mended, gone, skipped;
+	uint64_t blocks, bytes, bad, records_bad, records_mended, gone, skipped, repaired, removed, left;
 };
 
 /**
@@ -611,7 +620,7 @@ struct memkv_check_report {
  *
  * Takes a lane for each piece of reading, so that gets and puts of the same handle come between.
  *
- * Return: 0 when it ran to its end (look at the report); MEMKV_FAILED; MEMKV_EFORK; -ENOMEM; -EINVAL; -ECANCELED when
+ * Return: 0 when it ran to its end (look at the report); MEMKV_IN_USE and MEMKV_READ_ONLY of a repair; MEMKV_FAILED; MEMKV_EFORK; -ENOMEM; -EINVAL; -ECANCELED when
  * @progress stopped it (the report tells what was found until then).
  * Context: any thread.
  */

@@ -6,6 +6,7 @@
  *     put SEED   get SEED   rm SEED   fresh SEED   wait SEED MILLISECONDS   burst FIRST COUNT
  *     fill FIRST COUNT   flags   memory   quit
  *     by SEED MILLISECONDS   putby SEED MILLISECONDS: get and put with a deadline, and how long they took in microseconds
+ *     timer COUNT MILLISECONDS: p50 and p99 of what a bare timer takes beyond that, in microseconds
  *     canary: is the memory of the last get by a deadline, which failed, as it was?
  *
  * A block's key and bytes follow from its seed, so every get is compared byte for byte.  ro: no follower; live: read
@@ -128,6 +129,29 @@ static void put_by(uint64_t seed, uint64_t limit_ms)
 	printf("%s %.0f\n", outcome(result), took * 1e3);
 }
 
+static int ascending(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void timer(uint64_t count, uint64_t limit_ms)
+{
+	enum { SAMPLES = 1000 };
+	static double over[SAMPLES];
+	struct timespec pause = {.tv_sec = (time_t)(limit_ms / 1000), .tv_nsec = (long)(limit_ms % 1000) * 1000000};
+
+	count = count < 1 ? 1 : count < SAMPLES ? count : SAMPLES;
+	for (uint64_t i = 0; i < count; i++) {
+		double begin = now_ms();
+		clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+		over[i] = (now_ms() - begin - (double)limit_ms) * 1e3;
+	}
+	qsort(over, count, sizeof(*over), ascending);
+	printf("%.0f %.0f\n", over[count / 2], over[count * 99 / 100]);
+}
+
 static bool canary(void)
 {
 	for (size_t i = 0; i < LARGEST; i++)
@@ -222,6 +246,8 @@ static bool obey(const char *path, const char *line)
 		get_by(a, b);
 	else if (strcmp(verb, "putby") == 0)
 		put_by(a, b);
+	else if (strcmp(verb, "timer") == 0)
+		timer(a, b);
 	else if (strcmp(verb, "canary") == 0)
 		puts(canary() ? "untouched" : "written to");
 	else if (strcmp(verb, "burst") == 0)

@@ -6,6 +6,7 @@
 
 Mounts and loop devices need root; what this machine refuses is said, and the rest is tested all the same.
 """
+import json
 import os
 import shutil
 import signal
@@ -361,6 +362,31 @@ def test_interrupted_create_in_place(tool, folder):
         tool.ok("pool", "create", path)
         assert tool.json("pool", "check", path)["records_bad"] == 0
     assert unfinished, "no kill came early enough"
+
+
+def test_repair(tool, folder):
+    """A block whose bytes were overwritten: a miss, found, in the way of its own key until it is repaired."""
+    path = os.path.join(folder, "pool")
+    tool.ok("pool", "create", path, "--size", "128M", "--max-block", "1M")
+    payload = os.urandom(300000)
+    for name in ("kept", "hurt"):
+        tool.ok("put", path, "--name", name, stdin=payload + name.encode())
+    place = tool.json("stat", path, "--name", "hurt")
+    with open(path, "r+b") as f:
+        f.seek(place["page"] * 4096 + 4096 + 100000)
+        f.write(b"four")
+    tool.ok("get", path, "--name", "hurt", code=1)
+    tool.refused(2, ["--yes", "--dry-run"], "pool", "check", path, "--repair")
+    assert tool.json("pool", "check", path, "--repair", "--dry-run", code=4)["bad"] == 1
+    tool.refused(2, ["--sample"], "pool", "check", path, "--repair", "--yes", "--sample", "3%")
+    assert json.loads(tool.run("pool", "check", path, "--json").stdout)["bad"] == 1
+    done = tool.json("pool", "check", path, "--repair", "--yes", code=0)
+    assert (done["bad"], done["removed"], done["left"]) == (1, 1, 0), done
+    found = tool.json("pool", "check", path)
+    assert (found["blocks"], found["bad"], found["records_bad"]) == (1, 0, 0), found
+    tool.ok("put", path, "--name", "hurt", stdin=payload)
+    assert tool.run("get", path, "--name", "hurt").stdout == payload
+    assert tool.run("get", path, "--name", "kept").stdout == payload + b"kept"
 
 
 def test_wrong_words(tool, folder):

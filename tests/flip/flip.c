@@ -116,16 +116,19 @@ static void one_seed(struct worker *w, uint64_t seed)
 	v->out = out;
 	v->fresh = 0;
 	v->under = false;
-	bool writing = mix(seed + 2) % WRITE_EVERY == 0;
+	bool writing = mix(seed + 2) % WRITE_EVERY == 0, repairing = mix(seed + 2) % WRITE_EVERY == 1;
 	if (v->verbose)
 		printf("seed %llu: %s of %u bytes at %llu (%s) of the %s pool%s\n", (unsigned long long)seed,
 		       hurt_kind_name(hurt.kind), hurt.length, (unsigned long long)hurt.offset, spot_name(hurt.spot),
-		       v->base->name, writing ? ", writing" : "");
+		       v->base->name, writing ? ", writing" : repairing ? ", repairing" : "");
 	if (writing) {
 		if (mix(seed + 9) % PAIR_EVERY)
 			visit_write(v);
 		else
 			visit_pair(v);
+		restore(v->fd, v->base);
+	} else if (repairing) {
+		visit_repair(v);
 		restore(v->fd, v->base);
 	} else {
 		visit_read(v);

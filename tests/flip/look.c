@@ -219,8 +219,10 @@ static void list(struct visit *v, struct memkv_pool *pool)
 	memkv_iter_close(it);
 	if (fresh > v->fresh)
 		fault(v, "ls: %u blocks that nobody put", fresh - v->fresh);
+	uint64_t missing = 0;
 	for (uint32_t i = 0; i < base->block_count; i++)
-		if (base->blocks[i].fate == FATE_LIVE && !v->listed[i] && !block_hit(v, &base->blocks[i], true))
+		if (base->blocks[i].fate == FATE_LIVE && !v->listed[i] && !block_hit(v, &base->blocks[i], true) &&
+		    ++missing > v->evicted)
 			fault(v, "ls: block %u is missing", i);
 }
 
@@ -229,6 +231,7 @@ static void match(struct visit *v, struct memkv_pool *pool)
 	const struct base *base = v->base;
 	struct memkv_key chain[64];
 	uint32_t length = 0;
+	uint64_t missing = 0;
 
 	for (uint32_t i = 0; i < base->block_count; i++) {
 		const struct block *block = &base->blocks[i];
@@ -237,7 +240,7 @@ static void match(struct visit *v, struct memkv_pool *pool)
 			fault(v, "match: %d", there);
 		if (there && block->fate != FATE_LIVE)
 			fault(v, "match: block %u is back", i);
-		if (!there && block->fate == FATE_LIVE && !block_hit(v, block, true))
+		if (!there && block->fate == FATE_LIVE && !block_hit(v, block, true) && ++missing > v->evicted)
 			fault(v, "match: block %u is missing", i);
 		if (there && length < ARRAY_COUNT(chain))
 			chain[length++] = block->key;
@@ -286,7 +289,7 @@ static void check(struct visit *v, struct memkv_pool *pool)
 		if (v->named[i] && !block_hit(v, &v->base->blocks[i], true))
 			fault(v, "check: block %u is called bad, but nothing of it was damaged", i);
 	}
-	if (unnamed > report.records_bad + v->out->hidden)
+	if (unnamed > report.records_bad + v->out->hidden + v->evicted)
 		fault(v, "check: %u lost blocks, of which it names none and counts %u bad records", unnamed,
 		      (unsigned)report.records_bad);
 	if (v->out->found && (h->idle || (h->length == 1 && h->spot == SPOT_UNUSED)))
@@ -300,6 +303,8 @@ static void judge_losses(struct visit *v)
 	const struct hurt *h = v->hurt;
 	struct outcome *out = v->out;
 
+	uint64_t unhurt = 0;
+
 	out->touched = out->lost = out->hidden = 0;
 	for (uint32_t i = 0; i < v->base->block_count; i++) {
 		const struct block *block = &v->base->blocks[i];
@@ -311,7 +316,7 @@ static void judge_losses(struct visit *v)
 		if (v->verbose)
 			printf("  lost: block %u in segment %u, index %u\n", i, (unsigned)block->copies[0].segment,
 			       block->copies[0].index);
-		if (!block_hit(v, block, true))
+		if (!block_hit(v, block, true) && ++unhurt > v->evicted)
 			fault(v, "block %u is lost, though another source tells what was damaged", i);
 	}
 	bool own_bytes = h->spot == SPOT_BLOCK_HEADER || h->spot == SPOT_PAYLOAD;
@@ -324,6 +329,10 @@ void visit_look(struct visit *v, struct memkv_pool *pool)
 	const struct base *base = v->base;
 	bool check_first = mix(v->seed + 5) % 3 == 0;
 
+	struct memkv_counters c;
+
+	memkv_pool_counters(pool, &c);
+	v->evicted = c.evicted_blocks;
 	memset(v->lost, 0, base->block_count);
 	list(v, pool);
 	match(v, pool);

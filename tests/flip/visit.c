@@ -2,6 +2,8 @@
 /* A whole iteration (visit.h): damage, attach, look; and for a share of the seeds, write. */
 #include "tests/flip/visit.h"
 
+#include <stdlib.h>
+
 enum { FRESH = 3, FRESH_BYTES_MAX = 6000 };
 
 struct memkv_pool *visit_open(struct visit *v, uint32_t flags)
@@ -27,6 +29,61 @@ void visit_read(struct visit *v)
 	if (pool)
 		visit_look(v, pool);
 	memkv_pool_close(pool);
+}
+
+/* what a get returned before the repair it returns after it */
+static void expect_kept(struct visit *v, struct memkv_pool *pool, const bool *there)
+{
+	for (uint32_t n = 0; n < v->base->block_count; n++)
+		if (there[n] && !visit_get(v, pool, n))
+			fault(v, "block %u was there before the repair and is a miss after it", n);
+}
+
+static void check_again(struct visit *v, const struct memkv_check_report *first)
+{
+	struct memkv_check_report second;
+	struct memkv_pool *pool = visit_open(v, MEMKV_OPEN_READ_ONLY);
+
+	if (pool && memkv_pool_check(pool, NULL, &second))
+		fault(v, "check after the repair: %s", memkv_error_detail());
+	else if (pool && (second.bad || (second.records_bad && !first->left)))
+		fault(v, "after a repair of %llu records and %llu blocks, %llu left, a check finds %llu bad blocks and %llu bad records",
+		      (unsigned long long)first->repaired, (unsigned long long)first->removed, (unsigned long long)first->left,
+		      (unsigned long long)second.bad, (unsigned long long)second.records_bad);
+	memkv_pool_close(pool);
+}
+
+static void repair(struct visit *v, struct memkv_pool *pool, const bool *there)
+{
+	struct memkv_check_options options = {.size = sizeof(options), .repair = 1};
+	struct memkv_check_report report;
+	int err = memkv_pool_check(pool, &options, &report);
+
+	if (err) {
+		fault(v, "repair: %s: %s", memkv_code_name(err), memkv_error_detail());
+		return;
+	}
+	expect_kept(v, pool, there);
+	check_again(v, &report);
+	for (uint32_t n = 0; n < v->base->block_count; n++)
+		if (v->base->blocks[n].fate == FATE_LIVE && !there[n] && block_put(pool, n, 0))
+			fault(v, "block %u was lost, and cannot be put again after the repair: %s", n, memkv_error_detail());
+}
+
+void visit_repair(struct visit *v)
+{
+	bool *there = calloc(v->base->block_count, sizeof(*there));
+
+	hurt_write(v->fd, v->hurt);
+	struct memkv_pool *pool = visit_open(v, MEMKV_OPEN_READ_ONLY);
+	for (uint32_t n = 0; pool && n < v->base->block_count; n++)
+		there[n] = visit_get(v, pool, n);
+	memkv_pool_close(pool);
+	pool = visit_open(v, 0);
+	if (pool)
+		repair(v, pool, there);
+	memkv_pool_close(pool);
+	free(there);
 }
 
 /* the numbers of new blocks: small ones, for which the pools have room without evicting anything */

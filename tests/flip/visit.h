@@ -9,6 +9,8 @@
  *   found   - check names every lost block, or counts damage for it
  * A share of the seeds also writes: new blocks, a removal, then so many blocks that every segment has to be used
  * again; at the end check is content with everything that was written anew.
+ * Another share repairs, and looks again: nothing more is lost, what was removed can be put, and a check finds nothing that
+ * the repair has not named as left.
  */
 #ifndef MEMKV_FLIP_VISIT_H
 #define MEMKV_FLIP_VISIT_H
@@ -42,6 +44,7 @@ struct visit {
 	bool *lost, *listed, *named; /* of every block of the base */
 	uint32_t fresh;		     /* blocks that the visit itself has put: numbers from base->block_count */
 	uint64_t misses;	     /* answered by get */
+	uint64_t evicted; /* by the handle that looks: a pool whose ages or clock are damaged may reclaim for a few puts */
 };
 
 void fault(struct visit *v, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -58,6 +61,7 @@ void visit_press(struct visit *v);
 void visit_pair(struct visit *v);
 /* visit_read() and visit_write() - a whole iteration; the damage is done by them */
 void visit_read(struct visit *v);
+void visit_repair(struct visit *v);
 void visit_write(struct visit *v);
 
 #endif

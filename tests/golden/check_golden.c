@@ -415,6 +415,24 @@ START_TEST(wrong_place_and_wrong_pool)
 }
 END_TEST
 
+START_TEST(locator_values)
+{
+	uint8_t *bytes = bytes_of("locator");
+	struct locator l;
+
+	ck_assert_int_eq(locator_decode(bytes, &l), LOCATOR_GOOD);
+	ck_assert_int_eq(memcmp(&l, &golden_locator, sizeof(l)), 0);
+	uint64_t seed = check_seed(0x6D656D6B766C6F63ULL, CHECK_LOCATOR, 0, 0);
+	bytes[2]++;
+	ck_assert_int_eq(locator_decode(bytes, &l), LOCATOR_BAD);
+	check_set(bytes, LOCATOR_BYTES, seed);
+	ck_assert_int_eq(locator_decode(bytes, &l), LOCATOR_NEWER);
+	bytes[0]++;
+	check_set(bytes, LOCATOR_BYTES, seed);
+	ck_assert_int_eq(locator_decode(bytes, &l), LOCATOR_BAD);
+}
+END_TEST
+
 /* the magic says what a structure is, even where the check holds */
 START_TEST(wrong_magic)
 {
@@ -462,6 +480,7 @@ int main(void)
 				      superblock_rejected,
 				      wrong_place_and_wrong_pool,
 				      wrong_magic,
+				      locator_values,
 				      NULL};
 
 	read_golden_file(getenv("GOLDEN_FILE"));

@@ -285,7 +285,7 @@ static void life_moving(uint8_t *bytes)
 
 static void life_removing(uint8_t *bytes)
 {
-	word_into(bytes, life_doubt(0x21, golden_entry.birth));
+	word_into(bytes, life_word(LIFE_REMOVING, golden_entry.birth));
 }
 
 static void segment_header(uint8_t *bytes)
@@ -325,6 +325,25 @@ static void layout_of_geometry(uint8_t *bytes)
 	}
 }
 
+const struct locator golden_locator = {
+	.header_pages = 3,
+	.length = 1048577,
+	.uuid = {0xA0, 0xA1, 0xA2, 0xA3, 0xA4, 0xA5, 0x46, 0xA7, 0x88, 0xA9, 0xAA, 0xAB, 0xAC, 0xAD, 0xAE, 0xAF},
+	.instance = 0x3132333435363738,
+	.generation = 0x0140000000000001,
+	.birth = 0x4142434445464748,
+	.segment = 119,
+	.page = 17,
+	.key = {0x51, 0x52, 0x53, 0x54, 0x55, 0x56, 0x57, 0x58, 0x59, 0x5A, 0x5B, 0x5C, 0x5D, 0x5E, 0x5F, 0x60,
+		0x61, 0x62, 0x63, 0x64, 0x65, 0x66, 0x67, 0x68, 0x69, 0x6A, 0x6B, 0x6C, 0x6D, 0x6E, 0x6F, 0x70},
+};
+
+/* not bytes of a pool either, but they travel between versions */
+static void locator(uint8_t *bytes)
+{
+	locator_encode(&golden_locator, bytes);
+}
+
 const struct golden golden_table[] = {
 	{"superblock_a", PAGE, superblock_a},
 	{"superblock_b", PAGE, superblock_b},
@@ -348,5 +367,6 @@ const struct golden golden_table[] = {
 	{"segment_header", PAGE, segment_header},
 	{"block_header_uniform", PAGE, block_uniform},
 	{"block_header_listed", (size_t)2 * PAGE, block_listed},
+	{"locator", LOCATOR_BYTES, locator},
 };
 const size_t golden_count = ARRAY_COUNT(golden_table);

@@ -9,6 +9,7 @@
 
 #include "core/format/block_header.h"
 #include "core/format/cells.h"
+#include "core/format/locator_bytes.h"
 #include "core/format/owner_word.h"
 #include "core/format/record.h"
 #include "core/format/superblock.h"
@@ -30,6 +31,7 @@ extern const struct checkpoint_header golden_checkpoint;
 extern const struct table_header golden_table_header;
 extern const struct entry golden_entry;
 extern const struct segment_header golden_segment_header;
+extern const struct locator golden_locator;
 
 enum { GOLDEN_CLAIMER = 6, GOLDEN_TAIL = 35, GOLDEN_AREA = 1 };
 

@@ -307,6 +307,14 @@ def read_block_header(data, listed):
            h128(struct.pack(f"<{chunks + 1}Q", length, *unbound)))
 
 
+def read_locator(data):
+    check_seeded(data, seed(0x6D656D6B766C6F63, 15, 0, 0))
+    fields(data, magic=(0, "2sBB", (b"LO", 1, 3)), length=(4, "I", 1048577),
+           pool=(16, "16sQ", (bytes.fromhex("a0a1a2a3a4a546a788a9aaabacadaeaf"), 0x3132333435363738)),
+           which=(40, "QQ", (0x0140000000000001, 0x4142434445464748)), place=(56, "II", (119, 17)),
+           key=(64, "32s", bytes(range(0x51, 0x71))))
+
+
 READERS = {
     "superblock_a": lambda d: read_superblock(d, 0),
     "superblock_b": lambda d: read_superblock(d, 1),
@@ -326,10 +334,11 @@ READERS = {
     "entry_void": lambda d: read_entry(d, 1, 0xA5A5),
     "life_removed": lambda d: read_life(d, 0xA5A5),
     "life_moving": lambda d: read_life(d, 0x3C3C),
-    "life_removing": lambda d: read_life(d, 0xC321),
+    "life_removing": lambda d: read_life(d, 0xC3C3),
     "segment_header": lambda d: read_generation_header(d, b"MSEG", 12),
     "block_header_uniform": lambda d: read_block_header(d, False),
     "block_header_listed": lambda d: read_block_header(d, True),
+    "locator": read_locator,
 }
 
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The lab: boots guests with Debian's kernel under QEMU and tries memkv on media that this machine lacks.
 #
-#   tests/lab/lab.sh [--build DIR] [--no-install] [SCENARIO...]
+#   tests/lab/lab.sh [--build DIR] [--no-install] [--short | SCENARIO...]
 #
 # Ends with 0 (all passed), 77 (nothing could be tried, and why) or 1.  See README.md here.
 set -euo pipefail
@@ -10,8 +10,9 @@ here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 build=$root/build
 install=1
-all=(devdax fsdax image nvmet_tcp nvmet_rdma fabric_verbs)
+all=(devdax fsdax image nvmet_tcp nvmet_rdma fabric_verbs deadline)
 fleets=(buffered_read torn_read late_write two_hosts paused_host link_cut target_power two_paths dax_pair commands_a_get)
+short=(devdax nvmet_tcp buffered_read two_hosts dax_pair)
 limit=${LAB_SECONDS:-150} # for a scenario of one guest, boot and power-off included
 fleet_limit=${LAB_FLEET_SECONDS:-400}
 memory_mib=1024
@@ -21,7 +22,7 @@ skip() {
 	exit 77
 }
 
-# with_me COMMAND...: it ends when this script does, however that is
+# with_me COMMAND...: it ends when this script does, however that is; not in a pipeline, whose parts are another's children
 with_me() {
 	setpriv --pdeathsig TERM "$@"
 }
@@ -65,13 +66,19 @@ fetch_kernel() {
 
 # add_program PATH...: with the libraries that it needs
 add_program() {
-	local program file
+	local program
 	for program in "$@"; do
 		program=$(command -v "$program") || skip "$program is not on this machine"
-		cp "$program" "$tree/bin/"
-		ldd "$program" 2>/dev/null | grep -o '/[^ ]*' | while read -r file; do
-			[ -e "$tree/lib/${file##*/}" ] || cp -L "$file" "$tree/lib/"
-		done
+		add_to "$tree" "$program"
+	done
+}
+
+# add_to TREE PROGRAM: likewise, but for the libraries that every guest has
+add_to() {
+	local file
+	cp "$2" "$1/bin/"
+	ldd "$2" 2>/dev/null | grep -o '/[^ ]*' | while read -r file; do
+		[ -e "$tree/lib/${file##*/}" ] || [ -e "$1/lib/${file##*/}" ] || cp -L "$file" "$1/lib/"
 	done
 }
 
@@ -94,19 +101,30 @@ build_initramfs() {
 	ln -s bin "$tree/sbin" # where the kernel looks for modprobe
 	cp /bin/busybox "$tree/bin/busybox"
 	LD_LIBRARY_PATH=$build add_program "$build/memkv"
+	[ ! -x "$build/tests/block/block_hand" ] || LD_LIBRARY_PATH=$build add_program "$build/tests/block/block_hand"
 	[ ! -x "$hand" ] || LD_LIBRARY_PATH=$build add_program "$hand"
 	add_program ndctl daxctl daxio nvme mkfs.ext4 rdma ip
 	cp -L /lib64/ld-linux-x86-64.so.2 "$tree/lib64/"
 	# what is loaded by name only: the provider of Soft-RoCE
 	mkdir -p "$tree/etc/libibverbs.d"
 	add_modules nfit nd_pmem dax_pmem device_dax ext4 virtio_pci virtio_blk virtio_net virtio_console nvmet nvmet_tcp nvmet_rdma nvme_tcp \
-		nvme_rdma loop brd rdma_rxe crc32_generic crc32c_generic
+		nvme_rdma loop brd veth rdma_rxe crc32_generic crc32c_generic
 	mkdir -p "$tree/lib/modules/$version"
 	cp "$work/kernel/lib/modules/$version"/modules.{order,builtin,builtin.modinfo} "$tree/lib/modules/$version/"
 	depmod -b "$tree" "$version"
 	cp "$here"/guest/* "$tree/"
 	chmod +x "$tree/init"
 	(cd "$tree" && find . | cpio -o -H newc --quiet) >"$work/initramfs"
+}
+
+# with fio and its sixty libraries, for the one scenario that wants it; none where fio is not installed
+build_fio() {
+	local fio
+	rm -rf "$work/fio" "$work/initramfs.fio"
+	fio=$(command -v fio) || return 0
+	mkdir -p "$work/fio/bin" "$work/fio/lib"
+	add_to "$work/fio" "$fio"
+	{ cat "$work/initramfs" && cd "$work/fio" && find . | cpio -o -H newc --quiet; } >"$work/initramfs.fio"
 }
 
 # does KVM boot this kernel here?  There are machines where it is present and hangs; asked once for each start of the machine
@@ -117,8 +135,9 @@ choose_accelerator() {
 	known="$(cat /proc/sys/kernel/random/boot_id) $version"
 	if [ "$(head -n 1 "$asked" 2>/dev/null)" != "$known" ]; then
 		echo "$known" >"$asked"
-		with_me timeout --foreground 15 qemu-system-x86_64 -accel kvm -cpu host "${machine[@]}" -append "$append lab=boot" \
-			</dev/null 2>&1 9>&- | grep -q '^LAB END 0' && echo kvm >>"$asked"
+		with_me timeout --foreground 15 setpriv --pdeathsig KILL qemu-system-x86_64 -accel kvm -cpu host "${machine[@]}" \
+			-append "$append lab=boot" </dev/null >"$work/boot.log" 2>&1 9>&- || true
+		! grep -q '^LAB END 0' "$work/boot.log" || echo kvm >>"$asked"
 	fi
 	[ "$(sed -n 2p "$asked")" != kvm ] || accelerator=(-accel kvm -cpu host)
 }
@@ -163,11 +182,13 @@ finish() {
 
 # run_one SCENARIO: 0 passed, 1 failed, 77 skipped
 run_one() {
-	local began=$SECONDS log=$work/$1.log status
+	local began=$SECONDS log=$work/$1.log status patience=$limit
+	[ "$1" != deadline ] || patience=$((limit + 180)) # it looks at a buffer for a minute
 	prepare "$1"
-	with_me timeout --foreground -k 5 "$limit" setpriv --pdeathsig KILL \
+	with_me timeout --foreground -k 5 "$patience" setpriv --pdeathsig KILL \
 		qemu-system-x86_64 "${accelerator[@]}" "${machine[@]}" "${nvdimm[@]}" "${disks[@]}" \
-		-append "$append lab=$1" </dev/null 2>&1 9>&- | stdbuf -oL tr -d '\r' >"$log" || true
+		-append "$append lab=$1" </dev/null >"$log" 2>&1 9>&- || true
+	sed -i 's/\r//g' "$log"
 	status=$(sed -n 's/^LAB END //p' "$log" | tail -n 1)
 	sed -n "s/^LAB \(PASS\|FAIL\|SKIP\|NOTE\) /\1 $1: /p" "$log"
 	if [ "$status" = 0 ] && ! finish "$1"; then
@@ -179,7 +200,7 @@ run_one() {
 	0) word=passed ;;
 	77) word=skipped ;;
 	'')
-		echo "FAIL $1: the guest did not end by itself within $limit s; the end of $log:"
+		echo "FAIL $1: the guest did not end by itself within $patience s; the end of $log:"
 		tail -n 20 "$log"
 		status=1 ;;
 	*)
@@ -211,7 +232,8 @@ while [ $# -gt 0 ]; do
 	case $1 in
 	--build) build=$(cd "$2" && pwd) && shift ;;
 	--no-install) install=0 ;;
-	-*) echo "usage: $0 [--build DIR] [--no-install] [SCENARIO...]; scenarios: ${all[*]} ${fleets[*]}" >&2 && exit 2 ;;
+	--short) scenarios+=("${short[@]}") ;;
+	-*) echo "usage: $0 [--build DIR] [--no-install] [--short | SCENARIO...]; scenarios: ${all[*]} ${fleets[*]}" >&2 && exit 2 ;;
 	*) scenarios+=("$1") ;;
 	esac
 	shift
@@ -222,6 +244,7 @@ for scenario in "${scenarios[@]}"; do
 		{ echo "no scenario $scenario; there are: ${all[*]} ${fleets[*]}" >&2 && exit 2; }
 done
 hand=$build/tests/lab/lab_hand
+trap 'exit 130' INT
 
 [ -x "$build/memkv" ] || { echo "no memkv in $build: build it first, or say --build DIR" >&2 && exit 2; }
 [ "$(uname -m)" = x86_64 ] || skip "the lab's guests are x86-64"
@@ -234,6 +257,7 @@ flock -n 9 || skip "another lab is running in $work"
 install_missing
 fetch_kernel
 build_initramfs
+case " ${scenarios[*]} " in *" commands_a_get "*) build_fio ;; esac
 machine=(-M "q35,nvdimm=on" -m "$memory_mib,slots=2,maxmem=4G" -smp 2 -nodefaults -no-user-config -nographic -serial stdio -monitor none
          -no-reboot -kernel "$vmlinuz" -initrd "$work/initramfs"
          -netdev "user,id=net" -device "virtio-net-pci,netdev=net,romfile=")

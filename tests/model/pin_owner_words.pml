@@ -65,7 +65,7 @@ bool dead[2]; /* emptiers; that a pinner or remover is dead makes no difference 
 #define RULES ((!acknowledged || SOMEWHERE) && (!removed || !SOMEWHERE))
 #define IS_THERE(s) (DESCRIBED(s) && life[s] != REMOVED)
 
-/* removal_decide(): whoever meets a block in doubt looks at the facts; live: it was pinned */
+/* a remover looks at the facts; what is pinned stays in doubt, which readers do not mind */
 inline decide(s)
 {
 	seen = pinned;
@@ -91,13 +91,7 @@ inline move(from, g, to)
 #else
 #ifndef MUTANT_MOVER_BLIND
 		if
-		:: entry[from] == g && life[from] == LIVE -> skip
-		:: entry[from] == g && life[from] == REMOVING ->
-			decide(from);
-			if
-			:: seen -> skip
-			:: else -> goto not_moved
-			fi
+		:: entry[from] == g && COUNTS(from) -> skip /* in doubt, too: the remover will look for copies once more */
 		:: else -> goto not_moved
 		fi;
 #endif
@@ -246,12 +240,6 @@ look:		atomic { /* any copy that the index shows */
 		:: table[s] == g -> skip
 		:: else -> goto look
 		fi;
-#ifdef MUTANT_DOUBT_TAKEN_BACK
-		do
-		:: life[s] == REMOVING -> decide(s)
-		:: else -> break
-		od;
-#endif
 		if
 		:: entry[s] == g && COUNTS(s) && !LEAVES && !IN_DOUBT(s) -> skip
 		:: entry[s] == g && COUNTS(s) && (LEAVES || IN_DOUBT(s)) && HAS_ROOM ->

@@ -83,6 +83,19 @@ int main(void)
 	       (unsigned long long)least_us);
 	some = check(beside.pool, (struct memkv_check_options){.pause_percent = 50}, 0);
 	EXPECT(some.blocks == BLOCKS, "with rests");
+	/* a repair has the pool for itself */
+	struct memkv_pool *other = pool_attach(path, 0);
+	check(beside.pool, (struct memkv_check_options){.repair = 1}, MEMKV_IN_USE);
+	EXPECT(strstr(memkv_error_detail(), "stop that agent"), "'%s'", memkv_error_detail());
+	memkv_pool_close(other);
+	check(beside.pool, (struct memkv_check_options){.repair = 1, .sample_percent = 3}, -EINVAL);
+	some = check(beside.pool, (struct memkv_check_options){.repair = 1}, 0);
+	EXPECT(some.blocks == BLOCKS && !some.repaired && !some.removed && !some.left, "there was nothing to repair");
+	memkv_pool_close(pool_attach(path, 0)); /* and lets others in again */
+	other = pool_attach(path, MEMKV_OPEN_READ_ONLY);
+	check(other, (struct memkv_check_options){.repair = 1}, MEMKV_READ_ONLY);
+	memkv_pool_close(other);
+
 	err = memkv_pool_check(beside.pool, NULL, NULL);
 	EXPECT(err == -EINVAL, "no place for the report");
 	memkv_pool_close(beside.pool);

@@ -140,10 +140,7 @@ ssize_t device_pwrite(int fd, const void *from, size_t length, off_t offset)
 		q.waiter = world.thread;
 		world_pause(THREAD_WAITS_IO);
 	}
-	if (io.result == 0)
-		return (ssize_t)length;
-	landed_untold(world.thread->agent);
-	return says_no(COVER_PUBLISH_FAILED);
+	return io.result ? says_no(COVER_PUBLISH_FAILED) : (ssize_t)length;
 }
 
 int device_ioctl(int fd, unsigned long request, void *to)

@@ -150,7 +150,9 @@ static void entry_landed(const struct agent *a, uint32_t segment, uint32_t index
 			      : COVER_VOIDED_BY_NEXT);
 	else if (p->instance != UINT32_MAX)
 		life_landed(p, &e, segment, life_read(load(at + ENTRY_LIFE_OFFSET), e.birth));
-	p->untold |= p->life == SHADOW_REMOVED && a->state != AGENT_UP;
+	/* who moves a block tells of its old place some time later, and with no order */
+	bool moved = p->instance != UINT32_MAX && oracle_present(&world.instances[p->instance]);
+	p->untold |= p->life == SHADOW_REMOVED && (a->state != AGENT_UP || moved);
 }
 
 /* ---- what has landed ---- */

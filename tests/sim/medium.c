@@ -174,6 +174,8 @@ static void complete(uint32_t active)
 	struct sim_queue *q = c->queue;
 
 	c->agent->in_flight--;
+	if (c->fails && c->direction == MEDIA_WRITE && c->segment == NEVER)
+		landed_untold(c->agent);
 	if (q) {
 		c->io->result = c->fails ? -EIO : 0;
 		q->done[q->done_count++] = c->io;
@@ -657,4 +659,11 @@ int media_settle_nothing(struct media *media) { return media_range_nothing(media
 void media_forget_nothing(struct media *media, uint64_t offset, size_t length)
 {
 	(void)media_range_nothing(media, offset, length);
+}
+
+/* holds: what processes see of the medium, in place */
+int media_map_payload(struct media *media)
+{
+	media->payload = world.image;
+	return 0;
 }

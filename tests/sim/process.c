@@ -251,10 +251,10 @@ int deadline_open(pool_opener open, const char *path, const struct memkv_pool_op
 	return open(path, o, pool);
 }
 
-int64_t deadline_get(struct memkv_pool *pool, const struct memkv_key *key, void *buffer, size_t length,
-		     const struct memkv_get_options *o, struct memkv_get_options *given)
+int64_t deadline_get(struct memkv_pool *pool, const struct memkv_key *key, const struct located *at, void *buffer,
+		     size_t length, const struct memkv_get_options *o, struct memkv_get_options *given)
 {
-	(void)pool, (void)key, (void)buffer, (void)length, (void)o, (void)given;
+	(void)pool, (void)key, (void)at, (void)buffer, (void)length, (void)o, (void)given;
 	return -ENOTSUP;
 }
 

@@ -6,7 +6,7 @@
  *   sim --seed S --trace             one seed, every event
  *   sim --steps N                    as many seeds as give N steps
  *   sim --mutants [--seeds N]        each deliberate bug must be caught within N seeds
- *   sim --mutant NAME ...            the same runs with that bug
+ *   sim --mutant NAME ...            runs with that bug, on the kind of medium that shows it (or that a later --kind says)
  *   sim --floor N                    a row of the coverage table under N fails
  *   sim --kind file|memory|block     all seeds with this medium
  *   sim --repeat N                   of every Nth seed the run is made twice, and must be the same
@@ -39,12 +39,17 @@ static double now_s(void)
 
 static const struct {
 	const char *name, *text;
+	enum medium_kind kind; /* that shows it */
 } mutants[MUTANT_COUNT] = {
-	{"none", "the code as it is"},
-#define MUTANT_ROW(name, text) {#name, text},
-	SIM_MUTANTS(MUTANT_ROW)
-#undef MUTANT_ROW
+	{"none", "the code as it is", MEDIUM_KINDS},
+#define MAPPED_ROW(name, text) {#name, text, MEDIUM_FILE},
+#define DEVICE_ROW(name, text) {#name, text, MEDIUM_BLOCK},
+	SIM_MAPPED_MUTANTS(MAPPED_ROW) SIM_DEVICE_MUTANTS(DEVICE_ROW)
+#undef MAPPED_ROW
+#undef DEVICE_ROW
 };
+
+static const char *const kinds[MEDIUM_KINDS] = {"file", "memory", "block"};
 
 static bool run(uint64_t seed, bool print)
 {
@@ -58,8 +63,10 @@ static void explain(uint64_t seed, const struct wish *w)
 		printf("the last events:\n");
 		trace_tail((unsigned)w->tail);
 	}
-	printf("seed %" PRIu64 ": %s\nagain, with every event: sim --seed %" PRIu64 " --trace%s%s\n", seed, world.why, seed,
-	       sim_mutant ? " --mutant " : "", sim_mutant ? mutants[sim_mutant].name : "");
+	bool forced = sim_kind_wanted < MEDIUM_KINDS;
+	printf("seed %" PRIu64 ": %s\nagain, with every event: sim --seed %" PRIu64 " --trace%s%s%s%s\n", seed, world.why, seed,
+	       forced ? " --kind " : "", forced ? kinds[sim_kind_wanted] : "", sim_mutant ? " --mutant " : "",
+	       sim_mutant ? mutants[sim_mutant].name : "");
 }
 
 static bool same_again(uint64_t seed)
@@ -125,6 +132,7 @@ static int run_mutants(const struct wish *w)
 		double start = now_s();
 		uint64_t n = 0;
 		sim_mutant = (enum sim_mutant)m;
+		sim_kind_wanted = mutants[m].kind;
 		while (n < w->seeds && run(w->seed + n, false))
 			n++;
 		bool caught = n < w->seeds;
@@ -151,6 +159,7 @@ static void choose_mutant(const char *name)
 	for (int m = 0; m < MUTANT_COUNT; m++)
 		if (strcmp(mutants[m].name, name) == 0) {
 			sim_mutant = (enum sim_mutant)m;
+			sim_kind_wanted = mutants[m].kind;
 			return;
 		}
 	fprintf(stderr, "no mutant has the name %s\n", name);
@@ -159,10 +168,8 @@ static void choose_mutant(const char *name)
 
 static void choose_kind(const char *name)
 {
-	static const char *const names[MEDIUM_KINDS] = {"file", "memory", "block"};
-
 	for (int k = 0; k < MEDIUM_KINDS; k++)
-		if (strcmp(names[k], name) == 0) {
+		if (strcmp(kinds[k], name) == 0) {
 			sim_kind_wanted = (enum medium_kind)k;
 			return;
 		}

@@ -161,7 +161,6 @@ struct shadow_place {
 	enum shadow_life life;
 	bool is_void;
 	bool damaged; /* a power cut took its bytes */
-	bool doubted; /* somebody may be about to remove it; live all the same */
 	bool untold;  /* removed by a process that died, or failed, before it told anybody */
 };
 

@@ -256,11 +256,9 @@ static void life_changed(uint32_t segment, uint32_t index, uint64_t offset)
 	trace(EVENT_LIFE, actor(), (uint64_t)segment << 32 | index, life, p->birth);
 	if (p->generation == 0)
 		return; /* a place of a generation before: nobody sees it */
-	if (life == LIFE_LIVE && p->life != SHADOW_MOVING && !p->doubted)
+	if (life == LIFE_LIVE && p->life != SHADOW_MOVING)
 		broken("segment %u, place %u: a life word goes back to live", segment, index);
-	if (life == LIFE_LIVE && p->doubted) {
-		p->doubted = false;
-	} else if (life == LIFE_LIVE) {
+	if (life == LIFE_LIVE) {
 		cover(COVER_MOVE_HOT);
 		if (oracle_owed(world.instances[p->instance].key, world.instances[p->instance].session))
 			cover(COVER_PIN_MOVED);
@@ -269,12 +267,10 @@ static void life_changed(uint32_t segment, uint32_t index, uint64_t offset)
 	} else if (life == LIFE_REMOVING) {
 		if (p->life != SHADOW_LIVE)
 			broken("segment %u, place %u: put in doubt, and is not live", segment, index);
-		p->doubted = true;
 	} else if (life == LIFE_REMOVED) {
 		if (p->life == SHADOW_MOVING)
 			cover(COVER_MOVE_REMOVED);
 		p->life = SHADOW_REMOVED;
-		p->doubted = false;
 		oracle_pins_hold();
 	} else {
 		broken("segment %u, place %u: a life word of no meaning", segment, index);
@@ -469,7 +465,6 @@ static void rebuild_segment(uint32_t segment)
 			.pages = e.header_pages + (uint32_t)block_pages(e.length),
 			.is_void = e.flags & ENTRY_VOID,
 			.instance = e.flags & ENTRY_VOID ? UINT32_MAX : oracle_published(NULL, &e, segment),
-			.doubted = life == LIFE_REMOVING,
 			.life = life_counts(life) ? SHADOW_LIVE : life == LIFE_MOVING ? SHADOW_MOVING : SHADOW_REMOVED,
 		};
 		if (life == LIFE_SENT && p->instance != UINT32_MAX && !watch_block_there(&e, segment, p->instance))

@@ -180,6 +180,28 @@ START_TEST(what_a_connection_really_has)
 }
 END_TEST
 
+START_TEST(by_path)
+{
+	char node[128], other[128];
+	struct late_write late;
+
+	tree_make("native_multipath");
+	change("dev/nvme0n1", "");
+	change("dev/sda", "");
+	snprintf(node, sizeof(node), "%s/dev/nvme0n1", root);
+	ck_assert(late_write_of_device(root, node, &late));
+	ck_assert_uint_eq(late.seconds, 670);
+	snprintf(other, sizeof(other), "%s/dev/kv", root);
+	ck_assert_int_eq(symlink(node, other), 0);
+	ck_assert(late_write_of_device(root, other, &late));
+	ck_assert_uint_eq(late.seconds, 670);
+	snprintf(other, sizeof(other), "%s/dev/sda", root);
+	ck_assert(!late_write_of_device(root, other, &late));
+	ck_assert(!late_write_of_device(root, "/nowhere", &late));
+	tree_remove();
+}
+END_TEST
+
 START_TEST(controllers)
 {
 	struct nvme_controller *list;
@@ -281,7 +303,7 @@ END_TEST
 
 int main(void)
 {
-	const TTest *const tests[] = {native_multipath, separate_paths, what_a_connection_really_has, controllers, every_combination,
+	const TTest *const tests[] = {native_multipath, separate_paths, what_a_connection_really_has, by_path, controllers, every_combination,
 				      a_path_without_bound_outweighs_all, identities, NULL};
 
 	return unit_run("late_write", tests);

@@ -71,7 +71,8 @@ connect_to() {
 	fi
 	while [ $tries -lt 100 ]; do
 		for device in /sys/block/nvme[0-9]n[0-9]; do
-			[ -e "$device" ] && [ "$(cat "$device/size")" != 0 ] || continue
+			[ -e "$device" ] || continue
+			[ "$(cat "$device/size")" != 0 ] || continue
 			[ -b "/dev/${device##*/}" ] || mdev -s
 			echo "/dev/${device##*/}"
 			return
@@ -79,7 +80,7 @@ connect_to() {
 		usleep 100000
 		tries=$((tries + 1))
 	done
-	fail "no namespace by $transport appeared"
+	fail "no namespace by $1 appeared"
 }
 
 # wait_state STATE: of the first controller; prints nothing
@@ -94,8 +95,11 @@ wait_state() {
 
 # wait_path TRANSPORT: a live controller by it
 wait_path() {
-	local tries=0
-	until grep -l live $(grep -l "^$1" /sys/class/nvme/nvme*/transport | sed 's/transport$/state/') /dev/null | grep -q .; do
+	local tries=0 controller
+	while true; do
+		for controller in /sys/class/nvme/nvme*; do
+			grep -q "^$1" "$controller/transport" && grep -q live "$controller/state" && return
+		done
 		[ $tries -lt 600 ] || fail "no path by $1 is live"
 		usleep 100000
 		tries=$((tries + 1))
