@@ -70,6 +70,7 @@ enum cli_option_id {
 	OPT_BYTES,
 	OPT_OLDER_THAN,
 	OPT_ALL,
+	OPT_SHARE,
 	OPT_COUNT,
 };
 

@@ -95,7 +95,7 @@ int verb_pool_create(const struct cli_args *args)
 		return EXIT_USAGE;
 	struct memkv_create_options options = {
 		.size = sizeof(options),
-		.flags = args->given[OPT_FORCE] ? MEMKV_CREATE_FORCE : 0,
+		.flags = (args->given[OPT_FORCE] ? MEMKV_CREATE_FORCE : 0u) | (args->given[OPT_SHARE] ? MEMKV_CREATE_SHARE : 0u),
 		.slots = (uint32_t)args->number[OPT_SLOTS],
 		.bytes = args->number[OPT_SIZE],
 		.max_block = args->number[OPT_MAX_BLOCK],

@@ -14,6 +14,7 @@ static const char *state_text(int state)
 {
 	static const char *const names[] = {
 		[MEMKV_HOST_UNUSED] = "unused", [MEMKV_HOST_ALIVE] = "alive", [MEMKV_HOST_STOPPED] = "stopped",
+		[MEMKV_HOST_SILENT] = "silent",
 		[MEMKV_HOST_LEFT] = "left",	[MEMKV_HOST_DEAD] = "dead",   [MEMKV_HOST_DAMAGED] = "damaged",
 	};
 
@@ -85,7 +86,7 @@ static bool shown(const struct cli_args *args, const struct memkv_host *host)
 {
 	if (args->given[OPT_ALL])
 		return host->state != MEMKV_HOST_UNUSED;
-	return host->state == MEMKV_HOST_ALIVE || host->state == MEMKV_HOST_STOPPED || host->state == MEMKV_HOST_DAMAGED ||
+	return host->state == MEMKV_HOST_ALIVE || host->state == MEMKV_HOST_STOPPED || host->state == MEMKV_HOST_DAMAGED || host->state == MEMKV_HOST_SILENT ||
 	       host->segments || host->pins;
 }
 

@@ -9,7 +9,8 @@
 static const char create_text[] =
 	"Formats a file as a pool.  Without --size a new file becomes 4 GiB large, an existing one keeps its size.\n"
 	"--blocks with --block-size makes a pool that holds exactly so many blocks of that size.\n"
-	"A file that holds anything is only overwritten with --force, and then after a yes or with --yes.\n";
+	"A file that holds anything is only overwritten with --force, and then after a yes or with --yes.\n"
+	"--share is for a block device that several hosts reach: agents on all of them can write at the same time.\n";
 
 static const char info_text[] = "Room is given in bytes and in blocks of --block-size (default: the largest block).\n";
 
@@ -74,7 +75,8 @@ static const char host_ls_text[] =
 	"Who is attached, one a line: SLOT@EPOCH, state, pid, since when (UTC), segments that it writes to or empties, their\n"
 	"room, pins that it stated, segments of which it uses blocks in place (holds), version, NVMe host NQN.  stopped: alive,\n"
 	"but held by a signal or a debugger.  dead: it ended without closing the pool, and what it left open is continued by\n"
-	"whoever needs it.\n";
+	"whoever needs it.  silent, on a device that several hosts write to: its heartbeat stands still, so it is stopped, cut\n"
+	"off or dead; what it had open is not written to before its death is proven.\n";
 
 static const char host_fence_text[] =
 	"Makes sure that an incarnation never writes to the pool again.  On files and memory a lock proves life and death:\n"
@@ -144,7 +146,7 @@ static const char discover_text[] =
 const struct cli_verb cli_verbs[] = {
 	{"pool create", "POOL [--size 4G] [--name N]", "format a pool", create_text,
 	 B(POOL_NAME) | B(SIZE) | B(MAX_BLOCK) | B(SEGMENT) | B(SLOTS) | B(BLOCKS) | B(BLOCK_SIZE) | B(FORCE) |
-		 B(DRY_RUN) | B(YES),
+		 B(SHARE) | B(DRY_RUN) | B(YES),
 	 verb_pool_create},
 	{"pool info", "POOL [--block-size B]", "sizes, room and use", info_text, B(BLOCK_SIZE), verb_pool_info},
 	{"pool scan", "[PATH...]", "find pools on this machine", scan_text, 0, verb_pool_scan},

@@ -27,6 +27,22 @@ uint64_t clock_monotonic_us(void)
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
+uint64_t clock_boot_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+void clock_sleep_us(uint64_t us)
+{
+	struct timespec pause = {.tv_sec = (time_t)(us / 1000000), .tv_nsec = (long)(us % 1000000) * 1000};
+
+	while (clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, &pause) == EINTR)
+		;
+}
+
 size_t page_bytes(void)
 {
 	long bytes = sysconf(_SC_PAGESIZE);

@@ -9,6 +9,8 @@
 
 uint64_t clock_utc_s(void);	   /* seconds since 1970, for expiry only; never compared for safety */
 uint64_t clock_monotonic_us(void); /* for intervals */
+uint64_t clock_boot_us(void);	   /* likewise, and it goes on while the machine sleeps: for leases */
+void clock_sleep_us(uint64_t us);
 
 /* The kernel's page: 4 KiB on x86-64; on ARM64 also 16 or 64 KiB.  What is mapped or given back goes by it. */
 size_t page_bytes(void);

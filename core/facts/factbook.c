@@ -4,20 +4,66 @@
 #include "core/base/environ.h"
 #include "core/base/fail.h"
 #include "core/log/checkpoint.h"
+#include "core/slot/lease.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { REREADS = 4 };
+enum { REREADS = 4, BLOCK_RECORDS = PAGE / RECORD_BYTES, LONG_REFRESH_US = 100000 };
 
 /* ---- reading; all under the lock ---- */
+
+static bool is_shared(const struct factbook *l) { return l->control->shared; }
+
+static _Atomic uint64_t *removed_place(const struct factbook *l, uint64_t birth)
+{
+	uint64_t at = birth * 0x9E3779B97F4A7C15ULL >> 20;
+
+	for (;; at++) {
+		_Atomic uint64_t *place = &l->removed[at & (l->removed_places - 1)];
+		uint64_t there = atomic_load_explicit(place, memory_order_acquire);
+		if (there == birth || there == 0)
+			return place;
+	}
+}
+
+/* nothing is ever taken out: a birth that was removed stays removed */
+static void note_removed(struct factbook *l, const struct record *r)
+{
+	if (l->removed_count + 1 > l->removed_places / 2) {
+		atomic_store(&l->removed_full, true);
+	} else if (r->birth && atomic_load(removed_place(l, r->birth)) == 0) {
+		atomic_store_explicit(removed_place(l, r->birth), r->birth, memory_order_release);
+		l->removed_count++;
+	}
+	if (l->gone_count == l->gone_room) {
+		uint32_t room = l->gone_room ? l->gone_room * 2 : 64;
+		struct record *gone = realloc(l->gone, room * sizeof(*gone));
+		if (!gone)
+			return; /* the index knows it still; a get will find out */
+		l->gone = gone;
+		l->gone_room = room;
+	}
+	l->gone[l->gone_count++] = *r;
+}
 
 static void fold(void *context, const struct record *r)
 {
 	struct factbook *l = context;
 
-	(void)facts_fold(&l->facts, r);
+	if (!is_shared(l)) {
+		if (r->kind != RECORD_DEL)
+			(void)facts_fold(&l->facts, r);
+		return;
+	}
+	if (ownership_about(r)) {
+		if (ownership_fold(&l->ownership, r) && l->share.changed)
+			l->share.changed(l->share.context, r->subject);
+		return;
+	}
+	if (facts_fold(&l->facts, r) && r->kind == RECORD_DEL)
+		note_removed(l, r);
 }
 
 static struct log_identity identity_of_cell(const struct slot_cell *cell)
@@ -48,11 +94,17 @@ static void read_ring(struct factbook *l, struct ring_reader *reader)
 {
 	struct record r;
 	uint64_t ahead, looked_again = UINT64_MAX;
+	uint64_t at_hand = UINT64_MAX; /* which block, and the next one, was brought in */
 	bool mended;
 
-	if (!ring_refresh(l->control, &reader->who))
+	if (!is_shared(l) && !ring_refresh(l->control, &reader->who))
 		return;
 	for (;;) {
+		if (is_shared(l) && reader->next / BLOCK_RECORDS != at_hand) {
+			if (!ring_refresh_at(l->control, &reader->who, reader->next))
+				return;
+			at_hand = reader->next / BLOCK_RECORDS;
+		}
 		enum ring_result result = ring_next(l->control, reader, &r, &mended, &ahead);
 		if (result == RING_END)
 			return;
@@ -82,20 +134,56 @@ static void cell_checks(const struct control *c, uint32_t slot, uint64_t checks[
 }
 
 /* who holds, or held last, the slot?  A new incarnation is read from its checkpoint on. */
-static bool read_cell(struct factbook *l, struct factbook_source *source, uint32_t slot)
+static bool read_cell(struct factbook *l, struct factbook_source *source, uint32_t slot, bool *left)
 {
 	struct slot_cell cell;
 
-	if (!slot_refresh(l->control, slot) || slot_read(l->control, slot, &cell) == CHECK_BAD)
+	/* all first copies were brought in together */
+	bool at_hand = is_shared(l) && slot_read(l->control, slot, &cell) != CHECK_BAD;
+	if ((!at_hand && !slot_refresh(l->control, slot)) || slot_read(l->control, slot, &cell) == CHECK_BAD)
 		return false; /* what we know of it stays */
+	*left = cell.state == SLOT_LEFT;
 	if (source->known && same_identity(&source->reader.who, cell.epoch, cell.nonce))
 		return true;
 	source->known = true;
+	source->final = false;
 	source->reader = (struct ring_reader){.who = identity_of_cell(&cell)};
 	source->reader.who.slot = slot;
 	if (cell.epoch)
 		read_checkpoint(l, &source->reader);
 	return true;
+}
+
+static void refresh_shared_slot(struct factbook *l, uint32_t slot)
+{
+	struct factbook_source *source = &l->sources[slot];
+	bool left = false;
+
+	if ((l->writing && slot == l->me.slot) || !read_cell(l, source, slot, &left) || !source->reader.who.epoch ||
+	    source->final)
+		return;
+	read_ring(l, &source->reader);
+	source->final = left; /* as it was before we read: nothing came behind that */
+	atomic_store(&source->tail, source->reader.next);
+	atomic_store(&source->nonce, source->reader.who.nonce);
+}
+
+/*
+ * A slot passes on in some multiple of the claim's wait, and only the second one after that overwrites a ring: a refresh that
+ * took that long looks once more.
+ */
+static void refresh_shared(struct factbook *l)
+{
+	for (int i = 0; i < REREADS; i++) {
+		uint64_t began = clock_boot_us();
+		int used = lease_refresh(l->control);
+		for (int slot = 0; slot < used; slot++)
+			refresh_shared_slot(l, (uint32_t)slot);
+		if (used >= 0)
+			atomic_store(&l->used, (unsigned)used);
+		if (used >= 0 && clock_boot_us() - began < LONG_REFRESH_US)
+			return;
+	}
 }
 
 static void refresh_slot(struct factbook *l, uint32_t slot)
@@ -112,7 +200,8 @@ static void refresh_slot(struct factbook *l, uint32_t slot)
 		cell_checks(c, slot, checks);
 		bool same = memcmp(checks, source->cell_checks, sizeof(checks)) == 0;
 		if (!source->known || !same || !c->media->caps.mappable) {
-			if (!read_cell(l, source, slot) && !source->known)
+			bool left;
+			if (!read_cell(l, source, slot, &left) && !source->known)
 				return;
 			memcpy(source->cell_checks, checks, sizeof(checks));
 		}
@@ -133,7 +222,9 @@ static void tell(struct factbook *l)
 static void refresh(struct factbook *l)
 {
 	atomic_thread_fence(memory_order_seq_cst); /* what the caller has written before is there for all who look */
-	for (uint32_t slot = 0; slot < l->control->layout.geo.slots; slot++)
+	if (is_shared(l))
+		refresh_shared(l);
+	for (uint32_t slot = 0; !is_shared(l) && slot < l->control->layout.geo.slots; slot++)
 		refresh_slot(l, slot);
 	tell(l);
 }
@@ -157,14 +248,25 @@ void factbook_poll(struct factbook *l)
 	pthread_mutex_unlock(&l->lock);
 }
 
+static int open_shared(struct factbook *l)
+{
+	const struct control *c = l->control;
+
+	for (l->removed_places = 64; l->removed_places < 16ULL * checkpoint_records(c);)
+		l->removed_places *= 2;
+	l->removed = calloc(l->removed_places, sizeof(*l->removed));
+	return l->removed ? ownership_open(&l->ownership, c->layout.geo.segments, c->layout.geo.slots) : -ENOMEM;
+}
+
 int factbook_open(struct factbook *l, const struct control *c)
 {
 	*l = (struct factbook){.control = c};
 	l->sources = calloc(c->layout.geo.slots, sizeof(*l->sources));
 	l->scratch = calloc(checkpoint_records(c), sizeof(*l->scratch));
-	if (!l->sources || !l->scratch) {
+	if (!l->sources || !l->scratch || (c->shared && open_shared(l))) {
 		free(l->sources);
 		free(l->scratch);
+		free(l->removed);
 		l->sources = NULL;
 		return -ENOMEM;
 	}
@@ -179,6 +281,9 @@ void factbook_close(struct factbook *l)
 	if (!l->sources)
 		return;
 	facts_close(&l->facts);
+	ownership_close(&l->ownership);
+	free(l->removed);
+	free(l->gone);
 	free(l->sources);
 	free(l->scratch);
 	l->sources = NULL;
@@ -198,6 +303,11 @@ static int write_checkpoint(struct factbook *l, const struct log_identity *who, 
 	facts_drop_over(&l->facts, clock_utc_s());
 	tell(l);
 	uint32_t count = facts_copy(&l->facts, l->scratch, checkpoint_records(c));
+	if (is_shared(l) && count <= checkpoint_records(c)) {
+		if (l->share.quiet)
+			ownership_prune(&l->ownership, l->share.quiet, l->share.context);
+		count += ownership_copy(&l->ownership, who->slot, who->epoch, l->scratch + count, checkpoint_records(c) - count);
+	}
 	if (count > checkpoint_records(c) || l->facts.blind)
 		return -ENOSPC;
 	struct checkpoint_header h = {
@@ -237,7 +347,7 @@ int factbook_take_over(void *context, const struct slot *next, const struct slot
 	if (!source->known || !same_identity(&source->reader.who, before->epoch, before->nonce))
 		err = -EAGAIN; /* its cell cannot be read now, or is not what the caller saw */
 	else if (owes_checkpoint(l, &source->reader))
-		err = write_checkpoint(l, &heir, 0);
+		err = checkpoint_hold(l->control, heir.slot) ? write_checkpoint(l, &heir, 0) : -EIO;
 	pthread_mutex_unlock(&l->lock);
 	return err == -ENOSPC ? -EAGAIN : err;
 }
@@ -256,11 +366,17 @@ static uint32_t fact_limit(const struct factbook *l)
 {
 	uint32_t records = checkpoint_records(l->control), slots = l->control->layout.geo.slots;
 
+	if (is_shared(l)) { /* ownership is not refused: at most that much (ownership_copy) */
+		uint64_t owned = 3ULL * l->control->layout.geo.segments;
+		records = (uint32_t)(owned < records ? records - owned : 0);
+	}
 	return records - (slots < records / 2 ? slots : records / 2);
 }
 
 static bool is_new(const struct factbook *l, const struct record *r)
 {
+	if (r->kind == RECORD_DEL)
+		return !facts_removed(&l->facts, r->key, r->birth);
 	return !(r->kind == RECORD_SESSION ? facts_of_session(&l->facts, r->subject) : facts_of_key(&l->facts, r->key));
 }
 
@@ -285,7 +401,6 @@ static int append(struct factbook *l, struct record *r)
 	if (!l->ring_known && !ring_refresh(c, &l->me))
 		return fail(-EIO, "%s: the log that the fact goes into cannot be read", c->media->path);
 	l->ring_known = true;
-	r->generation = r->birth = 0;
 	facts_follow(&l->facts, r);
 	r->version = l->facts.version + 1;
 	r->slot = l->me.slot;
@@ -295,6 +410,8 @@ static int append(struct factbook *l, struct record *r)
 	fold(l, r);
 	tell(l);
 	err = control_published(c) ? c->media->ops->flush(c->media) : -EIO;
+	if (!err && is_shared(l))
+		err = l->share.tell(l->share.context, l->next);
 	word_add(control_bell(c), 1);
 	control_publish(c, control_bell(c), 8);
 	return err ? fail(err, "%s: the fact could not be written: %s", c->media->path, memkv_strerror(err)) : 0;
@@ -309,7 +426,10 @@ int factbook_state(struct factbook *l, struct record *r)
 	refresh(l);
 	if (is_new(l, r) && l->facts.count >= fact_limit(l)) {
 		facts_drop_over(&l->facts, clock_utc_s());
-		if (l->facts.count >= fact_limit(l))
+		if (l->facts.count >= fact_limit(l) && r->kind == RECORD_DEL)
+			err = fail(MEMKV_NO_ROOM, "%s: the logs keep at most %u removals at a time, and have them; they are forgotten as "
+						  "segments are written anew, so put something first", path, fact_limit(l));
+		else if (l->facts.count >= fact_limit(l))
 			err = fail(MEMKV_PIN_LIMIT,
 				   "%s: the pool keeps at most %u pins and unpins at a time, and has them; unpin some, pin by "
 				   "session, or make a larger pool", path, fact_limit(l));
@@ -369,4 +489,107 @@ uint32_t factbook_copy(struct factbook *l, struct record *to, uint32_t room)
 	uint32_t count = facts_copy(&l->facts, to, room);
 	pthread_mutex_unlock(&l->lock);
 	return count;
+}
+
+/* ---- shared devices ---- */
+
+int factbook_log(struct factbook *l, struct record *records, uint32_t count, bool flush)
+{
+	const struct control *c = l->control;
+	int err = 0;
+
+	pthread_mutex_lock(&l->lock);
+	for (uint32_t done = 0; !err && done < count;) {
+		uint64_t first = l->next;
+		err = make_room(l);
+		uint64_t room = ring_records(c) - (l->next - l->checkpointed);
+		uint32_t some = (uint32_t)(room < count - done ? room : count - done);
+		for (uint32_t i = 0; !err && i < some; i++) {
+			struct record *r = &records[done + i];
+			r->slot = l->me.slot;
+			r->epoch = l->me.epoch;
+			r->position = l->next++;
+			ring_store(c, &l->me, r);
+		}
+		if (!err)
+			ring_publish(c, &l->me, first, some);
+		for (uint32_t i = 0; !err && i < some; i++)
+			fold(l, &records[done + i]);
+		done += some;
+	}
+	if (!err)
+		err = !control_published(c) ? -EIO : flush ? c->media->ops->flush(c->media) : 0;
+	pthread_mutex_unlock(&l->lock);
+	return err;
+}
+
+struct holding factbook_holding(struct factbook *l, uint64_t segment)
+{
+	pthread_mutex_lock(&l->lock);
+	struct holding h = ownership_of(&l->ownership, segment);
+	pthread_mutex_unlock(&l->lock);
+	return h;
+}
+
+uint64_t factbook_last(struct factbook *l, uint64_t segment)
+{
+	pthread_mutex_lock(&l->lock);
+	uint64_t version = ownership_last(&l->ownership, segment, l->me.slot, l->me.epoch);
+	pthread_mutex_unlock(&l->lock);
+	return version;
+}
+
+bool factbook_mark(struct factbook *l, uint64_t segment, uint32_t *slot, uint32_t *epoch)
+{
+	pthread_mutex_lock(&l->lock);
+	bool marked = ownership_mark(&l->ownership, segment, slot, epoch);
+	pthread_mutex_unlock(&l->lock);
+	return marked;
+}
+
+uint64_t factbook_tail(struct factbook *l)
+{
+	pthread_mutex_lock(&l->lock);
+	uint64_t tail = l->next;
+	pthread_mutex_unlock(&l->lock);
+	return tail;
+}
+
+bool factbook_removed(struct factbook *l, const uint8_t key[32], uint64_t birth)
+{
+	if (atomic_load_explicit(removed_place(l, birth), memory_order_acquire) == birth && birth)
+		return true;
+	if (!atomic_load(&l->removed_full))
+		return false;
+	pthread_mutex_lock(&l->lock);
+	bool removed = facts_removed(&l->facts, key, birth);
+	pthread_mutex_unlock(&l->lock);
+	return removed;
+}
+
+bool factbook_current(const struct factbook *l, const struct slot_cell *cell)
+{
+	const struct factbook_source *source = &l->sources[cell->slot];
+
+	if (cell->epoch == 0 || (l->writing && cell->slot == l->me.slot))
+		return true;
+	return atomic_load(&source->nonce) == cell->nonce && atomic_load(&source->tail) >= cell->log_tail;
+}
+
+uint32_t factbook_take_gone(struct factbook *l, struct record *to, uint32_t room)
+{
+	pthread_mutex_lock(&l->lock);
+	uint32_t count = l->gone_count < room ? l->gone_count : room;
+	for (uint32_t i = 0; i < count; i++)
+		to[i] = l->gone[--l->gone_count];
+	pthread_mutex_unlock(&l->lock);
+	return count;
+}
+
+void factbook_forget(struct factbook *l, bool (*settled)(void *context, const struct record *r), void *context)
+{
+	pthread_mutex_lock(&l->lock);
+	if (l->facts.removals > fact_limit(l) / 2)
+		(void)facts_forget(&l->facts, settled, context);
+	pthread_mutex_unlock(&l->lock);
 }

@@ -20,12 +20,18 @@
  *
  * Every record has one writer, and nothing here needs coherent memory.
  *
+ * On shared devices the logs also say who owns which segment (ownership.h), and which blocks were removed.  There a
+ * removal, before it is acknowledged, also raises the log's tail in its author's slot cell: so who reads all cells after the
+ * moment that matters knows whether a log has anything new.  Removed births stand besides in a set that is looked at
+ * without the lock.
+ *
  * Threads: any; the lock is this process's, and is held over flushes.  Get and match never come here.
  */
 #ifndef MEMKV_FACTS_FACTBOOK_H
 #define MEMKV_FACTS_FACTBOOK_H
 
 #include "core/facts/facts.h"
+#include "core/facts/ownership.h"
 #include "core/log/log_ring.h"
 #include "core/slot/slot.h"
 
@@ -37,6 +43,16 @@ struct factbook_source {
 	uint64_t cell_checks[SLOT_COPIES]; /* check words of the cells as last looked at: unchanged, nothing to decode */
 	struct ring_reader reader;
 	bool known;
+	bool final; /* its author has left, and all of it is read */
+	atomic_uint_fast64_t nonce, tail; /* how far it was read, for looks without the lock */
+};
+
+/* shared devices: what the owner of the book wants to know, and can tell; called under the lock */
+struct factbook_share {
+	void (*changed)(void *context, uint64_t segment); /* something about its ownership */
+	bool (*quiet)(void *context, uint32_t slot, uint32_t epoch); /* gone for good */
+	int (*tell)(void *context, uint64_t tail); /* the log's tail into the slot cell; 0 or -errno */
+	void *context;
 };
 
 struct factbook {
@@ -54,6 +70,15 @@ struct factbook {
 	/* for looks without the lock: are there pins at all?  A moment late */
 	atomic_uint pins, session_pins;
 	atomic_uint_fast64_t damaged, mended; /* records */
+	/* shared devices: */
+	struct ownership ownership;
+	struct factbook_share share;
+	atomic_uint used; /* slots that were ever used, at least */
+	_Atomic uint64_t *removed; /* set of births; 0: empty place */
+	uint64_t removed_places, removed_count;
+	atomic_bool removed_full; /* not all of them are in the set */
+	struct record *gone; /* removals that the index was not told of yet */
+	uint32_t gone_count, gone_room;
 };
 
 /* factbook_open() - read everything that is there; 0 or -ENOMEM */
@@ -95,6 +120,36 @@ bool factbook_pinned(struct factbook *l, const uint8_t key[32], uint64_t session
 /* factbook_of_key(), factbook_of_session() - the fact that holds; false: none */
 bool factbook_of_key(struct factbook *l, const uint8_t key[32], struct record *r);
 bool factbook_of_session(struct factbook *l, uint64_t session_id, struct record *r);
+
+/* ---- shared devices ---- */
+
+/*
+ * factbook_log() - state what becomes of segments: versions are given, authors and positions filled in; all in one go
+ *
+ * Return: 0: on the medium, and flushed if @flush; -errno.
+ */
+int factbook_log(struct factbook *l, struct record *records, uint32_t count, bool flush);
+
+/* factbook_holding() - who holds a segment, by what is known now; factbook_mark() - ownership_mark() */
+struct holding factbook_holding(struct factbook *l, uint64_t segment);
+bool factbook_mark(struct factbook *l, uint64_t segment, uint32_t *slot, uint32_t *epoch);
+/* factbook_last() - ownership_last() of this process's own incarnation */
+uint64_t factbook_last(struct factbook *l, uint64_t segment);
+
+/* factbook_tail() - the position behind the last record that this process has stated */
+uint64_t factbook_tail(struct factbook *l);
+
+/* factbook_removed() - was this birth removed, by what is known now?  Takes no lock, but for a rare overflow */
+bool factbook_removed(struct factbook *l, const uint8_t key[32], uint64_t birth);
+
+/* factbook_current() - does this slot's cell, as it was read, tell of nothing that we have not read?  No lock. */
+bool factbook_current(const struct factbook *l, const struct slot_cell *cell);
+
+/* factbook_take_gone() - removals that were learnt since the last call, at most @room; for the index */
+uint32_t factbook_take_gone(struct factbook *l, struct record *to, uint32_t room);
+
+/* factbook_forget() - facts_forget(), when removals take up more than half of what there is room for */
+void factbook_forget(struct factbook *l, bool (*settled)(void *context, const struct record *r), void *context);
 
 /* factbook_copy() - facts_copy() */
 uint32_t factbook_copy(struct factbook *l, struct record *to, uint32_t room);

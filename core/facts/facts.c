@@ -11,8 +11,12 @@ enum { PLACES_MIN = 64 };
 static bool about_key(const struct record *r) { return r->kind == RECORD_PIN || r->kind == RECORD_UNPIN; }
 static bool about_session(const struct record *r) { return r->kind == RECORD_SESSION; }
 
+static bool about_removal(const struct record *r) { return r->kind == RECORD_DEL; }
+
 static bool same_subject(const struct record *a, const struct record *b)
 {
+	if (about_removal(a))
+		return about_removal(b) && a->birth == b->birth && memcmp(a->key, b->key, sizeof(a->key)) == 0;
 	if (about_key(a))
 		return about_key(b) && memcmp(a->key, b->key, sizeof(a->key)) == 0;
 	return about_session(b) && a->subject == b->subject;
@@ -20,6 +24,8 @@ static bool same_subject(const struct record *a, const struct record *b)
 
 static uint64_t hash_of(const struct record *r)
 {
+	if (about_removal(r))
+		return r->birth * 0x9E3779B97F4A7C15ULL >> 16;
 	return about_key(r) ? XXH3_64bits(r->key, sizeof(r->key)) : XXH3_64bits(&r->subject, sizeof(r->subject));
 }
 
@@ -44,6 +50,7 @@ static void counted(struct facts *f, const struct record *r, bool in)
 
 	f->pins += pins_at_all(r) ? one : 0;
 	f->session_pins += pins_at_all(r) && about_session(r) ? one : 0;
+	f->removals += about_removal(r) ? one : 0;
 }
 
 static bool newer(const struct record *a, const struct record *b)
@@ -109,10 +116,10 @@ static bool resize(struct facts *f, uint32_t places, uint64_t now_s)
 		return false;
 	f->table = table;
 	f->places = places;
-	f->count = f->pins = f->session_pins = 0;
+	f->count = f->pins = f->session_pins = f->removals = 0;
 	for (uint32_t i = 0; i < old.places; i++) {
 		const struct record *r = &old.table[i];
-		if (r->kind == RECORD_NONE || (now_s && facts_over(r, now_s)))
+		if (r->kind == RECORD_NONE || (now_s == UINT64_MAX ? about_removal(r) && r->until_s : now_s && facts_over(r, now_s)))
 			continue;
 		*place_of(f, r) = *r;
 		f->count++;
@@ -130,7 +137,7 @@ void facts_close(struct facts *f)
 
 bool facts_fold(struct facts *f, const struct record *r)
 {
-	if (!about_key(r) && !about_session(r))
+	if (!about_key(r) && !about_session(r) && !about_removal(r))
 		return false;
 	if (r->version > f->version)
 		f->version = r->version;
@@ -158,8 +165,10 @@ bool facts_fold(struct facts *f, const struct record *r)
 
 void facts_follow(const struct facts *f, struct record *r)
 {
+	if (about_removal(r))
+		return;
+	r->generation = r->birth = 0;
 	const struct record *there = f->places ? place_of(f, r) : NULL;
-
 	if (!there || there->kind == RECORD_NONE)
 		return;
 	if (pins_at_all(r))
@@ -185,6 +194,25 @@ const struct record *facts_of_key(const struct facts *f, const uint8_t key[32])
 const struct record *facts_of_session(const struct facts *f, uint64_t session_id)
 {
 	return find(f, &(struct record){.kind = RECORD_SESSION, .subject = session_id});
+}
+
+bool facts_removed(const struct facts *f, const uint8_t key[32], uint64_t birth)
+{
+	struct record like = {.kind = RECORD_DEL, .birth = birth};
+
+	memcpy(like.key, key, sizeof(like.key));
+	return f->removals && find(f, &like);
+}
+
+uint32_t facts_forget(struct facts *f, bool (*settled)(void *context, const struct record *r), void *context)
+{
+	uint32_t before = f->count;
+
+	for (uint32_t i = 0; i < f->places; i++)
+		if (about_removal(&f->table[i]) && settled(context, &f->table[i]))
+			f->table[i].until_s = 1; /* over */
+	(void)resize(f, f->places, UINT64_MAX); /* without memory they stay for now */
+	return before - f->count;
 }
 
 static bool has_passed(uint64_t end_s, uint64_t now_s)

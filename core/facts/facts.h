@@ -11,6 +11,7 @@
  *   subject		said by			holds until
  *   a key		PIN, UNPIN		until_s, 0: for ever
  *   a session		SESSION and its state	likewise
+ *   a block (key, birth)	DEL			for ever: it was removed (shared devices only)
  *
  * UNPIN (and a session's state PLAIN) carries the latest end of all that it makes void: until then an older PIN may still
  * lie about and come up again, afterwards it would be expired as well.  A pin carries the version up to which pins before
@@ -36,6 +37,7 @@ struct facts {
 	struct record *table; /* open addressing; RECORD_NONE: empty */
 	uint32_t places, count;
 	uint32_t pins, session_pins; /* facts that pin, expired ones included until they are dropped */
+	uint32_t removals;
 	uint64_t version;	     /* the highest that was seen */
 	bool blind;		     /* a fact had to be left out for want of memory: everything counts as pinned */
 };
@@ -58,6 +60,12 @@ bool facts_over(const struct record *r, uint64_t now_s);
 
 /* facts_pinned() - is a block of this key and session (0: none) pinned? */
 bool facts_pinned(const struct facts *f, const uint8_t key[32], uint64_t session_id, uint64_t now_s);
+
+/* facts_removed() - was the block of this key and birth removed? */
+bool facts_removed(const struct facts *f, const uint8_t key[32], uint64_t birth);
+
+/* facts_forget() - forget the removals that @settled says yes to; returns how many */
+uint32_t facts_forget(struct facts *f, bool (*settled)(void *context, const struct record *r), void *context);
 
 /* facts_drop_over() - forget the facts that are over */
 void facts_drop_over(struct facts *f, uint64_t now_s);

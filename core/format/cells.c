@@ -20,7 +20,9 @@ struct slot_cell_disk {
 	uint8_t machine[16], boot[16];
 	char host_nqn[HOST_NQN_BYTES];
 	char version[24];
-	uint8_t reserved[152];
+	le64 node_device, node_inode;
+	le32 suspect_ms;
+	uint8_t reserved[132];
 };
 _Static_assert(sizeof(struct slot_cell_disk) == CELL_LIVE, "slot cell");
 
@@ -88,6 +90,9 @@ void slot_cell_encode(const struct slot_cell *cell, unsigned copy, uint64_t pool
 		.seen_s = le64_of(cell->seen_s),
 		.heartbeat = le64_of(cell->heartbeat),
 		.log_tail = le64_of(cell->log_tail),
+		.node_device = le64_of(cell->node_device),
+		.node_inode = le64_of(cell->node_inode),
+		.suspect_ms = le32_of(cell->suspect_ms),
 	};
 
 	memcpy(disk.machine, cell->machine, sizeof(disk.machine));
@@ -119,6 +124,9 @@ enum check_result slot_cell_decode(const uint8_t live[CELL_LIVE], unsigned slot,
 		.seen_s = le64_get(disk.seen_s),
 		.heartbeat = le64_get(disk.heartbeat),
 		.log_tail = le64_get(disk.log_tail),
+		.node_device = le64_get(disk.node_device),
+		.node_inode = le64_get(disk.node_inode),
+		.suspect_ms = le32_get(disk.suspect_ms),
 	};
 	memcpy(cell->machine, disk.machine, sizeof(disk.machine));
 	memcpy(cell->boot, disk.boot, sizeof(disk.boot));

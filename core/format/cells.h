@@ -29,6 +29,8 @@ struct slot_cell {
 	uint8_t machine[16], boot[16];
 	char host_nqn[HOST_NQN_BYTES];
 	char version[24];
+	uint64_t node_device, node_inode; /* shared: the inode that the holder's lock is on; 0: none */
+	uint32_t suspect_ms;		  /* shared: without a heartbeat for that long it may be taken for dead */
 };
 
 struct hold {

@@ -13,6 +13,7 @@
 #include <inttypes.h>
 
 enum { TYPICAL_BLOCK = 16 << 10, TYPICAL_BLOCK_BIG = 256 << 10, HEADER_SPACING = 512 << 10 };
+enum { RECORD = 128, SHARED_FACTS = 512 };
 #define BIG_POOL (1ULL << 40)
 
 uint64_t block_pages(uint64_t length)
@@ -33,7 +34,7 @@ static uint64_t pages_with_header(uint64_t length)
 	return block_pages(length) + header_pages(length, BLOCK_META_MAX);
 }
 
-static void choose_control_sizes(struct geometry *geo)
+static void choose_control_sizes(const struct geometry_wish *wish, struct geometry *geo)
 {
 	uint64_t per_slot = geo->bytes / geo->slots / 512; /* both rings and checkpoints: at most 1/128 of the pool */
 	uint64_t bytes = min_u64(max_u64(round_down(per_slot, PAGE), KIB(16)), KIB(128));
@@ -41,6 +42,10 @@ static void choose_control_sizes(struct geometry *geo)
 	geo->ring_bytes = (uint32_t)bytes;
 	/* what can be pinned at a time grows with the pool: a fact is 128 bytes */
 	geo->checkpoint_bytes = (uint32_t)min_u64(max_u64(round_down(per_slot, PAGE), KIB(16)), MIB(1));
+	/* who owns what: a statement a segment, more where the dead had them open; and removals that are still owed */
+	uint64_t shared = (3ULL * geo->segments + 2ULL * geo->slots + SHARED_FACTS) * RECORD;
+	if (wish->shared)
+		geo->checkpoint_bytes = (uint32_t)min_u64(round_up(geo->checkpoint_bytes + shared, PAGE), MIB(256));
 	geo->heat_units = (uint32_t)round_up(min_u64(max_u64(geo->entries, 64), geo->segment_pages), 64);
 }
 
@@ -69,7 +74,7 @@ static int choose_exact(const struct geometry_wish *wish, struct geometry *geo)
 	geo->entries = (uint32_t)max_u64(per_segment, min_u64(geo->segment_room / TYPICAL_BLOCK, ENTRIES_MAX));
 	geo->slots = wish->slots ? wish->slots : default_slots(geo->segments);
 	geo->bytes = ((uint64_t)(geo->segments - 1) * geo->segment_pages + geo->last_pages) * PAGE;
-	choose_control_sizes(geo);
+	choose_control_sizes(wish, geo);
 	geo->bytes = 0;
 
 	struct layout layout;
@@ -104,7 +109,7 @@ static bool segments_fit(const struct geometry_wish *wish, struct geometry *geo,
 
 	geo->segments = (uint32_t)segments;
 	geo->slots = wish->slots ? wish->slots : default_slots(segments);
-	choose_control_sizes(geo);
+	choose_control_sizes(wish, geo);
 	return layout_compute(geo, &layout) == 0;
 }
 

@@ -82,6 +82,7 @@ struct layout {
 struct geometry_wish {
 	uint64_t bytes, max_block, segment, blocks, block_size;
 	uint32_t slots;
+	bool shared; /* checkpoints also hold who owns which segment */
 };
 
 /*

@@ -11,7 +11,8 @@ enum { FORMAT_MAJOR = 1, FORMAT_MINOR = 0, SUPERBLOCK_LIVE = 512, POOL_NAME_BYTE
 /* Feature masks.  An unknown bit: compatible - ignore; read-only compatible - open read-only; incompatible - refuse. */
 #define FEATURES_COMPATIBLE 0ULL
 #define FEATURES_READ_ONLY 0ULL
-#define FEATURES_INCOMPATIBLE 0ULL
+#define FEATURE_SHARED (1ULL << 1) /* many hosts write; ownership is what the logs say (FORMAT.md, section 11) */
+#define FEATURES_INCOMPATIBLE FEATURE_SHARED
 
 struct superblock {
 	uint32_t major, minor;

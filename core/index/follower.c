@@ -219,6 +219,8 @@ static void fold_entry(void *context, uint32_t index, enum entry_state state, co
 	struct key_hash hash = index_hash(f->index, entry->key);
 	struct place place = place_of_entry(f->control, fold->segment, entry);
 	enum life life = table_life(f->control, fold->segment, index, entry->birth);
+	if (f->control->shared && factbook_removed(f->factbook, entry->key, entry->birth))
+		life = LIFE_REMOVED;
 	if (life == LIFE_SENT && !fold->settled && index < fold->unsettled)
 		fold->unsettled = index; /* whoever reads it too early drops it: look again until it is live */
 	/* one that is moving will be live in a moment, unless its mover died: then it stays behind in a settled segment */
@@ -230,6 +232,8 @@ static void fold_entry(void *context, uint32_t index, enum entry_state state, co
 
 static bool watches(const struct follower *f)
 {
+	if (f->control->shared)
+		return true;
 	/* a writing process knows what it wrote itself; nobody else writes */
 	return !f->control->media->caps.mappable && f->control->read_only;
 }
@@ -301,6 +305,19 @@ struct brought {
 	uint64_t owner;
 };
 
+void follower_stirred(struct follower *f, uint64_t segment)
+{
+	if (f->stirred)
+		atomic_fetch_or(&f->stirred[segment / 64], 1ULL << segment % 64);
+}
+
+static void age_by_time(const struct control *c, uint64_t s, uint64_t opened_s)
+{
+	if (word_load(control_clock(c)) < opened_s)
+		word_publish(control_clock(c), opened_s);
+	word_publish(control_age(c, s), opened_s);
+}
+
 static bool is_blank(const struct control *c, uint64_t segment)
 {
 	struct table_header header;
@@ -343,6 +360,7 @@ static bool fold_segment(struct follower *f, uint64_t s, const struct brought *b
 		return false;
 	if (!known) {
 		seen->pulse = pulse;
+		watch(f, s, c->shared); /* nobody rings there */
 		return true;
 	}
 	if (mended)
@@ -364,7 +382,7 @@ static bool fold_segment(struct follower *f, uint64_t s, const struct brought *b
 	if (!MUTANT(FOLD_NO_SECOND_LOOK) && (!table_header_known(c, &f->recover, s, &again, &mended_again) ||
 					     again.generation != header.generation)) {
 		lose(f);
-		return true; /* reopened under our eyes: its opener rings again */
+		return !c->shared; /* reopened under our eyes: its opener rings again, but on shared devices */
 	}
 	/* places that were reserved ahead, and given up meanwhile: their number is not final until it stays */
 	settled = settled && table_count(c, s, header.generation, NULL) == count;
@@ -374,6 +392,8 @@ static bool fold_segment(struct follower *f, uint64_t s, const struct brought *b
 		index_turn(f->index, s);
 		watch(f, s, false);
 		*seen = (struct follower_segment){.generation = header.generation, .pulse = pulse};
+		if (c->shared) /* ages and their clock are everybody's own there */
+			age_by_time(c, s, header.opened_s);
 	}
 	uint64_t before = f->recover.unread(f->recover.context);
 	/* what was brought may tell of a removal before it shows it: the next ring is a reason to look at all of it again */
@@ -395,10 +415,17 @@ static void fold_growth(struct follower *f, uint64_t s)
 	struct follower_segment *seen = &f->segments[s];
 	struct table_header header;
 
-	if (!table_refresh_header(c, s) || table_header(c, s, &header) != CHECK_GOOD || header.generation != seen->generation)
-		return; /* opened anew, or cannot be told: that rings, or is told next time */
+	if (!table_refresh_header(c, s) || table_header(c, s, &header) != CHECK_GOOD)
+		return; /* cannot be told now */
+	if (header.generation != seen->generation) { /* opened anew: that rings, but on shared devices */
+		if (c->shared)
+			fold_segment(f, s, NULL);
+		return;
+	}
 	enum check_result tail;
 	uint32_t count = table_count(c, s, header.generation, &tail);
+	if (c->shared && tail == CHECK_BAD && table_refresh(c, s))
+		count = table_count(c, s, header.generation, NULL), tail = CHECK_MENDED;
 	if (tail != CHECK_BAD && table_refresh_entries(c, s, seen->next, count))
 		fold_places(f, s, header.generation, seen->next, count, false);
 }
@@ -421,13 +448,65 @@ static bool fold_rung(struct follower *f)
 	return complete;
 }
 
+/* is this process writing to the segment?  What it put there it has told already */
+static bool written_here(const struct follower *f, uint64_t s)
+{
+	const struct control *c = f->control;
+
+	return c->share && c->share->writing(c->share_context, s);
+}
+
+static bool fold_stirred(struct follower *f)
+{
+	bool complete = true;
+
+	for (uint64_t word = 0; word < div_up(f->control->layout.geo.segments, 64); word++) {
+		uint64_t bits = atomic_exchange(&f->stirred[word], 0);
+		while (bits) {
+			uint64_t s = word * 64 + (unsigned)__builtin_ctzll(bits);
+			bits &= bits - 1;
+			if (written_here(f, s) || fold_segment(f, s, NULL))
+				continue;
+			follower_stirred(f, s); /* the medium did not answer */
+			complete = false;
+		}
+	}
+	return complete;
+}
+
+/* what was removed goes from the index; where that cannot be told now, gets will find out */
+static void drop_removed(struct follower *f)
+{
+	enum { SOME = 32, COPIES = 16 };
+	struct record gone[SOME];
+	struct place place;
+	uint64_t birth;
+	uint32_t count;
+
+	while ((count = factbook_take_gone(f->factbook, gone, SOME)) > 0)
+		for (uint32_t i = 0; i < count; i++) {
+			struct key_hash hash = index_hash(f->index, gone[i].key);
+			for (unsigned n = 0; n < COPIES && index_find(f->index, hash, n, &place);) {
+				if (f->recover.birth(f->recover.context, gone[i].key, place, &birth) && birth == gone[i].birth)
+					index_forget(f->index, hash, place);
+				else
+					n++;
+			}
+		}
+}
+
 /* fold what has changed since the last pass; false: a further pass has nothing to add */
 static bool step_pass(struct follower *f)
 {
 	f->lost = false;
-	bool complete = fold_rung(f);
+	if (f->control->shared)
+		factbook_refresh(f->factbook); /* which stirs */
+	bool complete = f->control->shared ? fold_stirred(f) : fold_rung(f);
 	for (uint32_t i = 0; i < f->watched_count; i++)
-		fold_growth(f, f->watched[i]);
+		if (!written_here(f, f->watched[i]))
+			fold_growth(f, f->watched[i]);
+	if (f->control->shared)
+		drop_removed(f);
 	return complete && f->lost && !MUTANT(FOLD_ONCE);
 }
 
@@ -549,8 +628,10 @@ static void fold_brought(struct follower *f)
 	for (uint64_t s = 0; s < segments;) {
 		uint64_t count = bring_tables(f->control, s, brought);
 		for (uint64_t i = 0; i < max_u64(count, 1); i++)
-			if (!fold_segment(f, s + i, count ? &brought[i] : NULL))
+			if (!fold_segment(f, s + i, count ? &brought[i] : NULL)) {
 				f->doorbell--; /* look again */
+				follower_stirred(f, s + i);
+			}
 		s += max_u64(count, 1);
 	}
 }
@@ -605,7 +686,7 @@ static void fold_tables(struct attach *a)
 	}
 }
 
-int follower_open(struct follower *f, const struct control *c, struct index *index,
+int follower_open(struct follower *f, const struct control *c, struct index *index, struct factbook *factbook,
 		  const struct follower_recover *recover)
 {
 	*f = (struct follower){.control = c, .index = index, .recover = *recover};
@@ -613,8 +694,12 @@ int follower_open(struct follower *f, const struct control *c, struct index *ind
 
 	f->segments = calloc(c->layout.geo.segments, sizeof(*f->segments));
 	f->watched = calloc(c->layout.geo.segments, sizeof(*f->watched));
-	if (!f->segments || !f->watched || !attach.counts) {
+	f->stirred = c->shared ? calloc(div_up(c->layout.geo.segments, 64), sizeof(*f->stirred)) : NULL;
+	f->factbook = factbook;
+	if (!f->segments || !f->watched || !attach.counts || (c->shared && !f->stirred)) {
 		free(attach.counts);
+		free(f->stirred);
+		f->stirred = NULL;
 		free(f->watched);
 		free(f->segments);
 		f->watched = NULL;
@@ -650,7 +735,7 @@ static void *follow(void *argument)
 			continue;
 		(void)media->ops->settle(media);
 		follower_step(f);
-		if (f->factbook)
+		if (f->factbook && !f->control->shared)
 			factbook_poll(f->factbook);
 	}
 	return NULL;
@@ -664,16 +749,24 @@ int follower_start(struct follower *f, uint32_t poll_us)
 	return err;
 }
 
+void follower_stop(struct follower *f)
+{
+	if (!f->running)
+		return;
+	atomic_store(&f->stop, true);
+	pthread_join(f->thread, NULL);
+	f->running = false;
+}
+
 void follower_close(struct follower *f)
 {
-	if (f->running) {
-		atomic_store(&f->stop, true);
-		pthread_join(f->thread, NULL);
-	}
+	follower_stop(f);
 	if (f->segments)
 		pthread_mutex_destroy(&f->lock);
 	free(f->segments);
 	free(f->watched);
+	free(f->stirred);
 	f->segments = NULL;
 	f->watched = NULL;
+	f->stirred = NULL;
 }

@@ -30,6 +30,10 @@
  * every step also looks behind the settled places of the segments that were OPEN when last folded.  Tables are given
  * back when they are folded, but for those that this process writes to.
  *
+ * On shared devices nothing rings.  A step reads the logs, and with them which segments have changed hands or state (they
+ * are *stirred*): those are folded again, and those that anybody may be writing to are looked into at each step.  It also
+ * learns which blocks were removed.
+ *
  * What the tables lost to damage is asked from the second source (the segment's own headers) through `recover`.
  */
 #ifndef MEMKV_INDEX_FOLLOWER_H
@@ -48,6 +52,8 @@ struct follower_recover {
 	/* the block header at @page of the segment, as an entry; false: not that of place @index of this generation */
 	bool (*entry)(void *context, uint64_t segment, uint64_t generation, uint32_t index, uint32_t page,
 		      struct entry *entry);
+	/* the birth that the block header at a place tells; false: there is none of this key.  Shared devices only */
+	bool (*birth)(void *context, const uint8_t key[32], struct place place, uint64_t *birth);
 	/* how often either of them was told "no" since the medium did not answer: then it is not known, and no damage */
 	uint64_t (*unread)(void *context);
 };
@@ -67,6 +73,7 @@ struct follower {
 	struct follower_segment *segments;
 	uint64_t doorbell;
 	uint32_t *watched, watched_count; /* mirrored media, reading processes: segments to look into at each step */
+	_Atomic uint64_t *stirred;	  /* shared devices: bitmap of segments to fold again */
 	uint32_t keep;			  /* somebody walks over tables without the lock: none is given back */
 	pthread_mutex_t lock;
 	pthread_t thread;
@@ -79,10 +86,15 @@ struct follower {
 	atomic_uint_fast64_t entries_damaged, entries_mended, words_mended;
 };
 
-/* follower_open() - fold the whole pool once; 0 or -ENOMEM */
-int follower_open(struct follower *f, const struct control *c, struct index *index,
+/* follower_open() - fold the whole pool once, @factbook before that on shared devices; 0 or -ENOMEM */
+int follower_open(struct follower *f, const struct control *c, struct index *index, struct factbook *factbook,
 		  const struct follower_recover *recover);
+/* follower_stop() - its thread ends; what it has and its lock stay until follower_close() */
+void follower_stop(struct follower *f);
 void follower_close(struct follower *f);
+
+/* follower_stirred() - shared devices: something about the segment was read in the logs; any thread, no lock */
+void follower_stirred(struct follower *f, uint64_t segment);
 
 /* follower_start() - a thread that steps every @poll_us; 0 or -errno */
 int follower_start(struct follower *f, uint32_t poll_us);

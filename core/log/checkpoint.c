@@ -17,6 +17,16 @@ static uint8_t *area_at(const struct control *c, uint32_t slot, unsigned area)
 	return control_at(c, layout_checkpoint(&c->layout, slot, area));
 }
 
+bool checkpoint_hold(const struct control *c, uint32_t slot)
+{
+	return control_hold(c, area_at(c, slot, 0), (size_t)c->layout.geo.checkpoint_bytes * CHECKPOINTS_PER_SLOT);
+}
+
+void checkpoint_let_go(const struct control *c, uint32_t slot)
+{
+	control_let_go(c, area_at(c, slot, 0), (size_t)c->layout.geo.checkpoint_bytes * CHECKPOINTS_PER_SLOT);
+}
+
 static bool header_at(const struct control *c, uint32_t slot, unsigned area, struct checkpoint_header *h)
 {
 	uint64_t words[RECORD_WORDS];

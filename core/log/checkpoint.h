@@ -17,6 +17,10 @@
 /* checkpoint_records() - facts that an area holds */
 uint32_t checkpoint_records(const struct control *c);
 
+/* checkpoint_hold() - shared devices: the slot's areas are this process's to write; checkpoint_let_go() - no more */
+bool checkpoint_hold(const struct control *c, uint32_t slot);
+void checkpoint_let_go(const struct control *c, uint32_t slot);
+
 /* checkpoint_best() - the header that holds; false: the slot has none */
 bool checkpoint_best(const struct control *c, uint32_t slot, struct checkpoint_header *h, unsigned *area);
 

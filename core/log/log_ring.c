@@ -22,14 +22,44 @@ bool ring_refresh(const struct control *c, const struct log_identity *who)
 	return control_refresh(c, control_at(c, layout_ring(&c->layout, who->slot, who->epoch)), c->layout.geo.ring_bytes);
 }
 
-void ring_write(const struct control *c, const struct log_identity *who, const struct record *r)
+bool ring_refresh_at(const struct control *c, const struct log_identity *who, uint64_t position)
+{
+	enum { BLOCK_RECORDS = PAGE / RECORD_BYTES };
+	uint64_t first = round_down(position, BLOCK_RECORDS), second = first + BLOCK_RECORDS;
+
+	if (second % ring_records(c))
+		return control_refresh(c, place_of(c, who, first), 2 * (size_t)PAGE);
+	return control_refresh(c, place_of(c, who, first), PAGE) && control_refresh(c, place_of(c, who, second), PAGE);
+}
+
+bool ring_hold(const struct control *c, const struct log_identity *who)
+{
+	return control_hold(c, control_at(c, layout_ring(&c->layout, who->slot, who->epoch)), c->layout.geo.ring_bytes);
+}
+
+void ring_let_go(const struct control *c, const struct log_identity *who)
+{
+	control_let_go(c, control_at(c, layout_ring(&c->layout, who->slot, who->epoch)), c->layout.geo.ring_bytes);
+}
+
+void ring_store(const struct control *c, const struct log_identity *who, const struct record *r)
 {
 	uint64_t words[RECORD_WORDS];
-	uint8_t *at = place_of(c, who, r->position);
 
 	record_encode(r, who, c->seed, (uint8_t *)words);
-	checked_store(at, words, RECORD_WORDS);
-	control_publish(c, at, RECORD_BYTES);
+	checked_store(place_of(c, who, r->position), words, RECORD_WORDS);
+}
+
+void ring_publish(const struct control *c, const struct log_identity *who, uint64_t first, uint64_t count)
+{
+	for (uint64_t at = first; at < first + count; at = round_down(at, PAGE / RECORD_BYTES) + PAGE / RECORD_BYTES)
+		control_publish(c, place_of(c, who, at), RECORD_BYTES); /* whole blocks, one after the other */
+}
+
+void ring_write(const struct control *c, const struct log_identity *who, const struct record *r)
+{
+	ring_store(c, who, r);
+	control_publish(c, place_of(c, who, r->position), RECORD_BYTES);
 }
 
 /* the position that what lies in a place states */
@@ -65,14 +95,31 @@ static enum check_result mend(const struct control *c, struct ring_reader *reade
 	return result;
 }
 
-enum ring_result ring_next(const struct control *c, struct ring_reader *reader, struct record *r, bool *mended,
-			   uint64_t *ahead)
+/*
+ * The next place does not verify, and stated @there: is it, or was it a moment ago, being written for a later round?  Then
+ * the place before it is of that round.  The writer may go on while we look, as far as it likes.
+ */
+static bool came_past(const struct control *c, const struct ring_reader *reader, uint64_t there, uint64_t *ahead, bool *again)
+{
+	const struct log_identity *who = &reader->who;
+	uint64_t records = ring_records(c), before = stated(place_of(c, who, reader->next + records - 1));
+	struct record other;
+	bool later = before > reader->next && lies_here(c, who, before, &other);
+
+	*again = lies_here(c, who, reader->next, &other) || (!later && stated(place_of(c, who, reader->next)) != there);
+	if (later)
+		*ahead = before + 2 - records > reader->next ? before + 2 - records - reader->next : 1;
+	return later;
+}
+
+static enum ring_result look_once(const struct control *c, struct ring_reader *reader, struct record *r, bool *mended,
+				  uint64_t *ahead, bool *again)
 {
 	const struct log_identity *who = &reader->who;
 	uint64_t next = reader->next, records = ring_records(c);
 	struct record other;
 
-	*mended = false;
+	*mended = *again = false;
 	if (lies_here(c, who, next, r)) {
 		reader->next++;
 		return RING_RECORD;
@@ -93,5 +140,19 @@ enum ring_result ring_next(const struct control *c, struct ring_reader *reader, 
 	for (*ahead = 1; *ahead < RING_WINDOW && *ahead < records; (*ahead)++)
 		if (lies_here(c, who, next + *ahead, &other))
 			return RING_BEHIND;
-	return RING_END;
+	return !before && came_past(c, reader, there, ahead, again) ? RING_BEHIND : RING_END;
+}
+
+enum ring_result ring_next(const struct control *c, struct ring_reader *reader, struct record *r, bool *mended,
+			   uint64_t *ahead)
+{
+	enum { LOOKS = 8 };
+	enum ring_result result;
+	bool again;
+	int looks = 0;
+
+	do
+		result = look_once(c, reader, r, mended, ahead, &again);
+	while (again && ++looks < LOOKS);
+	return result;
 }

@@ -8,7 +8,8 @@
  *
  * Reading goes onward until a position does not verify.  That is the end, unless a good record follows within
  * RING_WINDOW positions, or the place holds a record of a later round: then the reader is behind, or something is
- * damaged.  The checkpoint tells which: what lies before its log position stands in it.
+ * damaged.  The checkpoint tells which: what lies before its log position stands in it.  A place that is just being written
+ * may be so for a later round, too: then the place before it tells (tests/model/fact_ring.pml).
  */
 #ifndef MEMKV_LOG_LOG_RING_H
 #define MEMKV_LOG_LOG_RING_H
@@ -30,6 +31,17 @@ uint64_t ring_records(const struct control *c);
 
 /* ring_refresh() - bring an incarnation's ring in, where it is mirrored; false: unreadable now */
 bool ring_refresh(const struct control *c, const struct log_identity *who);
+
+/* ring_refresh_at() - likewise, only what lies at @position and a block more */
+bool ring_refresh_at(const struct control *c, const struct log_identity *who, uint64_t position);
+
+/* ring_hold() - shared devices: an incarnation's ring is this process's to write; ring_let_go() - no more */
+bool ring_hold(const struct control *c, const struct log_identity *who);
+void ring_let_go(const struct control *c, const struct log_identity *who);
+
+/* ring_store() - store a record, without publishing it; ring_publish() - what was stored from @first on, @count records */
+void ring_store(const struct control *c, const struct log_identity *who, const struct record *r);
+void ring_publish(const struct control *c, const struct log_identity *who, uint64_t first, uint64_t count);
 
 /* ring_write() - store and publish a record at its position; the incarnation itself only */
 void ring_write(const struct control *c, const struct log_identity *who, const struct record *r);

@@ -8,8 +8,9 @@
  *
  * Media that cannot be mapped give the control region as a private mirror of this process: what was stored in it
  * counts when it is *published*, what others published is there after a *refresh*.  A mirror has one writing process,
- * whose own copy is the truth (it took the medium for itself), and any number of reading ones.  On mapped media both
- * do nothing, so upper layers call them wherever shared words are changed or are to be fresh.
+ * whose own copy is the truth (it took the medium for itself), and any number of reading ones; or, on a *shared* medium,
+ * many writing processes, each of which holds the blocks that it alone writes.  On mapped media all of this does
+ * nothing, so upper layers call it wherever shared words are changed or are to be fresh.
  *
  * Threads: a queue has one user at a time.  Everything else may be called from any thread.
  */
@@ -71,6 +72,12 @@ struct media_ops {
 	/* mirrors: the blocks around the range come from the medium, but for what this process writes; 0 or -errno */
 	int (*refresh)(struct media *media, uint64_t offset, size_t length);
 	/*
+	 * Mirrors of a shared medium: from now on this process alone writes the whole blocks in the range, which are read
+	 * first; its own copy of them is the truth, until it lets go of them.  0 or -errno.
+	 */
+	int (*hold)(struct media *media, uint64_t offset, size_t length);
+	void (*let_go)(struct media *media, uint64_t offset, size_t length);
+	/*
 	 * Mirrors: give the memory of the whole blocks in the range back, but for those that publish_later() still owes
 	 * the medium; they read as zero until the next refresh.
 	 */
@@ -89,9 +96,13 @@ struct media_ops {
 	int (*lock_held)(struct media *media, uint64_t offset);
 	/* in a forked child: give up everything that would keep the parent's promises alive */
 	void (*abandon)(struct media *media);
+	/* which inode the locks are on: in one boot the same for all who see it; 0 or -errno */
+	int (*node)(struct media *media, uint64_t *device, uint64_t *inode);
 	/* make all of the medium readable at media->payload; NULL: this medium cannot.  One call at a time. */
 	int (*map_payload)(struct media *media);
 };
+
+enum { MEDIA_LOCAL_RANGES = 2 };
 
 struct media {
 	const struct media_ops *ops;
@@ -105,6 +116,13 @@ struct media {
 	 * written again with other bytes; so nothing more is acknowledged, and this handle writes no more.
 	 */
 	atomic_bool unpublished;
+	/*
+	 * Shared media: ranges of the control region that are this process's own business.  They are neither published nor
+	 * refreshed.
+	 */
+	struct media_range {
+		uint64_t from, to;
+	} local[MEDIA_LOCAL_RANGES];
 	char *path;
 };
 
@@ -131,7 +149,7 @@ struct media_queue {
 	unsigned depth, used;
 };
 
-enum media_open_flag { MEDIA_OPEN_READ_ONLY = 1 << 0, MEDIA_OPEN_BUFFERED = 1 << 1 };
+enum media_open_flag { MEDIA_OPEN_READ_ONLY = 1 << 0, MEDIA_OPEN_BUFFERED = 1 << 1, MEDIA_OPEN_SHARED = 1 << 2 };
 
 /*
  * media_file_open() - a regular file as a medium
@@ -147,7 +165,8 @@ int media_file_open(const char *path, unsigned flags, struct media **media);
 /*
  * media_block_open() - a block device as a medium
  *
- * For writing it is claimed for this process alone (also against mounts, mkfs and other nodes of the device).
+ * For writing it is claimed for this process alone (also against mounts, mkfs and other nodes of the device); not with
+ * MEDIA_OPEN_SHARED, where others write as well, on other hosts too.
  *
  * Return: 0; MEMKV_NO_SLOT: another agent writes to it; MEMKV_IN_USE: somebody else has claimed it; or a negative
  * code, each with a sentence.

@@ -11,7 +11,10 @@
  * by a protocol of their own, whoever attaches a device to several hosts must see to it that one of them writes.
  * The writer's byte is locked besides, so that others can tell a writing agent from a mount.
  *
- * The writer's mirror is the truth for every block of it that is present; it reads only what it has given back.
+ * On a shared device there is no such claim: many processes write, also on other hosts, each to blocks that are its own
+ * (core/slot/own.h says how it comes by them).  Those it *holds*; their mirror is the truth, and only they are published.
+ *
+ * The one writer's mirror is the truth for every block of it that is present; it reads only what it has given back.
  * Readers read again whatever they refresh.  Words are stored whole (words.h), so that others in this process never
  * see half of one.
  */
@@ -55,7 +58,8 @@ struct passage {
 struct media_block {
 	struct media base;
 	int fd;
-	bool writer;
+	bool writer, shared;
+	_Atomic uint64_t *held;	   /* bitmap; shared: blocks that this process alone writes */
 	_Atomic uint64_t *present; /* bitmap: mirrored blocks that were read or are written here */
 	pthread_mutex_t refresh_lock; /* over a read and its stores: the mirror never goes back in time */
 	uint8_t *bounce;
@@ -74,6 +78,14 @@ static struct media_block *block_of(struct media *media)
 }
 
 /* ---- the mirror ---- */
+
+static bool is_local(const struct media *media, uint64_t offset, size_t length)
+{
+	for (int i = 0; i < MEDIA_LOCAL_RANGES; i++)
+		if (offset >= media->local[i].from && offset + length <= media->local[i].to)
+			return true;
+	return false;
+}
 
 static bool is_present(const struct media_block *b, uint64_t block)
 {
@@ -109,7 +121,8 @@ static int block_map_control(struct media *media, size_t bytes)
 	media->control = mirror;
 	media->control_bytes = bytes;
 	b->present = calloc(div_up(blocks, 64), sizeof(*b->present));
-	if (!b->present || madvise(mirror, bytes, MADV_DONTFORK))
+	b->held = calloc(div_up(blocks, 64), sizeof(*b->held));
+	if (!b->present || !b->held || madvise(mirror, bytes, MADV_DONTFORK))
 		return fail(-ENOMEM, "%s: no memory for a mirror of %zu bytes", media->path, bytes);
 	return 0;
 }
@@ -137,6 +150,10 @@ static int read_blocks(struct media_block *b, uint64_t first, uint64_t count)
 /* does the mirror know better than the medium? */
 static bool own_truth(const struct media_block *b, uint64_t block)
 {
+	if (is_local(&b->base, block * MIRROR_BLOCK, MIRROR_BLOCK))
+		return true;
+	if (b->shared)
+		return atomic_load(&b->held[block / 64]) >> block % 64 & 1;
 	return b->writer && is_present(b, block);
 }
 
@@ -161,6 +178,37 @@ static int block_refresh(struct media *media, uint64_t offset, size_t length)
 	}
 	pthread_mutex_unlock(&b->refresh_lock);
 	return err;
+}
+
+static int block_hold(struct media *media, uint64_t offset, size_t length)
+{
+	struct media_block *b = block_of(media);
+	uint64_t first = offset / MIRROR_BLOCK, end = div_up(offset + length, MIRROR_BLOCK);
+	bool there = false;
+
+	while (!there) {
+		int err = block_refresh(media, offset, length);
+		if (!b->shared || err)
+			return err;
+		/* no refresh is on the way that would store what it has read before; and nobody has forgotten what we have read */
+		pthread_mutex_lock(&b->refresh_lock);
+		there = true;
+		for (uint64_t block = first; block < end; block++)
+			there &= is_present(b, block);
+		for (uint64_t block = first; there && block < end; block++)
+			atomic_fetch_or(&b->held[block / 64], 1ULL << block % 64);
+		pthread_mutex_unlock(&b->refresh_lock);
+	}
+	return 0;
+}
+
+static void block_let_go(struct media *media, uint64_t offset, size_t length)
+{
+	struct media_block *b = block_of(media);
+	uint64_t first = offset / MIRROR_BLOCK, end = div_up(offset + length, MIRROR_BLOCK);
+
+	for (uint64_t block = first; b->shared && block < end; block++)
+		atomic_fetch_and(&b->held[block / 64], ~(1ULL << block % 64));
 }
 
 static void forget_blocks(struct media_block *b, uint64_t first, uint64_t end)
@@ -190,6 +238,9 @@ static void block_forget(struct media *media, uint64_t offset, size_t length)
 	pthread_mutex_lock(&b->settle_lock); /* nothing is being settled: what is to be published is on the list */
 	pthread_mutex_lock(&b->refresh_lock);
 	pthread_mutex_lock(&b->later_lock);
+	for (uint64_t block = first; b->shared && block < end; block++)
+		if (own_truth(b, block))
+			end = first; /* it is written to */
 	while (first < end) {
 		uint64_t stop = MUTANT(OWED_FORGOTTEN) ? end : next_later(b, first, end);
 		forget_blocks(b, first, stop);
@@ -232,8 +283,10 @@ static int block_publish(struct media *media, uint64_t offset, size_t length)
 	uint64_t end = div_up(offset + length, MIRROR_BLOCK);
 	int err = 0;
 
+	if (is_local(media, offset, length))
+		return 0;
 	for (uint64_t block = offset / MIRROR_BLOCK; block < end && !err; block++) {
-		if (!b->writer || !is_present(b, block))
+		if (!b->writer || !is_present(b, block) || !own_truth(b, block))
 			err = -EROFS; /* it would wipe what it does not know */
 		else
 			err = publish_block(b, block);
@@ -262,6 +315,8 @@ static int block_publish_later(struct media *media, uint64_t offset, size_t leng
 	uint64_t end = div_up(offset + length, MIRROR_BLOCK);
 	int err = 0;
 
+	if (is_local(media, offset, length))
+		return 0;
 	for (uint64_t block = offset / MIRROR_BLOCK; block < end && !err; block++)
 		if (!put_off(block_of(media), block))
 			err = block_publish(media, block * MIRROR_BLOCK, MIRROR_BLOCK);
@@ -393,6 +448,17 @@ static int block_lock_held(struct media *media, uint64_t offset)
 	return media_lock_held(block_of(media)->fd, offset);
 }
 
+static int block_node(struct media *media, uint64_t *device, uint64_t *inode)
+{
+	struct stat st;
+
+	if (fstat(block_of(media)->fd, &st))
+		return -errno;
+	*device = (uint64_t)st.st_dev;
+	*inode = (uint64_t)st.st_ino;
+	return 0;
+}
+
 static void block_abandon(struct media *media)
 {
 	struct media_block *b = block_of(media);
@@ -421,6 +487,7 @@ static void block_close(struct media *media)
 	pthread_mutex_destroy(&b->refresh_lock);
 	pthread_mutex_destroy(&b->later_lock);
 	free(b->present);
+	free(b->held);
 	free(b->images);
 	free(b->bounce);
 	free(media->path);
@@ -436,6 +503,8 @@ static const struct media_ops block_ops = {
 	.publish_later = block_publish_later,
 	.settle = block_settle,
 	.refresh = block_refresh,
+	.hold = block_hold,
+	.let_go = block_let_go,
 	.forget = block_forget,
 	.queue_open = block_queue_open,
 	.flush = block_flush,
@@ -444,6 +513,7 @@ static const struct media_ops block_ops = {
 	.unlock = block_unlock,
 	.lock_held = block_lock_held,
 	.abandon = block_abandon,
+	.node = block_node,
 };
 
 int media_block_claim(const char *path, int flags)
@@ -475,11 +545,12 @@ static int explain_claim(const char *path)
 
 static int open_device(const char *path, unsigned flags)
 {
-	bool writer = !(flags & MEDIA_OPEN_READ_ONLY);
+	bool writer = !(flags & (MEDIA_OPEN_READ_ONLY | MEDIA_OPEN_SHARED));
+	int access = flags & MEDIA_OPEN_READ_ONLY ? O_RDONLY : O_RDWR;
 
 	if (flags & MEDIA_OPEN_BUFFERED)
 		return fail(MEMKV_CONFLICT, "%s is a block device, which is never used through the page cache", path);
-	int fd = writer ? media_block_claim(path, O_RDWR | O_DIRECT | O_CLOEXEC) : open(path, O_RDONLY | O_DIRECT | O_CLOEXEC);
+	int fd = writer ? media_block_claim(path, O_RDWR | O_DIRECT | O_CLOEXEC) : open(path, access | O_DIRECT | O_CLOEXEC);
 	if (fd == -EBUSY)
 		return explain_claim(path);
 	if (fd < 0)
@@ -544,6 +615,7 @@ int media_block_open(const char *path, unsigned flags, struct media **media)
 	}
 	b->fd = fd;
 	b->writer = !(flags & MEDIA_OPEN_READ_ONLY);
+	b->shared = flags & MEDIA_OPEN_SHARED;
 	if (ioctl(fd, BLKGETSIZE64, &bytes) || ioctl(fd, BLKSSZGET, &sector)) {
 		int err = fail(-errno, "%s: cannot ask for the device's size: %s", path, strerror(errno));
 		block_close(&b->base);
@@ -559,7 +631,7 @@ int media_block_open(const char *path, unsigned flags, struct media **media)
 		.logical_block = MIRROR_BLOCK,
 		.memory_align = memory_align(fd),
 		.cut = BLOCK_CUT,
-		.exact_death = true,
+		.exact_death = !b->shared,
 		.volatile_cache = true,
 		.direct = true,
 	};

@@ -133,6 +133,16 @@ static bool ask_life(struct block_read *r)
 	return true;
 }
 
+/* a device's one writer, or who writes to this segment of a shared one, knows best */
+static bool knows_best(const struct block_read *r)
+{
+	const struct control *c = &r->pool->control;
+
+	if (c->shared)
+		return c->share && c->share->writing(c->share_context, segment_of(r));
+	return !mirrored(r) || !r->pool->read_only;
+}
+
 /*
  * The table's header from the medium, together with the block: what an entry said of a segment that was opened anew stays
  * there until the next entry in its place, and no removal meets it any more.
@@ -140,7 +150,7 @@ static bool ask_life(struct block_read *r)
 static void ask_table(struct block_read *r)
 {
 	/* a writer that could not publish has a mirror that is ahead of what counts */
-	r->table_asked = mirrored(r) && (r->pool->read_only || !control_published(&r->pool->control));
+	r->table_asked = mirrored(r) && (!knows_best(r) || !control_published(&r->pool->control));
 	if (r->table_asked)
 		lane_join(r->op.lane, layout_table(&r->pool->control.layout, segment_of(r)), r->op.lane->table, PAGE);
 }
@@ -168,14 +178,63 @@ static enum life life_of(const struct block_read *r)
 	const struct block_header *h = &r->header;
 	uint64_t raw;
 
-	/* a device's one writer knows best, as far as its mirror has the entry; the rest of that reads as zero */
-	enum life life = r->pool->read_only && mirrored(r) && !MUTANT(LIFE_FROM_MIRROR)
+	/* ... as far as its mirror has the entry; the rest of that reads as zero */
+	enum life life = !knows_best(r) && !MUTANT(LIFE_FROM_MIRROR)
 				 ? LIFE_OTHER
 				 : table_life(&r->pool->control, h->segment, h->index, h->birth);
 	if (!mirrored(r) || life != LIFE_OTHER)
 		return life;
 	memcpy(&raw, r->op.lane->life + entry_offset(r, h->index) % PAGE + ENTRY_LIFE_OFFSET, sizeof(raw));
 	return life_read(raw, h->birth);
+}
+
+/* ---- removals on shared devices ---- */
+
+/*
+ * A removal that was acknowledged stands in a log whose tail its author's cell tells.  The cells of all slots that were ever
+ * used, and the first that was not, are read together with the block: so after that we know whether we know all of them.
+ */
+static void ask_cells(struct block_read *r)
+{
+	enum { PIECE = 64 };
+	struct memkv_pool *pool = r->pool;
+
+	if (!pool->control.shared || !r->op.lane->cells)
+		return;
+	r->cells = (uint32_t)min_u64(atomic_load(&pool->factbook.used), pool->sb.geo.slots);
+	for (uint32_t n = 0; n < r->cells; n += PIECE)
+		lane_join(r->op.lane, layout_slot_cell(&pool->control.layout, 0, n), r->op.lane->cells + (size_t)n * PAGE,
+			  min_u64(r->cells - n, PIECE) * PAGE);
+}
+
+static bool cells_current(const struct block_read *r)
+{
+	const struct memkv_pool *pool = r->pool;
+	struct slot_cell cell;
+	uint32_t virgins = 0;
+
+	for (uint32_t n = 0; n < r->cells; n++) {
+		const uint8_t *live = r->op.lane->cells + (size_t)n * PAGE;
+		virgins++;
+		if (cell_blank(live, CELL_LIVE))
+			continue;
+		virgins = 0;
+		if (slot_cell_decode(live, n, 0, pool->sb.seed, &cell) == CHECK_BAD ||
+			 !factbook_current(&pool->factbook, &cell))
+			return false;
+	}
+	return r->cells == pool->sb.geo.slots || virgins >= LEASE_STEP;
+}
+
+static bool removed_by_anybody(struct block_read *r)
+{
+	struct factbook *book = &r->pool->factbook;
+
+	if (!r->pool->control.shared)
+		return false;
+	if (!cells_current(r))
+		factbook_refresh(book);
+	return factbook_removed(book, r->header.key, r->header.birth);
 }
 
 /* may the block be handed out? (life word and, unless any_time, expiry) */
@@ -190,6 +249,8 @@ static enum block_verdict alive(struct block_read *r)
 	/* a place that was given up keeps its life word: whoever removes the block afterwards does not come here */
 	if (!MUTANT(GENERATION_UNSEEN) && !generation_stands(r))
 		return BLOCK_MISMATCH;
+	if (removed_by_anybody(r))
+		return BLOCK_REMOVED;
 	if (!r->any_time && h->expires_s && clock_utc_s() >= h->expires_s)
 		return BLOCK_EXPIRED;
 	return BLOCK_GOOD;
@@ -257,6 +318,7 @@ static enum op_progress read_start(struct block_read *r)
 	}
 	ask_table(r);
 	guess_life(r);
+	ask_cells(r);
 	return OP_WAIT;
 }
 

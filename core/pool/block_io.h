@@ -56,6 +56,7 @@ struct block_read {
 	uint64_t done; /* payload bytes in @to, when staged */
 	uint32_t chunk_bytes;	 /* of a payload of the expected length: to digest what lands */
 	uint64_t digested[4];	 /* bitmap: which of lane->digests are there */
+	uint32_t cells;		 /* shared devices: so many slot cells are read into lane->cells */
 	bool table_asked;	 /* lane->table holds the table's header, or will when the lane is idle */
 	bool life_asked;	 /* lane->life holds, or will when the lane is idle: */
 	uint64_t life_block;	 /* this part of the medium */

@@ -9,6 +9,7 @@
 
 struct usage {
 	const struct control *control;
+	struct factbook *factbook;
 	uint64_t segment, blocks, bytes;
 };
 
@@ -18,7 +19,8 @@ static void add_entry(void *context, uint32_t index, enum entry_state state, con
 
 	(void)mended;
 	if (state != ENTRY_HERE || e->flags & ENTRY_VOID ||
-	    !life_counts(table_life(usage->control, usage->segment, index, e->birth)))
+	    !life_counts(table_life(usage->control, usage->segment, index, e->birth)) ||
+	    (usage->control->shared && factbook_removed(usage->factbook, e->key, e->birth)))
 		return;
 	usage->blocks++;
 	usage->bytes += e->length;
@@ -44,7 +46,7 @@ static void count_blocks(struct memkv_pool *pool, struct memkv_pool_info *info)
 {
 	const struct control *c = &pool->control;
 	const struct follower_recover *recover = &pool->follower.recover;
-	struct usage usage = {.control = c};
+	struct usage usage = {.control = c, .factbook = &pool->factbook};
 	struct table_header header;
 	bool mended;
 

@@ -13,6 +13,7 @@
 #include "core/pool/lane.h"
 #include "core/pool/pins.h"
 #include "core/pool/room.h"
+#include "core/pool/share.h"
 #include "core/slot/slot.h"
 
 #include <memkv/pool.h>
@@ -43,6 +44,7 @@ struct memkv_pool {
 	struct lane_set lanes;
 	struct slot slot;
 	struct room room;
+	struct share share; /* shared devices */
 	struct deputies deputies; /* for calls with a deadline */
 	struct pins pins;
 	struct holdings holds;

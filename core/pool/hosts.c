@@ -22,12 +22,14 @@ static bool here(const struct identity *id, const struct slot_cell *cell)
 	       memcmp(id->boot, cell->boot, sizeof(id->boot)) == 0;
 }
 
-static int state_of(const struct memkv_pool *pool, uint32_t slot, const struct slot_cell *cell, bool local)
+static int state_of(struct memkv_pool *pool, uint32_t slot, const struct slot_cell *cell, bool local)
 {
 	if (cell->epoch == 0)
 		return MEMKV_HOST_UNUSED;
 	if (is_me(pool, slot))
 		return MEMKV_HOST_ALIVE;
+	if (pool->control.shared && slot_locked(&pool->control, slot))
+		return share_silent(pool, slot) ? MEMKV_HOST_SILENT : MEMKV_HOST_ALIVE;
 	if (slot_locked(&pool->control, slot))
 		return local && process_stopped(cell->pid, cell->process_start) ? MEMKV_HOST_STOPPED : MEMKV_HOST_ALIVE;
 	return cell->state == SLOT_LEFT ? MEMKV_HOST_LEFT : MEMKV_HOST_DEAD;
@@ -111,6 +113,8 @@ int64_t memkv_hosts(struct memkv_pool *pool, struct memkv_host *hosts, size_t ro
 		return fail(-EIO, "%s: the pool's control structures cannot be read", pool->media->path);
 	}
 	identity_read(&id);
+	if (pool->control.shared)
+		share_listen(pool);
 	for (uint32_t slot = 0; slot < slots; slot++)
 		read_host(pool, &id, slot, &all[slot]);
 	add_segments(pool, all, slots);
@@ -132,7 +136,13 @@ int memkv_host_fence(struct memkv_pool *pool, uint32_t slot, uint32_t epoch)
 	if (slot >= pool->sb.geo.slots || epoch == 0)
 		return MEMKV_MISS;
 	identity_read(&id);
+	if (pool->control.shared)
+		share_listen(pool);
 	read_host(pool, &id, slot, &host);
+	if (host.state == MEMKV_HOST_SILENT)
+		return fail(MEMKV_IN_USE, "%s: %u@%u is silent, and its death cannot be proven from here (host %s, process %u); end the "
+					  "process there, or boot that host again: then its slot and what it had open are free",
+			    pool->media->path, slot, epoch, host.nqn[0] ? host.nqn : "unknown", host.pid);
 	if (host.state == MEMKV_HOST_DAMAGED || host.epoch < epoch)
 		return MEMKV_MISS;
 	if (host.epoch > epoch || host.state == MEMKV_HOST_LEFT || host.state == MEMKV_HOST_DEAD)

@@ -43,7 +43,14 @@ void lane_close(struct lane *lane)
 	lane->queue = NULL;
 	fork_release();
 	free(lane->header);
+	free(lane->cells);
 	*lane = (struct lane){0};
+}
+
+int lane_add_cells(struct lane *lane, uint32_t slots)
+{
+	lane->cells = aligned_alloc(PAGE, (size_t)slots * PAGE);
+	return lane->cells ? 0 : -ENOMEM;
 }
 
 _Static_assert(LANE_DEPTH == 64, "free_ios has a bit for each");

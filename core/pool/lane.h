@@ -42,6 +42,7 @@ struct lane {
 	uint8_t *life;	  /* one page: the block of a table that holds an entry, where tables are mirrored */
 	uint8_t *table;	  /* one page: likewise, the one with the table's header */
 	uint8_t *staging; /* LANE_STAGING bytes */
+	uint8_t *cells;	   /* slot cells as they are read with a block, on shared devices; else NULL */
 	uint64_t *digests; /* LANE_DIGESTS: of the chunks that landed */
 	struct media_io ios[LANE_DEPTH];
 	uint64_t free_ios; /* bitmap */
@@ -50,6 +51,8 @@ struct lane {
 
 int lane_open(struct lane *lane, struct media *media);
 void lane_close(struct lane *lane);
+/* lane_add_cells() - room for @slots slot cells; 0 or -ENOMEM */
+int lane_add_cells(struct lane *lane, uint32_t slots);
 
 /* lane_begin() - start a transfer; lane_finish() - wait for it.  Return of the latter: 0 or -errno. */
 void lane_begin(struct lane *lane, enum media_direction direction, uint64_t offset, const struct iovec *pieces,

@@ -23,7 +23,8 @@ int moves_settle(struct memkv_pool *pool, uint64_t segment)
 	if (room->moved_from != segment || room->moved_count == 0)
 		return 0;
 	int err = MUTANT(MOVED_UNFLUSHED) ? 0 : pool->media->ops->flush(pool->media);
-	for (uint32_t i = 0; !err && i < room->moved_count; i++)
+	/* the table of a closed segment on a shared device is nobody's to write: there the old places stay until it is opened anew */
+	for (uint32_t i = 0; !err && !pool->control.shared && i < room->moved_count; i++)
 		table_retire(&pool->control, segment, room->moved[i].index, room->moved[i].birth);
 	if (!err) {
 		room->moved_count = 0;
@@ -58,6 +59,10 @@ static bool publish_copy(struct memkv_pool *pool, uint64_t segment, const struct
 	 */
 	bool stands = table_stands(c, segment, old->generation) || MUTANT(MOVE_FROM_WITHDRAWN);
 	bool live = MUTANT(MOVE_BLIND) || (life_counts(life) && stands);
+	if (c->shared) { /* a removal does not flag: it stands in a log */
+		factbook_refresh(&pool->factbook);
+		live = live && !factbook_removed(&pool->factbook, old->key, old->birth);
+	}
 	if (live && (table_settle(c, to->segment, e->index, e->birth) || MUTANT(MOVE_LIVE))) {
 		note_moved(pool, segment, old);
 		return true;
@@ -168,7 +173,7 @@ enum move_result move_anywhere(struct memkv_pool *pool, uint64_t segment, const 
 /* ---- entries ---- */
 
 struct collection {
-	const struct memkv_pool *pool;
+	struct memkv_pool *pool;
 	uint64_t segment;
 	bool (*wanted)(void *context, const struct entry *e);
 	void *context;
@@ -182,7 +187,8 @@ static void collect_one(void *context, uint32_t index, enum entry_state state, c
 
 	(void)mended;
 	if (state == ENTRY_HERE && !(e->flags & ENTRY_VOID) &&
-	    life_counts(table_life(&c->pool->control, c->segment, index, e->birth)) && c->wanted(c->context, e))
+	    life_counts(table_life(&c->pool->control, c->segment, index, e->birth)) &&
+	    !(c->pool->control.shared && factbook_removed(&c->pool->factbook, e->key, e->birth)) && c->wanted(c->context, e))
 		c->to[c->count++] = *e;
 }
 

@@ -279,6 +279,9 @@ static int ready(struct memkv_pool *pool, bool good_arguments, const char *what)
 		return err;
 	if (!good_arguments)
 		return fail(-EINVAL, "%s: a key, or the name of a session of 1 to %d bytes, is needed", what, MEMKV_SESSION_MAX);
+	if (pool->control.shared)
+		return fail(MEMKV_CONFLICT, "%s was made with --share: blocks on devices that several hosts write to cannot be pinned yet; "
+					    "put what must stay into a pool of one writing agent", pool->media->path);
 	if (pool->read_only)
 		return fail(MEMKV_READ_ONLY, "%s was opened read-only; %s needs it open for writing", pool->media->path, what);
 	if (atomic_load(&pool->media->failed) || !control_published(&pool->control))

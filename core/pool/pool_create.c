@@ -74,6 +74,7 @@ static int choose_sizes(struct creation *c)
 		.blocks = o->blocks,
 		.block_size = o->block_size,
 		.slots = o->slots,
+		.shared = o->flags & MEMKV_CREATE_SHARE,
 	};
 
 	if (!wish.bytes && !wish.blocks)
@@ -106,6 +107,9 @@ static int prepare(struct creation *c, const char *path, const struct memkv_crea
 		err = fail(MEMKV_CONFLICT, "--name is longer than %d bytes", MEMKV_NAME_MAX);
 	if (!err)
 		err = target_open(&c->target, path, look_only);
+	if (!err && c->options.flags & MEMKV_CREATE_SHARE && !c->target.device)
+		err = fail(MEMKV_CONFLICT, "%s is not a block device: --share is for devices that several hosts write to; files and memory "
+					   "are shared by the processes of one machine as they are", path);
 	if (!err)
 		err = look_what_is_there(c); /* without a lock, which would get into the way of those who attach */
 	if (!err && !look_only)
@@ -219,6 +223,8 @@ static int format(struct creation *c)
 	sb->seed = random[0];
 	sb->instance = random[1];
 	sb->version = 1;
+	if (c->options.flags & MEMKV_CREATE_SHARE)
+		sb->features_incompatible |= FEATURE_SHARED;
 	sb->created_s = clock_utc_s();
 	sb->home_device = (uint64_t)c->target.st.st_dev;
 	sb->home_inode = (uint64_t)c->target.st.st_ino;

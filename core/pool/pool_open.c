@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { LANES_DEFAULT = 16, POLL_DEFAULT_US = 1000, POLL_MIRRORED_US = 10000 };
 
@@ -31,6 +32,9 @@ static int read_superblocks(struct memkv_pool *pool)
 	if (!pool->read_only && (pool->sb.features_read_only & ~FEATURES_READ_ONLY))
 		return fail(MEMKV_NEWER, "%s uses features (%#" PRIx64 ") that this memkv can only read; open it read-only",
 			    pool->media->path, pool->sb.features_read_only);
+	if (pool->sb.features_incompatible & FEATURE_SHARED && pool->media->caps.mappable)
+		return fail(MEMKV_CONFLICT, "%s was made with --share, which is for block devices, and is a file; copy it back to a device",
+			    pool->media->path);
 	pool->media->caps.bytes = pool->sb.geo.bytes;
 	return 0;
 }
@@ -39,11 +43,16 @@ static int attach_control(struct memkv_pool *pool)
 {
 	struct control *c = &pool->control;
 
-	*c = (struct control){.media = pool->media, .seed = pool->sb.seed, .read_only = pool->read_only};
+	*c = (struct control){.media = pool->media,
+			      .seed = pool->sb.seed,
+			      .read_only = pool->read_only,
+			      .shared = pool->sb.features_incompatible & FEATURE_SHARED};
 	int err = layout_compute(&pool->sb.geo, &c->layout);
 	if (!err)
 		err = pool->media->ops->map_control(pool->media, c->layout.control_bytes);
 	c->base = pool->media->control;
+	if (!err && c->shared)
+		err = share_open(pool);
 	/* mirrored media: what is looked at without asking; tables are brought in by whoever looks into them */
 	if (!err && !(control_refresh_regions(c, REGION_SLOT_CELLS, REGION_SLOT_CELLS) &&
 		      control_refresh_regions(c, REGION_OWNER_WORDS, REGION_OWNER_WORDS) &&
@@ -59,11 +68,15 @@ static int attach_index(struct memkv_pool *pool)
 	int err = index_open(pool->sb.seed, (uint64_t)layout->geo.segments * layout->geo.entries, layout->geo.segments,
 			     layout->offset[REGION_SEGMENTS] >> PAGE_SHIFT, layout->geo.segment_pages, &pool->index);
 
-	if (!err)
-		err = follower_open(&pool->follower, &pool->control, pool->index, &recover);
-	if (!err)
+	bool shared = pool->control.shared;
+	if (!err && shared) /* there the logs tell what the words say */
 		err = factbook_open(&pool->factbook, &pool->control);
-	pool->follower.factbook = &pool->factbook;
+	if (!err && shared)
+		share_words(pool);
+	if (!err)
+		err = follower_open(&pool->follower, &pool->control, pool->index, &pool->factbook, &recover);
+	if (!err && !shared)
+		err = factbook_open(&pool->factbook, &pool->control);
 	return err ? fail(err, "%s: no memory for the index", pool->media->path) : 0;
 }
 
@@ -85,18 +98,21 @@ static int still_the_pool(void *context)
 
 static int attach_writer(struct memkv_pool *pool, uint32_t flags)
 {
-	const struct slot_guard guard = {still_the_pool, pool, factbook_take_over, &pool->factbook};
+	const struct slot_guard guard = {still_the_pool, pool, factbook_take_over, &pool->factbook, share_inherit};
+	bool shared = pool->control.shared;
 
 	if (pool->read_only)
 		return 0;
-	int err = slot_claim(&pool->control, flags & MEMKV_OPEN_CLI, &guard, &pool->slot);
+	int err = shared ? share_attach(pool, &guard) : slot_claim(&pool->control, flags & MEMKV_OPEN_CLI, &guard, &pool->slot);
 	if (err)
 		return err;
-	factbook_attach(&pool->factbook, &pool->slot);
-	if (pool->superblock_mended)
+	if (!shared)
+		factbook_attach(&pool->factbook, &pool->slot);
+	if (pool->superblock_mended && !shared) /* there it has no one writer */
 		superblocks_mend(&pool->recover_lane, &pool->sb);
 	err = room_open(&pool->room, pool);
 	if (err) {
+		share_leave(pool);
 		slot_leave(&pool->control, &pool->slot);
 		pool->slot.epoch = 0;
 		return fail(err, "%s: no memory for writing", pool->media->path);
@@ -112,6 +128,8 @@ static int attach(struct memkv_pool *pool, const struct memkv_pool_options *o)
 		err = attach_control(pool);
 	if (!err)
 		err = lane_set_open(&pool->lanes, pool->media, o->lanes);
+	for (uint32_t i = 0; !err && pool->control.shared && i < pool->lanes.count; i++)
+		err = lane_add_cells(&pool->lanes.lanes[i], pool->sb.geo.slots);
 	if (!err)
 		err = attach_index(pool);
 	if (!err)
@@ -164,11 +182,14 @@ static void close_medium(struct memkv_pool *pool)
 static void tear_down(struct memkv_pool *pool)
 {
 	deputies_close(&pool->deputies);
+	follower_stop(&pool->follower);
+	room_close(&pool->room); /* gives segments back, under the follower's lock */
+	share_leave(pool);
 	follower_close(&pool->follower);
-	room_close(&pool->room);
 	if (pool->slot.epoch)
 		slot_leave(&pool->control, &pool->slot);
 	factbook_close(&pool->factbook);
+	share_close(pool);
 	lane_set_close(&pool->lanes);
 	lane_close(&pool->recover_lane);
 	index_close(pool->index);
@@ -176,6 +197,32 @@ static void tear_down(struct memkv_pool *pool)
 	pins_close(&pool->pins);
 	holds_close(&pool->holds);
 	free(pool);
+}
+
+/*
+ * Is this a device that many hosts write to?  That must be known before it is opened for writing, which claims any other one.
+ * What cannot be told is found out by the opening proper.
+ */
+static bool is_shared_device(const char *path)
+{
+	struct stat st;
+	struct superblock sb = {0};
+	struct lane lane;
+	struct media *media;
+	bool mended;
+
+	if (stat(path, &st) || !S_ISBLK(st.st_mode))
+		return false;
+	int err = media_open(path, MEDIA_OPEN_READ_ONLY, &media); /* no lock, no claim: a child may keep it */
+	if (!err) {
+		err = lane_open(&lane, media);
+		if (!err) {
+			err = superblocks_read(&lane, &sb, &mended);
+			lane_close(&lane);
+		}
+		media->ops->close(media);
+	}
+	return !err && sb.features_incompatible & FEATURE_SHARED;
 }
 
 /* all options are complete */
@@ -191,6 +238,8 @@ static int open_pool(const char *path, const struct memkv_pool_options *o, struc
 	pool->read_only = o->flags & MEMKV_OPEN_READ_ONLY;
 	if (pool->read_only)
 		flags |= MEDIA_OPEN_READ_ONLY;
+	else if (is_shared_device(path))
+		flags |= MEDIA_OPEN_SHARED;
 	int err = pool->read_only ? 0 : file_system_check(path, path);
 	if (!err)
 		err = open_medium(pool, path, flags);

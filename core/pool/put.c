@@ -242,6 +242,21 @@ static uint64_t new_birth(struct put *put, const struct births *replaced)
 	return birth > highest || above < highest ? birth : above;
 }
 
+/*
+ * What leads to a durable block is written with it, and so flushed with it: a mirrored medium may have lost its volatile cache
+ * since, and come back, with this process none the wiser and its mirror ahead.  A failure shows in control_published().
+ */
+static void anchor(const struct put *put)
+{
+	const struct control *c = &put->pool->control;
+
+	if (c->media->caps.mappable || !(put->options->flags & MEMKV_PUT_DURABLE))
+		return;
+	control_publish_later(c, control_owner_word(c, put->place.segment), 8);
+	control_publish_later(c, control_table(c, put->place.segment), PAGE);
+	(void)c->media->ops->settle(c->media);
+}
+
 static int write_block(struct put *put, const struct births *replaced)
 {
 	struct memkv_pool *pool = put->pool;
@@ -276,9 +291,10 @@ static int write_block(struct put *put, const struct births *replaced)
 	else
 		write.op.step(&write.op);
 	put->sent = !pool->media->caps.mappable && !(put->options->flags & MEMKV_PUT_DURABLE);
-	if (put->sent || put->place.prepare || put->place.open)
+	if (!pool->media->caps.mappable || put->place.prepare || put->place.open)
 		lane_kick(put->lane); /* the block first: it goes while we do something else */
 	send_entry(put);
+	anchor(put);
 	room_ahead(&pool->room, &put->place);
 	if (MUTANT(PUBLISH_EARLY))
 		publish(put, true);
@@ -289,7 +305,7 @@ static int write_block(struct put *put, const struct births *replaced)
 	err = write.result && !MUTANT(ACK_FAILED_WRITE) ? write.result : flush_if(put);
 	if (!MUTANT(PUBLISH_EARLY))
 		publish(put, err == 0);
-	if (err == 0 && !control_published(&pool->control))
+	if (err == 0 && (!control_published(&pool->control) || !share_in_lease(pool)))
 		err = MEMKV_UNKNOWN; /* the entry may have reached the medium or not */
 	if (err == 0 && !MUTANT(ACK_UNFLUSHED) && flush_if(put))
 		err = MEMKV_UNKNOWN; /* others may have seen it, power loss may take it */
@@ -315,7 +331,7 @@ static int remove_replaced(const struct put *put, const struct births *before)
 	struct memkv_pool *pool = put->pool;
 	int removed = births_remove(pool, put->key->bytes, before, put->header.birth, false);
 
-	if (removed == MEMKV_PINNED) {
+	if (removed == MEMKV_PINNED && !pool->control.shared) {
 		/*
 		 * Pinned in between: what was there stays, and what came goes.  But whoever pinned may have seen only what
 		 * came, and what was there may have lain in a segment that was just being emptied.

@@ -81,8 +81,22 @@ static bool recover_entry(void *context, uint64_t segment, uint64_t generation, 
 	return true;
 }
 
+static bool recover_birth(void *context, const uint8_t key[32], struct place place, uint64_t *birth)
+{
+	struct memkv_pool *pool = context;
+	struct block_header h;
+
+	if (place.header_pages == 0 || place.header_pages > LANE_HEADER_PAGES ||
+	    !read_pages(pool, place.page * PAGE, place.header_pages) ||
+	    !block_header_decode(pool->recover_lane.header, (size_t)place.header_pages * PAGE, place.page, pool->sb.seed, &h) ||
+	    memcmp(h.key, key, sizeof(h.key)) != 0)
+		return false;
+	*birth = h.birth;
+	return true;
+}
+
 struct follower_recover recover_source(struct memkv_pool *pool)
 {
 	return (struct follower_recover){
-		.context = pool, .header = recover_header, .entry = recover_entry, .unread = recover_unread};
+		.context = pool, .header = recover_header, .entry = recover_entry, .unread = recover_unread, .birth = recover_birth};
 }

@@ -36,9 +36,25 @@ static int doubt_and_decide(struct memkv_pool *pool, uint64_t segment, const str
 	return mine && table_life(c, segment, e->index, e->birth) == LIFE_REMOVED ? 1 : 0;
 }
 
+/* a shared device: not the block is flagged, which may be another's, but its birth is stated to be removed */
+static int state_removal(struct memkv_pool *pool, uint64_t segment, const struct entry *e)
+{
+	struct record r = {.kind = RECORD_DEL, .birth = e->birth, .subject = segment, .generation = e->generation};
+	enum life life = table_life(&pool->control, segment, e->index, e->birth);
+
+	if (life == LIFE_REMOVED || life == LIFE_OTHER || factbook_removed(&pool->factbook, e->key, e->birth))
+		return 0;
+	memcpy(r.key, e->key, sizeof(r.key));
+	int err = factbook_state(&pool->factbook, &r);
+	return err ? err : 1;
+}
+
 int removal_try(struct memkv_pool *pool, uint64_t segment, const struct entry *e, bool force)
 {
 	const struct control *c = &pool->control;
+
+	if (c->shared)
+		return state_removal(pool, segment, e);
 
 	for (;;) {
 		enum life life = table_life(c, segment, e->index, e->birth);
@@ -61,6 +77,7 @@ struct hunt {
 	uint64_t segment;
 	uint32_t page; /* in the segment */
 	bool force, killed, spared, pinned;
+	int error; /* a removal could not be stated */
 	bool outdone; /* a copy with a higher birth than @mine is live */
 	bool unread; /* the medium did not answer: it may be there */
 };
@@ -87,13 +104,18 @@ static void remove_copy(struct hunt *hunt, const struct entry *entry)
 
 	hunt->killed |= result > 0;
 	hunt->pinned |= result == MEMKV_PINNED;
-	if (result == 0)
+	if (result < 0 && result != MEMKV_PINNED) {
+		hunt->error = result;
+		hunt->spared = true;
+	}
+	if (result == 0 && !hunt->pool->control.shared)
 		table_tell(&hunt->pool->control, hunt->segment); /* whoever flagged it may have died before it told */
 }
 
 static void spare(struct hunt *hunt, uint32_t index, const struct entry *entry)
 {
 	bool live = life_counts(table_life(&hunt->pool->control, hunt->segment, index, entry->birth)) &&
+		    !(hunt->pool->control.shared && factbook_removed(&hunt->pool->factbook, entry->key, entry->birth)) &&
 		    !(entry->expires_s && entry->expires_s <= clock_utc_s());
 
 	hunt->spared = true;
@@ -161,7 +183,7 @@ static bool meet_indexed(struct hunt *hunt, int *removed, bool *unread)
 		meet_copy(hunt, places[i]);
 		*removed += hunt->killed;
 		*unread |= hunt->unread;
-		if (hunt->pinned)
+		if (hunt->pinned || hunt->error)
 			return false;
 		if (hunt->spared || hunt->unread)
 			continue;
@@ -194,6 +216,8 @@ int births_remove(struct memkv_pool *pool, const uint8_t *key, const struct birt
 		;
 	if (hunt.pinned)
 		return MEMKV_PINNED;
+	if (hunt.error)
+		return hunt.error;
 	if (hunt.outdone && !unread) {
 		struct births own = {.births = {mine}, .count = 1};
 		int more = births_remove(pool, key, &own, 0, true);
@@ -243,6 +267,8 @@ int memkv_remove_with(struct memkv_pool *pool, const struct memkv_key *key, uint
 	int removed = births_remove(pool, key->bytes, NULL, 0, force);
 	if (removed == MEMKV_PINNED)
 		return remove_refused(pool);
+	if (removed == MEMKV_NO_ROOM)
+		return removed;
 	if (removed < 0)
 		return fail(MEMKV_UNKNOWN, "%s: what describes a copy of the block cannot be read, so the block may still be there; "
 					   "try again", pool->media->path);

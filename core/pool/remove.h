@@ -19,7 +19,7 @@
  * removal_try() - one copy
  * @force: pinned or not.
  *
- * Return: 1 removed by this call; 0 it was not there (any more); MEMKV_PINNED.
+ * Return: 1 removed by this call; 0 it was not there (any more); MEMKV_PINNED; on shared devices also MEMKV_NO_ROOM, -errno.
  */
 int removal_try(struct memkv_pool *pool, uint64_t segment, const struct entry *e, bool force);
 
@@ -38,7 +38,8 @@ int births_note(struct memkv_pool *pool, const uint8_t *key, struct births *birt
  * births_remove() - remove every copy of a key, or only those of births that were noted (@only not NULL) or are lower than
  * @mine, and @mine when a higher one is live
  *
- * Return: how many; MEMKV_PINNED: at least one stays (without @force); -EIO: there may be another one, which cannot be read.
+ * Return: how many; MEMKV_PINNED: at least one stays (without @force); MEMKV_NO_ROOM (shared devices: no further removal can
+ * be remembered); -EIO: there may be another one, which cannot be read.
  */
 int births_remove(struct memkv_pool *pool, const uint8_t *key, const struct births *only, uint64_t mine, bool force);
 

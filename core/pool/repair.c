@@ -19,6 +19,9 @@ int repair_begin(struct memkv_pool *pool)
 	const struct control *c = &pool->control;
 	struct slot_cell cell;
 
+	if (pool->control.shared)
+		return fail(MEMKV_CONFLICT, "%s was made with --share: other hosts may write to it, and nobody can keep them all out; check it "
+					    "without --repair", pool->media->path);
 	if (pool->read_only)
 		return fail(MEMKV_READ_ONLY, "%s: to repair, the pool must be open for writing", pool->media->path);
 	for (uint32_t n = 0; n < c->layout.geo.slots; n++) {

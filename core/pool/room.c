@@ -29,6 +29,8 @@ int room_open(struct room *room, struct memkv_pool *pool)
 	room->entries = entries_alloc(pool);
 	room->moved = entries_alloc(pool);
 	int err = room->entries && room->moved ? lane_open(&room->lane, pool->media) : -ENOMEM;
+	if (!err && pool->control.shared)
+		err = lane_add_cells(&room->lane, pool->sb.geo.slots);
 	if (err) {
 		entries_free(pool, room->entries);
 		entries_free(pool, room->moved);
@@ -377,6 +379,47 @@ static int take_up(struct room *room, struct writer *w, bool resumed)
 	return err;
 }
 
+static void count_reclaimed(struct memkv_pool *pool, const struct gone *gone)
+{
+	count(&pool->counters.segments_reclaimed, 1);
+	count(&pool->counters.evicted_blocks, gone->blocks);
+	count(&pool->counters.evicted_bytes, gone->bytes);
+}
+
+static void give_up_untouched(struct room *room, struct owned *victim)
+{
+	const struct control *c = &room->pool->control;
+	struct owned now;
+
+	if (own_look(c, victim->segment, &now) && now.raw == victim->raw && c->share->mine(c->share_context, victim->segment)) {
+		control_renew_age(c, victim->segment);
+		give_up(room, victim, OWNER_SEALED);
+	}
+}
+
+/*
+ * A shared device: nothing is written before OPEN is stated and looked at once more (share.h), so the header comes behind
+ * that.  Nobody withdraws anything there.
+ */
+static int open_shared_victim(struct room *room, struct writer *w, struct owned *victim)
+{
+	struct memkv_pool *pool = room->pool;
+	struct gone gone;
+
+	if (!reclaim_confirm(room, victim, &gone))
+		return -EAGAIN;
+	if (!own_move(&pool->control, victim, OWNER_OPEN, &pool->slot)) {
+		/* it was adopted, or cannot be stated; or somebody may still write to it */
+		give_up_untouched(room, victim);
+		return -EAGAIN;
+	}
+	w->owned = *victim;
+	int err = take_up(room, w, false);
+	if (!err)
+		count_reclaimed(pool, &gone);
+	return err;
+}
+
 /*
  * A victim, LEAVING and ours.  What the medium may refuse comes before its table is withdrawn, and what others may have
  * said comes right before it; so a table that is withdrawn never comes back, and whoever removes a block may take it for
@@ -388,8 +431,10 @@ static int open_victim(struct room *room, struct writer *w, struct owned *victim
 	const struct control *c = &pool->control;
 	struct table_header header;
 	struct gone gone;
-	int err = announce_generation(room, victim->segment, &header);
 
+	if (c->shared)
+		return open_shared_victim(room, w, victim);
+	int err = announce_generation(room, victim->segment, &header);
 	if (err) {
 		reclaim_refuse(room, victim);
 		return err;
@@ -397,15 +442,14 @@ static int open_victim(struct room *room, struct writer *w, struct owned *victim
 	if (!reclaim_confirm(room, victim, &gone) || !own_move(c, victim, OWNER_OPEN, &pool->slot))
 		return -EAGAIN;
 	w->owned = *victim;
+	w->reclaimed = true;
 	w->pages = layout_segment_pages(&c->layout, w->owned.segment);
 	err = begin_generation(room, w, &header);
 	if (err || !control_published(c)) {
 		give_up(room, &w->owned, OWNER_SEALED); /* emptied */
 		return err ? err : -EIO;
 	}
-	count(&pool->counters.segments_reclaimed, 1);
-	count(&pool->counters.evicted_blocks, gone.blocks);
-	count(&pool->counters.evicted_bytes, gone.bytes);
+	count_reclaimed(pool, &gone);
 	return 0;
 }
 
@@ -433,8 +477,12 @@ static int fetch(struct room *room, struct writer *w)
 	uint64_t wait_us;
 	int err = -EAGAIN;
 
-	while (err == -EAGAIN && control_published(c)) {
+	for (uint64_t tries = 0; err == -EAGAIN && control_published(c); tries++) {
 		struct owned victim;
+		if (!share_in_lease(pool))
+			return fail(MEMKV_UNKNOWN, "%s: this agent could not write its heartbeat for too long", pool->media->path);
+		if (c->shared && tries > 2 * c->layout.geo.segments)
+			return no_room(room);
 		bool chosen = reclaim_chosen(room, &wait_us);
 		*w = (struct writer){0};
 		if (chosen && !wait_us) {
@@ -487,7 +535,7 @@ static int refill(struct room *room, uint32_t pages)
 	keep_words(room);
 	pthread_mutex_lock(&room->lock);
 	struct writer *w = room->current;
-	bool enough = w && fits(room, w, pages); /* another thread was faster */
+	bool enough = w && fits(room, w, pages) && !share_lost(room->pool, w->owned.segment); /* another thread was faster */
 	if (!enough && w) {
 		w->closing = true;
 		room->current = NULL;
@@ -534,8 +582,23 @@ static void note_ahead(const struct room *room, struct writer *w, struct room_pl
 
 	place->prepare = !w->prepared && left <= w->pages / 2;
 	place->open = !w->followed && (left / 2 < room->usual_pages || !places);
+	place->reclaimed = w->reclaimed;
 	w->prepared |= place->prepare;
 	w->followed |= place->open;
+}
+
+/*
+ * Is the next segment to be opened before it is needed?  Not when it would be the first to be emptied: a pool with room for N
+ * blocks holds all of them until there is one more.
+ */
+static bool open_ahead(const struct room *room, const struct room_place *place)
+{
+	const struct memkv_pool *pool = room->pool;
+	uint64_t wait_us;
+
+	if (!place->open || room->fresh_ready || reclaim_keeps_free(room))
+		return false;
+	return place->reclaimed || (!reclaim_chosen(room, &wait_us) && own_any_ready(&pool->control, &pool->slot, false));
 }
 
 void room_ahead(struct room *room, const struct room_place *place)
@@ -546,7 +609,7 @@ void room_ahead(struct room *room, const struct room_place *place)
 	keep_words(room);
 	if (place->prepare)
 		reclaim_prepare(room);
-	if (place->open && !room->fresh_ready && !reclaim_keeps_free(room))
+	if (open_ahead(room, place))
 		room->fresh_ready = fetch(room, &room->fresh) == 0;
 	pthread_mutex_unlock(&room->refill);
 }
@@ -557,7 +620,7 @@ int room_reserve(struct room *room, uint32_t pages, struct room_place *place)
 	for (uint64_t tries = 0; tries <= room->pool->sb.geo.segments; tries++) {
 		pthread_mutex_lock(&room->lock);
 		struct writer *w = room->current;
-		bool got = w && fits(room, w, pages);
+		bool got = w && fits(room, w, pages) && !share_lost(room->pool, w->owned.segment);
 		if (got) {
 			reserve_in(room, w, pages, place);
 			note_ahead(room, w, place);

@@ -310,8 +310,10 @@ static int count_agents(const char *path, uint32_t *live, struct slot_cell *cell
 	*live = 0;
 	if (err)
 		return err == MEMKV_DAMAGED || err == MEMKV_NEWER || err == MEMKV_NOT_A_POOL ? 0 : err;
+	if (pool->control.shared)
+		share_listen(pool);
 	for (uint32_t n = 0; n < pool->sb.geo.slots; n++) {
-		if (!slot_locked(&pool->control, n))
+		if (!slot_locked(&pool->control, n) || (pool->control.shared && share_silent(pool, n)))
 			continue;
 		++*live;
 		slot_read(&pool->control, n, cell);

@@ -85,6 +85,7 @@ static void collect(void *context, uint32_t index, enum entry_state state, const
 	(void)mended;
 	if (state != ENTRY_HERE || e->flags & ENTRY_VOID || !wanted(it, e) ||
 	    !life_counts(table_life(&it->pool->control, it->segment, index, e->birth)) ||
+	    (it->pool->control.shared && factbook_removed(&it->pool->factbook, e->key, e->birth)) ||
 	    (e->expires_s && e->expires_s <= clock_utc_s() &&
 	     !factbook_pinned(&it->pool->factbook, e->key, e->session_id)) ||
 	    !shown_here(it, e))

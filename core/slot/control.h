@@ -15,6 +15,12 @@ struct control {
 	struct layout layout;
 	uint64_t seed;
 	bool read_only;
+	bool shared; /* a device that many hosts write to: FORMAT.md, section 11 */
+	/* shared: which inode our locks are on, in which boot of which machine */
+	uint64_t node_device, node_inode;
+	uint8_t machine[16], boot[16];
+	const struct own_share *share; /* shared, and we write: how ownership changes (own.h) */
+	void *share_context;
 };
 
 enum { STATISTICS_DOORBELL = 0, STATISTICS_CLOCK = 64, STATISTICS_BELL = 128, STATISTICS_KEPT = 192 };
@@ -38,6 +44,18 @@ static inline void control_publish_later(const struct control *c, const void *at
 static inline bool control_refresh(const struct control *c, const void *at, size_t length)
 {
 	return c->media->ops->refresh(c->media, (uint64_t)((const uint8_t *)at - c->base), length) == 0;
+}
+
+/* shared media: this process alone writes the range from now on; until it lets go of it */
+static inline bool control_hold(const struct control *c, const void *at, size_t length)
+{
+	return !c->shared || c->media->ops->hold(c->media, (uint64_t)((const uint8_t *)at - c->base), length) == 0;
+}
+
+static inline void control_let_go(const struct control *c, const void *at, size_t length)
+{
+	if (c->shared)
+		c->media->ops->let_go(c->media, (uint64_t)((const uint8_t *)at - c->base), length);
 }
 
 static inline bool control_published(const struct control *c) { return !atomic_load(&c->media->unpublished); }

@@ -18,6 +18,8 @@ static bool gone(const struct control *c, struct death_notes *notes, uint32_t sl
 		return true;
 	if (slot == notes->me->number && (epoch == notes->me->epoch || MUTANT(EPOCH_IGNORED)))
 		return false;
+	if (c->share)
+		return c->share->gone(c->share_context, slot, epoch);
 	if (MUTANT(TAKE_LIVE))
 		return true;
 	if (notes->known[slot] == 0 || notes->epoch[slot] != epoch) {
@@ -34,11 +36,19 @@ bool own_look(const struct control *c, uint64_t segment, struct owned *owned)
 	return owner_word_decode(owned->raw, segment, c->seed, &owned->word);
 }
 
+/* may we take or empty it, as far as others have a say? */
+static bool ours_to_take(const struct control *c, uint64_t segment)
+{
+	return !c->share || c->share->mine(c->share_context, segment);
+}
+
 static bool swap_word(const struct control *c, struct owned *owned, struct owner_word next)
 {
 	uint64_t raw = owner_word_encode(next, owned->segment, c->seed);
 
-	if (!word_swap(control_owner_word(c, owned->segment), owned->raw, raw))
+	if (c->share) /* ours alone, and stated already */
+		word_publish(control_owner_word(c, owned->segment), raw);
+	else if (!word_swap(control_owner_word(c, owned->segment), owned->raw, raw))
 		return false;
 	owned->raw = raw;
 	owned->word = next;
@@ -71,6 +81,8 @@ bool own_move(const struct control *c, struct owned *owned, enum owner_state to,
 	assert(owner_move_legal(old->state, to));
 	if (mine)
 		own_keep(c, owned);
+	if (c->share && !c->share->state(c->share_context, owned, to))
+		return false;
 	return swap_word(c, owned, next);
 }
 
@@ -95,7 +107,7 @@ static bool rebuild(const struct control *c, struct owned *owned, struct death_n
 	struct table_header header = {0}; /* never opened */
 	struct owner_word word;
 
-	if (!control_refresh(c, control_table(c, owned->segment), TABLE_HEADER_BYTES))
+	if (c->shared || !control_refresh(c, control_table(c, owned->segment), TABLE_HEADER_BYTES))
 		return false;
 	words_load(words, control_table(c, owned->segment), TABLE_HEADER_BYTES / 8);
 	/* a table that is withdrawn describes as little as one that was never begun */
@@ -128,6 +140,8 @@ bool own_mend(const struct control *c, const struct slot *me, uint64_t segment, 
 
 static bool can_resume(const struct control *c, const struct owned *owned, struct death_notes *notes)
 {
+	if (!ours_to_take(c, owned->segment))
+		return false;
 	if (owned->word.state == OWNER_PARKED)
 		return true;
 	return owned->word.state == OWNER_OPEN && gone(c, notes, owned->word.slot, owned->word.epoch);
@@ -149,11 +163,11 @@ bool own_any_ready(const struct control *c, const struct slot *me, bool keep_fre
 	for (uint64_t s = 0; s < c->layout.geo.segments; s++) {
 		if (!look_or_rebuild(c, s, &owned, &notes))
 			continue;
-		free += owned.word.state == OWNER_FREE;
+		free += owned.word.state == OWNER_FREE && ours_to_take(c, s);
 		if (free > keep_free || can_resume(c, &owned, &notes))
 			return true;
 	}
-	return false;
+	return c->share && c->share->adopt(c->share_context, true);
 }
 
 bool own_any_free(const struct control *c)
@@ -172,7 +186,7 @@ static bool take_free(const struct control *c, const struct slot *me, bool keep_
 	struct owned held = {.segment = UINT64_MAX};
 
 	for (uint64_t s = first; s < c->layout.geo.segments; s++) {
-		if (!own_look(c, s, owned) || owned->word.state != OWNER_FREE)
+		if (!own_look(c, s, owned) || owned->word.state != OWNER_FREE || !ours_to_take(c, s))
 			continue;
 		if (keep_one && held.segment == UINT64_MAX)
 			held = *owned;
@@ -182,7 +196,7 @@ static bool take_free(const struct control *c, const struct slot *me, bool keep_
 	return false;
 }
 
-bool own_take_ready(const struct control *c, const struct slot *me, bool keep_free, struct owned *owned, bool *resumed)
+static bool take_ready(const struct control *c, const struct slot *me, bool keep_free, struct owned *owned, bool *resumed)
 {
 	struct death_notes notes = {.me = me};
 	uint64_t first_free = UINT64_MAX;
@@ -198,6 +212,15 @@ bool own_take_ready(const struct control *c, const struct slot *me, bool keep_fr
 	}
 	*resumed = false;
 	return take_free(c, me, keep_free, first_free, owned);
+}
+
+bool own_take_ready(const struct control *c, const struct slot *me, bool keep_free, struct owned *owned, bool *resumed)
+{
+	do {
+		if (take_ready(c, me, keep_free, owned, resumed))
+			return true;
+	} while (c->share && control_published(c) && c->share->adopt(c->share_context, false));
+	return false;
 }
 
 /*
@@ -226,7 +249,7 @@ bool own_take_oldest(const struct control *c, const struct slot *me, struct owne
 
 		for (uint64_t s = 0; s < c->layout.geo.segments; s++) {
 			struct owned seen = {0};
-			if (!look_or_rebuild(c, s, &seen, &notes))
+			if (!look_or_rebuild(c, s, &seen, &notes) || !ours_to_take(c, s))
 				continue;
 			bool orphan = seen.word.state == OWNER_LEAVING &&
 				      gone(c, &notes, seen.word.slot, seen.word.epoch);
@@ -243,5 +266,7 @@ bool own_take_oldest(const struct control *c, const struct slot *me, struct owne
 			*owned = best;
 			return true;
 		}
+		if (c->share && !c->share->mine(c->share_context, best.segment))
+			return false; /* it was taken from us */
 	}
 }

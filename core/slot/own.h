@@ -17,6 +17,26 @@
 #include "core/format/owner_word.h"
 #include "core/slot/slot.h"
 
+/*
+ * On shared devices there is no compare-and-swap, and the words are this process's own: computed from what the logs state
+ * (core/facts/ownership.h), by whoever stands behind this seam (core/pool/share.h).  An agent takes and empties only what it
+ * holds; what it needs beyond that it has to adopt.  A word says OPEN, with slot and epoch, also of a segment that somebody
+ * may still be writing to, whoever holds it.
+ */
+struct owned;
+struct own_share {
+	/* do we hold it? */
+	bool (*mine)(void *context, uint64_t segment);
+	/* do we have it open? */
+	bool (*writing)(void *context, uint64_t segment);
+	/* is (slot, epoch) proven gone, and quiet? */
+	bool (*gone)(void *context, uint32_t slot, uint32_t epoch);
+	/* before the word changes from @owned's to @to: state it, where it must be stated first; false: not to be had */
+	bool (*state)(void *context, const struct owned *owned, enum owner_state to);
+	/* hold more: adopt what somebody left who has ended; false: nothing came.  @look: only say whether there is something */
+	bool (*adopt)(void *context, bool look);
+};
+
 struct owned {
 	uint64_t segment;
 	uint64_t raw; /* the exact word, for the next move */

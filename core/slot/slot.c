@@ -9,14 +9,14 @@
 #include <stdio.h>
 #include <string.h>
 
-static uint64_t lock_offset(const struct control *c, uint32_t number)
+uint64_t slot_lock_offset(const struct control *c, uint32_t number)
 {
 	return layout_slot_cell(&c->layout, 0, number);
 }
 
 /* one copy; *known: it tells something.  Withdrawn, it is not damaged, but only the other copy tells. */
-static enum check_result read_copy(const struct control *c, uint32_t number, unsigned copy, struct slot_cell *cell,
-				   bool *known)
+enum check_result slot_read_copy(const struct control *c, uint32_t number, unsigned copy, struct slot_cell *cell,
+				 bool *known)
 {
 	uint64_t words[CELL_WORDS];
 	const uint8_t *live = (const uint8_t *)words;
@@ -35,12 +35,13 @@ static enum check_result read_copies(const struct control *c, uint32_t number, s
 {
 	struct slot_cell copies[SLOT_COPIES];
 	bool known[SLOT_COPIES];
-	enum check_result a = read_copy(c, number, 0, &copies[0], &known[0]);
-	enum check_result b = read_copy(c, number, 1, &copies[1], &known[1]);
+	enum check_result a = slot_read_copy(c, number, 0, &copies[0], &known[0]);
+	enum check_result b = slot_read_copy(c, number, 1, &copies[1], &known[1]);
 
 	if (!known[0] && !known[1])
 		return CHECK_BAD;
-	*holds = !known[0] || (known[1] && copies[1].epoch > copies[0].epoch);
+	/* on shared devices whoever joins writes into copy 1, and has not got the slot yet */
+	*holds = !known[0] || (known[1] && copies[1].epoch > copies[0].epoch && !c->shared);
 	*cell = copies[*holds];
 	return a == CHECK_GOOD && b == CHECK_GOOD ? CHECK_GOOD : CHECK_MENDED;
 }
@@ -58,7 +59,7 @@ bool slot_refresh(const struct control *c, uint32_t number)
 	       control_refresh(c, control_at(c, layout_slot_cell(&c->layout, 1, number)), CELL_LIVE);
 }
 
-static void write_copy(const struct control *c, const struct slot_cell *cell, unsigned copy)
+void slot_write_copy(const struct control *c, const struct slot_cell *cell, unsigned copy)
 {
 	void *at = control_at(c, layout_slot_cell(&c->layout, copy, cell->slot));
 	uint64_t words[CELL_WORDS];
@@ -88,18 +89,43 @@ static int write_claim(const struct control *c, const struct slot_cell *cell, un
 	int err = virgin ? 0 : flush_claim(c);
 	if (err)
 		return err;
-	write_copy(c, cell, first);
+	slot_write_copy(c, cell, first);
 	err = flush_claim(c);
 	if (err)
 		return err;
-	write_copy(c, cell, !first);
+	slot_write_copy(c, cell, !first);
 	return flush_claim(c);
+}
+
+/*
+ * On a shared device.  A slot passes on only when its holder has left or was proven gone, so a newer epoch is a proof.  A lock
+ * is one when it is on the very inode that the holder locked, in the same boot: that inode lives, and the lock is held, until
+ * the holder's last I/O has ended.
+ */
+static bool gone_from_shared(const struct control *c, uint32_t number, uint32_t epoch)
+{
+	struct slot_cell cell;
+
+	if (!slot_refresh(c, number) || slot_read(c, number, &cell) == CHECK_BAD)
+		return false;
+	if (cell.epoch != epoch)
+		return cell.epoch > epoch;
+	if (cell.state == SLOT_LEFT || cell.state == SLOT_VIRGIN)
+		return true;
+	return cell.node_inode && cell.node_inode == c->node_inode && cell.node_device == c->node_device &&
+	       memcmp(cell.boot, c->boot, sizeof(cell.boot)) == 0 &&
+	       c->media->ops->lock_held(c->media, slot_lock_offset(c, number)) == 0;
 }
 
 bool slot_locked(const struct control *c, uint32_t number)
 {
+	struct slot_cell cell;
+
+	if (c->shared)
+		return slot_refresh(c, number) &&
+		       (slot_read(c, number, &cell) == CHECK_BAD || !gone_from_shared(c, number, cell.epoch));
 	/* an error is not a proof of death */
-	return c->media->ops->lock_held(c->media, lock_offset(c, number)) != 0;
+	return c->media->ops->lock_held(c->media, slot_lock_offset(c, number)) != 0;
 }
 
 bool slot_gone(const struct control *c, uint32_t number, uint32_t epoch)
@@ -108,30 +134,23 @@ bool slot_gone(const struct control *c, uint32_t number, uint32_t epoch)
 
 	if (number >= c->layout.geo.slots)
 		return true; /* such a slot cannot exist: the word that named it was damaged */
+	if (c->shared)
+		return gone_from_shared(c, number, epoch);
 	if (!slot_locked(c, number))
 		return true;
 	return !MUTANT(EPOCH_IGNORED) && slot_read(c, number, &cell) != CHECK_BAD && cell.epoch > epoch;
 }
 
-/* the lock is ours: start the next incarnation */
-static int begin_incarnation(const struct control *c, uint32_t number, const struct slot_guard *guard,
-			     struct slot *slot)
+int slot_begin(const struct control *c, uint32_t number, uint32_t epoch, struct slot *slot)
 {
-	struct slot_cell cell;
 	struct identity id;
 	uint64_t random[2];
-	unsigned holds;
-
-	if (read_copies(c, number, &cell, &holds) == CHECK_BAD || cell.epoch >= EPOCH_MAX)
-		return -EAGAIN; /* both copies lost, so its next epoch is unknown: leave the slot alone */
 	int err = random_fill(random, sizeof(random));
+
 	if (err)
 		return fail(err, "no random numbers: %s", strerror(-err));
 	identity_read(&id);
-	*slot = (struct slot){.number = number, .epoch = cell.epoch + 1, .nonce = random[0]};
-	err = guard->take_over(guard->facts, slot, &cell);
-	if (err)
-		return err;
+	*slot = (struct slot){.number = number, .epoch = epoch, .nonce = random[0]};
 	atomic_store(&slot->next_birth, random[1] | 1); /* never 0 for the first 2^63 */
 	slot->cell = (struct slot_cell){
 		.slot = number,
@@ -142,18 +161,37 @@ static int begin_incarnation(const struct control *c, uint32_t number, const str
 		.process_start = id.process_start,
 		.attached_s = clock_utc_s(),
 		.seen_s = clock_utc_s(),
+		.node_device = c->node_device,
+		.node_inode = c->node_inode,
 	};
 	memcpy(slot->cell.machine, id.machine, sizeof(id.machine));
 	memcpy(slot->cell.boot, id.boot, sizeof(id.boot));
 	memcpy(slot->cell.host_nqn, id.host_nqn, sizeof(slot->cell.host_nqn));
 	snprintf(slot->cell.version, sizeof(slot->cell.version), "%s", MEMKV_VERSION);
+	return 0;
+}
+
+/* the lock is ours: start the next incarnation */
+static int begin_incarnation(const struct control *c, uint32_t number, const struct slot_guard *guard,
+			     struct slot *slot)
+{
+	struct slot_cell cell;
+	unsigned holds;
+
+	if (read_copies(c, number, &cell, &holds) == CHECK_BAD || cell.epoch >= EPOCH_MAX)
+		return -EAGAIN; /* both copies lost, so its next epoch is unknown: leave the slot alone */
+	int err = slot_begin(c, number, cell.epoch + 1, slot);
+	if (!err)
+		err = guard->take_over(guard->facts, slot, &cell);
+	if (err)
+		return err;
 	err = write_claim(c, &slot->cell, holds);
 	return err ? fail(err, "%s: cannot write the slot claim: %s", c->media->path, strerror(-err)) : 0;
 }
 
 static int try_claim(const struct control *c, uint32_t number, const struct slot_guard *guard, struct slot *slot)
 {
-	int err = c->media->ops->lock(c->media, lock_offset(c, number));
+	int err = c->media->ops->lock(c->media, slot_lock_offset(c, number));
 
 	if (err)
 		return err;
@@ -162,7 +200,7 @@ static int try_claim(const struct control *c, uint32_t number, const struct slot
 		err = begin_incarnation(c, number, guard, slot);
 	if (err) {
 		slot->epoch = 0; /* there is nothing to leave: the slot may be another's by now */
-		c->media->ops->unlock(c->media, lock_offset(c, number));
+		c->media->ops->unlock(c->media, slot_lock_offset(c, number));
 	}
 	return err;
 }
@@ -237,27 +275,28 @@ bool slot_mend(const struct control *c, uint32_t number)
 
 	if (read_copies(c, number, &cell, &holds) == CHECK_BAD)
 		return false;
-	write_copy(c, &cell, !holds);
-	write_copy(c, &cell, holds);
+	slot_write_copy(c, &cell, !holds);
+	slot_write_copy(c, &cell, holds);
 	return read_copies(c, number, &cell, &holds) == CHECK_GOOD;
 }
 
 int slot_bar(const struct control *c, uint32_t number)
 {
-	return c->media->ops->lock(c->media, lock_offset(c, number));
+	return c->media->ops->lock(c->media, slot_lock_offset(c, number));
 }
 
 void slot_bar_lift(const struct control *c, uint32_t number)
 {
-	c->media->ops->unlock(c->media, lock_offset(c, number));
+	c->media->ops->unlock(c->media, slot_lock_offset(c, number));
 }
 
 void slot_leave(const struct control *c, struct slot *slot)
 {
 	slot->cell.state = SLOT_LEFT;
 	slot->cell.seen_s = clock_utc_s();
-	write_copy(c, &slot->cell, 0); /* of equal epochs copy 0 tells; the other keeps the epoch should this be lost */
-	c->media->ops->unlock(c->media, lock_offset(c, slot->number));
+	if (!c->shared || control_published(c)) /* else something of it may still be on the way: it ends, but does not leave */
+		slot_write_copy(c, &slot->cell, 0); /* of equal epochs copy 0 tells; the other keeps the epoch should this be lost */
+	c->media->ops->unlock(c->media, slot_lock_offset(c, slot->number));
 }
 
 uint64_t slot_new_generation(struct slot *slot)

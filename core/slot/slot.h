@@ -6,6 +6,8 @@
  * description that all its writes use.  An incarnation is proven gone when the lock is free or the cell shows a newer
  * epoch; then none of its writes is still on the way.  A holder that is merely stopped keeps its lock.
  *
+ * Shared devices have no exact death, and are claimed otherwise: lease.h.
+ *
  * Claim: lock -> look that nobody formats the pool (struct slot_guard) -> flush -> epoch + 1 in the copy of the cell that
  * does not hold -> flush -> in the other -> flush -> first use.  Claimers never wait: a slot whose lock is held is passed over.
  */
@@ -32,6 +34,8 @@ struct slot_guard {
 	void *context;
 	int (*take_over)(void *facts, const struct slot *next, const struct slot_cell *before);
 	void *facts;
+	/* shared devices, after that: may the slot pass on, as far as what its last holder owned is concerned?  Likewise */
+	int (*inherit)(void *context, const struct slot *next, const struct slot_cell *before);
 };
 
 /*
@@ -50,6 +54,16 @@ bool slot_mend(const struct control *c, uint32_t number);
 int slot_bar(const struct control *c, uint32_t number);
 void slot_bar_lift(const struct control *c, uint32_t number);
 
+/* ---- between slot.c and lease.c ---- */
+/* slot_begin() - fill in a new incarnation, with random nonce and births; 0 or -errno with a sentence */
+int slot_begin(const struct control *c, uint32_t number, uint32_t epoch, struct slot *slot);
+/* slot_write_copy() - store and publish one copy of a cell */
+void slot_write_copy(const struct control *c, const struct slot_cell *cell, unsigned copy);
+/* slot_read_copy() - one copy; *known: it tells something */
+enum check_result slot_read_copy(const struct control *c, uint32_t number, unsigned copy, struct slot_cell *cell,
+				 bool *known);
+uint64_t slot_lock_offset(const struct control *c, uint32_t number);
+
 /* slot_leave() - clean leave: nothing of this incarnation is on the way any more */
 void slot_leave(const struct control *c, struct slot *slot);
 
@@ -66,7 +80,10 @@ enum check_result slot_read(const struct control *c, uint32_t number, struct slo
 /* slot_refresh() - before slot_read(), where others may have changed the cells on mirrored media; false: unreadable */
 bool slot_refresh(const struct control *c, uint32_t number);
 
-/* slot_locked() - does any process hold the slot (this one through another handle included)? */
+/*
+ * slot_locked() - does any process hold the slot (this one through another handle included)?  On shared devices: it does
+ * unless it has left, or is proven gone.
+ */
 bool slot_locked(const struct control *c, uint32_t number);
 
 /*

@@ -17,6 +17,11 @@ enum memkv_host_state {
 	MEMKV_HOST_STOPPED = 2, /* alive, but stopped by a signal or a debugger */
 	MEMKV_HOST_LEFT = 3,    /* it closed the pool */
 	MEMKV_HOST_DEAD = 4,    /* it ended without; what it left open is anybody's */
+	/*
+	 * On a device that several hosts write to: its heartbeat stands still, so it is stopped, cut off or dead.  What it
+	 * holds is taken over by whoever needs room; what it had open is not written to before its death is proven.
+	 */
+	MEMKV_HOST_SILENT = 6,
 	MEMKV_HOST_DAMAGED = 5, /* who held the slot last cannot be read: it is not used any more */
 };
 

@@ -38,6 +38,7 @@ struct memkv_iter;
 enum memkv_create_flag {
 	MEMKV_CREATE_FORCE = 1 << 0, /* overwrite foreign data, or a pool that nobody has open */
 	MEMKV_CREATE_THIN = 1 << 1,  /* allocate the control region only: a full file system fails puts later on */
+	MEMKV_CREATE_SHARE = 1 << 2, /* a block device that agents on several hosts write to at once */
 };
 
 /**

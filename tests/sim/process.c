@@ -186,6 +186,10 @@ uint64_t clock_utc_s(void)
 
 uint64_t clock_monotonic_us(void) { return world.now; }
 
+uint64_t clock_boot_us(void) { return world.now; }
+
+void clock_sleep_us(uint64_t us) { (void)us; }
+
 size_t page_bytes(void) { return PAGE; }
 
 int random_fill(void *to, size_t length)

@@ -249,6 +249,30 @@ START_TEST(rings)
 }
 END_TEST
 
+/* the place that a slow reader looks at is being written for the next round but one, and all behind it is of the next */
+START_TEST(later_round_begun)
+{
+	struct fake_media f;
+	struct record r;
+	uint64_t ahead;
+	bool mended;
+
+	fake_open(&f, 4);
+	const struct control *c = &f.control;
+	uint64_t records = ring_records(c);
+	for (uint64_t first = 0; first < records; first++) {
+		struct ring_reader reader = {.who = writer, .next = first}, abreast = {.who = writer, .next = first + 2 * records};
+		for (uint64_t n = first; n < first + 2 * records; n++)
+			write_record(c, n);
+		checked_withdraw(record_at(c, first));
+		ck_assert_int_eq(ring_next(c, &reader, &r, &mended, &ahead), RING_BEHIND);
+		ck_assert_uint_eq(ahead, records + 1);
+		ck_assert_int_eq(ring_next(c, &abreast, &r, &mended, &ahead), RING_END);
+	}
+	fake_close(&f);
+}
+END_TEST
+
 START_TEST(damaged_records)
 {
 	struct fake_media f;
@@ -364,7 +388,7 @@ static int still_there(void *context)
 
 static void agent_begin(struct agent *a, const struct control *c)
 {
-	const struct slot_guard guard = {still_there, NULL, factbook_take_over, &a->factbook};
+	const struct slot_guard guard = {still_there, NULL, factbook_take_over, &a->factbook, NULL};
 
 	ck_assert_int_eq(factbook_open(&a->factbook, c), 0);
 	ck_assert_int_eq(slot_claim(c, false, &guard, &a->slot), 0);
@@ -545,6 +569,7 @@ int main(void)
 	const TTest *const tests[] = {any_order_with_gaps_and_repeats,
 				      ends_and_margins,
 				      rings,
+				      later_round_begun,
 				      damaged_records,
 				      checkpoints,
 				      agents_come_and_go,

@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See share.h. */
+#include "core/pool/share.h"
+#include "core/base/environ.h"
+#include "core/base/fail.h"
+#include "core/log/checkpoint.h"
+#include "core/pool/handle.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static bool is_me(const struct memkv_pool *pool, uint32_t slot, uint32_t epoch)
+{
+	return pool->slot.epoch && slot == pool->slot.number && epoch == pool->slot.epoch;
+}
+
+/* ---- the words ---- */
+
+static void set_word(const struct control *c, uint64_t segment, enum owner_state state, uint32_t slot, uint32_t epoch)
+{
+	struct owner_word word = {.state = state, .slot = slot % (1u << OWNER_SLOT_BITS), .epoch = epoch & EPOCH_MAX};
+
+	word_publish(control_owner_word(c, segment), owner_word_encode(word, segment, c->seed));
+}
+
+static bool word_is_mine(const struct memkv_pool *pool, uint64_t segment, struct owned *owned)
+{
+	return own_look(&pool->control, segment, owned) && is_me(pool, owned->word.slot, owned->word.epoch);
+}
+
+static void note_lost(struct memkv_pool *pool, uint64_t segment, bool lost)
+{
+	_Atomic uint64_t *bits = &pool->share.lost[segment / 64];
+
+	if (lost)
+		atomic_fetch_or(bits, 1ULL << segment % 64);
+	else
+		atomic_fetch_and(bits, ~(1ULL << segment % 64));
+}
+
+bool share_lost(const struct memkv_pool *pool, uint64_t segment)
+{
+	return pool->control.shared && (atomic_load(&pool->share.lost[segment / 64]) >> segment % 64 & 1);
+}
+
+/*
+ * Something about a segment's ownership was read; the factbook's lock is held.  What is ours, and nobody else's mark is on, we
+ * know best.
+ */
+static void ownership_changed(void *context, uint64_t segment)
+{
+	struct memkv_pool *pool = context;
+	const struct ownership *o = &pool->factbook.ownership;
+	struct holding h = ownership_of(o, segment);
+	bool mine = is_me(pool, h.slot, h.epoch);
+	uint32_t slot, epoch;
+	struct owned owned;
+
+	if (ownership_mark(o, segment, &slot, &epoch) && !is_me(pool, slot, epoch))
+		set_word(&pool->control, segment, OWNER_OPEN, slot, epoch);
+	else if (!mine)
+		set_word(&pool->control, segment, h.state, h.slot, h.epoch);
+	else if (!word_is_mine(pool, segment, &owned))
+		set_word(&pool->control, segment, h.state, h.slot, h.epoch);
+	if (pool->slot.epoch)
+		note_lost(pool, segment, !mine && ownership_last(o, segment, pool->slot.number, pool->slot.epoch));
+	follower_stirred(&pool->follower, segment);
+}
+
+static void set_all_words(struct memkv_pool *pool)
+{
+	for (uint64_t s = 0; s < pool->sb.geo.segments; s++)
+		ownership_changed(pool, s);
+}
+
+/* ---- lease ---- */
+
+static int beat(struct memkv_pool *pool, uint64_t tail)
+{
+	struct share *share = &pool->share;
+	uint64_t began = clock_boot_us();
+
+	pthread_mutex_lock(&share->beat_lock);
+	/* a tail that is already told is not taken back */
+	int err = lease_beat(&pool->control, &pool->slot, max_u64(tail, pool->slot.cell.log_tail));
+	pthread_mutex_unlock(&share->beat_lock);
+	if (!err)
+		atomic_store(&share->good_us, began);
+	return err;
+}
+
+/* a removal stands in the log: now the cell says so; the factbook's lock is held */
+static int tell_tail(void *context, uint64_t tail)
+{
+	struct memkv_pool *pool = context;
+	int err = beat(pool, tail);
+
+	return err ? err : pool->media->ops->flush(pool->media);
+}
+
+bool share_in_lease(const struct memkv_pool *pool)
+{
+	const struct share *share = &pool->share;
+
+	return !pool->control.shared || clock_boot_us() - atomic_load(&share->good_us) < share->timing.self_ms * 1000ULL;
+}
+
+static void watch_others(struct memkv_pool *pool)
+{
+	struct share *share = &pool->share;
+
+	if (lease_refresh(&pool->control) < 0)
+		return;
+	pthread_mutex_lock(&share->watch_lock);
+	lease_look(&share->watch, &pool->control, clock_boot_us());
+	pthread_mutex_unlock(&share->watch_lock);
+}
+
+void share_listen(struct memkv_pool *pool)
+{
+	struct share *share = &pool->share;
+	const struct control *c = &pool->control;
+	struct slot_cell cell;
+	bool any = false;
+
+	watch_others(pool);
+	for (uint32_t n = 0; n < c->layout.geo.slots; n++)
+		any |= slot_read(c, n, &cell) != CHECK_BAD && cell.state == SLOT_ACTIVE && !is_me(pool, n, cell.epoch);
+	if (share->keeping || !any)
+		return;
+	clock_sleep_us(share->timing.beat_ms * 3000ULL);
+	watch_others(pool);
+}
+
+bool share_silent(struct memkv_pool *pool, uint32_t slot)
+{
+	struct share *share = &pool->share;
+	struct slot_cell cell;
+
+	if (slot_read(&pool->control, slot, &cell) == CHECK_BAD)
+		return false;
+	pthread_mutex_lock(&share->watch_lock);
+	uint64_t still = lease_still_us(&share->watch, slot, cell.epoch, clock_boot_us());
+	pthread_mutex_unlock(&share->watch_lock);
+	return still >= share->timing.beat_ms * 2500ULL;
+}
+
+bool share_quiet(void *context, uint32_t slot, uint32_t epoch)
+{
+	struct memkv_pool *pool = context;
+	struct share *share = &pool->share;
+
+	if (is_me(pool, slot, epoch))
+		return false;
+	pthread_mutex_lock(&share->watch_lock);
+	bool quiet = lease_quiet(&share->watch, &pool->control, &share->timing, slot, epoch);
+	pthread_mutex_unlock(&share->watch_lock);
+	return quiet;
+}
+
+/* ---- stating ---- */
+
+static void *table_at(const struct control *c, uint64_t segment) { return control_table(c, segment); }
+
+/* SEALs that were put off: what was written to those tables has landed, then nobody here writes to them any more */
+static bool state_seals(struct memkv_pool *pool)
+{
+	struct share *share = &pool->share;
+	const struct control *c = &pool->control;
+	struct record records[SEALS_MAX];
+	unsigned count;
+
+	pthread_mutex_lock(&share->flush_lock);
+	pthread_mutex_lock(&share->seal_lock);
+	count = share->seal_count;
+	for (unsigned i = 0; i < count; i++)
+		records[i] = (struct record){
+			.kind = RECORD_SEAL, .subject = share->seals[i].segment, .state = share->seals[i].state};
+	share->seal_count = 0;
+	pthread_mutex_unlock(&share->seal_lock);
+	bool good = count == 0 || c->media->ops->settle(c->media) == 0;
+	for (unsigned i = 0; good && i < count; i++)
+		records[i].version = factbook_last(&pool->factbook, records[i].subject) + 1;
+	good = good && (count == 0 || factbook_log(&pool->factbook, records, count, false) == 0);
+	for (unsigned i = 0; good && i < count; i++) {
+		control_let_go(c, table_at(c, records[i].subject), c->layout.table_bytes);
+		note_lost(pool, records[i].subject, false);
+	}
+	pthread_mutex_unlock(&share->flush_lock);
+	return good;
+}
+
+static void put_off_seal(struct memkv_pool *pool, uint64_t segment, enum owner_state state)
+{
+	struct share *share = &pool->share;
+
+	pthread_mutex_lock(&share->seal_lock);
+	if (share->seal_count < SEALS_MAX) {
+		share->seals[share->seal_count].segment = (uint32_t)segment;
+		share->seals[share->seal_count++].state = state;
+	} /* else it stays open for the others: at risk until we have left */
+	pthread_mutex_unlock(&share->seal_lock);
+}
+
+/* by what is known now: is it ours, and nobody else's mark on it that might be meant? */
+static bool may_open(struct memkv_pool *pool, uint64_t segment)
+{
+	struct holding h = factbook_holding(&pool->factbook, segment);
+	uint32_t slot, epoch;
+
+	if (!is_me(pool, h.slot, h.epoch) || h.offered)
+		return false;
+	if (!factbook_mark(&pool->factbook, segment, &slot, &epoch) || is_me(pool, slot, epoch) || share_quiet(pool, slot, epoch))
+		return true;
+	set_word(&pool->control, segment, OWNER_OPEN, slot, epoch); /* at risk */
+	return false;
+}
+
+/* look -> OPEN, flushed -> look again */
+static bool open_segment(struct memkv_pool *pool, uint64_t segment)
+{
+	const struct control *c = &pool->control;
+	struct factbook *book = &pool->factbook;
+
+	if (!state_seals(pool) || !share_in_lease(pool))
+		return false;
+	factbook_refresh(book);
+	if (!may_open(pool, segment))
+		return false;
+	struct holding h = factbook_holding(book, segment);
+	struct record r = {.kind = RECORD_OPEN, .subject = segment, .version = ownership_next(&h), .state = h.state};
+	if (factbook_log(book, &r, 1, true))
+		return false;
+	factbook_refresh(book);
+	h = factbook_holding(book, segment);
+	if (is_me(pool, h.slot, h.epoch) && h.version == r.version &&
+	    control_hold(c, table_at(c, segment), c->layout.table_bytes))
+		return true;
+	put_off_seal(pool, segment, r.state == OWNER_OPEN ? OWNER_SEALED : r.state); /* nothing was written */
+	return false;
+}
+
+static bool share_state(void *context, const struct owned *owned, enum owner_state to)
+{
+	struct memkv_pool *pool = context;
+	bool was_open = owned->word.state == OWNER_OPEN && is_me(pool, owned->word.slot, owned->word.epoch);
+
+	switch (to) {
+	case OWNER_OPEN:
+		return open_segment(pool, owned->segment);
+	case OWNER_SEALED:
+	case OWNER_PARKED:
+		if (was_open)
+			put_off_seal(pool, owned->segment, to);
+		return true;
+	case OWNER_LEAVING: /* nobody else's business: for the others it stays SEALED */
+		return true;
+	default:
+		return false; /* FREE segments as room for pinned blocks: there are no pins here */
+	}
+}
+
+static bool share_mine(void *context, uint64_t segment)
+{
+	struct memkv_pool *pool = context;
+	struct holding h = factbook_holding(&pool->factbook, segment);
+
+	return is_me(pool, h.slot, h.epoch) && !h.offered;
+}
+
+static bool share_writing(void *context, uint64_t segment)
+{
+	struct owned owned;
+
+	return word_is_mine(context, segment, &owned) && owned.word.state == OWNER_OPEN;
+}
+
+/* ---- the keeper ---- */
+
+static void nap(struct share *share)
+{
+	struct timespec until;
+	uint64_t us = share->timing.beat_ms * 1000ULL;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += (time_t)(us / 1000000);
+	until.tv_nsec += (long)(us % 1000000) * 1000;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
+	pthread_mutex_lock(&share->nap_lock);
+	while (!atomic_load(&share->stop) && pthread_cond_timedwait(&share->nap, &share->nap_lock, &until) == 0)
+		;
+	pthread_mutex_unlock(&share->nap_lock);
+}
+
+/* is it still our pool, and not one that was made over it while we were stopped, or cut off? */
+static bool still_ours(struct memkv_pool *pool)
+{
+	const struct control *c = &pool->control;
+	struct superblock sb;
+	bool mended;
+
+	if (!control_refresh(c, c->base, PAGE))
+		return true; /* that says nothing */
+	int err = superblock_decode(c->base, 0, &sb, &mended);
+	if (err == MEMKV_NOT_A_POOL || (!err && (sb.seed != pool->sb.seed || sb.instance != pool->sb.instance)))
+		atomic_store(&pool->media->failed, true);
+	return !atomic_load(&pool->media->failed);
+}
+
+static void *keep(void *context)
+{
+	struct memkv_pool *pool = context;
+
+	while (!atomic_load(&pool->share.stop) && still_ours(pool)) {
+		(void)beat(pool, factbook_tail(&pool->factbook));
+		watch_others(pool);
+		(void)state_seals(pool);
+		nap(&pool->share);
+	}
+	return NULL;
+}
+
+static int start_keeper(struct memkv_pool *pool)
+{
+	int err = pthread_create(&pool->share.keeper, NULL, keep, pool);
+
+	pool->share.keeping = err == 0;
+	return err ? fail(-err, "%s: cannot start the thread that keeps the lease: %s", pool->media->path, strerror(err)) : 0;
+}
+
+static void stop_keeper(struct share *share)
+{
+	if (!share->keeping)
+		return;
+	pthread_mutex_lock(&share->nap_lock);
+	atomic_store(&share->stop, true);
+	pthread_cond_signal(&share->nap);
+	pthread_mutex_unlock(&share->nap_lock);
+	pthread_join(share->keeper, NULL);
+	share->keeping = false;
+}
+
+/* ---- coming and going ---- */
+
+static void keep_local(struct memkv_pool *pool)
+{
+	const struct layout *l = &pool->control.layout;
+
+	pool->media->local[0] = (struct media_range){l->offset[REGION_OWNER_WORDS],
+						      l->offset[REGION_OWNER_WORDS] + l->length[REGION_OWNER_WORDS]};
+	pool->media->local[1] = (struct media_range){l->offset[REGION_HEAT],
+						      l->offset[REGION_STATISTICS] + l->length[REGION_STATISTICS]};
+}
+
+int share_open(struct memkv_pool *pool)
+{
+	struct share *share = &pool->share;
+	struct control *c = &pool->control;
+	pthread_condattr_t attributes;
+	struct identity id;
+
+	share->pool = pool;
+	identity_read(&id);
+	memcpy(c->machine, id.machine, sizeof(c->machine));
+	memcpy(c->boot, id.boot, sizeof(c->boot));
+	int err = pool->media->ops->node(pool->media, &c->node_device, &c->node_inode);
+	if (!err)
+		err = lease_timing_read(&share->timing);
+	if (err)
+		return err;
+	share->lost = calloc(div_up(pool->sb.geo.segments, 64), sizeof(*share->lost));
+	if (!share->lost)
+		return fail(-ENOMEM, "%s: no memory to attach", pool->media->path);
+	keep_local(pool);
+	pthread_mutex_init(&share->beat_lock, NULL);
+	pthread_mutex_init(&share->watch_lock, NULL);
+	pthread_mutex_init(&share->adopt_lock, NULL);
+	pthread_mutex_init(&share->seal_lock, NULL);
+	pthread_mutex_init(&share->flush_lock, NULL);
+	pthread_mutex_init(&share->nap_lock, NULL);
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&share->nap, &attributes);
+	pthread_condattr_destroy(&attributes);
+	share->ops = (struct own_share){
+		.mine = share_mine, .writing = share_writing, .gone = share_quiet, .state = share_state, .adopt = share_adopt};
+	return 0;
+}
+
+void share_words(struct memkv_pool *pool)
+{
+	pool->factbook.share = (struct factbook_share){
+		.changed = ownership_changed, .quiet = share_quiet, .tell = tell_tail, .context = pool};
+	pthread_mutex_lock(&pool->factbook.lock);
+	set_all_words(pool);
+	pthread_mutex_unlock(&pool->factbook.lock);
+}
+
+int share_attach(struct memkv_pool *pool, const struct slot_guard *guard)
+{
+	struct share *share = &pool->share;
+	const struct control *c = &pool->control;
+	int err = lease_claim(c, &share->timing, guard, &pool->slot);
+
+	if (err)
+		return err;
+	struct log_identity me = {.slot = pool->slot.number, .epoch = pool->slot.epoch, .nonce = pool->slot.nonce};
+	if (!ring_hold(c, &me) || !checkpoint_hold(c, me.slot) || !adopt_hold_row(c, me.slot))
+		return fail(-EIO, "%s: the slot's log cannot be read", pool->media->path);
+	factbook_attach(&pool->factbook, &pool->slot);
+	pool->control.share = &share->ops;
+	pool->control.share_context = pool;
+	share->attached = true;
+	err = beat(pool, 0);
+	if (err)
+		return fail(err, "%s: the first heartbeat cannot be written", pool->media->path);
+	watch_others(pool);
+	return start_keeper(pool);
+}
+
+void share_leave(struct memkv_pool *pool)
+{
+	if (!pool->share.attached)
+		return;
+	(void)state_seals(pool);
+	stop_keeper(&pool->share);
+	if (control_published(&pool->control))
+		(void)pool->media->ops->flush(pool->media);
+}
+
+void share_close(struct memkv_pool *pool)
+{
+	struct share *share = &pool->share;
+
+	if (!share->lost)
+		return;
+	stop_keeper(share);
+	free(share->lost);
+	share->lost = NULL;
+	pthread_mutex_destroy(&share->beat_lock);
+	pthread_mutex_destroy(&share->watch_lock);
+	pthread_mutex_destroy(&share->adopt_lock);
+	pthread_mutex_destroy(&share->seal_lock);
+	pthread_mutex_destroy(&share->flush_lock);
+	pthread_mutex_destroy(&share->nap_lock);
+	pthread_cond_destroy(&share->nap);
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An agent on a shared device: a block device that many hosts write to, each past the others' caches, without
+ * compare-and-swap and without a lock that they all see.
+ *
+ * Every sector has one writer: the holder of a slot writes its cell, claims, log and checkpoints; whoever has a segment
+ * open writes the segment and its table; nobody writes anything else.  Who owns which segment is what all logs together say
+ * (facts/ownership.h).  Safety rests on no clock:
+ *
+ *   open:    read all logs: is it mine, and has nobody else left it open?  -> OPEN logged, completed, flushed -> read all logs
+ *            once more: still mine?  else nothing is written, and SEAL logged -> segment header, table, payload
+ *   close:   every write in it resolved -> SEAL logged.  Its table is never written again in this generation
+ *   adopt:   an incarnation that has left, or never was; is proven gone; or has not been heard of for long: win its claim
+ *            (slot/claims.h) -> read all logs -> ADOPT logged for each of its segments, completed, flushed
+ *
+ * The last is safe though the adopted one may live on: a segment that it left open is *at risk*: readable, but opened by
+ * nobody until its writer is proven gone, and quiet (slot/lease.h); and one that it opens from now on it will find adopted
+ * when it reads the logs after its OPEN.  Either its OPEN was there before the adopter read, or the ADOPT before it read.
+ * The adopted goes on under the same epoch, without those segments.  Whoever has won a claim and ended hands that on to whoever
+ * wins the claim of himself.
+ *
+ * Removal: a DEL record of key and birth in the remover's log, and its tail in the remover's cell, both flushed, before it
+ * is acknowledged.  A get reads all cells in use together with the block, and what is new in the logs when they tell of
+ * any; so it returns nothing that was removed before it began, and moved copies, which keep their birth, go as well.  A
+ * removal is forgotten when the segment where the block was is written anew and no copy is indexed any more.
+ *
+ * The keeper, a thread, writes heartbeats and what was put off, and watches those of the others.
+ */
+#ifndef MEMKV_POOL_SHARE_H
+#define MEMKV_POOL_SHARE_H
+
+#include "core/slot/lease.h"
+#include "core/slot/own.h"
+
+#include <pthread.h>
+
+struct memkv_pool;
+
+enum { SEALS_MAX = 256 };
+
+struct share {
+	struct memkv_pool *pool;
+	struct lease_timing timing;
+	bool attached;
+	pthread_mutex_t beat_lock;	 /* over writing the own cell */
+	pthread_mutex_t watch_lock;	 /* for moments */
+	struct lease_watch watch;
+	pthread_mutex_t adopt_lock;
+	uint64_t not_before_us[SLOTS_MAX]; /* an adoption that came to nothing is not tried again at once */
+	pthread_mutex_t seal_lock; /* over the list, for moments */
+	struct {
+		uint32_t segment;
+		enum owner_state state;
+	} seals[SEALS_MAX];
+	unsigned seal_count;
+	pthread_mutex_t flush_lock; /* over stating them */
+	atomic_uint_fast64_t good_us; /* when the last heartbeat that was completed began */
+	_Atomic uint64_t *lost;	      /* bitmap: segments that we had open and that were adopted by another */
+	struct own_share ops;
+	pthread_t keeper;
+	bool keeping;
+	atomic_bool stop;
+	pthread_mutex_t nap_lock;
+	pthread_cond_t nap;
+};
+
+/* share_open() - what any process on a shared device needs, before its logs are read; 0, -ENOMEM, -EINVAL */
+int share_open(struct memkv_pool *pool);
+/* share_attach() - become an agent: slot, logs, what the slot's last holder owned; as slot_claim() */
+int share_attach(struct memkv_pool *pool, const struct slot_guard *guard);
+/* share_leave() - the room was closed: state what is owed, stop; the slot can be left then */
+void share_leave(struct memkv_pool *pool);
+void share_close(struct memkv_pool *pool);
+
+/* share_in_lease() - may anything be acknowledged?  False: no heartbeat was completed for too long */
+bool share_in_lease(const struct memkv_pool *pool);
+
+/* share_lost() - was this segment, that we write to, adopted by another? */
+bool share_lost(const struct memkv_pool *pool, uint64_t segment);
+
+/* share_words() - the logs were read: from now on every change of ownership is told to the words, and to the follower */
+void share_words(struct memkv_pool *pool);
+
+/*
+ * share_listen() - know who is there: where nobody has watched the heartbeats, watch them for a moment
+ * share_silent() - after that: does this slot's heartbeat stand still?
+ */
+void share_listen(struct memkv_pool *pool);
+bool share_silent(struct memkv_pool *pool, uint32_t slot);
+
+/* ---- between share.c and adopt.c ---- */
+/* adopt_hold_row() - the claims of our slot are ours to write; false: unreadable */
+bool adopt_hold_row(const struct control *c, uint32_t slot);
+bool share_quiet(void *context, uint32_t slot, uint32_t epoch);
+bool share_adopt(void *context, bool look);
+/* share_inherit() - slot_guard.inherit: before a slot is taken, win what its last holder owned; 0, -EAGAIN, -EIO */
+int share_inherit(void *context, const struct slot *next, const struct slot_cell *before);
+
+#endif

@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See lease.h. */
+#include "core/slot/lease.h"
+#include "core/base/environ.h"
+#include "core/base/fail.h"
+#include "core/format/owner_word.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CLAIMS_MAX = 50 };
+
+int lease_timing_read(struct lease_timing *t)
+{
+	const char *given = getenv("MEMKV_LEASE_MS");
+
+	*t = (struct lease_timing){.beat_ms = 1000, .self_ms = 5000, .suspect_ms = 10000, .quarantine_ms = 60000, .claim_ms = 100};
+	if (!given)
+		return 0;
+	if (sscanf(given, "%u,%u,%u,%u,%u", &t->beat_ms, &t->self_ms, &t->suspect_ms, &t->quarantine_ms, &t->claim_ms) != 5 ||
+	    t->beat_ms == 0 || t->claim_ms == 0 || t->self_ms < 2 * t->beat_ms || t->suspect_ms < t->self_ms)
+		return fail(-EINVAL, "MEMKV_LEASE_MS=%s: five numbers of milliseconds are needed (beat, self, suspect, quarantine, "
+				     "claim), with self at least twice the beat and suspect at least self", given);
+	return 0;
+}
+
+static void *cell_at(const struct control *c, unsigned copy, uint32_t number)
+{
+	return control_at(c, layout_slot_cell(&c->layout, copy, number));
+}
+
+int lease_refresh(const struct control *c)
+{
+	uint32_t slots = c->layout.geo.slots, read = 0;
+	struct slot_cell cell;
+	bool any = true;
+
+	for (; any && read < slots; read += (uint32_t)min_u64(slots - read, LEASE_STEP)) {
+		uint32_t end = read + (uint32_t)min_u64(slots - read, LEASE_STEP);
+		if (!control_refresh(c, cell_at(c, 0, read), (size_t)(end - read) * PAGE))
+			return -EIO;
+		any = false;
+		for (uint32_t n = read; n < end; n++)
+			any |= slot_read(c, n, &cell) == CHECK_BAD || cell.state != SLOT_VIRGIN;
+	}
+	return (int)read;
+}
+
+/* ---- watching ---- */
+
+void lease_look(struct lease_watch *watch, const struct control *c, uint64_t now_us)
+{
+	struct slot_cell cell;
+
+	for (uint32_t n = 0; n < c->layout.geo.slots; n++) {
+		if (slot_read(c, n, &cell) == CHECK_BAD || cell.epoch == 0)
+			continue;
+		if (cell.epoch == watch->slots[n].epoch && cell.heartbeat == watch->slots[n].heartbeat)
+			continue;
+		if (cell.epoch != watch->slots[n].epoch)
+			watch->slots[n].gone_us = 0;
+		watch->slots[n].epoch = cell.epoch;
+		watch->slots[n].heartbeat = cell.heartbeat;
+		watch->slots[n].since_us = now_us;
+	}
+}
+
+uint64_t lease_still_us(const struct lease_watch *watch, uint32_t slot, uint32_t epoch, uint64_t now_us)
+{
+	if (slot >= SLOTS_MAX || watch->slots[slot].epoch != epoch || now_us <= watch->slots[slot].since_us)
+		return 0;
+	return now_us - watch->slots[slot].since_us;
+}
+
+/* another boot of its machine: it is gone with all it had, unless two machines have one id; then its heartbeat moves */
+static bool rebooted(const struct lease_watch *watch, const struct control *c, const struct lease_timing *t,
+		     const struct slot_cell *cell, uint64_t now_us)
+{
+	static const uint8_t unknown[16];
+
+	return memcmp(cell->machine, unknown, sizeof(unknown)) != 0 && memcmp(cell->boot, unknown, sizeof(unknown)) != 0 &&
+	       memcmp(c->boot, unknown, sizeof(unknown)) != 0 &&
+	       memcmp(cell->machine, c->machine, sizeof(cell->machine)) == 0 &&
+	       memcmp(cell->boot, c->boot, sizeof(cell->boot)) != 0 &&
+	       lease_still_us(watch, cell->slot, cell->epoch, now_us) >= max_u64(t->suspect_ms, cell->suspect_ms) * 1000ULL;
+}
+
+bool lease_quiet(struct lease_watch *watch, const struct control *c, const struct lease_timing *t, uint32_t slot,
+		 uint32_t epoch)
+{
+	uint64_t now = clock_boot_us();
+	struct slot_cell cell;
+
+	if (slot >= c->layout.geo.slots || slot_read(c, slot, &cell) == CHECK_BAD)
+		return false;
+	if (cell.epoch > epoch || (cell.epoch == epoch && (cell.state == SLOT_LEFT || cell.state == SLOT_VIRGIN)))
+		return true; /* it had to be quiet before */
+	if (!slot_gone(c, slot, epoch) && !rebooted(watch, c, t, &cell, now))
+		return false;
+	if (watch->slots[slot].epoch != epoch)
+		return false; /* not seen yet */
+	if (!watch->slots[slot].gone_us)
+		watch->slots[slot].gone_us = now;
+	return now - watch->slots[slot].gone_us >= t->quarantine_ms * 1000ULL;
+}
+
+/* ---- claiming ---- */
+
+struct joining {
+	const struct control *c;
+	const struct lease_timing *timing;
+	struct lease_watch watch;
+	uint64_t joiner[SLOTS_MAX]; /* nonce of somebody else's claim, */
+	uint64_t since[SLOTS_MAX];  /* and since when we see it */
+	uint8_t pass[SLOTS_MAX];    /* it did not want to pass on: that many looks without it */
+};
+
+static bool refresh_all(const struct control *c)
+{
+	return control_refresh_regions(c, REGION_SLOT_CELLS, REGION_SLOT_CELLS);
+}
+
+/* is somebody else in the middle of a claim?  One that stands still for long has been given up. */
+static bool being_joined(struct joining *j, uint32_t n, uint32_t epoch, uint64_t now)
+{
+	struct slot_cell copy;
+	bool known;
+
+	(void)slot_read_copy(j->c, n, 1, &copy, &known);
+	if (!known || copy.state != SLOT_JOINING || copy.epoch <= epoch)
+		return false;
+	if (copy.nonce != j->joiner[n]) {
+		j->joiner[n] = copy.nonce;
+		j->since[n] = now;
+	}
+	return now - j->since[n] < j->timing->claim_ms * 8000ULL;
+}
+
+enum choice { CHOSEN, BUSY, NONE };
+
+/* the lowest slot whose holder has left, or a virgin one, or one whose holder was proven gone long enough ago */
+static enum choice choose(struct joining *j, struct slot_cell *chosen)
+{
+	const struct control *c = j->c;
+	uint64_t now = clock_boot_us();
+	struct slot_cell cell;
+	bool waits = false;
+	uint32_t virgins = 0; /* one after the other */
+
+	lease_look(&j->watch, c, now);
+	for (uint32_t n = 0; n < c->layout.geo.slots && virgins <= LEASE_STEP; n++) {
+		if (slot_read(c, n, &cell) == CHECK_BAD || cell.epoch >= EPOCH_MAX)
+			continue;
+		bool free = cell.state == SLOT_LEFT || cell.state == SLOT_VIRGIN;
+		virgins = cell.state == SLOT_VIRGIN ? virgins + 1 : 0;
+		if (virgins > LEASE_STEP)
+			return BUSY; /* those before it will do, in a while */
+		waits |= !free && slot_gone(c, n, cell.epoch);
+		if (!free && !lease_quiet(&j->watch, c, j->timing, n, cell.epoch))
+			continue;
+		if (j->pass[n] && j->pass[n]--) {
+			waits = true;
+			continue;
+		}
+		if (being_joined(j, n, cell.epoch, now)) {
+			waits = true;
+			continue;
+		}
+		*chosen = cell;
+		chosen->slot = n;
+		return CHOSEN;
+	}
+	return waits ? BUSY : NONE;
+}
+
+static bool write_copy(const struct control *c, const struct slot_cell *cell, unsigned copy)
+{
+	void *at = cell_at(c, copy, cell->slot);
+
+	if (!control_hold(c, at, PAGE))
+		return false;
+	slot_write_copy(c, cell, copy);
+	return control_published(c) && c->media->ops->flush(c->media) == 0;
+}
+
+/* is this copy, as it stands on the medium, what we think it is? */
+static bool reads_back(const struct control *c, uint32_t number, unsigned copy, uint32_t epoch, uint64_t nonce)
+{
+	struct slot_cell cell;
+	bool known;
+
+	control_let_go(c, cell_at(c, copy, number), PAGE);
+	if (!control_refresh(c, cell_at(c, copy, number), PAGE))
+		return false;
+	(void)slot_read_copy(c, number, copy, &cell, &known);
+	return known && cell.epoch == epoch && cell.nonce == nonce;
+}
+
+static bool in_time(const struct lease_timing *t, uint64_t since_us)
+{
+	return clock_boot_us() - since_us < t->claim_ms * 1000ULL;
+}
+
+/* JOINING is written, and after a while still there: nobody else goes on with this slot */
+static int join(struct joining *j, struct slot *slot, const struct slot_cell *before, uint64_t *looked_us)
+{
+	const struct control *c = j->c;
+	struct slot_cell joining = slot->cell;
+
+	joining.state = SLOT_JOINING;
+	uint64_t began = clock_boot_us();
+	if (!reads_back(c, slot->number, 0, before->epoch, before->nonce))
+		return -EAGAIN;
+	if (!write_copy(c, &joining, 1))
+		return -EIO;
+	if (!in_time(j->timing, began))
+		return -EAGAIN;
+	clock_sleep_us(2000ULL * j->timing->claim_ms);
+	*looked_us = clock_boot_us();
+	return reads_back(c, slot->number, 1, slot->epoch, slot->nonce) &&
+			       reads_back(c, slot->number, 0, before->epoch, before->nonce)
+		       ? 0
+		       : -EAGAIN;
+}
+
+static void let_all_go(const struct control *c, uint32_t number)
+{
+	control_let_go(c, cell_at(c, 0, number), PAGE);
+	control_let_go(c, cell_at(c, 1, number), PAGE);
+	/* the guard may have written what is owed, and claimed */
+	control_let_go(c, control_at(c, c->layout.offset[REGION_CLAIM_ROWS] + number * c->layout.claim_row_bytes),
+		       c->layout.claim_row_bytes);
+	control_let_go(c, control_at(c, layout_checkpoint(&c->layout, number, 0)),
+		       (size_t)c->layout.geo.checkpoint_bytes * CHECKPOINTS_PER_SLOT);
+}
+
+/* won: what is owed, then copy 0 */
+static int take(struct joining *j, const struct slot_guard *guard, struct slot *slot, const struct slot_cell *before)
+{
+	const struct control *c = j->c;
+	bool owed = true;
+	uint64_t looked;
+
+	for (int tries = 0; tries < 4; tries++) {
+		int err = join(j, slot, before, &looked);
+		if (!err && owed) {
+			err = guard->take_over(guard->facts, slot, before);
+			if (!err)
+				err = guard->inherit(guard->context, slot, before);
+			owed = false;
+		}
+		if (err)
+			return err;
+		if (!in_time(j->timing, looked))
+			continue; /* that took long: look again */
+		if (!write_copy(c, &slot->cell, 0))
+			return -EIO;
+		clock_sleep_us(1000ULL * j->timing->claim_ms);
+		if (!reads_back(c, slot->number, 0, slot->epoch, slot->nonce))
+			return -EAGAIN;
+		if (!control_hold(c, cell_at(c, 0, slot->number), PAGE) || !write_copy(c, &slot->cell, 1))
+			return -EIO;
+		return 0;
+	}
+	return -EAGAIN;
+}
+
+static int try_claim(struct joining *j, const struct slot_guard *guard, const struct slot_cell *before, struct slot *slot)
+{
+	const struct control *c = j->c;
+	uint32_t n = before->slot;
+	int err = c->media->ops->lock(c->media, slot_lock_offset(c, n));
+
+	if (err)
+		return err; /* -EAGAIN: a neighbour is at it */
+	err = guard->look(guard->context);
+	if (!err)
+		err = slot_begin(c, n, before->epoch + 1, slot);
+	if (!err) {
+		slot->cell.suspect_ms = j->timing->suspect_ms;
+		err = take(j, guard, slot, before);
+	}
+	if (err == -EAGAIN)
+		j->pass[n] = 8;
+	if (err) {
+		let_all_go(c, n);
+		slot->epoch = 0;
+		c->media->ops->unlock(c->media, slot_lock_offset(c, n));
+	}
+	return err;
+}
+
+/* a machine with our id, in another boot, whose heartbeat moves before our eyes */
+static int find_twin(struct joining *j)
+{
+	const struct control *c = j->c;
+	struct slot_cell cell;
+	static const uint8_t unknown[16];
+	uint32_t heartbeats[SLOTS_MAX];
+	bool any = false;
+
+	for (uint32_t n = 0; n < c->layout.geo.slots; n++) {
+		heartbeats[n] = UINT32_MAX;
+		if (slot_read(c, n, &cell) == CHECK_BAD || cell.state != SLOT_ACTIVE ||
+		    memcmp(cell.machine, unknown, sizeof(unknown)) == 0 ||
+		    memcmp(cell.machine, c->machine, sizeof(unknown)) != 0 || memcmp(cell.boot, c->boot, sizeof(unknown)) == 0)
+			continue;
+		heartbeats[n] = (uint32_t)(cell.heartbeat & INT32_MAX);
+		any = true;
+	}
+	if (!any)
+		return 0;
+	clock_sleep_us(2500ULL * j->timing->beat_ms);
+	if (!refresh_all(c))
+		return fail(-EIO, "%s: the slots cannot be read", c->media->path);
+	for (uint32_t n = 0; n < c->layout.geo.slots; n++)
+		if (heartbeats[n] != UINT32_MAX && slot_read(c, n, &cell) != CHECK_BAD && cell.state == SLOT_ACTIVE &&
+		    heartbeats[n] != (uint32_t)(cell.heartbeat & INT32_MAX))
+			return fail(MEMKV_IN_USE, "%s: another machine with this one's machine id is using the pool (slot %u, NVMe host "
+						  "%s); give one of them a new /etc/machine-id, and NVMe host NQN and id of its own, "
+						  "and boot it again", c->media->path, n, cell.host_nqn);
+	return 0;
+}
+
+static int no_slot(const struct control *c)
+{
+	return fail(MEMKV_NO_SLOT, "%s: all %u slots are taken by agents that live, or whose death nobody can prove ('memkv host ls' "
+				   "shows them); stop one, let its host come back, or make the pool with more --slots",
+		    c->media->path, c->layout.geo.slots);
+}
+
+int lease_claim(const struct control *c, const struct lease_timing *timing, const struct slot_guard *guard, struct slot *slot)
+{
+	struct joining *j = calloc(1, sizeof(*j));
+	struct slot_cell before;
+	int err = -EAGAIN;
+
+	if (!j)
+		return fail(-ENOMEM, "%s: no memory to attach", c->media->path);
+	j->c = c;
+	j->timing = timing;
+	slot->epoch = 0;
+	if (refresh_all(c))
+		err = find_twin(j) ? MEMKV_IN_USE : -EAGAIN;
+	for (int i = 0; err == -EAGAIN && i < CLAIMS_MAX; i++) {
+		enum choice choice = refresh_all(c) ? choose(j, &before) : BUSY;
+		if (choice == NONE)
+			err = no_slot(c);
+		else
+			err = choice == CHOSEN ? try_claim(j, guard, &before, slot) : -EAGAIN;
+		if (err == -EAGAIN) { /* not in step with others who try */
+			uint64_t random = 0;
+			(void)random_fill(&random, sizeof(random));
+			clock_sleep_us(timing->claim_ms * (500 + random % 2500));
+		}
+	}
+	if (err == -EAGAIN)
+		err = no_slot(c);
+	else if (err == -EIO)
+		fail(err, "%s: cannot write the slot claim", c->media->path);
+	free(j);
+	return err;
+}
+
+/* ---- heartbeats ---- */
+
+int lease_beat(const struct control *c, struct slot *slot, uint64_t log_tail)
+{
+	slot->cell.heartbeat++;
+	slot->cell.log_tail = log_tail;
+	slot->cell.seen_s = clock_utc_s();
+	slot_write_copy(c, &slot->cell, 0);
+	return control_published(c) ? 0 : -EIO;
+}

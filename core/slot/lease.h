@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Slots and leases on shared devices, where no lock proves anything to other hosts.
+ *
+ * Claim.  A slot that is virgin, or whose holder has left, or was proven gone long enough ago:
+ *
+ *   look -> copy 1 of the cell: JOINING, the next epoch, a nonce -> completed within `claim` of the look, else from the start
+ *   -> wait 2 x claim: whoever had looked before us has written by now -> read back: copy 1 still ours, copy 0 as it was
+ *   -> what is owed to the incarnation before (struct slot_guard) -> still within `claim` of the last look, else look again
+ *   -> copy 0: ACTIVE -> after `claim`: still ours -> copy 1
+ *
+ * Copy 0 tells who holds the slot; nobody but the one who has won writes it.  Who wakes up late in its claim disturbs copy 1,
+ * which nobody believes; or, having stood still between the last look and the write, copy 0, which its holder writes anew at
+ * the next heartbeat.  Slots are used up from the first on, with gaps of less than LEASE_STEP: behind that many virgin ones all
+ * are virgin.  (A gap is a slot whose segments are just being taken over by somebody who may be dead: nobody waits for that.)
+ *
+ * Lease.  The holder writes a counter every `beat`.  Who has not completed a write for `self` promises nothing any more.
+ * Whoever watches a counter stand still for `suspect` of his own clock may take over (core/pool/share.h) what the incarnation
+ * owns, but is not certain of its death: that is what proofs are for (slot_gone()).  What was open in an incarnation that is
+ * gone is written to again only `quarantine` later, when the last of its writes has left the network.
+ *
+ * All times are the watcher's own, and only how soon something happens depends on them; but for the claim, see above.
+ */
+#ifndef MEMKV_SLOT_LEASE_H
+#define MEMKV_SLOT_LEASE_H
+
+#include "core/slot/slot.h"
+
+enum { LEASE_STEP = 4 };
+
+struct lease_timing {
+	uint32_t beat_ms, self_ms, suspect_ms, quarantine_ms, claim_ms;
+};
+
+/*
+ * lease_timing_read() - the defaults (1 s, 5 s, 10 s, 60 s, 100 ms), or what MEMKV_LEASE_MS says: five numbers of
+ * milliseconds in that order, divided by commas; for tests and for networks that are known
+ *
+ * Return: 0 or -EINVAL with a sentence.
+ */
+int lease_timing_read(struct lease_timing *timing);
+
+/* what is known of the others, by what was seen when */
+struct lease_watch {
+	struct {
+		uint32_t epoch;
+		uint64_t heartbeat, since_us; /* it stands at that since then */
+		uint64_t gone_us;	      /* since when it is known to be gone; 0: it is not */
+	} slots[SLOTS_MAX];
+};
+
+/* lease_look() - note how all heartbeats stand now; the cells were refreshed */
+void lease_look(struct lease_watch *watch, const struct control *c, uint64_t now_us);
+
+/* lease_still_us() - for how long an incarnation's heartbeat has been seen to stand still; 0: it moves, or is not known */
+uint64_t lease_still_us(const struct lease_watch *watch, uint32_t slot, uint32_t epoch, uint64_t now_us);
+
+/* lease_quiet() - proven gone, and nothing of it can still be on the way */
+bool lease_quiet(struct lease_watch *watch, const struct control *c, const struct lease_timing *timing, uint32_t slot,
+		 uint32_t epoch);
+
+/* lease_refresh() - bring the cells in: of all slots that were ever used, and LEASE_STEP that were not; how many, or -EIO */
+int lease_refresh(const struct control *c);
+
+/*
+ * lease_claim() - slot_claim() for shared devices
+ *
+ * Return: as slot_claim(); MEMKV_IN_USE: another machine with the same machine id is alive (the sentence has the mend).
+ */
+int lease_claim(const struct control *c, const struct lease_timing *timing, const struct slot_guard *guard,
+		struct slot *slot);
+
+/* lease_beat() - write the next heartbeat, with @log_tail; 0 or -EIO */
+int lease_beat(const struct control *c, struct slot *slot, uint64_t log_tail);
+
+#endif
