@@ -99,7 +99,8 @@ static void read_checkpoint(struct factbook *l, struct ring_reader *reader)
 static void read_ring(struct factbook *l, struct ring_reader *reader)
 {
 	struct record r;
-	uint64_t ahead, at_hand = UINT64_MAX; /* which block, and the next one, was brought in */
+	uint64_t ahead, looked_again = UINT64_MAX;
+	uint64_t at_hand = UINT64_MAX; /* which block, and the next one, was brought in */
 	bool mended;
 
 	if (!is_shared(l) && !ring_refresh(l->control, &reader->who))
@@ -119,6 +120,11 @@ static void read_ring(struct factbook *l, struct ring_reader *reader)
 			continue;
 		}
 		uint64_t before = reader->next;
+		/* it may have been written, and the next ones as well, while we looked on; now that those are there it is whole */
+		if (looked_again != before && !MUTANT(RING_ONE_LOOK) && ring_refresh(l->control, &reader->who)) {
+			looked_again = before;
+			continue;
+		}
 		read_checkpoint(l, reader);
 		if (reader->next == before) { /* what is gone stands nowhere */
 			atomic_fetch_add(&l->damaged, ahead);
@@ -381,6 +387,7 @@ void factbook_attach(struct factbook *l, const struct slot *slot)
 	l->me = (struct log_identity){.slot = slot->number, .epoch = slot->epoch, .nonce = slot->nonce};
 	l->next = l->checkpointed = 0;
 	atomic_store(&l->tail, 0);
+	l->ring_known = false;
 	l->writing = true;
 	pthread_mutex_unlock(&l->lock);
 }
@@ -394,7 +401,7 @@ static bool is_new(const struct factbook *l, const struct record *r)
 
 static int make_room(struct factbook *l)
 {
-	if (l->next - l->checkpointed < ring_records(l->control))
+	if (l->next - l->checkpointed < ring_records(l->control) || MUTANT(RING_LAP_BEFORE_CHECKPOINT))
 		return 0;
 	int err = write_checkpoint(l, &l->me, l->next);
 	if (!err)
@@ -402,7 +409,6 @@ static int make_room(struct factbook *l)
 	return err;
 }
 
-/* with the version that it has */
 static int append(struct factbook *l, struct record *r)
 {
 	const struct control *c = l->control;
@@ -410,6 +416,12 @@ static int append(struct factbook *l, struct record *r)
 
 	if (err)
 		return fail(err, "%s: the fact could not be written: %s", c->media->path, memkv_strerror(err));
+	/* where it is mirrored, what lies in the ring must be known before any of it is written again */
+	if (!l->ring_known && !ring_refresh(c, &l->me))
+		return fail(-EIO, "%s: the log that the fact goes into cannot be read", c->media->path);
+	l->ring_known = true;
+	facts_follow(&l->facts, r);
+	r->version = l->facts.version + 1;
 	r->slot = l->me.slot;
 	r->epoch = l->me.epoch;
 	r->position = l->next++;
@@ -445,42 +457,9 @@ int factbook_state(struct factbook *l, struct record *r)
 				   "session, or make a larger pool", path, fact_limit(l));
 	}
 	if (!err) {
-		r->version = l->facts.version + 1;
 		err = append(l, r);
 	}
 	atomic_thread_fence(memory_order_seq_cst); /* written; now the caller looks */
-	pthread_mutex_unlock(&l->lock);
-	return err;
-}
-
-/* does exactly this fact hold, by what is known? */
-static bool it_holds(const struct factbook *l, const struct record *r)
-{
-	const struct record *there = facts_of_key(&l->facts, r->key);
-
-	return there && there->kind == r->kind && there->version == r->version && there->slot == r->slot &&
-	       there->epoch == r->epoch;
-}
-
-bool factbook_holds(struct factbook *l, const struct record *r)
-{
-	pthread_mutex_lock(&l->lock);
-	refresh(l);
-	bool holds = it_holds(l, r);
-	pthread_mutex_unlock(&l->lock);
-	return holds;
-}
-
-int factbook_take_back(struct factbook *l, const struct record *pin)
-{
-	struct record unpin = *pin;
-	int err = 0;
-
-	unpin.kind = RECORD_UNPIN;
-	pthread_mutex_lock(&l->lock);
-	refresh(l);
-	if (it_holds(l, pin))
-		err = append(l, &unpin);
 	pthread_mutex_unlock(&l->lock);
 	return err;
 }

@@ -69,7 +69,7 @@ struct factbook {
 	struct factbook_source *sources;
 	/* of this process's own incarnation */
 	struct log_identity me;
-	bool writing;
+	bool writing, ring_known;
 	uint64_t next;		     /* position */
 	uint64_t checkpointed;	     /* positions below stand in the own checkpoint */
 	struct record *scratch;	     /* a checkpoint's worth */
@@ -119,18 +119,6 @@ void factbook_poll(struct factbook *l);
  * -errno with a sentence: it may count or not.
  */
 int factbook_state(struct factbook *l, struct record *r);
-
-/* factbook_holds() - is it this very fact about a key that holds, among all that was stated before the call? */
-bool factbook_holds(struct factbook *l, const struct record *r);
-
-/*
- * factbook_take_back() - undo an own PIN, while it holds, and nothing else
- *
- * The UNPIN has the version of the PIN: what somebody stated meanwhile is above it.  (tests/model/pin_facts.pml)
- *
- * Return: 0, or as factbook_state().
- */
-int factbook_take_back(struct factbook *l, const struct record *pin);
 
 /* factbook_room() - how many facts about new subjects could still be stated */
 uint32_t factbook_room(struct factbook *l);

@@ -86,7 +86,7 @@ struct hunt {
 	bool unread; /* the medium did not answer: it may be there */
 };
 
-static bool is_among(const struct births *births, uint64_t birth)
+bool births_has(const struct births *births, uint64_t birth)
 {
 	for (uint32_t i = 0; i < births->count; i++)
 		if (births->births[i] == birth)
@@ -98,7 +98,7 @@ static void note_birth(struct births *births, const struct entry *e)
 {
 	if (e->session_id)
 		births->session_id = e->session_id;
-	if (births->count < BIRTHS_MAX && !is_among(births, e->birth))
+	if (births->count < BIRTHS_MAX && !births_has(births, e->birth))
 		births->births[births->count++] = e->birth;
 }
 
@@ -137,7 +137,7 @@ static void meet_entry(void *context, uint32_t index, enum entry_state state, co
 	if (hunt->note) {
 		note_birth(hunt->note, entry);
 		hunt->spared = true;
-	} else if (hunt->only && !is_among(hunt->only, entry->birth) && entry->birth >= hunt->mine) {
+	} else if (hunt->only && !births_has(hunt->only, entry->birth) && entry->birth >= hunt->mine) {
 		spare(hunt, index, entry);
 	} else {
 		remove_copy(hunt, entry);
