@@ -47,6 +47,11 @@ endif()
 if(schemas)
   list(APPEND MEMKV_FOLDERS ${CMAKE_INSTALL_DATADIR}/memkv/schema)
 endif()
+# udev, sysusers and systemd look below /usr, /usr/local and /etc; anywhere else these are there to be copied
+set(MEMKV_UDEVDIR lib/udev/rules.d)
+set(MEMKV_SYSUSERSDIR lib/sysusers.d)
+set(MEMKV_UNITDIR lib/systemd/system)
+list(APPEND MEMKV_FOLDERS ${MEMKV_UDEVDIR} ${MEMKV_SYSUSERSDIR} ${MEMKV_UNITDIR}/nvmf-autoconnect.service.d)
 list(REMOVE_DUPLICATES MEMKV_FOLDERS)
 install(CODE "set(folders \"${MEMKV_FOLDERS}\")\nset(record \"${PROJECT_BINARY_DIR}/install_folders.txt\")")
 install(SCRIPT .packaging/note_folders.cmake)
@@ -86,6 +91,13 @@ install(FILES cli/OPERATION.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(FILES core/README.md DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME ARCHITECTURE.md)
 file(GLOB example_files CONFIGURE_DEPENDS examples/*.c)
 install(FILES ${example_files} DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)
+
+# the rule runs the tool, and knows only now where that lies
+install(CODE "set(MEMKV_TOOL \${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR}/memkv)
+configure_file(${PROJECT_SOURCE_DIR}/.packaging/system/65-memkv.rules.in ${PROJECT_BINARY_DIR}/65-memkv.rules @ONLY)")
+install(FILES ${PROJECT_BINARY_DIR}/65-memkv.rules DESTINATION ${MEMKV_UDEVDIR})
+install(FILES .packaging/system/sysusers.conf DESTINATION ${MEMKV_SYSUSERSDIR} RENAME memkv.conf)
+install(FILES .packaging/system/nvmf-autoconnect.conf DESTINATION ${MEMKV_UNITDIR}/nvmf-autoconnect.service.d RENAME memkv.conf)
 
 add_custom_target(uninstall
   COMMAND ${CMAKE_COMMAND} -D build=${PROJECT_BINARY_DIR} -P ${PROJECT_SOURCE_DIR}/.packaging/uninstall.cmake

@@ -13,6 +13,12 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#ifdef MEMKV_HAVE_LIBNVME
+enum { BUILT_WITH_LIBNVME = 1 };
+#else
+enum { BUILT_WITH_LIBNVME = 0 };
+#endif
+
 bool doctor_has_program(const char *name)
 {
 	const char *path = getenv("PATH");
@@ -137,12 +143,11 @@ void doctor_fabrics(struct findings *all, const char *medium)
 		look_at_options(all, medium, fd);
 		close(fd);
 	}
-#ifdef MEMKV_HAVE_LIBNVME
-	look_for_library(all, medium, "libnvme.so.1", "libnvme1");
-#else
-	finding_add(all, medium, "libnvme.so.1", FINDING_LACKS, "build memkv where libnvme-dev is installed",
-		    "this memkv was built without libnvme, and cannot attach");
-#endif
+	if (BUILT_WITH_LIBNVME)
+		look_for_library(all, medium, "libnvme.so.1", "libnvme1");
+	else
+		finding_add(all, medium, "libnvme.so.1", FINDING_LACKS, "build memkv where libnvme-dev is installed",
+			    "this memkv was built without libnvme, and cannot attach");
 	look_for_program(all, medium, "nvme", "nvme-cli");
 }
 

@@ -75,7 +75,8 @@ static const char host_ls_text[] =
 	"Who is attached, one a line: SLOT@EPOCH, state, pid, since when (UTC), segments that it writes to or empties, their\n"
 	"room, pins that it stated, segments of which it uses blocks in place (holds), version, NVMe host NQN.  stopped: alive,\n"
 	"but held by a signal or a debugger.  dead: it ended without closing the pool, and what it left open is continued by\n"
-	"whoever needs it.\n";
+	"whoever needs it.  silent, on a device that several hosts write to: its heartbeat stands still, so it is stopped, cut\n"
+	"off or dead; what it had open is not written to before its death is proven.\n";
 
 static const char host_fence_text[] =
 	"Makes sure that an incarnation never writes to the pool again.  On files and memory a lock proves life and death:\n"

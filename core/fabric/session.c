@@ -285,9 +285,11 @@ int fabric_session_connect(struct fabric_session *session, const struct fabric_u
 	int err = errno;
 	kernel_log_close(log, &words);
 	if (!failed) {
-		*ctrl = made;
+		*ctrl = made; /* the tree's from now on */
 		return 0;
 	}
+	if (session->lib->nvme_ctrl_get_name(made)) /* connected, and then not found where it should be */
+		(void)session->lib->nvme_disconnect_ctrl(made);
 	session->lib->nvme_free_ctrl(made);
 	return explain(uri, nqn, err, &words);
 }
@@ -303,10 +305,14 @@ int fabric_session_disconnect(struct fabric_session *session, const char *name)
 		nvme_ctrl_t ctrl = session->lib->nvme_create_ctrl(session->root, all[i].nqn, all[i].transport, all[i].address, NULL,
 								 NULL, all[i].port);
 		err = ctrl ? 0 : -ENOMEM;
+		errno = EIO;
 		/* only this one: to look at the whole tree means to ask each device, and a dead one would let us wait */
-		if (!err && (session->lib->nvme_init_ctrl(session->host, ctrl, atoi(name + 4)) ||
-			     session->lib->nvme_disconnect_ctrl(ctrl)))
-			err = errno ? -errno : -EIO;
+		if (!err && session->lib->nvme_init_ctrl(session->host, ctrl, atoi(name + 4))) {
+			err = -errno;
+			session->lib->nvme_free_ctrl(ctrl); /* else it is the tree's */
+		}
+		if (!err && session->lib->nvme_disconnect_ctrl(ctrl))
+			err = -errno;
 	}
 	free(all);
 	if (err == -EACCES || err == -EPERM)

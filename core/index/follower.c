@@ -746,12 +746,18 @@ int follower_start(struct follower *f, uint32_t poll_us)
 	return err;
 }
 
+void follower_stop(struct follower *f)
+{
+	if (!f->running)
+		return;
+	atomic_store(&f->stop, true);
+	pthread_join(f->thread, NULL);
+	f->running = false;
+}
+
 void follower_close(struct follower *f)
 {
-	if (f->running) {
-		atomic_store(&f->stop, true);
-		pthread_join(f->thread, NULL);
-	}
+	follower_stop(f);
 	if (f->segments)
 		pthread_mutex_destroy(&f->lock);
 	free(f->segments);

@@ -89,6 +89,8 @@ struct follower {
 /* follower_open() - fold the whole pool once, @factbook before that on shared devices; 0 or -ENOMEM */
 int follower_open(struct follower *f, const struct control *c, struct index *index, struct factbook *factbook,
 		  const struct follower_recover *recover);
+/* follower_stop() - its thread ends; what it has and its lock stay until follower_close() */
+void follower_stop(struct follower *f);
 void follower_close(struct follower *f);
 
 /* follower_stirred() - shared devices: something about the segment was read in the logs; any thread, no lock */

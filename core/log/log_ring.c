@@ -95,14 +95,31 @@ static bool mend(const struct control *c, struct ring_reader *reader, struct rec
 	return false;
 }
 
-enum ring_result ring_next(const struct control *c, struct ring_reader *reader, struct record *r, bool *mended,
-			   uint64_t *ahead)
+/*
+ * The next place does not verify, and stated @there: is it, or was it a moment ago, being written for a later round?  Then
+ * the place before it is of that round.  The writer may go on while we look, as far as it likes.
+ */
+static bool came_past(const struct control *c, const struct ring_reader *reader, uint64_t there, uint64_t *ahead, bool *again)
+{
+	const struct log_identity *who = &reader->who;
+	uint64_t records = ring_records(c), before = stated(place_of(c, who, reader->next + records - 1));
+	struct record other;
+	bool later = before > reader->next && lies_here(c, who, before, &other);
+
+	*again = lies_here(c, who, reader->next, &other) || (!later && stated(place_of(c, who, reader->next)) != there);
+	if (later)
+		*ahead = before + 2 - records > reader->next ? before + 2 - records - reader->next : 1;
+	return later;
+}
+
+static enum ring_result look_once(const struct control *c, struct ring_reader *reader, struct record *r, bool *mended,
+				  uint64_t *ahead, bool *again)
 {
 	const struct log_identity *who = &reader->who;
 	uint64_t next = reader->next, records = ring_records(c);
 	struct record other;
 
-	*mended = false;
+	*mended = *again = false;
 	if (lies_here(c, who, next, r)) {
 		reader->next++;
 		return RING_RECORD;
@@ -122,5 +139,19 @@ enum ring_result ring_next(const struct control *c, struct ring_reader *reader, 
 	for (*ahead = 1; *ahead < RING_WINDOW && *ahead < records; (*ahead)++)
 		if (lies_here(c, who, next + *ahead, &other))
 			return RING_BEHIND;
-	return RING_END;
+	return !before && came_past(c, reader, there, ahead, again) ? RING_BEHIND : RING_END;
+}
+
+enum ring_result ring_next(const struct control *c, struct ring_reader *reader, struct record *r, bool *mended,
+			   uint64_t *ahead)
+{
+	enum { LOOKS = 8 };
+	enum ring_result result;
+	bool again;
+	int looks = 0;
+
+	do
+		result = look_once(c, reader, r, mended, ahead, &again);
+	while (again && ++looks < LOOKS);
+	return result;
 }

@@ -8,7 +8,8 @@
  *
  * Reading goes onward until a position does not verify.  That is the end, unless a good record follows within
  * RING_WINDOW positions, or the place holds a record of a later round: then the reader is behind, or something is
- * damaged.  The checkpoint tells which: what lies before its log position stands in it.
+ * damaged.  The checkpoint tells which: what lies before its log position stands in it.  A place that is just being written
+ * may be so for a later round, too: then the place before it tells (tests/model/fact_ring.pml).
  */
 #ifndef MEMKV_LOG_LOG_RING_H
 #define MEMKV_LOG_LOG_RING_H

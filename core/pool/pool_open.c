@@ -182,9 +182,10 @@ static void close_medium(struct memkv_pool *pool)
 static void tear_down(struct memkv_pool *pool)
 {
 	deputies_close(&pool->deputies);
-	follower_close(&pool->follower);
-	room_close(&pool->room);
+	follower_stop(&pool->follower);
+	room_close(&pool->room); /* gives segments back, under the follower's lock */
 	share_leave(pool);
+	follower_close(&pool->follower);
 	if (pool->slot.epoch)
 		slot_leave(&pool->control, &pool->slot);
 	factbook_close(&pool->factbook);

@@ -242,6 +242,21 @@ static uint64_t new_birth(struct put *put, const struct births *replaced)
 	return birth > highest || above < highest ? birth : above;
 }
 
+/*
+ * What leads to a durable block is written with it, and so flushed with it: a mirrored medium may have lost its volatile cache
+ * since, and come back, with this process none the wiser and its mirror ahead.  A failure shows in control_published().
+ */
+static void anchor(const struct put *put)
+{
+	const struct control *c = &put->pool->control;
+
+	if (c->media->caps.mappable || !(put->options->flags & MEMKV_PUT_DURABLE))
+		return;
+	control_publish_later(c, control_owner_word(c, put->place.segment), 8);
+	control_publish_later(c, control_table(c, put->place.segment), PAGE);
+	(void)c->media->ops->settle(c->media);
+}
+
 static int write_block(struct put *put, const struct births *replaced)
 {
 	struct memkv_pool *pool = put->pool;
@@ -276,9 +291,10 @@ static int write_block(struct put *put, const struct births *replaced)
 	else
 		write.op.step(&write.op);
 	put->sent = !pool->media->caps.mappable && !(put->options->flags & MEMKV_PUT_DURABLE);
-	if (put->sent || put->place.prepare || put->place.open)
+	if (!pool->media->caps.mappable || put->place.prepare || put->place.open)
 		lane_kick(put->lane); /* the block first: it goes while we do something else */
 	send_entry(put);
+	anchor(put);
 	room_ahead(&pool->room, &put->place);
 	if (MUTANT(PUBLISH_EARLY))
 		publish(put, true);

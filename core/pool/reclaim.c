@@ -71,7 +71,7 @@ void reclaim_leave(struct room *room, struct owned *victim)
 	if (victim->orphan) { /* the dead may have got as far as this, and not told */
 		table_tell(c, victim->segment);
 		if (!room->pool->control.shared) /* nothing was written there before its OPEN */
-		room_mend_header(room, victim->segment);
+			room_mend_header(room, victim->segment);
 	}
 	/* nobody takes what a living incarnation owns: a lost race here means a damaged word, which others rebuild */
 	(void)own_move(c, victim, OWNER_SEALED, &room->pool->slot);

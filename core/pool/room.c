@@ -330,6 +330,8 @@ static bool resume_generation(struct room *room, struct writer *w)
 	if (n == 0 && mended)
 		w->generation = 0; /* its opener died before it began the table, which was lost before: it is begun anew */
 	if (w->generation) {
+		if (mended) /* lost with the power: readers go by it to what is put from now on */
+			table_mend_header(&pool->control, &header);
 		table_walk(&pool->control, &pool->follower.recover, w->owned.segment, w->generation, 0, n, resume_entry, &resume);
 		w->tail = w->next_index;
 		if (!MUTANT(REST_NOT_CLEARED))
@@ -442,6 +444,7 @@ static int open_victim(struct room *room, struct writer *w, struct owned *victim
 	if (!reclaim_confirm(room, victim, &gone) || !own_move(c, victim, OWNER_OPEN, &pool->slot))
 		return -EAGAIN;
 	w->owned = *victim;
+	w->reclaimed = true;
 	w->pages = layout_segment_pages(&c->layout, w->owned.segment);
 	err = begin_generation(room, w, &header);
 	if (err || !control_published(c)) {
@@ -581,8 +584,23 @@ static void note_ahead(const struct room *room, struct writer *w, struct room_pl
 
 	place->prepare = !w->prepared && left <= w->pages / 2;
 	place->open = !w->followed && (left / 2 < room->usual_pages || !places);
+	place->reclaimed = w->reclaimed;
 	w->prepared |= place->prepare;
 	w->followed |= place->open;
+}
+
+/*
+ * Is the next segment to be opened before it is needed?  Not when it would be the first to be emptied: a pool with room for N
+ * blocks holds all of them until there is one more.
+ */
+static bool open_ahead(const struct room *room, const struct room_place *place)
+{
+	const struct memkv_pool *pool = room->pool;
+	uint64_t wait_us;
+
+	if (!place->open || room->fresh_ready || reclaim_keeps_free(room))
+		return false;
+	return place->reclaimed || (!reclaim_chosen(room, &wait_us) && own_any_ready(&pool->control, &pool->slot, false));
 }
 
 void room_ahead(struct room *room, const struct room_place *place)
@@ -593,7 +611,7 @@ void room_ahead(struct room *room, const struct room_place *place)
 	keep_words(room);
 	if (place->prepare)
 		reclaim_prepare(room);
-	if (place->open && !room->fresh_ready && !reclaim_keeps_free(room))
+	if (open_ahead(room, place))
 		room->fresh_ready = fetch(room, &room->fresh) == 0;
 	pthread_mutex_unlock(&room->refill);
 }

@@ -42,6 +42,7 @@ struct writer {
 	uint32_t in_flight;
 	bool prepared; /* the next segment was thought of, */
 	bool followed; /* and opened */
+	bool reclaimed; /* it was a victim: the pool is full, and the next one will be as well */
 };
 
 /* blocks that go with a victim */
@@ -54,6 +55,7 @@ struct room_place {
 	uint64_t segment, generation;
 	uint32_t page, index; /* page within the segment */
 	bool prepare, open;   /* this is the place at which to think of the next segment, or to open it: room_ahead() */
+	bool reclaimed;	      /* as the writer */
 };
 
 /* a victim that was chosen ahead of need, so that its grace is over in time (keep.h); moved blocks are settled */

@@ -7,10 +7,11 @@ own (fabric_machine.py) what the tool makes of what the kernel and libnvme say.
 """
 import json
 import os
+import re
 import stat
 import sys
 
-from cli_tool import Missing, Scratch, Tool, check
+from cli_tool import MIB, ROOT, Missing, Scratch, Tool, check
 from fabric_machine import NQN, OWN, OWN_ID, UUID, Machine
 
 TCP = f"nvme+tcp://192.0.2.7:4420/{NQN}"
@@ -110,12 +111,35 @@ def test_this_machine(tool, _):
     if os.path.exists("/dev/nvme-fabrics") or os.path.exists("/sys/module/nvme_tcp"):
         raise Missing("this machine has the modules")
     for scheme, module in (("tcp", "nvme-tcp"), ("rdma", "nvme-rdma")):
+        if not FAKE:
+            module, mend = "built without libnvme", "libnvme-dev"
+            tool.refused(3, [module, mend], "discover", f"nvme+{scheme}://192.0.2.7")
+            tool.refused(3, [module, mend], "attach", f"nvme+{scheme}://192.0.2.7/{NQN}")
+            continue
         tool.refused(3, [module, "modprobe"], "attach", f"nvme+{scheme}://192.0.2.7/{NQN}")
         tool.refused(3, [module, "modprobe"], "discover", f"nvme+{scheme}://192.0.2.7")
     tool.refused(4, [TCP, "attach", "first"], "pool", "info", TCP)
     tool.refused(1, ["is not attached here"], "detach", TCP)
     tool.refused(1, ["is not attached here"], "detach", NQN)
     tool.refused(4, ["no-such-host.invalid"], "attach", f"nvme+tcp://no-such-host.invalid/{NQN}")
+
+
+def test_udev_rule(tool, folder):
+    """What the rule asks of a device: a word when it carries a pool, none when not, and none when it cannot be read."""
+    with open(os.path.join(ROOT, ".packaging/system/65-memkv.rules.in"), encoding="ascii") as f:
+        program = re.search(r'PROGRAM=="@MEMKV_TOOL@ ([^"]*)", RESULT=="\?\*", GROUP="memkv", MODE="0660"', f.read()).group(1).split()
+    pool, other = os.path.join(folder, "pool"), os.path.join(folder, "other")
+    tool.ok("pool", "create", pool, "--size", "16M")
+    with open(other, "wb") as f:
+        f.write(b"\x00" * MIB)
+
+    def asked(path):
+        return tool.ok(*[path if word == "$devnode" else word for word in program])
+    assert asked(pool) and not asked(other)
+    tool.ok("pool", "destroy", pool, "--yes")
+    with open(pool, "wb") as f:
+        f.write(b"\x00" * MIB)
+    assert not asked(pool)
 
 
 def with_machine(test):
@@ -271,7 +295,9 @@ def test_persist(machine, tool, folder):
     port = {"transport": "tcp", "traddr": "192.0.2.7", "trsvcid": "4420", "keep_alive_tmo": 5, "reconnect_delay": 2,
             "ctrl_loss_tmo": 90, "fast_io_fail_tmo": 5}
     assert noted[1]["subsystems"] == [{"nqn": NQN, "ports": [port]}], noted
-    assert "ConditionPathExists=|/etc/nvme/config.json" in machine.read("etc/systemd/system/nvmf-autoconnect.service.d/memkv.conf")
+    written = machine.read("etc/systemd/system/nvmf-autoconnect.service.d/memkv.conf")
+    with open(os.path.join(ROOT, ".packaging/system/nvmf-autoconnect.conf"), encoding="ascii") as f:
+        assert written.split("[Unit]")[1] == f.read().split("[Unit]")[1], "the package's drop-in says something else"
     assert tool.json("attach", TCP, "--persist", "--queue-depth", "64")["outcome"] == "already"
     noted = json.loads(machine.read("etc/nvme/config.json"))
     assert [p["queue_size"] for p in noted[1]["subsystems"][0]["ports"]] == [64], "noted twice"
@@ -284,6 +310,26 @@ def test_persist(machine, tool, folder):
     machine.write("etc/nvme/config.json", "{ not json")
     tool.refused(2, ["config.json", "cannot be read"], "attach", TCP, "--persist")
     assert machine.read("etc/nvme/config.json") == "{ not json" and os.listdir(machine.path("sys/class/nvme")) == []
+
+
+@with_machine
+def test_doctor(machine, tool, folder):
+    """What it finds on this machine that has it all, and of a connection that lets writes land late."""
+    machine.with_device(os.path.join(folder, "image"))
+    machine.write("sys/class/infiniband/rxe0/ports/1/state", "4: ACTIVE\n")
+    machine.write("sys/module/nvme_core/parameters/multipath", "N\n")
+    machine.time_outs("off", 600)
+    tool.ok("attach", TCP, "--fast-io-fail", "off")
+    found = {m["medium"]: {f["what"]: f for f in m["findings"]} for m in tool.json("doctor", folder)["media"]}
+    tcp, rdma = found["nvme-tcp"], found["nvme-rdma"]
+    for what in ("nvme_tcp", "/dev/nvme-fabrics", "libnvme.so.1"):
+        assert tcp[what]["state"] == "ok", tcp[what]
+    assert tcp["attached"]["said"].startswith("1 namespace ") and "nvme_core.multipath=Y" in tcp["native multipath"]["mend"]
+    assert tcp["late writes"]["state"] == "lacks" and "670 s" in tcp["late writes"]["said"]
+    assert rdma["RDMA devices"]["state"] == "ok" and "rxe0, port 1: 4: ACTIVE" in rdma["RDMA devices"]["said"]
+    machine.write("sys/class/infiniband/rxe0/ports/1/state", "1: DOWN\n")
+    found = {m["medium"]: {f["what"]: f for f in m["findings"]} for m in tool.json("doctor", folder)["media"]}
+    assert found["nvme-rdma"]["RDMA devices"]["state"] == "lacks"
 
 
 @with_machine

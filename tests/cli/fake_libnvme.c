@@ -28,10 +28,19 @@ struct nvme_root {
 	struct nvme_host host;
 };
 
+/* a controller that is connected belongs to the tree, any other to whoever made it */
+static nvme_ctrl_t of_tree[16];
+static int of_tree_count;
+
 nvme_root_t nvme_create_root(FILE *file, int level) { return calloc(1, sizeof(struct nvme_root)); }
-void nvme_free_tree(nvme_root_t root) { free(root); }
+void nvme_free_tree(nvme_root_t root)
+{
+	while (of_tree_count)
+		free(of_tree[--of_tree_count]);
+	free(root);
+}
 void nvme_free_ctrl(nvme_ctrl_t c) { free(c); }
-const char *nvme_ctrl_get_name(nvme_ctrl_t c) { return c->name; }
+const char *nvme_ctrl_get_name(nvme_ctrl_t c) { return c->name[0] ? c->name : NULL; }
 void nvme_host_set_dhchap_key(nvme_host_t h, const char *key) { snprintf(h->key, sizeof(h->key), "%s", key); }
 void nvme_ctrl_set_dhchap_key(nvme_ctrl_t c, const char *key) { snprintf(c->key, sizeof(c->key), "%s", key); }
 char *nvmf_hostnqn_generate(void) { return NULL; }
@@ -100,6 +109,7 @@ int nvmf_add_ctrl(nvme_host_t h, nvme_ctrl_t c, const struct nvme_fabrics_config
 	}
 	int status = run("connect %s %s %s %s", c->transport, c->address, c->port, c->nqn);
 	if (status >= 200) {
+		of_tree[of_tree_count++] = c;
 		snprintf(c->name, sizeof(c->name), "nvme%d", status - 200);
 		return 0;
 	}
@@ -109,6 +119,7 @@ int nvmf_add_ctrl(nvme_host_t h, nvme_ctrl_t c, const struct nvme_fabrics_config
 
 int nvme_init_ctrl(nvme_host_t h, nvme_ctrl_t c, int instance)
 {
+	of_tree[of_tree_count++] = c;
 	snprintf(c->name, sizeof(c->name), "nvme%d", instance);
 	return 0;
 }

@@ -230,8 +230,12 @@ static void test_broken(unsigned handed_over, unsigned round, bool closed)
 	if (memcmp(kept, b.memory, (size_t)COMMANDS * COMMAND_BYTES) != 0)
 		crash_fail("memory was written to after its command had come back");
 	free(kept);
-	if (submit(&b, 0, MEDIA_READ) != -EIO)
+	/* when all were done before anybody noticed, the next one finds out */
+	int err = submit(&b, 0, MEDIA_READ);
+	if (err != -EIO && good < COMMANDS)
 		crash_fail("a broken queue takes commands");
+	if (!err && (!b.queue->ops->reap(b.queue, 1) || b.ios[0].result != -EIO || submit(&b, 0, MEDIA_READ) != -EIO))
+		crash_fail("a queue that broke unnoticed takes commands");
 	if (good > handed_over)
 		crash_fail("%u commands of %u that were handed over", good, handed_over);
 	bench_close(&b);

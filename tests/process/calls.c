@@ -118,6 +118,23 @@ static void match_all(uint64_t number)
 	EXPECT(memkv_exists(pool, &keys[0], 0) == 1 && memkv_exists(pool, &keys[KEYS], 0) == 0, "exists");
 }
 
+static struct memkv_locator locators[KEYS];
+
+static void keep_all(uint64_t number)
+{
+	static struct memkv_key keys[KEYS];
+
+	if (number == 0)
+		for (uint64_t i = 0; i < KEYS; i++)
+			keys[i] = key_of(i);
+	EXPECT(memkv_match_keep(pool, keys, KEYS, 1000, 0, locators) == KEYS, "keep");
+}
+
+static void get_at(uint64_t number)
+{
+	EXPECT(memkv_get_at(pool, &locators[number % KEYS], buffer, LENGTH, NULL) == LENGTH, "get by locator");
+}
+
 static void put_one(uint64_t number)
 {
 	(void)number;
@@ -179,6 +196,8 @@ int main(int argc, char **argv)
 	stretch("gets", get_any, count, true);
 	stretch("ranges", get_range, count, true);
 	stretch("matches", match_all, count, true);
+	stretch("keeps", keep_all, count, true);
+	stretch("gets by locator", get_at, count, true);
 	stretch("puts", put_one, count, false);
 	buffer += 8;
 	stretch("unaligned gets", get_any, count, true);

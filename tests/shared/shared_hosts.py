@@ -180,11 +180,37 @@ def stopped(memkv, nodes):
           f"{len(sleeper.refused)} were unknown")
 
 
+def full(memkv, nodes):
+    """Three hosts put more than fits, over and over; every get is exact or a miss, and the youngest blocks are there."""
+    hosts = [Host(nodes.new(), 100000 * (i + 1)) for i in range(3)]
+    reader = opened(nodes.new(), "live")
+    rng, hits = random.Random(5), 0
+    for host in hosts:
+        host.burst(1200)
+    while any(host.thread.is_alive() for host in hosts):
+        host = rng.choice(hosts)
+        if host.acknowledged:
+            hits += reader.expect(f"get {rng.choice(host.acknowledged)}", "ok", "MISS") == "ok"
+    for host in hosts:
+        host.wait()
+        assert not host.refused, host.refused[:5]
+        all_there(reader, host.acknowledged[-20:], "full")
+    for i, host in enumerate(hosts):  # removals in a pool that is full
+        for seed in host.acknowledged[-20:]:
+            hosts[(i + 1) % 3].hand.expect(f"rm {seed}", "ok")
+            host.hand.expect(f"get {seed}", "MISS")
+            reader.expect(f"get {seed}", "MISS")
+    print(f"  3600 puts into room for some 1500; {hits} gets hit meanwhile")
+    for host in hosts:
+        host.hand.quit()
+    reader.quit()
+
+
 def main():
     memkv, Hand.program = sys.argv[1:3]
     with Folder() as folder, LoopDevice(folder, 192 * MIB) as device:
         nodes = Nodes(folder, device.path)
-        for scene in (see_each_other, three_writers, killed, stopped):
+        for scene in (see_each_other, three_writers, killed, stopped, full):
             create(memkv, device.path)
             begin = time.monotonic()
             scene(memkv, nodes)

@@ -152,9 +152,12 @@ static void header_changed(uint32_t segment, uint64_t offset)
 	trace(EVENT_HEADER, actor(), segment, header.generation, 0);
 	if (s->owner.state != OWNER_OPEN || !watch_holds(actor(), s))
 		broken("segment %u: begun by agent %u, which does not own it", segment, actor()->number);
-	else if (watch_seen_before(header.generation))
+	else if (header.generation != s->begun && watch_seen_before(header.generation))
 		broken("segment %u: generation %016" PRIx64 " is opened a second time", segment, header.generation);
 	s->generation = header.generation;
+	if (header.generation == s->begun)
+		return;
+	s->begun = header.generation;
 	s->openings++;
 	world.reopenings++;
 	memset(s->places, 0, sizeof(s->places));
@@ -405,6 +408,8 @@ static void rebuild_segment(uint32_t segment)
 	memset(s->places, 0, sizeof(s->places));
 	owner_word_decode(load(world.layout.offset[REGION_OWNER_WORDS] + segment * 8ULL), segment, world.pool_seed, &s->owner);
 	s->generation = generation_on_medium(segment);
+	if (s->generation)
+		s->begun = s->generation;
 	if (s->generation && tail_decode(load(table + TABLE_TAIL_OFFSET), segment, s->generation, world.pool_seed, &count) == CHECK_BAD)
 		count = world.layout.geo.entries;
 	for (uint32_t i = 0; i < count; i++) { /* what lies behind the tail was never there */

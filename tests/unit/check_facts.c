@@ -206,6 +206,30 @@ START_TEST(rings)
 }
 END_TEST
 
+/* the place that a slow reader looks at is being written for the next round but one, and all behind it is of the next */
+START_TEST(later_round_begun)
+{
+	struct fake_media f;
+	struct record r;
+	uint64_t ahead;
+	bool mended;
+
+	fake_open(&f, 4);
+	const struct control *c = &f.control;
+	uint64_t records = ring_records(c);
+	for (uint64_t first = 0; first < records; first++) {
+		struct ring_reader reader = {.who = writer, .next = first}, abreast = {.who = writer, .next = first + 2 * records};
+		for (uint64_t n = first; n < first + 2 * records; n++)
+			write_record(c, n);
+		checked_withdraw(record_at(c, first));
+		ck_assert_int_eq(ring_next(c, &reader, &r, &mended, &ahead), RING_BEHIND);
+		ck_assert_uint_eq(ahead, records + 1);
+		ck_assert_int_eq(ring_next(c, &abreast, &r, &mended, &ahead), RING_END);
+	}
+	fake_close(&f);
+}
+END_TEST
+
 START_TEST(damaged_records)
 {
 	struct fake_media f;
@@ -552,6 +576,7 @@ int main(void)
 	const TTest *const tests[] = {any_order_with_gaps_and_repeats,
 				      ends_and_margins,
 				      rings,
+				      later_round_begun,
 				      damaged_records,
 				      checkpoints,
 				      agents_come_and_go,

@@ -15,6 +15,7 @@ from fleet import SAFE, Fleet, acknowledged, expect, main, note, passed, tally
 MIB = 1 << 20
 POOL_MIB, DEVICE_MIB = 128, 144
 DURABLE, PLAIN, LATER, UNNOTICED = 0, 10000, 20000, 30000
+UNFLUSHED = 700
 
 
 def serve_file(target, make):
@@ -105,21 +106,26 @@ def durable(target, a, b, writer, device_b, seeds):
     expect(tally(reader.ask(f"check {LATER + 500} 30"))[:3] == (30, 0, 0), "the new blocks, on B")
     reader.quit()
     passed(f"again, amid durable puts: all {len(more)} that were acknowledged are there, puts go on")
-    return seeds + more
 
 
-def unnoticed(target, a, b, writer, device_b, seeds):
-    """Power is lost while nobody writes, after segments were opened that no flush has reached; then durable puts."""
+def unnoticed(target, a, b, device_b):
+    """Power is lost while nobody writes, after segments were opened that no flush has reached; then durable puts.
+
+    On default settings the writer's process only sees that its I/O takes longer.  Small blocks, and few of them afterwards:
+    their entries lie in other blocks of the table than its header, which is written again now and then.
+    """
+    a.run("run nvme disconnect-all")
+    writer = a.pool(1, a.connect(target), "rw", 8192)
     expect(writer.ask(f"put {UNNOTICED} 1 d").startswith("ok "), "a durable put")
-    power_cut(target, writer, (a, b), f"burst {UNNOTICED + 100} 24", 25)
-    more = list(range(UNNOTICED + 500, UNNOTICED + 510))
-    for seed in more:
+    power_cut(target, writer, (a, b), f"burst {UNNOTICED + 1000} {UNFLUSHED}", UNFLUSHED + 1)
+    for seed in range(UNNOTICED + 1, UNNOTICED + 4):
         expect(writer.ask(f"put {seed} 1 d").startswith("ok "), f"put {seed} afterwards")
-    all_there(writer, seeds + more, "the writer")
-    reader = b.pool(2, device_b, "ro")
-    all_there(reader, seeds + more, "a fresh reader")
-    reader.quit()
-    passed(f"power lost while nobody writes: {len(more)} durable puts afterwards are there for others as well")
+        reader = b.pool(2, device_b, "ro", 8192)
+        all_there(reader, range(UNNOTICED, seed + 1), "a fresh reader")
+        reader.quit()
+    all_there(writer, range(UNNOTICED, UNNOTICED + 4), "the writer")
+    writer.quit()
+    passed("power lost unnoticed while nobody writes: durable puts afterwards are there for others as well")
 
 
 def checked(b, device_b, lost_at_most):
@@ -141,9 +147,10 @@ def scenario():
         a.run(f"run memkv pool create {device_a} --size {POOL_MIB}M --max-block 512K")
         writer = a.pool(1, device_a, "rw")
         seeds = volatile(target, a, b, writer, device_b)
-        seeds = durable(target, a, b, writer, device_b, seeds)
-        unnoticed(target, a, b, writer, device_b, seeds)
-        checked(b, device_b, 400 + 24)
+        durable(target, a, b, writer, device_b, seeds)
+        writer.quit()
+        unnoticed(target, a, b, device_b)
+        checked(b, device_b, 400 + UNFLUSHED)
 
 
 if __name__ == "__main__":

@@ -1,80 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 # NVMe-oF by the tool alone: discover, attach by TCP and by RDMA (Soft-RoCE), pool create, put, get, detach; several paths
-# to one namespace; what goes wrong, each with its message and exit code.  Target and host are one kernel.
+# to one namespace; another user than root; connections that are made at boot, or by others.
 # shellcheck source=tests/lab/guest/common.sh
 . /common.sh
 # shellcheck source=tests/lab/guest/target.sh
 . /target.sh
-OWN=nqn.2014-08.org.nvmexpress:uuid:11111111-2222-3333-4444-555555555555
-TCP=nvme+tcp://127.0.0.1:4420/$NQN
-AGAIN=nvme+tcp://10.0.2.15:4420/$NQN
-RDMA=nvme+rdma://10.0.2.15:4420/$NQN
-UUID=6d656d6b-7600-4000-8000-0000000000a1
-mkdir -p /etc/nvme
-echo "$OWN" >/etc/nvme/hostnqn
-echo 11111111-2222-3333-4444-555555555555 >/etc/nvme/hostid
-printf 'root:x:0:0::/:/bin/sh\nworker:x:1000:999::/tmp:/bin/sh\nnobody:x:65534:65534::/tmp:/bin/sh\n' >/etc/passwd
-printf 'root:x:0:\nmemkv:x:999:worker\nnogroup:x:65534:\n' >/etc/group
+# shellcheck source=tests/lab/guest/fabric_host.sh
+. /fabric_host.sh
 
-# says TEXT COMMAND...: ends well and says so
-says() {
-	local text=$1
-	shift
-	run "$@"
-	grep -q "$text" /tmp/run.out || {
-		cat /tmp/run.out
-		fail "not '$text': $*"
-	}
-}
-# as USER COMMAND
-as() {
-	su "$1" -s /bin/sh -c "export PATH=/bin LD_LIBRARY_PATH=/lib; $2"
-}
-
-load virtio_pci virtio_net crc32_generic
-refused 3 "kernel's module nvme-tcp is not loaded" as nobody "memkv attach $TCP"
-modprobe nvme_core multipath=Y
-[ "$(cat /sys/module/nvme_core/parameters/multipath)" = Y ] || fail "no native multipath"
-ip link set lo up
-ip link set eth0 up
-ip addr add 10.0.2.15/24 dev eth0
-
-# the target
-load nvmet_tcp
-target_make
-namespace=/sys/kernel/config/nvmet/subsystems/$NQN/namespaces/1
-echo 0 >$namespace/enable
-echo $UUID >$namespace/device_uuid
-echo 6d656d6b76000000000000000000abcd | sed 's/\(........\)\(....\)\(....\)\(....\)\(............\)/\1-\2-\3-\4-\5/' >$namespace/device_nguid
-echo 1 >$namespace/enable
-target_port 1 tcp 127.0.0.1
-target_port 2 tcp 10.0.2.15
-
-# what goes wrong
-refused 3 "no RDMA device" memkv attach "$RDMA"
-refused 3 "want root" as nobody "memkv attach $TCP"
-refused 4 "Connection refused" memkv attach "nvme+tcp://127.0.0.1:4499/$NQN"
-refused 4 "has no subsystem" memkv attach "nvme+tcp://127.0.0.1:4420/nqn.2026-01.org.example:other"
-refused 4 "10.0.2.99:4420 by tcp: nobody answers\|10.0.2.99:4420 by tcp: No route" memkv attach "nvme+tcp://10.0.2.99:4420/$NQN"
-refused 3 "cannot do TLS" memkv attach "$TCP" --tls
-echo "DHHC-1:00:ia6zGodOr4SEG0Zzaw398rpY0wqipUWj4jWjUh4HWUz6aQ2n:" >/tmp/key
-chmod 600 /tmp/key
-refused 3 "cannot do DH-HMAC-CHAP" memkv attach "$TCP" --dhchap-secret /tmp/key
-grep -q ia6z /tmp/run.out && fail "the key was printed"
-echo 0 >/sys/kernel/config/nvmet/subsystems/$NQN/attr_allow_any_host
-refused 3 "does not let this host in" memkv attach "$TCP"
-mkdir /sys/kernel/config/nvmet/hosts/nqn.2026-01.org.example:guest
-ln -s /sys/kernel/config/nvmet/hosts/nqn.2026-01.org.example:guest /sys/kernel/config/nvmet/subsystems/$NQN/allowed_hosts/
-refused 3 "does not let this host in" memkv attach "$TCP"
-run memkv attach "$TCP" --host-nqn nqn.2026-01.org.example:guest
-run memkv detach "$TCP"
-rm /sys/kernel/config/nvmet/subsystems/$NQN/allowed_hosts/nqn.2026-01.org.example:guest
-echo 1 >/sys/kernel/config/nvmet/subsystems/$NQN/attr_allow_any_host
-refused 4 "no namespace 9" memkv attach "$TCP?nsid=9"
-ls /sys/class/nvme/nvme* >/dev/null 2>&1 && fail "a failed attach left a connection"
-refused 4 "attach '$TCP' first" memkv pool info "$TCP"
-refused 1 "is not attached" memkv detach "$TCP"
-pass "each bad attach: its message, its exit code, nothing left behind; --host-nqn is what the target's list goes by"
+make_host
+make_target
 
 # TCP
 says "^$TCP$" memkv discover nvme+tcp://127.0.0.1:4420
@@ -178,18 +113,6 @@ cmp /tmp/want /tmp/got || fail "wrong bytes"
 says '"outcome":"tuned"' memkv attach "$TCP" --json
 grep -q '"fast_io_fail_s":5,"loss_timeout_s":60' /tmp/run.out || fail "not tuned"
 memkv pool info "$TCP" 2>&1 >/dev/null | grep -q fast_io_fail && fail "still warned of"
-(cd / && find sys/class/nvme/nvme*/ -maxdepth 1 -type f | sort | while read -r f; do
-	case $f in
-	*uevent | *delete* | *reset* | *rescan*) ;;
-	*) echo "LAB NOTE tree $f $(head -c 300 "$f" 2>/dev/null)" ;;
-	esac
-done)
-echo "LAB NOTE tree device $(readlink -f /sys/class/block/nvme*n1/device)"
-for f in nsid uuid nguid eui size queue/logical_block_size queue/max_sectors_kb queue/write_cache queue/io_timeout; do
-	echo "LAB NOTE tree ns $f $(cat /sys/class/block/nvme*n1/$f 2>&1)"
-done
 run memkv pool destroy "$TCP" --yes
 run memkv detach "$NQN"
 pass "a connection with Linux's default time-outs is warned of; attaching it sets them"
-run memkv doctor
-grep -A40 '^nvme-tcp' /tmp/run.out
