@@ -465,7 +465,11 @@ static bool fold_stirred(struct follower *f)
 		while (bits) {
 			uint64_t s = word * 64 + (unsigned)__builtin_ctzll(bits);
 			bits &= bits - 1;
-			if (written_here(f, s) || fold_segment(f, s, NULL))
+			if (written_here(f, s))
+				continue;
+			/* it may have been folded before this was read: then places count as settled that were not */
+			f->segments[s].next = 0;
+			if (fold_segment(f, s, NULL))
 				continue;
 			follower_stirred(f, s); /* the medium did not answer */
 			complete = false;
