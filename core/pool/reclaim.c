@@ -256,7 +256,7 @@ bool reclaim_confirm(struct room *room, struct owned *victim, struct gone *gone)
 	follower_step(&pool->follower);
 	factbook_refresh(&pool->factbook);
 	struct survey s = survey(pool, victim->segment, false);
-	if (s.pinned_pages || holds_there(pool, victim->segment)) { /* since it was chosen */
+	if (s.pinned_pages || (!MUTANT(HOLDS_AT_RETIRE) && holds_there(pool, victim->segment))) { /* since it was chosen */
 		reclaim_refuse(room, victim);
 		return false;
 	}

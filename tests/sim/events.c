@@ -24,6 +24,7 @@ const char *call_name(enum call_kind kind)
 		[CALL_NONE] = "nothing", [CALL_OPEN] = "open",	   [CALL_CLOSE] = "close",     [CALL_PUT] = "put",
 		[CALL_GET] = "get",	 [CALL_RANGES] = "ranges", [CALL_REMOVE] = "remove",   [CALL_MATCH] = "exists",
 		[CALL_STAT] = "stat",	 [CALL_CHECK] = "check",   [CALL_REFRESH] = "refresh", [CALL_LIST] = "list",
+		[CALL_HOLD] = "hold",
 	};
 
 	return kind < CALL_KINDS ? names[kind] : "?";

@@ -69,7 +69,7 @@ struct setup {
 enum thread_state { THREAD_NONE, THREAD_READY, THREAD_WAITS_IO, THREAD_WAITS_LOCK, THREAD_ENDED };
 
 enum call_kind { CALL_NONE, CALL_OPEN, CALL_CLOSE, CALL_PUT, CALL_GET, CALL_RANGES, CALL_REMOVE, CALL_MATCH, CALL_STAT,
-		 CALL_REFRESH, CALL_CHECK, CALL_LIST, CALL_KINDS };
+		 CALL_REFRESH, CALL_CHECK, CALL_LIST, CALL_HOLD, CALL_KINDS };
 
 /* how far a put has come, to tell where a kill hit it */
 enum put_stage { PUT_LOOKS, PUT_RESERVED, PUT_WRITES, PUT_WRITTEN, PUT_PUBLISHES, PUT_PUBLISHED, PUT_STAGES };
@@ -94,6 +94,8 @@ struct thread {
 	uint64_t asleep_until; /* stalled, or idle */
 	const void *waits_for; /* lock */
 	struct call call;
+	uint32_t held_segment; /* a hold that was made, and not released yet */
+	uint64_t held;	       /* its generation; 0: none */
 };
 
 enum agent_state { AGENT_DOWN, AGENT_UP, AGENT_DYING };
@@ -367,6 +369,10 @@ const char *call_name(enum call_kind kind);
 	X(LAND_AFTER_KILL, "a write that landed after its process was killed")                                       \
 	X(LOST_AFTER_KILL, "a write of which a part never landed")                                                   \
 	X(TORN_HEADER, "a block header landed and its payload did not, or the other way round")                      \
+	X(HOLD, "a block held, used and released")                                                                   \
+	X(HOLD_REFUSED, "a hold refused: the block was on its way out, or half of the pool is held")                 \
+	X(HOLD_LAPSED, "a hold that lapsed: its block was removed or replaced")                                      \
+	X(HOLD_SPARED, "a hold racing OPEN: a segment that somebody holds was to be emptied, and is not")            \
 	X(MOVE_HOT, "a hot block moved")                                                                             \
 	X(MOVE_REMOVED, "a block removed while it moved")                                                            \
 	X(REMOVE_OK, "a block removed")                                                                              \
@@ -409,7 +415,6 @@ const char *call_name(enum call_kind kind);
 	X("wrong suspicion: likewise")                                                                               \
 	X("contended claim, a claim whose winner dies: likewise")                                                    \
 	X("relocation of a pinned block, pin racing OPEN: pins are not there yet")                                   \
-	X("hold racing OPEN: holds are not there yet")                                                               \
 	X("ring lap, checkpoint switch under crash: logs are not written yet")
 
 enum covered {
