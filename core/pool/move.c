@@ -28,7 +28,8 @@ int moves_settle(struct memkv_pool *pool, uint64_t segment)
 		table_retire(&pool->control, segment, room->moved[i].index, room->moved[i].birth);
 	if (!err) {
 		room->moved_count = 0;
-		table_tell_later(&pool->control, segment);
+		if (!pool->control.shared)
+			table_tell_later(&pool->control, segment);
 	}
 	return err;
 }
