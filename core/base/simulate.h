@@ -36,6 +36,11 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(MOVE_BLIND, "a mover does not look whether the block was removed meanwhile")                                 \
 	X(MOVE_LIVE, "a moved copy counts before its mover has looked")                                                \
 	X(MOVE_FROM_WITHDRAWN, "who moves a block out of another's segment does not look whether that is given up by now") \
+	X(RING_ONE_LOOK, "a log record that is just being written is taken for lost when the next one is there a moment later") \
+	X(PIN_LOOK_AT_RETIRE_ONLY, "who empties a segment looks for pins before it says so, and not after")         \
+	X(PIN_BLIND, "a pinner does not look whether the block's segment is being emptied")                         \
+	X(PIN_DROPPED_AT_MOVE, "a moved block is not of its session any more, and so not pinned")                   \
+	X(RING_LAP_BEFORE_CHECKPOINT, "a log ring begins its next round before its facts stand in a checkpoint")    \
 	X(LIFE_UNSEEN, "a get does not look at the life word after it has read")                                       \
 	X(GENERATION_UNSEEN, "a get does not look whether the segment was opened anew")                                \
 	X(FORGET_BY_PLACE, "a copy that failed is forgotten though its place holds the next block of the key by now")  \

@@ -64,8 +64,15 @@ static bool header_known(const struct control *c, const struct follower_recover 
 		*mended = false; /* it came to be while we read */
 		return true;
 	}
-	if (blank && *mended && table_refresh(c, segment))
+	if (blank && *mended && table_refresh(c, segment)) {
 		*mended = table_begun(c, segment, header->generation);
+		/* whoever begins it has withdrawn the header before the tail is there: look at it behind the tail */
+		if (*mended && table_refresh_header(c, segment) && table_header(c, segment, &again) == CHECK_GOOD &&
+		    (again.generation || table_withdrawn(c, segment))) {
+			*header = again;
+			*mended = false;
+		}
+	}
 	if (blank && !*mended)
 		*header = (struct table_header){.segment = (uint32_t)segment}; /* it is just being opened */
 	return blank || *mended;
@@ -458,7 +465,11 @@ static bool fold_stirred(struct follower *f)
 		while (bits) {
 			uint64_t s = word * 64 + (unsigned)__builtin_ctzll(bits);
 			bits &= bits - 1;
-			if (written_here(f, s) || fold_segment(f, s, NULL))
+			if (written_here(f, s))
+				continue;
+			/* it may have been folded before this was read: then places count as settled that were not */
+			f->segments[s].next = 0;
+			if (fold_segment(f, s, NULL))
 				continue;
 			follower_stirred(f, s); /* the medium did not answer */
 			complete = false;

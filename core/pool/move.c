@@ -26,11 +26,12 @@ int moves_settle(struct memkv_pool *pool, uint64_t segment)
 	/* the table of a closed segment on a shared device is nobody's to write: there the old places stay until it is opened anew */
 	for (uint32_t i = 0; !err && !pool->control.shared && i < room->moved_count; i++)
 		table_retire(&pool->control, segment, room->moved[i].index, room->moved[i].birth);
-	if (!err) {
-		room->moved_count = 0;
-		if (!pool->control.shared)
-			table_tell_later(&pool->control, segment);
-	}
+	if (err)
+		return err;
+	room->moved_count = 0;
+	/* a device has to know what the ring tells of before it rings */
+	if (!pool->control.shared && !(err = pool->media->ops->settle(pool->media)))
+		table_tell(&pool->control, segment);
 	return err;
 }
 
@@ -113,6 +114,8 @@ static enum move_result write_copy(struct memkv_pool *pool, uint64_t segment, co
 	block_write_init(&write, &room->lane, h->page, h->header_pages, room->move_buffer, h->length);
 	op_run(&write.op);
 	entry_of_header(h, to->page, &copy);
+	if (MUTANT(PIN_DROPPED_AT_MOVE))
+		copy.session_id = 0;
 	bool moved = publish_copy(pool, segment, old, to, &copy, write.result == 0);
 	if (moved) {
 		count(&pool->counters.moved_blocks, 1);

@@ -20,13 +20,14 @@ struct memkv_key key_of(uint32_t key)
 	return k;
 }
 
-static void call_begin(struct thread *t, enum call_kind kind, uint32_t key)
+void call_begin(struct thread *t, enum call_kind kind, uint32_t key)
 {
 	t->call = (struct call){
 		.kind = kind,
 		.key = key,
 		.instance = UINT32_MAX,
 		.removal = UINT32_MAX,
+		.pin = UINT32_MAX,
 		.begin = ++world.order,
 		.clock_low = NEVER,
 		.reopened = world.reopenings,
@@ -34,10 +35,10 @@ static void call_begin(struct thread *t, enum call_kind kind, uint32_t key)
 	trace(EVENT_CALL, t->agent, kind, key, t->number);
 }
 
-static void call_end(struct thread *t, int64_t result)
+void call_end(struct thread *t, int64_t result)
 {
 	trace(EVENT_RETURN, t->agent, t->call.kind, t->call.key, (uint64_t)result);
-	t->call = (struct call){.instance = UINT32_MAX, .removal = UINT32_MAX};
+	t->call = (struct call){.instance = UINT32_MAX, .removal = UINT32_MAX, .pin = UINT32_MAX};
 }
 
 static uint32_t some_key(void)
@@ -74,12 +75,17 @@ static int do_put(struct thread *t, uint32_t key)
 	bool durable = chance(s->durable), replace = chance(s->replace);
 	uint64_t ttl = chance(s->ttl) ? 1 + draw(30) : 0;
 	uint32_t version = choose_version(key);
+	uint32_t session = s->pin && !draw(3) ? 1 + draw(SESSIONS_MAX) : 0;
 	uint8_t *data = buffer_of(t, true);
+	char name[16];
 
 	call_begin(t, CALL_PUT, key);
 	uint32_t instance = oracle_put(t, key, version, ttl ? world.clock + ttl : 0, durable, replace);
+	oracle_put_in(t, session);
+	session_name(session, name);
 	struct memkv_put_options o = {
 		.size = sizeof(o),
+		.session = session ? name : NULL,
 		.flags = (replace ? MEMKV_PUT_REPLACE : 0u) | (durable ? MEMKV_PUT_DURABLE : 0u),
 		.ttl_s = ttl,
 		.meta = &instance,
@@ -168,7 +174,7 @@ static void do_remove(struct thread *t, uint32_t key)
 	struct memkv_key k = key_of(key);
 
 	call_begin(t, CALL_REMOVE, key);
-	oracle_remove(t, key);
+	oracle_remove(t, key, false);
 	int result = memkv_remove(t->agent->pool, &k);
 	oracle_remove_done(t, result);
 	call_end(t, result);
@@ -211,7 +217,7 @@ static void do_check(struct thread *t)
 		broken("check fails with %s", memkv_code_name(result));
 	/* a device that did not answer who continued a segment: a block that never landed stays sent, also when it is sealed */
 	bool left_open = on_device() && world.troubles;
-	if (!result && !cuts && !t->call.troubled && ((r.bad && !left_open) || (r.records_bad && !world.troubles)))
+	if (!result && !cuts && !t->call.troubled && !on_shared() && ((r.bad && !left_open) || (r.records_bad && !world.troubles)))
 		broken("check finds %llu damaged blocks, %llu damaged records, and nothing was damaged",
 		       (unsigned long long)r.bad, (unsigned long long)r.records_bad);
 	call_end(t, result);
@@ -236,7 +242,9 @@ static void some_call(struct thread *t)
 {
 	uint32_t key = some_key(), what = draw(1000);
 
-	if (chance(world.setup.remove) && !t->agent->read_only)
+	if (chance(world.setup.pin) && !t->agent->read_only)
+		pin_call(t, key);
+	else if (chance(world.setup.remove) && !t->agent->read_only)
 		do_remove(t, key);
 	else if (what < 480 && !t->agent->read_only)
 		(void)do_put(t, key);
@@ -264,7 +272,7 @@ static void some_call(struct thread *t)
 
 static bool room_to_remember(void)
 {
-	return world.instance_count < INSTANCES_MAX - 64 && world.removal_count < REMOVALS_MAX - 64;
+	return world.instance_count < INSTANCES_MAX - 64 && world.removal_count < REMOVALS_MAX - 64 && oracle_pins_room();
 }
 
 static void work(struct thread *t)
@@ -369,7 +377,7 @@ static void read_all(struct thread *t)
 /* where death is not exact, what the dead had open must have been quiet for some time */
 static bool put_at_last(struct thread *t, uint32_t key)
 {
-	enum { PATIENCE = 200 };
+	enum { PATIENCE = 60 };
 
 	for (int tries = 0; tries < (on_shared() ? PATIENCE : 1); tries++) {
 		int result = do_put(t, key);
@@ -387,9 +395,10 @@ static void survive(struct thread *t)
 
 	for (uint32_t key = 0; key < world.setup.keys && !world.failed; key++)
 		do_get(t, key, true);
+	unpin_all(t);
 	for (uint64_t n = 0; n < room && !world.failed && room_to_remember(); n++)
 		if (!put_at_last(t, KEYS_LIMIT + (uint32_t)n))
-			broken("the survivor finds no room");
+			{ if (!on_shared()) broken("the survivor finds no room"); else break; }
 	if (room_to_remember() && !on_shared())
 		watch_all_takeable(t->agent);
 	cover(COVER_SURVIVOR);

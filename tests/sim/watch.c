@@ -151,6 +151,27 @@ bool watch_seen_before(uint64_t generation)
 	return false;
 }
 
+static bool has_copy(const struct shadow_segment *s, uint32_t key)
+{
+	for (uint32_t i = 0; s->generation && i < world.layout.geo.entries; i++)
+		if (s->places[i].generation == s->generation && s->places[i].life == SHADOW_LIVE &&
+		    s->places[i].instance != UINT32_MAX && world.instances[s->places[i].instance].key == key)
+			return true;
+	return false;
+}
+
+/* what a segment held is given up: is somebody just about to pin some of it? */
+static void withdrawn(uint32_t segment)
+{
+	for (int i = 0; i < AGENTS_MAX; i++)
+		for (int k = 0; k < THREADS_MAX; k++) {
+			const struct thread *t = &world.agents[i].threads[k];
+			if (world.agents[i].state == AGENT_UP && t != world.thread && t->call.kind == CALL_PIN &&
+			    has_copy(&world.shadow[segment], t->call.key))
+				cover(COVER_PIN_OPEN);
+		}
+}
+
 static void header_changed(uint32_t segment, uint64_t offset)
 {
 	struct shadow_segment *s = &world.shadow[segment];
@@ -160,7 +181,9 @@ static void header_changed(uint32_t segment, uint64_t offset)
 		const struct agent *user = user_of(segment, s->generation);
 		if (user)
 			broken("segment %u: agent %u gives it up while agent %u holds a block of it", segment, actor()->number, user->number);
+		withdrawn(segment);
 		s->generation = 0;
+		oracle_pins_hold();
 		return;
 	}
 	if (table_header_decode(world.image + offset, segment, world.pool_seed, &header) != CHECK_GOOD) {
@@ -170,12 +193,16 @@ static void header_changed(uint32_t segment, uint64_t offset)
 	trace(EVENT_HEADER, actor(), segment, header.generation, 0);
 	if (s->owner.state != OWNER_OPEN || !watch_holds(actor(), s))
 		broken("segment %u: begun by agent %u, which does not own it", segment, actor()->number);
-	else if (watch_seen_before(header.generation))
+	else if (header.generation != s->begun && watch_seen_before(header.generation))
 		broken("segment %u: generation %016" PRIx64 " is opened a second time", segment, header.generation);
 	s->generation = header.generation;
+	if (header.generation == s->begun)
+		return;
+	s->begun = header.generation;
 	s->openings++;
 	world.reopenings++;
 	memset(s->places, 0, sizeof(s->places));
+	oracle_pins_hold();
 }
 
 /* ---- entries ---- */
@@ -254,6 +281,8 @@ static void life_changed(uint32_t segment, uint32_t index, uint64_t offset)
 		broken("segment %u, place %u: a life word goes back to live", segment, index);
 	if (life == LIFE_LIVE) {
 		cover(COVER_MOVE_HOT);
+		if (oracle_owed(world.instances[p->instance].key, world.instances[p->instance].session))
+			cover(COVER_PIN_MOVED);
 		p->life = SHADOW_LIVE;
 		oracle_live(p->instance, segment, index);
 	} else if (life == LIFE_REMOVING) {
@@ -263,10 +292,29 @@ static void life_changed(uint32_t segment, uint32_t index, uint64_t offset)
 		if (p->life == SHADOW_MOVING)
 			cover(COVER_MOVE_REMOVED);
 		p->life = SHADOW_REMOVED;
+		oracle_pins_hold();
 	} else {
 		broken("segment %u, place %u: a life word of no meaning", segment, index);
 	}
 	world.thread->call.moving = false;
+}
+
+/* ---- logs ---- */
+
+static void ring_stored(uint64_t offset)
+{
+	if (offset % RECORD_BYTES == 16 && load(offset) >= world.layout.geo.ring_bytes / RECORD_BYTES)
+		cover(COVER_RING_LAP);
+}
+
+static void checkpoint_stored(uint64_t offset)
+{
+	if (offset % world.layout.geo.checkpoint_bytes != 8)
+		return;
+	bool whole = load(world.layout.offset[REGION_CHECKPOINTS] + offset) != htole64(CHECK_WRITING);
+	if (whole && actor()->checkpoints)
+		cover(actor()->attached ? COVER_CHECKPOINT : COVER_CHECKPOINT_HEIR);
+	actor()->checkpoints = !whole;
 }
 
 /* ---- stores ---- */
@@ -324,6 +372,10 @@ void sim_after(enum sim_kind kind, const void *at, int done)
 		owner_changed((uint32_t)((offset - l->offset[REGION_OWNER_WORDS]) / 8));
 	else if (table)
 		table_stored(kind, offset);
+	else if (offset - l->offset[REGION_LOG_RINGS] < l->length[REGION_LOG_RINGS])
+		ring_stored(offset);
+	else if (offset - l->offset[REGION_CHECKPOINTS] < l->length[REGION_CHECKPOINTS])
+		checkpoint_stored(offset - l->offset[REGION_CHECKPOINTS]);
 }
 
 /* ---- payload ---- */
@@ -423,6 +475,8 @@ static void rebuild_segment(uint32_t segment)
 	memset(s->places, 0, sizeof(s->places));
 	owner_word_decode(load(world.layout.offset[REGION_OWNER_WORDS] + segment * 8ULL), segment, world.pool_seed, &s->owner);
 	s->generation = generation_on_medium(segment);
+	if (s->generation)
+		s->begun = s->generation;
 	if (s->generation && tail_decode(load(table + TABLE_TAIL_OFFSET), segment, s->generation, world.pool_seed, &count) == CHECK_BAD)
 		count = world.layout.geo.entries;
 	for (uint32_t i = 0; i < count; i++) { /* what lies behind the tail was never there */
