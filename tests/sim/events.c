@@ -24,6 +24,7 @@ const char *call_name(enum call_kind kind)
 		[CALL_NONE] = "nothing", [CALL_OPEN] = "open",	   [CALL_CLOSE] = "close",     [CALL_PUT] = "put",
 		[CALL_GET] = "get",	 [CALL_RANGES] = "ranges", [CALL_REMOVE] = "remove",   [CALL_MATCH] = "exists",
 		[CALL_STAT] = "stat",	 [CALL_CHECK] = "check",   [CALL_REFRESH] = "refresh", [CALL_LIST] = "list",
+		[CALL_HOLD] = "hold",
 		[CALL_PIN] = "pin",	 [CALL_UNPIN] = "unpin",   [CALL_PINS] = "pins",       [CALL_PIN_SESSION] = "pin session",
 		[CALL_EVICT] = "evict",	 [CALL_UNPIN_SESSION] = "unpin session",
 	};
