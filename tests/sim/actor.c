@@ -275,6 +275,15 @@ static bool room_to_remember(void)
 	return world.instance_count < INSTANCES_MAX - 64 && world.removal_count < REMOVALS_MAX - 64 && oracle_pins_room();
 }
 
+static void note_adopted(const struct agent *a)
+{
+	for (uint64_t s = 0; on_shared() && a->pool && s < world.layout.geo.segments; s++)
+		if (share_lost(a->pool, s)) {
+			cover(COVER_WRONG);
+			return;
+		}
+}
+
 static void work(struct thread *t)
 {
 	struct agent *a = t->agent;
@@ -294,6 +303,7 @@ static void work(struct thread *t)
 			a->calls_left--;
 		some_call(t);
 		a->quit |= device_fenced(a) && draw(4) == 0;
+		note_adopted(a);
 	}
 }
 
@@ -377,7 +387,7 @@ static void read_all(struct thread *t)
 /* where death is not exact, what the dead had open must have been quiet for some time */
 static bool put_at_last(struct thread *t, uint32_t key)
 {
-	enum { PATIENCE = 60 };
+	enum { PATIENCE = 200 };
 
 	for (int tries = 0; tries < (on_shared() ? PATIENCE : 1); tries++) {
 		int result = do_put(t, key);
@@ -398,7 +408,7 @@ static void survive(struct thread *t)
 	unpin_all(t);
 	for (uint64_t n = 0; n < room && !world.failed && room_to_remember(); n++)
 		if (!put_at_last(t, KEYS_LIMIT + (uint32_t)n))
-			{ if (!on_shared()) broken("the survivor finds no room"); else break; }
+			broken("the survivor finds no room");
 	if (room_to_remember() && !on_shared())
 		watch_all_takeable(t->agent);
 	cover(COVER_SURVIVOR);

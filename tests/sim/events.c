@@ -173,13 +173,17 @@ unsigned coverage_print(uint64_t floor)
 	static const char *const texts[COVER_COUNT] = {
 #define COVER_TEXT(name, text) text,
 		COVERED(COVER_TEXT)
+		[COVER_FLOORED] = NULL,
+		COVERED_SHARED(COVER_TEXT)
 #undef COVER_TEXT
 	};
 	unsigned under = 0;
 
 	for (int i = 0; i < COVER_COUNT; i++) {
-		printf("%12" PRIu64 "  %s%s\n", coverage[i], texts[i], coverage[i] < floor ? "   <-- under the floor" : "");
-		under += coverage[i] < floor;
+		bool low = i < COVER_FLOORED && coverage[i] < floor;
+		if (texts[i] && (i < COVER_FLOORED || coverage[i]))
+			printf("%12" PRIu64 "  %s%s\n", coverage[i], texts[i], low ? "   <-- under the floor" : "");
+		under += low;
 	}
 #define NOT_YET_ROW(text) printf("     not yet  %s\n", text);
 	NOT_YET(NOT_YET_ROW)
