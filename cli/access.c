@@ -9,22 +9,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-/* A pool on a connection that lets writes land late works, and waits longer where waiting is what makes it safe. */
-static void warn_of_connection(const char *path)
-{
-	struct memkv_fabric_list *list;
-	struct stat st;
-
-	if (stat(path, &st) || !S_ISBLK(st.st_mode) || memkv_fabric_find(path, &list) < 0)
-		return;
-	const struct memkv_fabric_namespace *ns = memkv_fabric_at(list, 0);
-	if (ns && ns->unsafe)
-		report_note("%s", ns->unsafe);
-	memkv_fabric_free(list);
-}
 
 int access_open(const char *path, enum access_mode mode, struct memkv_pool **pool)
 {
@@ -34,10 +19,7 @@ int access_open(const char *path, enum access_mode mode, struct memkv_pool **poo
 	};
 	int rc = memkv_pool_open(path, &options, pool);
 
-	if (rc < 0)
-		return report_library(rc, path);
-	warn_of_connection(path);
-	return 0;
+	return rc < 0 ? report_library(rc, path) : 0;
 }
 
 static int key_of_word(const struct cli_args *args, const struct cli_word *word, struct memkv_key *key)

@@ -138,6 +138,18 @@ static int unknown_verb(int argc, char **argv)
 	return report_usage(NULL, "'%s' is not a verb", argv[0]);
 }
 
+/* What the library has to say beside results; once, however often a verb opens the pool. */
+static void note_once(void *context, const char *sentence)
+{
+	static char last[512];
+
+	(void)context;
+	if (!strncmp(last, sentence, sizeof(last) - 1))
+		return;
+	snprintf(last, sizeof(last), "%s", sentence);
+	report_note("%s", sentence);
+}
+
 static int run_verb(int argc, char **argv)
 {
 	struct cli_args args;
@@ -173,6 +185,7 @@ int main(int argc, char **argv)
 	for (int i = 1; i < argc && strcmp(argv[i], "--"); i++)
 		json |= !strcmp(argv[i], "--json");
 	report_init(json);
+	memkv_set_log(note_once, NULL);
 	interrupt_init();
 	if (json)
 		interrupt_say("{\"schema\":1,\"error\":{\"code\":\"EINTR\",\"message\":\"interrupted\"}}\n");

@@ -6,6 +6,7 @@
 set -euo pipefail
 
 dir=$(mkdir -p "$1" && cd "$1" && pwd)
+# without libnvme-dev and libibverbs-dev, so that a build without them is tried with every change
 packages=(libc6-dev liburing-dev libpmem2-dev libblkid-dev libssl-dev libxxhash-dev libjson-c-dev check)
 [ "$(cat "$dir/complete" 2>/dev/null)" = "${packages[*]}" ] && exit 0
 

@@ -21,7 +21,7 @@ struct item {
 	struct memkv_fabric_path path[NVME_PATHS];
 	char device[64];
 	char uuid[40]; /* with '-' */
-	char unsafe[320];
+	char unsafe[LATE_SENTENCE];
 };
 
 struct memkv_fabric_list {
@@ -189,14 +189,7 @@ static void show_late_writes(struct item *item)
 	item->shown.late_write_s = late.bounded ? (int32_t)late.seconds : MEMKV_FABRIC_OFF;
 	if (!late.unsafe)
 		return;
-	if (late.bounded)
-		snprintf(item->unsafe, sizeof(item->unsafe),
-			 "%s, by %s, %s: a write that is cut off can land up to %u s later; attach it again to mend that",
-			 item->device, late.controller, late.cause, late.seconds);
-	else
-		snprintf(item->unsafe, sizeof(item->unsafe),
-			 "%s, by %s, %s: a write that is cut off can land at any time; attach it again to mend that",
-			 item->device, late.controller, late.cause);
+	late_write_sentence(&late, item->device, item->unsafe);
 	item->shown.unsafe = item->unsafe;
 }
 

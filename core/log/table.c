@@ -265,13 +265,6 @@ void table_tell(const struct control *c, uint64_t segment)
 	control_ring(c, segment);
 }
 
-void table_tell_later(const struct control *c, uint64_t segment)
-{
-	word_add(control_table(c, segment) + TABLE_CHANGES_OFFSET, 1);
-	control_publish_later(c, control_table(c, segment) + TABLE_CHANGES_OFFSET, 8);
-	control_ring_later(c, segment);
-}
-
 static void tell_of_removal(const struct control *c, uint64_t segment, uint32_t index)
 {
 	control_publish(c, life_at(c, segment, index), 8);

@@ -99,16 +99,14 @@ bool table_life_exact(const struct control *c, uint64_t segment, uint32_t index,
 
 /*
  * table_tell() - tell every follower that life words of the segment have changed; table_kill() and table_decide() do
- * table_tell_later() - likewise, but nobody waits for it to reach a mirrored medium
  */
 void table_tell(const struct control *c, uint64_t segment);
-void table_tell_later(const struct control *c, uint64_t segment);
 
 /*
  * table_doubt() - live (or sent) -> removing: readers still find the block; false: it was not live
  * table_decide() - removing -> removed, which is rung; false: somebody else has decided.  There is no way back to live: whoever
  *	decides by what was true before a pin would take a second doubt for the first one.
- * table_retire() - live, or in doubt, -> removed in a segment that is being emptied, when the block has its copy; then table_tell_later().
+ * table_retire() - live, or in doubt, -> removed in a segment that is being emptied, when the block has its copy; then table_tell().
  */
 bool table_doubt(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth);
 bool table_decide(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth);

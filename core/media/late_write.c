@@ -64,3 +64,14 @@ bool late_write_of_device(const char *root, const char *path, struct late_write 
 	late_write_of_namespace(&ns, late);
 	return true;
 }
+
+const char *late_write_sentence(const struct late_write *late, const char *device, char text[LATE_SENTENCE])
+{
+	char when[32] = "at any time";
+
+	if (late->bounded)
+		snprintf(when, sizeof(when), "up to %u s later", late->seconds);
+	snprintf(text, LATE_SENTENCE, "%s, by %s, %s: a write that is cut off can land %s; attach it again to mend that", device,
+		 late->controller, late->cause, when);
+	return text;
+}

@@ -74,4 +74,9 @@ void late_write_of_namespace(const struct nvme_namespace *ns, struct late_write 
  */
 bool late_write_of_device(const char *root, const char *path, struct late_write *late);
 
+enum { LATE_SENTENCE = 320 };
+
+/** late_write_sentence() - what is to be said of an @unsafe one, about @device; returns @text, LATE_SENTENCE bytes */
+const char *late_write_sentence(const struct late_write *late, const char *device, char text[LATE_SENTENCE]);
+
 #endif

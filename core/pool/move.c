@@ -26,10 +26,12 @@ int moves_settle(struct memkv_pool *pool, uint64_t segment)
 	/* the table of a closed segment on a shared device is nobody's to write: there the old places stay until it is opened anew */
 	for (uint32_t i = 0; !err && !pool->control.shared && i < room->moved_count; i++)
 		table_retire(&pool->control, segment, room->moved[i].index, room->moved[i].birth);
-	if (!err) {
-		room->moved_count = 0;
-		table_tell_later(&pool->control, segment);
-	}
+	if (err)
+		return err;
+	room->moved_count = 0;
+	/* a device has to know what the ring tells of before it rings */
+	if (!pool->control.shared && !(err = pool->media->ops->settle(pool->media)))
+		table_tell(&pool->control, segment);
 	return err;
 }
 

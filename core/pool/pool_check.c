@@ -212,7 +212,10 @@ static void note_entry(void *context, uint32_t index, enum entry_state state, co
 
 static bool landed(const struct check *check, enum life life)
 {
-	return life == LIFE_LIVE || life == LIFE_REMOVING || (life == LIFE_SENT && check->closed);
+	/* on mirrored media what was sent may also have been put in doubt before it landed */
+	bool perhaps = life == LIFE_SENT || (life == LIFE_REMOVING && !check->pool->media->caps.mappable);
+
+	return life == LIFE_LIVE || (life == LIFE_REMOVING && !perhaps) || (perhaps && check->closed);
 }
 
 /*
@@ -232,7 +235,8 @@ static bool still_there(const struct check *check, const struct entry *e)
 		     landed(check, table_life(f->control, check->segment, e->index, e->birth));
 	follower_give_back(f, check->segment);
 	pthread_mutex_unlock(&f->lock);
-	return there;
+	/* on shared devices a removal is a fact, and the entry stays as it is */
+	return there && !(check->pool->control.shared && factbook_removed(&check->pool->factbook, e->key, e->birth));
 }
 
 static const char *why_bad(enum block_verdict verdict, const struct check *check)

@@ -298,7 +298,7 @@ static void resume_entry(void *context, uint32_t index, enum entry_state state, 
 		w->next_page = entry->page + entry->header_pages + (uint32_t)block_pages(entry->length);
 		if (life == LIFE_MOVING)
 			table_kill(c, w->owned.segment, index, entry->birth); /* the mover died: it never came here */
-		else if (life == LIFE_SENT)
+		else if (life == LIFE_SENT || (life == LIFE_REMOVING && !c->media->caps.mappable)) /* who doubted it may not have waited */
 			resume_sent(resume->room, w, entry);
 	} else if (state == ENTRY_NOT_YET && !MUTANT(PLACES_NOT_VOIDED)) {
 		struct entry empty = {.index = index,

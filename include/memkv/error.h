@@ -81,6 +81,18 @@ const char *memkv_code_name(int result);
  */
 const char *memkv_error_detail(void);
 
+/**
+ * memkv_set_log() - hear what is worth a word and is no error
+ * @log: called with one sentence; it may be kept only by copying it, and no memkv call may be made from there.  NULL: none.
+ * @context: handed to @log.
+ *
+ * memkv never prints.  What it has to say beside results, for instance that a pool lies on a connection that lets writes
+ * land late, goes here; without a @log it is not said.
+ *
+ * Context: any thread; @log is called in threads that are in a memkv call or belong to memkv, never by a get or put.
+ */
+void memkv_set_log(void (*log)(void *context, const char *sentence), void *context);
+
 #ifdef __cplusplus
 }
 #endif

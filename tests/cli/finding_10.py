@@ -65,7 +65,7 @@ def main():
             print(f"{size // MIB:5} MiB {' '.join(options):32} largest block {made['max_block']:9}, "
                   f"room of a segment {made['segment_room']:9}")
             assert made["segment_room"] >= made["max_block"]
-        for options in (["--size", "32M"], ["--blocks", "100", "--block-size", "64K"], ["--blocks", "37", "--block-size", "20000"]):
+        for options in (["--size", "32M"], ["--blocks", "100", "--block-size", "64K"], ["--blocks", "70", "--block-size", "20000"]):
             room = fill(tool, folder, options)
             assert room > 10
             print(f"{room} blocks fill a pool of {' '.join(options)}, as it says")

@@ -8,7 +8,7 @@
 Each model says in its first comment how it is run:
 
     RUN SIZE DEFINES    the whole state space with these defines: no error, every statement reached
-    MUTANT NAME why     with -DMUTANT_NAME, and the defines of the RUN above it, an error must be found
+    MUTANT NAME why     with -DMUTANT_NAME, and the defines of the RUN medium above it, an error must be found
 
 A statement that no RUN of a size reaches, and that may stay, has the word "unreached:" with its reason in its line.
 """
@@ -94,7 +94,7 @@ def catch(source, defines, name):
         build(source, [*defines, f"-DMUTANT_{name}"], folder, ["-O0", "-DBFS", "-DMEMLIM=4000"])
         said = step(["./pan", f"-m{DEPTH['medium']}", "-w22"], folder, SECONDS["medium"])[1]
         if number(r"errors: (\d+)", said, "how many errors") == 0:
-            raise Wrong(f"mutant {name} is not caught")
+            raise Wrong(f"mutant {name} is not caught" + (" in what was searched" if "not completed" in said else ""))
         found = re.search(r"^pan:1: (.*) \(at depth (\d+)\)", said, re.M)
         if not found:
             raise Wrong(f"mutant {name}: {said[-2000:]}")
@@ -108,7 +108,7 @@ def directives(source):
     runs = []
     for found in DIRECTIVE.finditer(head):
         if found["mutant"]:
-            runs[-1][2].append((found["mutant"], found["why"]))
+            [run for run in runs if run[0] == "medium"][-1][2].append((found["mutant"], found["why"]))
         else:
             runs.append((found["size"], found["defines"].split(), []))
     if not runs or runs[0][0] != "medium":

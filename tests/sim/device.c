@@ -163,6 +163,17 @@ int device_fdatasync(int fd)
 	return err ? -1 : 0;
 }
 
+/* each host has a node of its own */
+int device_fstat(int fd, struct stat *st)
+{
+	(void)fd;
+	memset(st, 0, sizeof(*st));
+	st->st_mode = S_IFBLK;
+	st->st_dev = 1;
+	st->st_ino = st->st_rdev = world.thread->agent->number + 1;
+	return 0;
+}
+
 int device_statx(int fd, const char *path, int flags, unsigned mask, struct statx *to)
 {
 	(void)fd;

@@ -64,7 +64,7 @@ void medium_mark(uint64_t offset)
 
 static void mark_advisory(void)
 {
-	if (world.setup.medium == MEDIUM_BLOCK)
+	if (on_device())
 		return; /* in a mirror */
 	for (uint64_t at = 0; at < world.layout.length[REGION_HEAT]; at += PAGE)
 		medium_mark(world.layout.offset[REGION_HEAT] + at); /* stored to without a hook */
@@ -117,7 +117,7 @@ static void mix_sectors(uint64_t page)
 
 static void cut_command(struct command *c)
 {
-	bool parts = world.setup.medium == MEDIUM_BLOCK && world.setup.sector == SECTOR;
+	bool parts = on_device() && world.setup.sector == SECTOR;
 
 	for (uint32_t s = 0; s < COMMAND_SECTORS; s++) {
 		if (c->direction != MEDIA_WRITE || !(c->left >> s & 1) || !draw(2))
@@ -129,7 +129,7 @@ static void cut_command(struct command *c)
 
 void medium_cut(void)
 {
-	bool device = world.setup.medium == MEDIUM_BLOCK, parts = device && world.setup.sector == SECTOR;
+	bool device = on_device(), parts = device && world.setup.sector == SECTOR;
 
 	if (world.active_count)
 		cover(COVER_CUT_IN_FLIGHT);
@@ -153,6 +153,11 @@ void medium_cut(void)
 
 void medium_reset(void)
 {
+	for (uint32_t i = 0; i < world.active_count; i++) {
+		struct command *c = &world.commands[world.active[i]];
+		free(c->kept);
+		c->kept = NULL;
+	}
 	world.active_count = 0;
 	world.lock_count = 0;
 	world.idle_count = COMMANDS_MAX;
@@ -164,6 +169,11 @@ void medium_reset(void)
 
 static void deactivate(uint32_t active)
 {
+	struct command *c = &world.commands[world.active[active]];
+
+	if (c->kept)
+		free(c->kept);
+	c->kept = NULL;
 	world.idle[world.idle_count++] = world.active[active];
 	world.active[active] = world.active[--world.active_count];
 }
@@ -173,7 +183,8 @@ static void complete(uint32_t active)
 	struct command *c = &world.commands[world.active[active]];
 	struct sim_queue *q = c->queue;
 
-	c->agent->in_flight--;
+	if (!c->ghost)
+		c->agent->in_flight--;
 	if (c->fails && c->direction == MEDIA_WRITE && c->segment == NEVER)
 		landed_untold(c->agent);
 	if (q) {
@@ -196,7 +207,7 @@ static void land(const struct command *c, uint64_t page, uint8_t *memory, uint32
 		copy_sectors(memory, at, sectors);
 		return;
 	}
-	bool control = c->segment == NEVER && world.setup.medium == MEDIUM_BLOCK;
+	bool control = c->segment == NEVER && on_device();
 	memcpy(before, at, PAGE);
 	memcpy(after, at, PAGE);
 	copy_sectors(after, memory, sectors);
@@ -207,7 +218,7 @@ static void land(const struct command *c, uint64_t page, uint8_t *memory, uint32
 	trace(EVENT_LAND, c->agent, page, c->segment, sectors == ALL_SECTORS ? c->generation : sectors);
 	if (control)
 		landed_control(c, page, before);
-	else if (world.setup.medium == MEDIUM_BLOCK)
+	else if (on_device())
 		landed_payload(c, page);
 }
 
@@ -216,7 +227,7 @@ static uint32_t some_sectors(struct command *c, uint32_t page)
 {
 	uint32_t rest = rest_of(c, page), some = rest;
 
-	if (world.setup.medium == MEDIUM_BLOCK && world.setup.sector == SECTOR && draw(4) == 0)
+	if (on_device() && world.setup.sector == SECTOR && draw(4) == 0)
 		some = rest & draw(ALL_SECTORS);
 	if (some == 0 || some == rest) {
 		c->left &= ~(1u << page);
@@ -248,18 +259,45 @@ void medium_event(uint32_t active)
 		cover(lost ? COVER_LOST_AFTER_KILL : COVER_LAND_AFTER_KILL);
 	if (!c->queue)
 		note_torn(c);
+	if (c->ghost && !lost)
+		cover(COVER_GHOST_LANDS);
 	if (!lost)
 		land(c, c->page + sector, c->memory[sector], part);
 	if (c->left == 0)
 		complete(active);
 }
 
+/*
+ * Its host has given the command up: it answered that it failed, or is dead; what is left of it is on the way somewhere in the
+ * network, and lands before the quarantine is over, or never.
+ */
+static void make_ghost(struct command *c)
+{
+	enum { LATEST = 20000 };
+
+	c->kept = malloc((size_t)COMMAND_SECTORS * PAGE);
+	for (uint32_t s = 0; s < COMMAND_SECTORS; s++)
+		if (c->left >> s & 1) {
+			memcpy(c->kept + s * (size_t)PAGE, c->memory[s], PAGE);
+			c->memory[s] = c->kept + s * (size_t)PAGE;
+		}
+	c->late_until = world.now + draw(LATEST);
+	c->ghost = true;
+	c->queue = NULL;
+	c->agent->in_flight--;
+	cover(COVER_GHOST);
+}
+
 void medium_orphan(struct agent *agent)
 {
 	for (uint32_t i = world.active_count; i-- > 0;) {
 		struct command *c = &world.commands[world.active[i]];
-		if (c->agent != agent)
+		if (c->agent != agent || c->ghost)
 			continue;
+		if (c->direction == MEDIA_WRITE && on_shared() && draw(2)) {
+			make_ghost(c);
+			continue;
+		}
 		c->queue = NULL;
 		if (c->direction == MEDIA_READ) {
 			agent->in_flight--;
@@ -275,6 +313,16 @@ bool medium_writes_to(uint64_t segment, const struct agent *but)
 	for (uint32_t i = 0; i < world.active_count; i++) {
 		const struct command *c = &world.commands[world.active[i]];
 		if (c->direction == MEDIA_WRITE && c->segment == segment && c->agent != but)
+			return true;
+	}
+	return false;
+}
+
+bool medium_writes_else(uint64_t segment, const struct agent *but)
+{
+	for (uint32_t i = 0; i < world.active_count; i++) {
+		const struct command *c = &world.commands[world.active[i]];
+		if (c->direction == MEDIA_WRITE && c->segment == segment && (c->agent != but || c->life != but->life))
 			return true;
 	}
 	return false;
@@ -297,14 +345,14 @@ static void note_old_mirror(const struct command *c)
 	const struct agent *a = c->agent;
 	uint64_t s = watch_segment_of_page(c->page);
 
-	if (world.setup.medium == MEDIUM_BLOCK && a->pool && s != NEVER && world.shadow[s].generation &&
+	if (on_device() && a->pool && s != NEVER && world.shadow[s].generation &&
 	    a->pool->follower.segments[s].generation != world.shadow[s].generation)
 		cover(COVER_OLD_MIRROR);
 }
 
 static void describe(struct command *c, struct sim_queue *q, struct media_io *io)
 {
-	*c = (struct command){.agent = q->agent, .queue = q, .io = io, .direction = io->direction, .page = io->offset / PAGE};
+	*c = (struct command){.agent = q->agent, .life = q->agent->life, .queue = q, .io = io, .direction = io->direction, .page = io->offset / PAGE};
 	uint32_t n = 0;
 	for (uint32_t i = 0; i < io->piece_count; i++)
 		for (size_t at = 0; at < io->pieces[i].iov_len; at += PAGE)
@@ -458,7 +506,7 @@ static int sim_map_control(struct media *media, size_t bytes)
 /* of a write that is not complete the flush need not know; blocks are written once, so this loses nothing older */
 static bool overlooked(uint64_t page)
 {
-	for (uint32_t i = 0; world.setup.medium == MEDIUM_BLOCK && i < world.active_count; i++) {
+	for (uint32_t i = 0; on_device() && i < world.active_count; i++) {
 		const struct command *c = &world.commands[world.active[i]];
 		if (c->direction == MEDIA_WRITE && c->segment != NEVER && page >= c->page && page < c->page + COMMAND_SECTORS &&
 		    c->sectors >> (page - c->page) & 1)
@@ -510,6 +558,8 @@ int media_lock(int fd, uint64_t offset)
 
 	(void)fd; /* a process opens the pool once */
 	world_point(4);
+	if (on_shared())
+		return 0; /* one process a host, and no lock is seen by another host */
 	world.steps++;
 	struct agent **holder = lock_of(offset);
 	trace(EVENT_LOCK, a, offset, *holder ? (*holder)->number : NEVER, 1);
@@ -528,6 +578,8 @@ int media_unlock(int fd, uint64_t offset)
 	(void)fd;
 	world_point(4);
 	world.steps++;
+	if (on_shared())
+		return 0;
 	holder = lock_of(offset);
 	if (*holder == a)
 		*holder = NULL;
@@ -539,6 +591,8 @@ int media_lock_held(int fd, uint64_t offset)
 {
 	(void)fd;
 	world_point(1);
+	if (on_shared())
+		return 0;
 	struct agent *holder = *lock_of(offset);
 	return holder && holder != world.thread->agent;
 }
@@ -630,7 +684,7 @@ int media_open(const char *path, unsigned flags, struct media **media)
 {
 	struct agent *a = world.thread->agent;
 
-	if (world.setup.medium != MEDIUM_BLOCK)
+	if (!on_device())
 		return open_simulated(path, flags, media);
 	int err = media_block_open(path, flags, media);
 	a->device = err ? NULL : *media;
@@ -642,6 +696,14 @@ int file_system_check(const char *path, const char *where)
 {
 	(void)path;
 	(void)where;
+	return 0;
+}
+
+int media_node(int fd, uint64_t *device, uint64_t *inode)
+{
+	(void)fd;
+	*device = 1;
+	*inode = world.thread->agent->number + 1;
 	return 0;
 }
 

@@ -169,7 +169,7 @@ static void acknowledged(struct thread *t)
 	oracle_kept(i);
 	if (!i->published)
 		broken("put %u is acknowledged and was never published", t->call.instance);
-	else if (world.setup.medium == MEDIUM_BLOCK && !i->whole && !removed_meanwhile(i))
+	else if (on_device() && !i->whole && !removed_meanwhile(i))
 		broken("put %u is acknowledged, and has not been on the device", t->call.instance);
 }
 
@@ -205,7 +205,7 @@ void oracle_put_done(struct thread *t, int result, bool replace)
 	} else if (((result == MEMKV_PINNED || result == MEMKV_UNKNOWN) && replace && oracle_pinnable(i->key)) ||
 		   (result == MEMKV_PIN_LIMIT && i->session)) {
 		cover(COVER_PIN_KEEPS);
-	} else if (!t->call.troubled && !device_fenced(t->agent)) {
+	} else if (!t->call.troubled && !device_fenced(t->agent) && !on_shared()) {
 		broken("put %u fails with %s, and nothing was wrong", t->call.instance, memkv_code_name(result));
 	}
 }
@@ -349,7 +349,7 @@ void oracle_remove_done(struct thread *t, int result)
 		cover(COVER_REMOVE_OK);
 	else if (result == MEMKV_PINNED && oracle_pinnable(t->call.key))
 		cover(COVER_PIN_KEEPS);
-	else if (result != MEMKV_MISS && !t->call.troubled && !device_fenced(t->agent))
+	else if (result != MEMKV_MISS && !t->call.troubled && !device_fenced(t->agent) && !on_shared())
 		broken("key %u: remove fails with %s, and nothing was wrong", t->call.key, memkv_code_name(result));
 }
 
@@ -457,7 +457,7 @@ static void agent_agrees(const struct agent *a)
 
 void oracle_agreed(void)
 {
-	for (int i = 0; i < AGENTS_MAX; i++)
+	for (int i = 0; i < AGENTS_MAX && !on_shared(); i++)
 		if (world.agents[i].state == AGENT_UP && world.agents[i].pool &&
 		    !device_fenced(&world.agents[i]) &&
 		    !world.failed) {

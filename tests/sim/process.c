@@ -160,7 +160,7 @@ int sim_mutex_unlock(pthread_mutex_t *mutex)
 	if (!*locked(mutex))
 		broken("a lock is given back that is not held");
 	*locked(mutex) = 0;
-	for (int i = 0; a && i < THREADS_MAX; i++)
+	for (int i = 0; a && i < THREADS_ALL; i++)
 		if (a->threads[i].state == THREAD_WAITS_LOCK && a->threads[i].waits_for == mutex)
 			a->threads[i].state = THREAD_READY;
 	return 0;
@@ -172,7 +172,95 @@ int sim_yield(void)
 	return 0;
 }
 
+/* ---- threads of the library, and how they wait ---- */
+
+static void own_main(void *context)
+{
+	struct thread *t = context;
+
+	(void)t->own_run(t->own_context);
+	world_pause(THREAD_ENDED);
+}
+
+int sim_thread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *context)
+{
+	struct thread *t = &self()->threads[THREADS_MAX];
+
+	(void)attributes;
+	if (t->state != THREAD_NONE && t->state != THREAD_ENDED) {
+		broken("the library starts more threads than the simulator has");
+		return EAGAIN;
+	}
+	t->own_run = run;
+	t->own_context = context;
+	thread_start(t, own_main);
+	memset(thread, 0, sizeof(*thread));
+	return 0;
+}
+
+int sim_thread_join(pthread_t thread, void **result)
+{
+	const struct thread *t = &self()->threads[THREADS_MAX];
+
+	(void)thread;
+	(void)result;
+	while (t->state != THREAD_ENDED && t->state != THREAD_NONE)
+		world_sleep(10);
+	return 0;
+}
+
+/* a condition counts its signals */
+int sim_cond_init(pthread_cond_t *cond, const pthread_condattr_t *attributes)
+{
+	(void)attributes;
+	memset(cond, 0, sizeof(*cond));
+	return 0;
+}
+
+int sim_cond_destroy(pthread_cond_t *cond)
+{
+	(void)cond;
+	return 0;
+}
+
+int sim_cond_signal(pthread_cond_t *cond)
+{
+	(*(uint32_t *)(void *)cond)++;
+	return 0;
+}
+
+int sim_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until)
+{
+	const uint32_t *signals = (const uint32_t *)(const void *)cond, before = *signals;
+	uint64_t end = (uint64_t)until->tv_sec * 1000000 + (uint64_t)until->tv_nsec / 1000;
+	int result = 0;
+
+	sim_mutex_unlock(mutex);
+	while (*signals == before && !result) {
+		uint64_t now = host_us(self());
+		result = now >= end ? ETIMEDOUT : 0;
+		if (!result)
+			world_sleep(min_u64(end - now, 200));
+	}
+	sim_mutex_lock(mutex);
+	return result;
+}
+
 /* ---- what the machine tells ---- */
+
+uint64_t host_us(const struct agent *a)
+{
+	return a && on_shared() ? (world.now * a->rate >> 10) + a->ahead : world.now;
+}
+
+int sim_clock_gettime(clockid_t clock, struct timespec *time)
+{
+	uint64_t now = host_us(self());
+
+	(void)clock;
+	*time = (struct timespec){.tv_sec = (time_t)(now / 1000000), .tv_nsec = (long)(now % 1000000) * 1000};
+	return 0;
+}
 
 uint64_t clock_utc_s(void)
 {
@@ -184,11 +272,23 @@ uint64_t clock_utc_s(void)
 	return world.clock;
 }
 
-uint64_t clock_monotonic_us(void) { return world.now; }
+uint64_t clock_monotonic_us(void) { return host_us(self()); }
 
-uint64_t clock_boot_us(void) { return world.now; }
+uint64_t clock_boot_us(void) { return host_us(self()); }
 
-void clock_sleep_us(uint64_t us) { (void)us; }
+void clock_sleep_us(uint64_t us)
+{
+	world_sleep(on_shared() ? (us << 10) / self()->rate + 1 : us + 1);
+}
+
+/* asked for what the path is: see core/pool/pool_open.c */
+int sim_stat(const char *path, struct stat *st)
+{
+	(void)path;
+	memset(st, 0, sizeof(*st));
+	st->st_mode = on_shared() ? S_IFBLK : S_IFREG;
+	return 0;
+}
 
 size_t page_bytes(void) { return PAGE; }
 
@@ -207,6 +307,10 @@ void identity_read(struct identity *id)
 	if (self()) {
 		id->pid = self()->number;
 		id->process_start = self()->life;
+		if (on_shared()) {
+			id->machine[0] = id->boot[0] = (uint8_t)(1 + self()->number);
+			memcpy(id->boot + 4, &self()->boots, sizeof(self()->boots));
+		}
 	}
 }
 

@@ -23,6 +23,7 @@ ssize_t device_pread(int fd, void *to, size_t length, off_t offset);
 ssize_t device_pwrite(int fd, const void *from, size_t length, off_t offset);
 int device_ioctl(int fd, unsigned long request, void *to);
 int device_fdatasync(int fd);
+int device_fstat(int fd, struct stat *st);
 int device_statx(int fd, const char *path, int flags, unsigned mask, struct statx *to);
 int device_nanosleep(clockid_t clock, int flags, const struct timespec *time, struct timespec *rest);
 void device_words_load(void *to, const void *from, size_t count);
@@ -35,6 +36,7 @@ void device_words_store(void *to, const void *from, size_t count);
 #define pwrite device_pwrite
 #define ioctl device_ioctl
 #define fdatasync device_fdatasync
+#define fstat(fd, to) device_fstat(fd, to)
 #define statx(...) device_statx(__VA_ARGS__)
 #define clock_nanosleep device_nanosleep
 #define words_load device_words_load

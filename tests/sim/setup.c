@@ -75,8 +75,38 @@ static void choose_calls(struct setup *s)
 	s->remove = ONE_OF(300, 2000, 6000);
 	s->read_only = ONE_OF(0, 4000, 12000);
 	s->pin = draw(2) ? 0 : ONE_OF(2000, 8000, 25000);
-	if (s->medium == MEDIUM_BLOCK)
+	if (s->medium >= MEDIUM_BLOCK)
 		s->pin = 0; /* the oracle of pins sees what is shared, and there that is only what has landed */
+}
+
+/* several hosts: times are those of a lease (sim.c), so runs are longer and misfortunes rarer */
+static void share(struct setup *s, struct geometry *geo)
+{
+	struct layout layout;
+
+	s->agents = 2 + draw(3);
+	s->threads = 1;
+	s->poller = false;
+	s->distance = ONE_OF(3, 10, 30);
+	s->points_end = ONE_OF(200000, 400000);
+	s->kill /= 4;
+	s->stop = draw(4) ? ONE_OF(10, 40) : 0;
+	s->stall /= 4;
+	s->cut = draw(4) ? 0 : 4;
+	s->io_error /= 8;
+	s->read_only = ONE_OF(0, 4000);
+	s->survivor = draw(3) == 0;
+	geo->slots = (uint32_t)max_u64(geo->slots, s->agents);
+	geo->ring_bytes = 2 * PAGE;
+	geo->checkpoint_bytes = 6 * PAGE;
+	geo->bytes = 0;
+	layout_compute(geo, &layout);
+	geo->bytes = layout.offset[REGION_SUPERBLOCK_B] + PAGE;
+	for (int i = 0; i < AGENTS_MAX; i++) {
+		world.agents[i].rate = 1024 - 100 + draw(200);
+		world.agents[i].ahead = draw(1 << 30);
+		world.agents[i].boots = 1;
+	}
 }
 
 enum medium_kind sim_kind_wanted = MEDIUM_KINDS;
@@ -106,6 +136,8 @@ void setup_choose(struct setup *s, struct geometry *geo)
 	choose_calls(s);
 	if (s->tight)
 		tighten(s);
+	if (s->medium == MEDIUM_SHARED)
+		share(s, geo);
 }
 
 /* a new pool, as create leaves it */
@@ -114,6 +146,8 @@ void setup_format(const struct geometry *geo)
 	struct superblock sb = {
 		.major = FORMAT_MAJOR, .minor = FORMAT_MINOR, .version = 1, .seed = world.pool_seed, .geo = *geo, .name = "sim"};
 
+	if (on_shared())
+		sb.features_incompatible |= FEATURE_SHARED;
 	layout_compute(geo, &world.layout);
 	if (geo->bytes / PAGE > IMAGE_PAGES_MAX)
 		broken("the simulated pool is too large: %llu pages", (unsigned long long)(geo->bytes / PAGE));

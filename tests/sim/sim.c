@@ -8,7 +8,7 @@
  *   sim --mutants [--seeds N]        each deliberate bug must be caught within N seeds
  *   sim --mutant NAME ...            runs with that bug, on the kind of medium that shows it (or that a later --kind says)
  *   sim --floor N                    a row of the coverage table under N fails
- *   sim --kind file|memory|block     all seeds with this medium
+ *   sim --kind file|memory|block|shared  all seeds with this medium
  *   sim --repeat N                   of every Nth seed the run is made twice, and must be the same
  */
 #include "sim.h"
@@ -49,7 +49,7 @@ static const struct {
 #undef DEVICE_ROW
 };
 
-static const char *const kinds[MEDIUM_KINDS] = {"file", "memory", "block"};
+static const char *const kinds[MEDIUM_KINDS] = {"file", "memory", "block", "shared"};
 
 static bool run(uint64_t seed, bool print)
 {
@@ -216,6 +216,8 @@ int main(int argc, char **argv)
 {
 	struct wish w = {.seed = 1, .seeds = 1000, .tail = 60};
 
+	/* heartbeat, lease, suspicion, quarantine, claim: in points a thousandth of each */
+	setenv("MEMKV_LEASE_MS", "1,5,10,30,1", 1);
 	parse(argc, argv, &w);
 	return w.mutants ? run_mutants(&w) : run_seeds(&w);
 }

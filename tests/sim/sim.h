@@ -26,6 +26,7 @@
 enum {
 	AGENTS_MAX = 5,
 	THREADS_MAX = 3,
+	THREADS_ALL = THREADS_MAX + 1, /* the last one: the library's own */
 	COMMANDS_MAX = 128,
 	COMMAND_SECTORS = 32,
 	SEGMENTS_LIMIT = 16,
@@ -37,7 +38,7 @@ enum {
 	COPIES_MAX = 8,
 	PAYLOAD_MIN = 16, /* the stamp */
 	PAYLOAD_MAX = 6 * PAGE,
-	IMAGE_PAGES_MAX = 600,
+	IMAGE_PAGES_MAX = 800,
 	SECTOR = 512, /* the smallest piece that a device writes whole */
 	PAGE_SECTORS = PAGE / SECTOR,
 };
@@ -46,7 +47,7 @@ enum {
 
 /* ---- what a seed decides beforehand ---- */
 
-enum medium_kind { MEDIUM_FILE, MEDIUM_MEMORY, MEDIUM_BLOCK, MEDIUM_KINDS };
+enum medium_kind { MEDIUM_FILE, MEDIUM_MEMORY, MEDIUM_BLOCK, MEDIUM_SHARED, MEDIUM_KINDS };
 
 struct setup {
 	enum medium_kind medium;
@@ -99,6 +100,8 @@ struct thread {
 	struct agent *agent;
 	uint32_t number;
 	uint64_t asleep_until; /* stalled, or idle */
+	void *(*own_run)(void *context); /* of the library's own */
+	void *own_context;
 	const void *waits_for; /* lock */
 	struct call call;
 };
@@ -120,10 +123,13 @@ struct agent {
 	bool checkpoints; /* has withdrawn a checkpoint, and not yet written it */
 	uint32_t slot, epoch;
 	uint32_t calls_left, in_flight, threads_running;
-	struct thread threads[THREADS_MAX];
+	struct thread threads[THREADS_ALL];
 	uint8_t *arena;
 	size_t arena_used, arena_last;
 	uint8_t *buffers; /* of its threads' calls */
+	/* hosts that share a device: the rate of its clock, in 1024ths; what it shows more; how often it was booted */
+	uint64_t rate, ahead;
+	uint32_t boots;
 };
 
 /* ---- the medium ---- */
@@ -147,7 +153,10 @@ struct command {
 	uint8_t *memory[COMMAND_SECTORS];
 	uint64_t late_until;
 	uint64_t segment, generation; /* written to; UINT64_MAX: none */
+	uint32_t life;		      /* of the agent */
 	bool fails;
+	bool ghost; /* given up by its host, and still on the way */
+	uint8_t *kept; /* then its bytes */
 };
 
 /* ---- what the watcher knows of the pool ---- */
@@ -276,6 +285,8 @@ void medium_unlock_all(struct agent *agent);
 bool medium_writes_to(uint64_t segment, const struct agent *but);
 /* likewise, not counting those of the segment's own header */
 bool medium_writes_blocks(uint64_t segment);
+/* has any other process, or what has become of one, a write into it on the way? */
+bool medium_writes_else(uint64_t segment, const struct agent *but);
 /* a queue's command; completed ones are in its done[] */
 int medium_submit(struct sim_queue *queue, struct media_io *io);
 /* what the running thread calls now need not answer as it would have */
@@ -290,7 +301,11 @@ bool device_has_writer(void);
 /* nothing more is acknowledged by this process: a publish failed */
 bool device_fenced(const struct agent *agent);
 
+static inline bool on_device(void) { return world.setup.medium >= MEDIUM_BLOCK; }
+static inline bool on_shared(void) { return world.setup.medium == MEDIUM_SHARED; }
+
 /* process.c */
+uint64_t host_us(const struct agent *agent);
 void process_reset(struct agent *agent);
 
 /* watch.c */
@@ -456,6 +471,8 @@ const char *call_name(enum call_kind kind);
 	X(LATE_IMAGE, "a process died owing the device what nothing waits for")                                      \
 	X(PUBLISH_FAILED, "a mirror's write that failed")                                                            \
 	X(REFRESH_FAILED, "a mirror's read that failed")                                                             \
+	X(GHOST, "shared: a write that its host has given up, and that is on the way")                                \
+	X(GHOST_LANDS, "shared: such a write landed")                                                               \
 	X(SURVIVOR, "all but one dead, and the survivor used every segment")                                         \
 	X(AGREED, "processes compared with the medium after all was quiet")
 

@@ -329,7 +329,7 @@ void sim_after(enum sim_kind kind, const void *at, int done)
 	const struct layout *l = &world.layout;
 	uint64_t offset = (uint64_t)((const uint8_t *)at - world.image);
 
-	if (world.setup.medium == MEDIUM_BLOCK && world.thread) {
+	if (on_device() && world.thread) {
 		const struct media *m = actor()->device;
 		offset = m && m->control ? (uint64_t)((const uint8_t *)at - m->control) : NEVER;
 		if (offset < l->control_bytes && done)
@@ -371,15 +371,21 @@ void watch_submit(struct command *c)
 
 	c->segment = watch_segment_of_page(c->page);
 	if (c->segment == NEVER) {
-		bool control = world.setup.medium == MEDIUM_BLOCK && c->page * PAGE < world.layout.control_bytes;
+		bool control = on_device() && c->page * PAGE < world.layout.control_bytes;
 		if (!control && !is_superblock(c->page)) /* a writer that attaches mends the bad copy */
 			broken("a write to page %" PRIu64 ", which lies in no segment", c->page);
 		return;
 	}
 	s = &world.shadow[c->segment];
 	c->generation = s->generation;
+	if (on_shared()) { /* owner words are each host's own: what counts is that nobody else's write is on the way */
+		if (medium_writes_else(c->segment, c->agent))
+			broken("segment %" PRIu64 ": agent %u writes to it while another's write into it is on the way", c->segment,
+			       c->agent->number);
+		return;
+	}
 	/* a device's owner word goes together with the segment's own header */
-	if (world.setup.medium == MEDIUM_BLOCK && c->page * PAGE == layout_segment(&world.layout, c->segment))
+	if (on_device() && c->page * PAGE == layout_segment(&world.layout, c->segment))
 		return;
 	bool header = s->owner.state == OWNER_LEAVING && c->sectors == 1 &&
 		      c->page * PAGE == layout_segment(&world.layout, c->segment);
@@ -411,7 +417,7 @@ void watch_land(const struct command *c, uint64_t page, const uint8_t *bytes)
 		if (p->generation != s->generation || p->is_void || page - first < p->page || page - first >= p->page + p->pages)
 			continue;
 		/* a device's sectors may come after those that make the block whole: landed.c looks at these */
-		if (world.setup.medium != MEDIUM_BLOCK && memcmp(world.image + page * PAGE, bytes, PAGE) != 0)
+		if (!on_device() && memcmp(world.image + page * PAGE, bytes, PAGE) != 0)
 			broken("segment %" PRIu64 ", place %u: page %" PRIu64 " of a published block is written again", c->segment,
 			       i, page);
 	}

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { CALL_POINTS_MAX = 400000, STACKS = AGENTS_MAX * THREADS_MAX, LONG_STOP = 14, QUIET_SLICES_MAX = 4000000 };
+enum { CALL_POINTS_MAX = 400000, STACKS = AGENTS_MAX * THREADS_ALL, LONG_STOP = 14, QUIET_SLICES_MAX = 4000000 };
 
 struct world world;
 
@@ -78,7 +78,7 @@ void world_point(int weight)
 		return;
 	world.now += (uint64_t)weight;
 	world.budget -= weight;
-	if (++world.thread->call.points > CALL_POINTS_MAX)
+	if (++world.thread->call.points > CALL_POINTS_MAX && world.thread->call.kind)
 		broken("agent %u: %s does not come to an end", world.thread->agent->number, call_name(world.thread->call.kind));
 	if (world.budget < 0)
 		world_pause(THREAD_READY);
@@ -86,8 +86,11 @@ void world_point(int weight)
 
 void sim_point(enum sim_kind kind, const void *at)
 {
+	int weight = kind == SIM_LOAD ? 1 : 4;
+
 	(void)at;
-	world_point(kind == SIM_LOAD ? 1 : 4);
+	/* several hosts: leases are shorter than runs, so what a host does in its own memory takes next to no time */
+	world_point(on_shared() ? kind != SIM_LOAD : weight);
 }
 
 /* ---- processes ---- */
@@ -126,7 +129,7 @@ void agent_gone(struct agent *a)
 	a->pool = NULL;
 	a->device = NULL;
 	a->up_at = world.now + (draw(3) ? draw(2000) : draw(40000));
-	for (int i = 0; i < THREADS_MAX; i++)
+	for (int i = 0; i < THREADS_ALL; i++)
 		if (&a->threads[i] != world.thread)
 			a->threads[i].state = THREAD_NONE;
 	trace(EVENT_GONE, a, a->life, 0, 0);
@@ -140,7 +143,8 @@ void agent_kill(struct agent *a)
 		cover(COVER_CHECKPOINT_KILL);
 	landed_died(a);
 	a->state = AGENT_DYING;
-	for (int i = 0; i < THREADS_MAX; i++) {
+	a->boots += on_shared() && draw(4) == 0; /* its host as well */
+	for (int i = 0; i < THREADS_ALL; i++) {
 		struct thread *t = &a->threads[i];
 		if (t->state != THREAD_NONE && t->state != THREAD_ENDED)
 			oracle_died(t);
@@ -255,7 +259,7 @@ static uint32_t candidates(struct thread **threads, uint32_t *thread_count, uint
 		struct agent *a = &world.agents[i];
 		if (a->state != AGENT_UP || a->stopped_until > world.now)
 			continue;
-		for (uint32_t k = 0; k < world.setup.threads; k++)
+		for (uint32_t k = 0; k < THREADS_ALL; k++)
 			if (can_run(&a->threads[k]))
 				threads[n++] = &a->threads[k];
 	}
@@ -284,7 +288,7 @@ static uint64_t next_moment(void)
 		if (a->state != AGENT_UP)
 			continue;
 		earlier(&earliest, a->stopped_until);
-		for (uint32_t k = 0; k < world.setup.threads; k++)
+		for (uint32_t k = 0; k < THREADS_ALL; k++)
 			if (a->threads[k].state == THREAD_READY)
 				earlier(&earliest, a->threads[k].asleep_until);
 	}
@@ -376,7 +380,7 @@ static void begin(uint64_t seed)
 		a->up_at = draw(4) ? 0 : draw(4000);
 		a->attached = false;
 		a->device = NULL;
-		for (uint32_t k = 0; k < THREADS_MAX; k++) {
+		for (uint32_t k = 0; k < THREADS_ALL; k++) {
 			a->threads[k].agent = a;
 			a->threads[k].number = k;
 			a->threads[k].state = THREAD_NONE;
@@ -425,7 +429,7 @@ static void come_to_rest(void)
 	world.errors_over = true;
 	for (int i = 0; i < AGENTS_MAX; i++) {
 		world.agents[i].stopped_until = 0;
-		for (int k = 0; k < THREADS_MAX; k++)
+		for (int k = 0; k < THREADS_ALL; k++)
 			world.agents[i].threads[k].asleep_until = 0;
 	}
 	enter(PHASE_QUIET);

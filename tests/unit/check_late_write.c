@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How late a write can land, from recorded trees of sysfs and from every combination of settings. */
+#include "core/base/log.h"
 #include "core/media/late_write.h"
 
 #include "unit.h"
 
 #include <errno.h>
+#include <memkv/error.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -282,6 +284,39 @@ START_TEST(a_path_without_bound_outweighs_all)
 }
 END_TEST
 
+START_TEST(sentences)
+{
+	char text[LATE_SENTENCE];
+	struct late_write late = late_of("tcp", 5, NVME_OFF, 600);
+
+	ck_assert_str_eq(late_write_sentence(&late, "/dev/nvme0n1", text),
+			 "/dev/nvme0n1, by nvme5, has fast_io_fail_tmo off and ctrl_loss_tmo 600: a write that is cut off can land up to "
+			 "670 s later; attach it again to mend that");
+	late = late_of("tcp", 5, NVME_OFF, NVME_OFF);
+	ck_assert(strstr(late_write_sentence(&late, "/dev/nvme0n1", text), "can land at any time; attach") != NULL);
+}
+END_TEST
+
+static int heard;
+
+static void hear(void *context, const char *sentence)
+{
+	heard++;
+	ck_assert_ptr_eq(context, &heard);
+	ck_assert_str_eq(sentence, "one of 2 things");
+}
+
+START_TEST(log_is_heard)
+{
+	log_say("nobody asked");
+	memkv_set_log(hear, &heard);
+	log_say("one of %d things", 2);
+	memkv_set_log(NULL, NULL);
+	log_say("nobody asks any more");
+	ck_assert_int_eq(heard, 1);
+}
+END_TEST
+
 START_TEST(identities)
 {
 	struct nvme_namespace ns = {.uuid = "09f796cc85e3443ab7598e968737a6a7", .eui64 = "0025385b71b00d47"};
@@ -304,7 +339,7 @@ END_TEST
 int main(void)
 {
 	const TTest *const tests[] = {native_multipath, separate_paths, what_a_connection_really_has, by_path, controllers, every_combination,
-				      a_path_without_bound_outweighs_all, identities, NULL};
+				      a_path_without_bound_outweighs_all, sentences, log_is_heard, identities, NULL};
 
 	return unit_run("late_write", tests);
 }
