@@ -36,13 +36,18 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(MOVE_BLIND, "a mover does not look whether the block was removed meanwhile")                                 \
 	X(MOVE_LIVE, "a moved copy counts before its mover has looked")                                                \
 	X(MOVE_FROM_WITHDRAWN, "who moves a block out of another's segment does not look whether that is given up by now") \
+	X(RING_ONE_LOOK, "a log record that is just being written is taken for lost when the next one is there a moment later") \
+	X(PIN_LOOK_AT_RETIRE_ONLY, "who empties a segment looks for pins before it says so, and not after")         \
+	X(PIN_BLIND, "a pinner does not look whether the block's segment is being emptied")                         \
+	X(PIN_DROPPED_AT_MOVE, "a moved block is not of its session any more, and so not pinned")                   \
+	X(RING_LAP_BEFORE_CHECKPOINT, "a log ring begins its next round before its facts stand in a checkpoint")    \
 	X(LIFE_UNSEEN, "a get does not look at the life word after it has read")                                       \
 	X(GENERATION_UNSEEN, "a get does not look whether the segment was opened anew")                                \
 	X(FORGET_BY_PLACE, "a copy that failed is forgotten though its place holds the next block of the key by now")  \
 	X(MOVED_UNFLUSHED, "a segment is opened anew before what moved away from it is flushed")                       \
 	X(RING_EARLY, "followers are told of an entry before it is there")                                             \
 	X(SEAL_EARLY, "a segment is sealed while writes into it are on the way")                                       \
-	X(HOLD_BLIND, "a holder does not look whether its segment is just being emptied")                              \
+	X(HOLDS_AT_RETIRE, "holds are looked for when a segment is chosen, and nobody looks again")                              \
 	X(HOLDS_UNSEEN, "who opens a segment anew does not look whether it is held")                                   \
 	X(FOLD_ONCE, "a follower that sees a segment opened anew does not look where its blocks have moved")           \
 	X(FOLD_NO_SECOND_LOOK, "a follower does not look whether the segment was reopened while it folded it")         \

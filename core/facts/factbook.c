@@ -57,6 +57,12 @@ static void fold(void *context, const struct record *r)
 			(void)facts_fold(&l->facts, r);
 		return;
 	}
+	if (r->kind == RECORD_WANT) {
+		struct want *w = r->slot < l->control->layout.geo.slots ? &l->wants[r->slot] : NULL;
+		if (w && (r->epoch > w->epoch || (r->epoch == w->epoch && r->version > w->version)))
+			*w = (struct want){.version = r->version, .count = r->subject, .epoch = r->epoch};
+		return;
+	}
 	if (ownership_about(r)) {
 		if (ownership_fold(&l->ownership, r) && l->share.changed)
 			l->share.changed(l->share.context, r->subject);
@@ -93,7 +99,8 @@ static void read_checkpoint(struct factbook *l, struct ring_reader *reader)
 static void read_ring(struct factbook *l, struct ring_reader *reader)
 {
 	struct record r;
-	uint64_t ahead, at_hand = UINT64_MAX; /* which block, and the next one, was brought in */
+	uint64_t ahead, looked_again = UINT64_MAX;
+	uint64_t at_hand = UINT64_MAX; /* which block, and the next one, was brought in */
 	bool mended;
 
 	if (!is_shared(l) && !ring_refresh(l->control, &reader->who))
@@ -113,6 +120,11 @@ static void read_ring(struct factbook *l, struct ring_reader *reader)
 			continue;
 		}
 		uint64_t before = reader->next;
+		/* it may have been written, and the next ones as well, while we looked on; now that those are there it is whole */
+		if (looked_again != before && !MUTANT(RING_ONE_LOOK) && ring_refresh(l->control, &reader->who)) {
+			looked_again = before;
+			continue;
+		}
 		read_checkpoint(l, reader);
 		if (reader->next == before) { /* what is gone stands nowhere */
 			atomic_fetch_add(&l->damaged, ahead);
@@ -249,7 +261,8 @@ static int open_shared(struct factbook *l)
 	for (l->removed_places = 64; l->removed_places < 16ULL * checkpoint_records(c);)
 		l->removed_places *= 2;
 	l->removed = calloc(l->removed_places, sizeof(*l->removed));
-	return l->removed ? ownership_open(&l->ownership, c->layout.geo.segments, c->layout.geo.slots) : -ENOMEM;
+	l->wants = calloc(c->layout.geo.slots, sizeof(*l->wants));
+	return l->removed && l->wants ? ownership_open(&l->ownership, c->layout.geo.segments, c->layout.geo.slots) : -ENOMEM;
 }
 
 int factbook_open(struct factbook *l, const struct control *c)
@@ -261,6 +274,7 @@ int factbook_open(struct factbook *l, const struct control *c)
 		free(l->sources);
 		free(l->scratch);
 		free(l->removed);
+		free(l->wants);
 		l->sources = NULL;
 		return -ENOMEM;
 	}
@@ -277,6 +291,7 @@ void factbook_close(struct factbook *l)
 	facts_close(&l->facts);
 	ownership_close(&l->ownership);
 	free(l->removed);
+	free(l->wants);
 	free(l->gone);
 	free(l->sources);
 	free(l->scratch);
@@ -285,6 +300,24 @@ void factbook_close(struct factbook *l)
 }
 
 /* ---- writing; all under the lock ---- */
+
+static uint32_t fact_limit(const struct factbook *l)
+{
+	uint32_t records = checkpoint_records(l->control), slots = l->control->layout.geo.slots;
+
+	if (is_shared(l)) { /* ownership is not refused: at most that much (ownership_copy) */
+		uint64_t owned = 3ULL * l->control->layout.geo.segments;
+		records = (uint32_t)(owned < records ? records - owned : 0);
+	}
+	return records - (slots < records / 2 ? slots : records / 2);
+}
+
+/* removals are forgotten when they must be, and what they removed has been overwritten */
+static void forget_settled(struct factbook *l)
+{
+	if (is_shared(l) && l->share.settled)
+		(void)facts_forget(&l->facts, l->share.settled, l->share.context);
+}
 
 /* everything that is known, into the area of @who's slot that does not hold; -ENOSPC: it does not fit */
 static int write_checkpoint(struct factbook *l, const struct log_identity *who, uint64_t log_position)
@@ -296,6 +329,8 @@ static int write_checkpoint(struct factbook *l, const struct log_identity *who, 
 
 	facts_drop_over(&l->facts, clock_utc_s());
 	tell(l);
+	if (is_shared(l) && l->facts.count >= fact_limit(l))
+		forget_settled(l); /* some may have come back from what others have written down */
 	uint32_t count = facts_copy(&l->facts, l->scratch, checkpoint_records(c));
 	if (is_shared(l) && count <= checkpoint_records(c)) {
 		if (l->share.quiet)
@@ -351,31 +386,22 @@ void factbook_attach(struct factbook *l, const struct slot *slot)
 	pthread_mutex_lock(&l->lock);
 	l->me = (struct log_identity){.slot = slot->number, .epoch = slot->epoch, .nonce = slot->nonce};
 	l->next = l->checkpointed = 0;
+	atomic_store(&l->tail, 0);
+	l->ring_known = false;
 	l->writing = true;
 	pthread_mutex_unlock(&l->lock);
-}
-
-static uint32_t fact_limit(const struct factbook *l)
-{
-	uint32_t records = checkpoint_records(l->control), slots = l->control->layout.geo.slots;
-
-	if (is_shared(l)) { /* ownership is not refused: at most that much (ownership_copy) */
-		uint64_t owned = 3ULL * l->control->layout.geo.segments;
-		records = (uint32_t)(owned < records ? records - owned : 0);
-	}
-	return records - (slots < records / 2 ? slots : records / 2);
 }
 
 static bool is_new(const struct factbook *l, const struct record *r)
 {
 	if (r->kind == RECORD_DEL)
-		return !facts_removed(&l->facts, r->key, r->birth);
+		return !facts_removed_in(&l->facts, r->key, r->birth, r->subject);
 	return !(r->kind == RECORD_SESSION ? facts_of_session(&l->facts, r->subject) : facts_of_key(&l->facts, r->key));
 }
 
 static int make_room(struct factbook *l)
 {
-	if (l->next - l->checkpointed < ring_records(l->control))
+	if (l->next - l->checkpointed < ring_records(l->control) || MUTANT(RING_LAP_BEFORE_CHECKPOINT))
 		return 0;
 	int err = write_checkpoint(l, &l->me, l->next);
 	if (!err)
@@ -383,7 +409,6 @@ static int make_room(struct factbook *l)
 	return err;
 }
 
-/* with the version that it has */
 static int append(struct factbook *l, struct record *r)
 {
 	const struct control *c = l->control;
@@ -391,6 +416,12 @@ static int append(struct factbook *l, struct record *r)
 
 	if (err)
 		return fail(err, "%s: the fact could not be written: %s", c->media->path, memkv_strerror(err));
+	/* where it is mirrored, what lies in the ring must be known before any of it is written again */
+	if (!l->ring_known && !ring_refresh(c, &l->me))
+		return fail(-EIO, "%s: the log that the fact goes into cannot be read", c->media->path);
+	l->ring_known = true;
+	facts_follow(&l->facts, r);
+	r->version = l->facts.version + 1;
 	r->slot = l->me.slot;
 	r->epoch = l->me.epoch;
 	r->position = l->next++;
@@ -398,6 +429,8 @@ static int append(struct factbook *l, struct record *r)
 	fold(l, r);
 	tell(l);
 	err = control_published(c) ? c->media->ops->flush(c->media) : -EIO;
+	if (!err)
+		atomic_store(&l->tail, l->next);
 	if (!err && is_shared(l))
 		err = l->share.tell(l->share.context, l->next);
 	word_add(control_bell(c), 1);
@@ -414,6 +447,7 @@ int factbook_state(struct factbook *l, struct record *r)
 	refresh(l);
 	if (is_new(l, r) && l->facts.count >= fact_limit(l)) {
 		facts_drop_over(&l->facts, clock_utc_s());
+		forget_settled(l);
 		if (l->facts.count >= fact_limit(l) && r->kind == RECORD_DEL)
 			err = fail(MEMKV_NO_ROOM, "%s: the logs keep at most %u removals at a time, and have them; they are forgotten as "
 						  "segments are written anew, so put something first", path, fact_limit(l));
@@ -423,42 +457,9 @@ int factbook_state(struct factbook *l, struct record *r)
 				   "session, or make a larger pool", path, fact_limit(l));
 	}
 	if (!err) {
-		r->version = l->facts.version + 1;
 		err = append(l, r);
 	}
 	atomic_thread_fence(memory_order_seq_cst); /* written; now the caller looks */
-	pthread_mutex_unlock(&l->lock);
-	return err;
-}
-
-/* does exactly this fact hold, by what is known? */
-static bool it_holds(const struct factbook *l, const struct record *r)
-{
-	const struct record *there = facts_of_key(&l->facts, r->key);
-
-	return there && there->kind == r->kind && there->version == r->version && there->slot == r->slot &&
-	       there->epoch == r->epoch;
-}
-
-bool factbook_holds(struct factbook *l, const struct record *r)
-{
-	pthread_mutex_lock(&l->lock);
-	refresh(l);
-	bool holds = it_holds(l, r);
-	pthread_mutex_unlock(&l->lock);
-	return holds;
-}
-
-int factbook_take_back(struct factbook *l, const struct record *pin)
-{
-	struct record unpin = *pin;
-	int err = 0;
-
-	unpin.kind = RECORD_UNPIN;
-	pthread_mutex_lock(&l->lock);
-	refresh(l);
-	if (it_holds(l, pin))
-		err = append(l, &unpin);
 	pthread_mutex_unlock(&l->lock);
 	return err;
 }
@@ -540,6 +541,8 @@ int factbook_log(struct factbook *l, struct record *records, uint32_t count, boo
 	}
 	if (!err)
 		err = !control_published(c) ? -EIO : flush ? c->media->ops->flush(c->media) : 0;
+	if (!err)
+		atomic_store(&l->tail, l->next);
 	pthread_mutex_unlock(&l->lock);
 	return err;
 }
@@ -568,12 +571,16 @@ bool factbook_mark(struct factbook *l, uint64_t segment, uint32_t *slot, uint32_
 	return marked;
 }
 
-uint64_t factbook_tail(struct factbook *l)
+void factbook_wants(struct factbook *l, struct want *wants)
 {
 	pthread_mutex_lock(&l->lock);
-	uint64_t tail = l->next;
+	memcpy(wants, l->wants, l->control->layout.geo.slots * sizeof(*wants));
 	pthread_mutex_unlock(&l->lock);
-	return tail;
+}
+
+uint64_t factbook_tail(struct factbook *l)
+{
+	return atomic_load(&l->tail);
 }
 
 bool factbook_removed(struct factbook *l, const uint8_t key[32], uint64_t birth)
@@ -607,10 +614,18 @@ uint32_t factbook_take_gone(struct factbook *l, struct record *to, uint32_t room
 	return count;
 }
 
-void factbook_forget(struct factbook *l, bool (*settled)(void *context, const struct record *r), void *context)
+bool factbook_removed_in(struct factbook *l, const uint8_t key[32], uint64_t birth, uint64_t segment)
 {
 	pthread_mutex_lock(&l->lock);
-	if (l->facts.removals > fact_limit(l) / 2)
-		(void)facts_forget(&l->facts, settled, context);
+	bool removed = facts_removed_in(&l->facts, key, birth, segment);
 	pthread_mutex_unlock(&l->lock);
+	return removed;
+}
+
+bool factbook_crowded(struct factbook *l)
+{
+	pthread_mutex_lock(&l->lock);
+	bool crowded = l->facts.removals > fact_limit(l) / 4;
+	pthread_mutex_unlock(&l->lock);
+	return crowded;
 }

@@ -47,10 +47,17 @@ struct factbook_source {
 	atomic_uint_fast64_t nonce, tail; /* how far it was read, for looks without the lock */
 };
 
+/* shared devices: what a slot's holder has stated last about needing segments; version 0: nothing */
+struct want {
+	uint64_t version, count;
+	uint32_t epoch;
+};
+
 /* shared devices: what the owner of the book wants to know, and can tell; called under the lock */
 struct factbook_share {
 	void (*changed)(void *context, uint64_t segment); /* something about its ownership */
 	bool (*quiet)(void *context, uint32_t slot, uint32_t epoch); /* gone for good */
+	bool (*settled)(void *context, const struct record *r); /* is what a removal removed overwritten? */
 	int (*tell)(void *context, uint64_t tail); /* the log's tail into the slot cell; 0 or -errno */
 	void *context;
 };
@@ -62,7 +69,7 @@ struct factbook {
 	struct factbook_source *sources;
 	/* of this process's own incarnation */
 	struct log_identity me;
-	bool writing;
+	bool writing, ring_known;
 	uint64_t next;		     /* position */
 	uint64_t checkpointed;	     /* positions below stand in the own checkpoint */
 	struct record *scratch;	     /* a checkpoint's worth */
@@ -72,7 +79,9 @@ struct factbook {
 	atomic_uint_fast64_t damaged, mended; /* records */
 	/* shared devices: */
 	struct ownership ownership;
+	struct want *wants; /* by slot */
 	struct factbook_share share;
+	atomic_uint_fast64_t tail; /* records of ours that are on the medium */
 	atomic_uint used; /* slots that were ever used, at least */
 	_Atomic uint64_t *removed; /* set of births; 0: empty place */
 	uint64_t removed_places, removed_count;
@@ -111,18 +120,6 @@ void factbook_poll(struct factbook *l);
  */
 int factbook_state(struct factbook *l, struct record *r);
 
-/* factbook_holds() - is it this very fact about a key that holds, among all that was stated before the call? */
-bool factbook_holds(struct factbook *l, const struct record *r);
-
-/*
- * factbook_take_back() - undo an own PIN, while it holds, and nothing else
- *
- * The UNPIN has the version of the PIN: what somebody stated meanwhile is above it.  (tests/model/pin_facts.pml)
- *
- * Return: 0, or as factbook_state().
- */
-int factbook_take_back(struct factbook *l, const struct record *pin);
-
 /* factbook_room() - how many facts about new subjects could still be stated */
 uint32_t factbook_room(struct factbook *l);
 
@@ -148,20 +145,26 @@ bool factbook_mark(struct factbook *l, uint64_t segment, uint32_t *slot, uint32_
 /* factbook_last() - ownership_last() of this process's own incarnation */
 uint64_t factbook_last(struct factbook *l, uint64_t segment);
 
-/* factbook_tail() - the position behind the last record that this process has stated */
+/* factbook_wants() - what every slot's holder wants, into room for all slots */
+void factbook_wants(struct factbook *l, struct want *wants);
+
+/* factbook_tail() - the position behind the last record that this process has stated, and that is on the medium; no lock */
 uint64_t factbook_tail(struct factbook *l);
 
 /* factbook_removed() - was this birth removed, by what is known now?  Takes no lock, but for a rare overflow */
 bool factbook_removed(struct factbook *l, const uint8_t key[32], uint64_t birth);
+
+/* factbook_removed_in() - facts_removed_in() */
+bool factbook_removed_in(struct factbook *l, const uint8_t key[32], uint64_t birth, uint64_t segment);
+
+/* factbook_crowded() - are there so many removals that it is time to write them down? */
+bool factbook_crowded(struct factbook *l);
 
 /* factbook_current() - does this slot's cell, as it was read, tell of nothing that we have not read?  No lock. */
 bool factbook_current(const struct factbook *l, const struct slot_cell *cell);
 
 /* factbook_take_gone() - removals that were learnt since the last call, at most @room; for the index */
 uint32_t factbook_take_gone(struct factbook *l, struct record *to, uint32_t room);
-
-/* factbook_forget() - facts_forget(), when removals take up more than half of what there is room for */
-void factbook_forget(struct factbook *l, bool (*settled)(void *context, const struct record *r), void *context);
 
 /* factbook_copy() - facts_copy() */
 uint32_t factbook_copy(struct factbook *l, struct record *to, uint32_t room);

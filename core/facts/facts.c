@@ -16,7 +16,7 @@ static bool about_removal(const struct record *r) { return r->kind == RECORD_DEL
 static bool same_subject(const struct record *a, const struct record *b)
 {
 	if (about_removal(a))
-		return about_removal(b) && a->birth == b->birth && memcmp(a->key, b->key, sizeof(a->key)) == 0;
+		return about_removal(b) && a->birth == b->birth && a->subject == b->subject && memcmp(a->key, b->key, sizeof(a->key)) == 0;
 	if (about_key(a))
 		return about_key(b) && memcmp(a->key, b->key, sizeof(a->key)) == 0;
 	return about_session(b) && a->subject == b->subject;
@@ -57,9 +57,53 @@ static bool newer(const struct record *a, const struct record *b)
 {
 	if (a->version != b->version)
 		return a->version > b->version;
-	if (a->slot != b->slot || a->epoch != b->epoch)
-		return a->slot != b->slot ? a->slot > b->slot : a->epoch > b->epoch;
-	return a->kind > b->kind; /* an UNPIN takes back the PIN of its own version */
+	return a->slot != b->slot ? a->slot > b->slot : a->epoch > b->epoch;
+}
+
+static uint64_t later_end(uint64_t a, uint64_t b)
+{
+	return a == 0 || b == 0 ? 0 : a > b ? a : b;
+}
+
+/* pins up to this version are void */
+static uint64_t void_up_to(const struct record *r)
+{
+	return pins_at_all(r) ? r->generation : r->version;
+}
+
+/* when nobody needs to know of it any more; 0: never */
+static uint64_t memory_end(const struct record *r)
+{
+	if (!pins_at_all(r) || r->birth == 0)
+		return r->until_s;
+	return r->birth == UINT64_MAX ? 0 : r->birth;
+}
+
+static void remember(struct record *r, uint64_t end)
+{
+	if (pins_at_all(r))
+		r->birth = end ? end : UINT64_MAX;
+	else
+		r->until_s = end;
+}
+
+static struct record merged(const struct record *a, const struct record *b)
+{
+	uint64_t void_to = void_up_to(a) > void_up_to(b) ? void_up_to(a) : void_up_to(b);
+	bool a_pins = pins_at_all(a) && a->version > void_to, b_pins = pins_at_all(b) && b->version > void_to;
+	struct record r = newer(a, b) ? *a : *b;
+
+	if (a_pins && b_pins)
+		r.until_s = later_end(a->until_s, b->until_s);
+	else if (a_pins || b_pins)
+		r = a_pins ? *a : *b;
+	else if (pins_at_all(&r))
+		r = newer(a, b) ? *b : *a;
+	if (pins_at_all(&r))
+		r.generation = void_to;
+	remember(&r, later_end(memory_end(a), memory_end(b)));
+	r.position = 0; /* where it was read says nothing about it */
+	return r;
 }
 
 /* a table of @places for what is in the old one and not over at @now_s (0: for all) */
@@ -102,16 +146,34 @@ bool facts_fold(struct facts *f, const struct record *r)
 		return false;
 	}
 	struct record *there = place_of(f, r);
-	if (there->kind == RECORD_NONE)
+	if (there->kind == RECORD_NONE) {
 		f->count++;
-	else if (!newer(r, there))
+		*there = *r;
+		there->position = 0;
+		remember(there, memory_end(r));
+		counted(f, there, true);
+		return true;
+	}
+	struct record holds = merged(r, there);
+	if (memcmp(&holds, there, sizeof(holds)) == 0)
 		return false;
-	else
-		counted(f, there, false);
-	*there = *r;
-	there->position = 0; /* where it was read says nothing about it */
-	counted(f, r, true);
+	counted(f, there, false);
+	*there = holds;
+	counted(f, there, true);
 	return true;
+}
+
+void facts_follow(const struct facts *f, struct record *r)
+{
+	if (about_removal(r))
+		return;
+	r->generation = r->birth = 0;
+	const struct record *there = f->places ? place_of(f, r) : NULL;
+	if (!there || there->kind == RECORD_NONE)
+		return;
+	if (pins_at_all(r))
+		r->generation = void_up_to(there);
+	remember(r, later_end(r->until_s, memory_end(there)));
 }
 
 static const struct record *find(const struct facts *f, const struct record *like)
@@ -136,7 +198,21 @@ const struct record *facts_of_session(const struct facts *f, uint64_t session_id
 
 bool facts_removed(const struct facts *f, const uint8_t key[32], uint64_t birth)
 {
-	struct record like = {.kind = RECORD_DEL, .birth = birth};
+	const struct record like = {.kind = RECORD_DEL, .birth = birth};
+	uint32_t at = (uint32_t)hash_of(&like);
+
+	if (!f->removals)
+		return false;
+	/* all of one birth stand one behind the other, with others between them */
+	for (at &= f->places - 1; f->table[at].kind != RECORD_NONE; at = (at + 1) & (f->places - 1))
+		if (about_removal(&f->table[at]) && f->table[at].birth == birth && memcmp(f->table[at].key, key, 32) == 0)
+			return true;
+	return false;
+}
+
+bool facts_removed_in(const struct facts *f, const uint8_t key[32], uint64_t birth, uint64_t segment)
+{
+	struct record like = {.kind = RECORD_DEL, .birth = birth, .subject = segment};
 
 	memcpy(like.key, key, sizeof(like.key));
 	return f->removals && find(f, &like);
@@ -153,14 +229,19 @@ uint32_t facts_forget(struct facts *f, bool (*settled)(void *context, const stru
 	return before - f->count;
 }
 
+static bool has_passed(uint64_t end_s, uint64_t now_s)
+{
+	return end_s && now_s > FACTS_MARGIN_S && now_s - FACTS_MARGIN_S > end_s;
+}
+
 bool facts_over(const struct record *r, uint64_t now_s)
 {
-	return r->until_s && now_s > FACTS_MARGIN_S && now_s - FACTS_MARGIN_S > r->until_s;
+	return has_passed(memory_end(r), now_s);
 }
 
 bool facts_pins(const struct record *r, uint64_t now_s)
 {
-	return pins_at_all(r) && !facts_over(r, now_s);
+	return pins_at_all(r) && !has_passed(r->until_s, now_s);
 }
 
 bool facts_pinned(const struct facts *f, const uint8_t key[32], uint64_t session_id, uint64_t now_s)

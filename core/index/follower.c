@@ -64,8 +64,15 @@ static bool header_known(const struct control *c, const struct follower_recover 
 		*mended = false; /* it came to be while we read */
 		return true;
 	}
-	if (blank && *mended && table_refresh(c, segment))
+	if (blank && *mended && table_refresh(c, segment)) {
 		*mended = table_begun(c, segment, header->generation);
+		/* whoever begins it has withdrawn the header before the tail is there: look at it behind the tail */
+		if (*mended && table_refresh_header(c, segment) && table_header(c, segment, &again) == CHECK_GOOD &&
+		    (again.generation || table_withdrawn(c, segment))) {
+			*header = again;
+			*mended = false;
+		}
+	}
 	if (blank && !*mended)
 		*header = (struct table_header){.segment = (uint32_t)segment}; /* it is just being opened */
 	return blank || *mended;

@@ -69,6 +69,9 @@ int checkpoint_write(const struct control *c, unsigned area, const struct checkp
 	uint64_t words[RECORD_WORDS];
 	uint8_t *at = area_at(c, h->slot, area);
 
+	/* where it is mirrored, what lies there must be known before any of it is written again */
+	if (!control_refresh(c, at, c->layout.geo.checkpoint_bytes))
+		return -EIO;
 	checkpoint_withdraw(c, h->slot, area);
 	for (uint32_t i = 0; i < h->facts; i++) {
 		facts[i].position = i;

@@ -80,19 +80,19 @@ static bool lies_here(const struct control *c, const struct log_identity *who, u
 	       record_decode((const uint8_t *)words, who, position, c->seed, false, r) == CHECK_GOOD;
 }
 
-/* what lies in the next place is not the next record: is it that record with a flipped bit? */
-static bool mend(const struct control *c, struct ring_reader *reader, struct record *r)
+/* what lies in the next place was not the next record: is it, by now, or that record with a flipped bit? */
+static enum check_result mend(const struct control *c, struct ring_reader *reader, struct record *r)
 {
 	uint64_t words[RECORD_WORDS];
 	uint8_t *at = place_of(c, &reader->who, reader->next);
 
 	if (!checked_load(words, at, RECORD_WORDS) || words[CHECK_WORD] == reader->dud ||
 	    __builtin_popcountll(record_position(words) ^ reader->next) > 1)
-		return false;
-	if (record_decode((const uint8_t *)words, &reader->who, reader->next, c->seed, true, r) != CHECK_BAD)
-		return true;
-	reader->dud = words[CHECK_WORD];
-	return false;
+		return CHECK_BAD;
+	enum check_result result = record_decode((const uint8_t *)words, &reader->who, reader->next, c->seed, true, r);
+	if (result == CHECK_BAD)
+		reader->dud = words[CHECK_WORD];
+	return result;
 }
 
 /*
@@ -131,9 +131,10 @@ static enum ring_result look_once(const struct control *c, struct ring_reader *r
 		return RING_BEHIND;
 	/* of the round before: the usual end; else perhaps damaged */
 	bool before = next >= records && there == next - records && lies_here(c, who, there, &other);
-	if (!before && mend(c, reader, r)) {
+	enum check_result result = before ? CHECK_BAD : mend(c, reader, r);
+	if (result != CHECK_BAD) {
 		reader->next++;
-		*mended = true;
+		*mended = result == CHECK_MENDED;
 		return RING_RECORD;
 	}
 	for (*ahead = 1; *ahead < RING_WINDOW && *ahead < records; (*ahead)++)

@@ -272,19 +272,18 @@ static bool choose(struct memkv_pool *pool, struct candidate *best)
 	return best->life != AGENT_LIVES;
 }
 
-bool share_adopt(void *context, bool look)
+static bool adopt_one(struct memkv_pool *pool, bool look)
 {
-	struct memkv_pool *pool = context;
 	struct share *share = &pool->share;
 	struct candidate candidate;
 	bool got = false;
 
-	if (!share_in_lease(pool) || !control_published(&pool->control))
-		return false;
 	if (!look) {
 		(void)lease_refresh(&pool->control);
 		factbook_refresh(&pool->factbook);
 	}
+	if (give_accept(pool, look))
+		return true;
 	pthread_mutex_lock(&share->adopt_lock);
 	while (!got && choose(pool, &candidate)) {
 		got = look || (win(pool, candidate.slot, candidate.epoch, 0) &&
@@ -294,6 +293,25 @@ bool share_adopt(void *context, bool look)
 	}
 	pthread_mutex_unlock(&share->adopt_lock);
 	return got;
+}
+
+bool adopt_ended(struct memkv_pool *pool)
+{
+	return share_in_lease(pool) && control_published(&pool->control) && adopt_one(pool, false);
+}
+
+bool share_adopt(void *context, bool look)
+{
+	struct memkv_pool *pool = context;
+
+	if (!share_in_lease(pool) || !control_published(&pool->control))
+		return false;
+	if (adopt_one(pool, look))
+		return true;
+	if (look)
+		return false;
+	give_want(pool);
+	return give_wait(pool);
 }
 
 /* has the last incarnation of the slot won something that still holds segments? */

@@ -114,6 +114,8 @@ static enum move_result write_copy(struct memkv_pool *pool, uint64_t segment, co
 	block_write_init(&write, &room->lane, h->page, h->header_pages, room->move_buffer, h->length);
 	op_run(&write.op);
 	entry_of_header(h, to->page, &copy);
+	if (MUTANT(PIN_DROPPED_AT_MOVE))
+		copy.session_id = 0;
 	bool moved = publish_copy(pool, segment, old, to, &copy, write.result == 0);
 	if (moved) {
 		count(&pool->counters.moved_blocks, 1);

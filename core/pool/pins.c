@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TRIES = 16 /* looks for a copy that holds, while copies come and go */, CENSUS_US = 1000000 };
+enum { TRIES = 16 /* looks for a copy that holds, while copies come and go */, COPIES_MAX = 32, CENSUS_US = 1000000 };
 
 void pins_open(struct pins *pins)
 {
@@ -174,6 +174,8 @@ static enum holds look_at(struct memkv_pool *pool, uint64_t segment, uint64_t ge
 	struct table_header header;
 	struct owned owned;
 
+	if (MUTANT(PIN_BLIND))
+		return life_counts(table_life(c, segment, e->index, e->birth)) ? HOLDS : HOLDS_NOT;
 	bool known = own_refresh(c, segment) && own_look(c, segment, &owned);
 	if (!table_refresh_header(c, segment) || table_header(c, segment, &header) == CHECK_BAD)
 		known = false; /* damaged: better to have the block elsewhere */
@@ -230,27 +232,41 @@ static uint64_t pages_of_key(struct memkv_pool *pool, struct entry *entries, con
 	return 0;
 }
 
-static bool any_copy_holds(struct memkv_pool *pool, struct entry *entries, const uint8_t *key)
+static enum pins_copy any_copy_holds(struct memkv_pool *pool, struct entry *entries, const uint8_t *key,
+				     const struct births *only, uint64_t below)
 {
-	struct key_hash hash = index_hash(pool->index, key);
+	struct place places[COPIES_MAX];
 	uint64_t segment, generation;
-	struct place place;
 
 	for (int i = 0; i < TRIES; i++) {
 		bool any = false;
 		follower_step(&pool->follower);
-		for (unsigned n = 0; index_find(pool->index, hash, n, &place); n++) {
-			any = true; /* or it has just moved */
-			if (!find_entry(pool, entries, key, place, &segment, &generation))
+		uint32_t count = follower_copies(&pool->follower, key, places, COPIES_MAX);
+		for (uint32_t n = 0; n < count; n++) {
+			if (!find_entry(pool, entries, key, places[n], &segment, &generation)) {
+				any |= !follower_turning(&pool->follower, segment); /* else it has just moved */
+				continue;
+			}
+			if (only && !births_has(only, entries[0].birth) && entries[0].birth >= below)
 				continue;
 			struct entry e = entries[0];
+			any = true;
 			if (hold(pool, segment, generation, &e))
-				return true;
+				return PINS_COPY_HOLDS;
 		}
 		if (!any)
-			return false;
+			return PINS_COPY_NONE;
 	}
-	return false;
+	return PINS_COPY_UNSURE;
+}
+
+enum pins_copy pins_copy_of(struct memkv_pool *pool, const uint8_t key[32], const struct births *only, uint64_t below)
+{
+	struct entry *entries = entries_alloc(pool);
+	enum pins_copy copy = entries ? any_copy_holds(pool, entries, key, only, below) : PINS_COPY_UNSURE;
+
+	entries_free(pool, entries);
+	return copy;
 }
 
 /* ---- stating ---- */
@@ -295,25 +311,27 @@ static bool fact_of(struct memkv_pool *pool, const struct record *like, struct r
 					    : factbook_of_key(&pool->factbook, like->key, r);
 }
 
-/* state a pin until the fact that holds covers it: another may have stated something at the same moment */
-static int state_pin(struct memkv_pool *pool, struct record *pin)
+static bool covers(const struct record *there, const struct record *pin)
 {
-	uint64_t until_s = pin->until_s, now = clock_utc_s();
-	struct record there;
-	int err = 0;
+	return there->kind == pin->kind && there->state == pin->state &&
+	       later_end(there->until_s, pin->until_s) == there->until_s;
+}
 
-	for (int i = 0; !err && i < TRIES; i++) {
-		if (fact_of(pool, pin, &there) && facts_pins(&there, now)) {
-			if (i > 0 && later_end(there.until_s, until_s) == there.until_s)
-				return 0;
-			pin->until_s = later_end(there.until_s, until_s);
-		} else {
-			pin->until_s = until_s;
-		}
-		err = factbook_state(&pool->factbook, pin);
+/* state a pin until the fact that holds covers it: another may have taken something back at the same moment */
+static int state_pin(struct memkv_pool *pool, const struct record *pin)
+{
+	struct record there;
+
+	for (int i = 0; i < TRIES; i++) {
+		struct record fact = *pin;
+		int err = factbook_state(&pool->factbook, &fact);
+		if (err)
+			return err;
 		factbook_refresh(&pool->factbook);
+		if (fact_of(pool, pin, &there) && covers(&there, pin))
+			return 0;
 	}
-	return err;
+	return fail(-EAGAIN, "%s: others unpin this again and again; try again", pool->media->path);
 }
 
 static int pin_one(struct memkv_pool *pool, struct entry *entries, const struct memkv_key *key, uint64_t pages,
@@ -324,19 +342,11 @@ static int pin_one(struct memkv_pool *pool, struct entry *entries, const struct 
 	if (!pages)
 		return MEMKV_MISS;
 	memcpy(pin.key, key->bytes, sizeof(pin.key));
-	for (int i = 0; i < TRIES; i++) {
-		int err = state_pin(pool, &pin);
-		if (err)
-			return err;
-		if (!any_copy_holds(pool, entries, key->bytes)) {
-			err = factbook_take_back(&pool->factbook, &pin);
-			return err ? err : MEMKV_MISS;
-		}
-		/* else another's pin came above this one, and may be taken back */
-		if (factbook_holds(&pool->factbook, &pin))
-			return 0;
-	}
-	return fail(MEMKV_UNKNOWN, "%s: others pin this block all the time; it may be pinned or not", pool->media->path);
+	int err = state_pin(pool, &pin);
+	if (err)
+		return err;
+	/* else the fact stays: to take it back would take back what others pin at this moment as well */
+	return any_copy_holds(pool, entries, key->bytes, NULL, 0) == PINS_COPY_HOLDS ? 0 : MEMKV_MISS;
 }
 
 /* a segment is FREE as room for moves; else there must be pins already, and it is made when there is room again */
@@ -431,13 +441,9 @@ int64_t memkv_pin_prefix(struct memkv_pool *pool, const struct memkv_key *keys, 
 	if (!results)
 		return fail(-ENOMEM, "%s: no memory for %d pins", pool->media->path, found);
 	int64_t pinned = memkv_pin(pool, keys, (size_t)found, options, results);
-	for (int i = 0; pinned >= 0 && i < found; i++)
-		if (results[i]) { /* it went in between: what lies behind is no prefix any more */
-			pinned = i;
-			for (i++; i < found; i++)
-				if (results[i] == 0)
-					(void)memkv_unpin(pool, &keys[i], 1, NULL);
-		}
+	for (int i = 0; i < found && i < pinned; i++)
+		if (results[i])
+			pinned = i; /* it went in between: what lies behind is no prefix any more, and pinned all the same */
 	free(results);
 	return pinned;
 }

@@ -5,7 +5,8 @@
  * A copy holds when its segment's owner word is neither LEAVING nor FREE, its table then still has the copy's
  * generation, and the copy's life word then is live.  For who empties a segment makes it LEAVING first and looks at the
  * facts then; and withdraws the table before the word says OPEN.  A copy in a segment that is LEAVING is moved by the
- * pinner itself.  Where no copy holds, the pin is taken back and the answer is a miss.
+ * pinner itself.  Where no copy holds any more the answer is a miss, and the fact stays until its end: taking it back
+ * would take back what others pin at that moment.
  */
 #ifndef MEMKV_POOL_PINS_H
 #define MEMKV_POOL_PINS_H
@@ -31,5 +32,17 @@ void pins_close(struct pins *pins);
  * Return: 0 or MEMKV_PIN_LIMIT with a sentence.
  */
 int pins_admit(struct memkv_pool *pool, uint64_t session_id, uint64_t pages);
+
+/*
+ * pins_copy_of() - the key is pinned, and that is stated: does a copy hold, if need be in a new place?
+ * @only, @below: of the blocks with these births, and with lower ones than that.
+ */
+struct births;
+enum pins_copy {
+	PINS_COPY_HOLDS,
+	PINS_COPY_NONE,   /* there is no such block any more */
+	PINS_COPY_UNSURE, /* there is one, and it may yet go */
+};
+enum pins_copy pins_copy_of(struct memkv_pool *pool, const uint8_t key[32], const struct births *only, uint64_t below);
 
 #endif

@@ -204,7 +204,8 @@ static void note_entry(void *context, uint32_t index, enum entry_state state, co
 		return;
 	enum life life = table_life(c, check->segment, index, e->birth);
 	note(check, !exact, life != LIFE_OTHER);
-	if (life_counts(life) && !(e->expires_s && e->expires_s <= clock_utc_s()))
+	bool removed = c->shared && factbook_removed(&check->pool->factbook, e->key, e->birth);
+	if (life_counts(life) && !removed && !(e->expires_s && e->expires_s <= clock_utc_s()))
 		check->entries[check->count++] = *e;
 }
 

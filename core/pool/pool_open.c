@@ -117,6 +117,8 @@ static int attach_writer(struct memkv_pool *pool, uint32_t flags)
 		pool->slot.epoch = 0;
 		return fail(err, "%s: no memory for writing", pool->media->path);
 	}
+	if (shared)
+		give_begin(pool);
 	return 0;
 }
 
@@ -183,6 +185,7 @@ static void tear_down(struct memkv_pool *pool)
 {
 	deputies_close(&pool->deputies);
 	follower_stop(&pool->follower);
+	give_end(pool);
 	room_close(&pool->room); /* gives segments back, under the follower's lock */
 	share_leave(pool);
 	follower_close(&pool->follower);

@@ -331,9 +331,17 @@ static int remove_replaced(const struct put *put, const struct births *before)
 	struct memkv_pool *pool = put->pool;
 	int removed = births_remove(pool, put->key->bytes, before, put->header.birth, false);
 
-	if (removed == MEMKV_PINNED && !pool->control.shared) { /* in between: what was there stays, and what came goes */
-		table_kill(&pool->control, put->place.segment, put->place.index, put->header.birth);
-		return removed;
+	if (removed == MEMKV_PINNED && !pool->control.shared) {
+		/*
+		 * Pinned in between: what was there stays, and what came goes.  But whoever pinned may have seen only what
+		 * came, and what was there may have lain in a segment that was just being emptied.
+		 */
+		enum pins_copy copy = pins_copy_of(pool, put->key->bytes, before, put->header.birth);
+		if (copy == PINS_COPY_HOLDS) {
+			table_kill(&pool->control, put->place.segment, put->place.index, put->header.birth);
+			return removed;
+		}
+		removed = copy == PINS_COPY_NONE ? 0 : MEMKV_UNKNOWN;
 	}
 	return removed >= 0 && control_published(&pool->control) && flush_if(put) == 0 ? 0 : MEMKV_UNKNOWN;
 }

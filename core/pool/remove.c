@@ -39,14 +39,18 @@ static int doubt_and_decide(struct memkv_pool *pool, uint64_t segment, const str
 /* a shared device: not the block is flagged, which may be another's, but its birth is stated to be removed */
 static int state_removal(struct memkv_pool *pool, uint64_t segment, const struct entry *e)
 {
-	struct record r = {.kind = RECORD_DEL, .birth = e->birth, .subject = segment, .generation = e->generation};
+	struct record r = {.kind = RECORD_DEL, .birth = e->birth, .subject = segment, .generation = e->generation,
+			    .class_id = e->index};
+	if (!table_refresh_entries(&pool->control, segment, e->index, e->index + 1))
+		return -EIO;
 	enum life life = table_life(&pool->control, segment, e->index, e->birth);
-
-	if (life == LIFE_REMOVED || life == LIFE_OTHER || factbook_removed(&pool->factbook, e->key, e->birth))
+	/* one for each segment: each is forgotten when that segment is written anew */
+	if (life == LIFE_REMOVED || life == LIFE_OTHER || factbook_removed_in(&pool->factbook, e->key, e->birth, segment))
 		return 0;
+	bool before = factbook_removed(&pool->factbook, e->key, e->birth);
 	memcpy(r.key, e->key, sizeof(r.key));
 	int err = factbook_state(&pool->factbook, &r);
-	return err ? err : 1;
+	return err ? err : !before;
 }
 
 int removal_try(struct memkv_pool *pool, uint64_t segment, const struct entry *e, bool force)
@@ -82,7 +86,7 @@ struct hunt {
 	bool unread; /* the medium did not answer: it may be there */
 };
 
-static bool is_among(const struct births *births, uint64_t birth)
+bool births_has(const struct births *births, uint64_t birth)
 {
 	for (uint32_t i = 0; i < births->count; i++)
 		if (births->births[i] == birth)
@@ -94,7 +98,7 @@ static void note_birth(struct births *births, const struct entry *e)
 {
 	if (e->session_id)
 		births->session_id = e->session_id;
-	if (births->count < BIRTHS_MAX && !is_among(births, e->birth))
+	if (births->count < BIRTHS_MAX && !births_has(births, e->birth))
 		births->births[births->count++] = e->birth;
 }
 
@@ -133,7 +137,7 @@ static void meet_entry(void *context, uint32_t index, enum entry_state state, co
 	if (hunt->note) {
 		note_birth(hunt->note, entry);
 		hunt->spared = true;
-	} else if (hunt->only && !is_among(hunt->only, entry->birth) && entry->birth >= hunt->mine) {
+	} else if (hunt->only && !births_has(hunt->only, entry->birth) && entry->birth >= hunt->mine) {
 		spare(hunt, index, entry);
 	} else {
 		remove_copy(hunt, entry);
@@ -265,6 +269,10 @@ int memkv_remove_with(struct memkv_pool *pool, const struct memkv_key *key, uint
 	if (err)
 		return err;
 	int removed = births_remove(pool, key->bytes, NULL, 0, force);
+	if (removed == MEMKV_NO_ROOM) {
+		share_settle_now(pool);
+		removed = births_remove(pool, key->bytes, NULL, 0, force);
+	}
 	if (removed == MEMKV_PINNED)
 		return remove_refused(pool);
 	if (removed == MEMKV_NO_ROOM)

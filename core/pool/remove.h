@@ -30,6 +30,7 @@ struct births {
 	uint32_t count;
 	uint64_t session_id; /* of the last one that has a session */
 };
+bool births_has(const struct births *births, uint64_t birth);
 /* births_note() - 0, or -EIO: not all can be read */
 int births_note(struct memkv_pool *pool, const uint8_t *key, struct births *births);
 

@@ -618,7 +618,8 @@ void room_ahead(struct room *room, const struct room_place *place)
 
 int room_reserve(struct room *room, uint32_t pages, struct room_place *place)
 {
-	for (;;) {
+	/* a segment may be too full of what must move into it; when all of them are, there is no room */
+	for (uint64_t tries = 0; tries <= room->pool->sb.geo.segments; tries++) {
 		pthread_mutex_lock(&room->lock);
 		struct writer *w = room->current;
 		bool got = w && fits(room, w, pages) && !share_lost(room->pool, w->owned.segment);
@@ -633,6 +634,7 @@ int room_reserve(struct room *room, uint32_t pages, struct room_place *place)
 		if (err)
 			return err;
 	}
+	return no_room(room);
 }
 
 bool room_reserve_rest(struct room *room, uint32_t pages, struct room_place *place)

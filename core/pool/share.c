@@ -100,6 +100,22 @@ static int tell_tail(void *context, uint64_t tail)
 	return err ? err : pool->media->ops->flush(pool->media);
 }
 
+/* what a removal was about is gone for good when its segment describes another generation; the factbook's lock is held */
+static bool removal_settled(void *context, const struct record *r)
+{
+	struct memkv_pool *pool = context;
+	const struct control *c = &pool->control;
+	struct table_header header;
+
+	if (r->subject >= pool->sb.geo.segments || r->class_id >= pool->sb.geo.entries)
+		return true;
+	if (!table_refresh_header(c, r->subject) || table_header(c, r->subject, &header) != CHECK_GOOD || !header.generation)
+		return false;
+	return header.generation != r->generation ||
+	       (table_refresh_entries(c, r->subject, r->class_id, r->class_id + 1) &&
+		table_life(c, r->subject, r->class_id, r->birth) == LIFE_REMOVED);
+}
+
 bool share_in_lease(const struct memkv_pool *pool)
 {
 	const struct share *share = &pool->share;
@@ -242,6 +258,23 @@ static bool open_segment(struct memkv_pool *pool, uint64_t segment)
 	return false;
 }
 
+bool share_open_closed(struct memkv_pool *pool, uint64_t segment) { return open_segment(pool, segment); }
+
+void share_close_again(struct memkv_pool *pool, uint64_t segment, enum owner_state state)
+{
+	put_off_seal(pool, segment, state);
+	(void)state_seals(pool);
+}
+
+void share_settle_now(struct memkv_pool *pool)
+{
+	pthread_mutex_lock(&pool->room.refill);
+	while (adopt_ended(pool))
+		;
+	share_settle(pool);
+	pthread_mutex_unlock(&pool->room.refill);
+}
+
 static bool share_state(void *context, const struct owned *owned, enum owner_state to)
 {
 	struct memkv_pool *pool = context;
@@ -319,7 +352,34 @@ static void *keep(void *context)
 	while (!atomic_load(&pool->share.stop) && still_ours(pool)) {
 		(void)beat(pool, factbook_tail(&pool->factbook));
 		watch_others(pool);
+		nap(&pool->share);
+	}
+	return NULL;
+}
+
+static void settle_if_many(struct memkv_pool *pool)
+{
+	struct share *share = &pool->share;
+
+	if (!factbook_crowded(&pool->factbook))
+		return;
+	pthread_mutex_lock(&share->give_lock);
+	if (share->giving && pthread_mutex_trylock(&pool->room.refill) == 0) {
+		share_settle(pool);
+		pthread_mutex_unlock(&pool->room.refill);
+	}
+	pthread_mutex_unlock(&share->give_lock);
+}
+
+/* what may have to wait for others in this process, so that no heartbeat does */
+static void *do_chores(void *context)
+{
+	struct memkv_pool *pool = context;
+
+	while (!atomic_load(&pool->share.stop)) {
 		(void)state_seals(pool);
+		give_answer(pool);
+		settle_if_many(pool);
 		nap(&pool->share);
 	}
 	return NULL;
@@ -327,9 +387,14 @@ static void *keep(void *context)
 
 static int start_keeper(struct memkv_pool *pool)
 {
-	int err = pthread_create(&pool->share.keeper, NULL, keep, pool);
+	struct share *share = &pool->share;
+	int err = pthread_create(&share->keeper, NULL, keep, pool);
 
-	pool->share.keeping = err == 0;
+	share->keeping = err == 0;
+	if (!err) {
+		err = pthread_create(&share->helper, NULL, do_chores, pool);
+		share->helping = err == 0;
+	}
 	return err ? fail(-err, "%s: cannot start the thread that keeps the lease: %s", pool->media->path, strerror(err)) : 0;
 }
 
@@ -339,10 +404,12 @@ static void stop_keeper(struct share *share)
 		return;
 	pthread_mutex_lock(&share->nap_lock);
 	atomic_store(&share->stop, true);
-	pthread_cond_signal(&share->nap);
+	pthread_cond_broadcast(&share->nap);
 	pthread_mutex_unlock(&share->nap_lock);
 	pthread_join(share->keeper, NULL);
-	share->keeping = false;
+	if (share->helping)
+		pthread_join(share->helper, NULL);
+	share->keeping = share->helping = false;
 }
 
 /* ---- coming and going ---- */
@@ -380,6 +447,7 @@ int share_open(struct memkv_pool *pool)
 	pthread_mutex_init(&share->beat_lock, NULL);
 	pthread_mutex_init(&share->watch_lock, NULL);
 	pthread_mutex_init(&share->adopt_lock, NULL);
+	pthread_mutex_init(&share->give_lock, NULL);
 	pthread_mutex_init(&share->seal_lock, NULL);
 	pthread_mutex_init(&share->flush_lock, NULL);
 	pthread_mutex_init(&share->nap_lock, NULL);
@@ -395,7 +463,7 @@ int share_open(struct memkv_pool *pool)
 void share_words(struct memkv_pool *pool)
 {
 	pool->factbook.share = (struct factbook_share){
-		.changed = ownership_changed, .quiet = share_quiet, .tell = tell_tail, .context = pool};
+		.changed = ownership_changed, .quiet = share_quiet, .settled = removal_settled, .tell = tell_tail, .context = pool};
 	pthread_mutex_lock(&pool->factbook.lock);
 	set_all_words(pool);
 	pthread_mutex_unlock(&pool->factbook.lock);
@@ -445,6 +513,7 @@ void share_close(struct memkv_pool *pool)
 	pthread_mutex_destroy(&share->beat_lock);
 	pthread_mutex_destroy(&share->watch_lock);
 	pthread_mutex_destroy(&share->adopt_lock);
+	pthread_mutex_destroy(&share->give_lock);
 	pthread_mutex_destroy(&share->seal_lock);
 	pthread_mutex_destroy(&share->flush_lock);
 	pthread_mutex_destroy(&share->nap_lock);

@@ -22,13 +22,16 @@
  * Removal: a DEL record of key and birth in the remover's log, and its tail in the remover's cell, both flushed, before it
  * is acknowledged.  A get reads all cells in use together with the block, and what is new in the logs when they tell of
  * any; so it returns nothing that was removed before it began, and moved copies, which keep their birth, go as well.  A
- * removal is forgotten when the segment where the block was is written anew and no copy is indexed any more.
+ * removal names each segment where the block was found, and is forgotten when that says so itself: its holder writes it into
+ * the table when many are owed (settle.c), or writes the segment anew.
  *
- * The keeper, a thread, writes heartbeats and what was put off, and watches those of the others.
+ * The keeper, a thread, writes heartbeats, and watches those of the others; the helper, another, states what was put off and
+ * answers those who want segments.
  */
 #ifndef MEMKV_POOL_SHARE_H
 #define MEMKV_POOL_SHARE_H
 
+#include "core/facts/factbook.h"
 #include "core/slot/lease.h"
 #include "core/slot/own.h"
 
@@ -57,8 +60,12 @@ struct share {
 	atomic_uint_fast64_t good_us; /* when the last heartbeat that was completed began */
 	_Atomic uint64_t *lost;	      /* bitmap: segments that we had open and that were adopted by another */
 	struct own_share ops;
-	pthread_t keeper;
-	bool keeping;
+	uint64_t wants, wanted_us;	  /* of ours: how many, and when the last; under room.refill */
+	struct want answered[SLOTS_MAX]; /* of others; the helper's */
+	pthread_mutex_t give_lock;	  /* over giving */
+	bool giving;			  /* under it: there is a room */
+	pthread_t keeper, helper;
+	bool keeping, helping;
 	atomic_bool stop;
 	pthread_mutex_t nap_lock;
 	pthread_cond_t nap;
@@ -88,11 +95,35 @@ void share_words(struct memkv_pool *pool);
 void share_listen(struct memkv_pool *pool);
 bool share_silent(struct memkv_pool *pool, uint32_t slot);
 
-/* ---- between share.c and adopt.c ---- */
+/*
+ * share_settle() - under room.refill: write what was removed from our segments into their tables
+ * share_settle_now() - a removal was refused since so many are remembered: write down what we can, whoever has ended
+ */
+void share_settle(struct memkv_pool *pool);
+void share_settle_now(struct memkv_pool *pool);
+
+/* ---- between share.c, settle.c: a closed segment of ours is open for writing to its table; and closed again */
+bool share_open_closed(struct memkv_pool *pool, uint64_t segment);
+void share_close_again(struct memkv_pool *pool, uint64_t segment, enum owner_state state);
+
+/* ---- between share.c, adopt.c and give.c ---- */
+/* give_begin() - we are an agent, and have a room, until give_end(); give_answer() - the helper's: give to those who want, if we have more than our part */
+void give_begin(struct memkv_pool *pool);
+void give_answer(struct memkv_pool *pool);
+void give_end(struct memkv_pool *pool);
+/*
+ * Under room.refill: give_accept() - take what is offered to us; false: nothing is (@look: only say so).  give_want() - say
+ * that we have too few, if so.  give_wait() - we have nothing to go on with: wait some heartbeats for somebody to give
+ */
+bool give_accept(struct memkv_pool *pool, bool look);
+void give_want(struct memkv_pool *pool);
+bool give_wait(struct memkv_pool *pool);
 /* adopt_hold_row() - the claims of our slot are ours to write; false: unreadable */
 bool adopt_hold_row(const struct control *c, uint32_t slot);
 bool share_quiet(void *context, uint32_t slot, uint32_t epoch);
 bool share_adopt(void *context, bool look);
+/* adopt_ended() - only from those who have ended, or offer something; nobody is waited for.  Under room.refill */
+bool adopt_ended(struct memkv_pool *pool);
 /* share_inherit() - slot_guard.inherit: before a slot is taken, win what its last holder owned; 0, -EAGAIN, -EIO */
 int share_inherit(void *context, const struct slot *next, const struct slot_cell *before);
 

@@ -44,8 +44,8 @@ struct memkv_pin_options {
  * @keys: their keys.
  * @count: number of keys.
  * @options: or NULL.
- * @results: receives for each key 0, MEMKV_MISS (no such block; nothing is pinned) or the error that ended the call; or
- *           NULL.
+ * @results: receives for each key 0, MEMKV_MISS (no such block; where it went in this very moment the pin may stay, for what
+ *           is put under the key) or the error that ended the call; or NULL.
  *
  * Return: how many are pinned now; MEMKV_PIN_LIMIT when all of them together would be too much (none is pinned);
  * MEMKV_READ_ONLY; MEMKV_FAILED; MEMKV_EFORK; -EINVAL; -errno of the medium: those with result 0 are pinned.

@@ -6,6 +6,7 @@
 #include "core/pool/handle.h"
 #include "sim.h"
 
+#include <errno.h>
 #include <string.h>
 
 enum { LIVE_CALLS_MIN = 3, LIVE_CALLS = 250, SURVIVOR_ROUNDS = 3 };
@@ -19,13 +20,14 @@ struct memkv_key key_of(uint32_t key)
 	return k;
 }
 
-static void call_begin(struct thread *t, enum call_kind kind, uint32_t key)
+void call_begin(struct thread *t, enum call_kind kind, uint32_t key)
 {
 	t->call = (struct call){
 		.kind = kind,
 		.key = key,
 		.instance = UINT32_MAX,
 		.removal = UINT32_MAX,
+		.pin = UINT32_MAX,
 		.begin = ++world.order,
 		.clock_low = NEVER,
 		.reopened = world.reopenings,
@@ -33,10 +35,10 @@ static void call_begin(struct thread *t, enum call_kind kind, uint32_t key)
 	trace(EVENT_CALL, t->agent, kind, key, t->number);
 }
 
-static void call_end(struct thread *t, int64_t result)
+void call_end(struct thread *t, int64_t result)
 {
 	trace(EVENT_RETURN, t->agent, t->call.kind, t->call.key, (uint64_t)result);
-	t->call = (struct call){.instance = UINT32_MAX, .removal = UINT32_MAX};
+	t->call = (struct call){.instance = UINT32_MAX, .removal = UINT32_MAX, .pin = UINT32_MAX};
 }
 
 static uint32_t some_key(void)
@@ -73,12 +75,17 @@ static int do_put(struct thread *t, uint32_t key)
 	bool durable = chance(s->durable), replace = chance(s->replace);
 	uint64_t ttl = chance(s->ttl) ? 1 + draw(30) : 0;
 	uint32_t version = choose_version(key);
+	uint32_t session = s->pin && !draw(3) ? 1 + draw(SESSIONS_MAX) : 0;
 	uint8_t *data = buffer_of(t, true);
+	char name[16];
 
 	call_begin(t, CALL_PUT, key);
 	uint32_t instance = oracle_put(t, key, version, ttl ? world.clock + ttl : 0, durable, replace);
+	oracle_put_in(t, session);
+	session_name(session, name);
 	struct memkv_put_options o = {
 		.size = sizeof(o),
+		.session = session ? name : NULL,
 		.flags = (replace ? MEMKV_PUT_REPLACE : 0u) | (durable ? MEMKV_PUT_DURABLE : 0u),
 		.ttl_s = ttl,
 		.meta = &instance,
@@ -132,12 +139,42 @@ static void do_ranges(struct thread *t, uint32_t key)
 	call_end(t, result);
 }
 
+/* a block is used in place for a while; its bytes count when the hold is valid afterwards */
+static void do_hold(struct thread *t, uint32_t key)
+{
+	struct memkv_pool *pool = t->agent->pool;
+	struct memkv_key k = key_of(key);
+	struct memkv_hold hold;
+	uint8_t *to = buffer_of(t, false);
+
+	call_begin(t, CALL_HOLD, key);
+	int64_t result = memkv_hold(pool, &k, &hold);
+	if (result == 0) {
+		t->held_segment = hold.segment;
+		t->held = hold.generation;
+		world_sleep(draw(6000));
+		memcpy(to, hold.data, hold.length);
+		int valid = memkv_hold_valid(pool, &hold);
+		result = valid == 1 ? (int64_t)hold.length : MEMKV_MISS;
+		t->held = 0;
+		int released = memkv_release(pool, &hold);
+		if (valid < 0 || (released != 0 && released != MEMKV_LAPSED))
+			broken("key %u: a hold ends with %s", key, memkv_code_name(released));
+		cover(valid == 1 ? COVER_HOLD : COVER_HOLD_LAPSED);
+	} else if (result == -EAGAIN) {
+		cover(COVER_HOLD_REFUSED);
+		result = MEMKV_MISS;
+	}
+	oracle_get_done(t, result, to, NULL, false);
+	call_end(t, result);
+}
+
 static void do_remove(struct thread *t, uint32_t key)
 {
 	struct memkv_key k = key_of(key);
 
 	call_begin(t, CALL_REMOVE, key);
-	oracle_remove(t, key);
+	oracle_remove(t, key, false);
 	int result = memkv_remove(t->agent->pool, &k);
 	oracle_remove_done(t, result);
 	call_end(t, result);
@@ -205,7 +242,9 @@ static void some_call(struct thread *t)
 {
 	uint32_t key = some_key(), what = draw(1000);
 
-	if (chance(world.setup.remove) && !t->agent->read_only)
+	if (chance(world.setup.pin) && !t->agent->read_only)
+		pin_call(t, key);
+	else if (chance(world.setup.remove) && !t->agent->read_only)
 		do_remove(t, key);
 	else if (what < 480 && !t->agent->read_only)
 		(void)do_put(t, key);
@@ -213,6 +252,8 @@ static void some_call(struct thread *t)
 		do_get(t, key, true);
 	else if (what < 800)
 		do_get(t, key, false);
+	else if (what < 820 && !t->agent->read_only && world.setup.medium != MEDIUM_BLOCK)
+		do_hold(t, key);
 	else if (what < 860)
 		do_match(t, key);
 	else if (what < 900)
@@ -231,7 +272,7 @@ static void some_call(struct thread *t)
 
 static bool room_to_remember(void)
 {
-	return world.instance_count < INSTANCES_MAX - 64 && world.removal_count < REMOVALS_MAX - 64;
+	return world.instance_count < INSTANCES_MAX - 64 && world.removal_count < REMOVALS_MAX - 64 && oracle_pins_room();
 }
 
 static void note_adopted(const struct agent *a)
@@ -364,6 +405,7 @@ static void survive(struct thread *t)
 
 	for (uint32_t key = 0; key < world.setup.keys && !world.failed; key++)
 		do_get(t, key, true);
+	unpin_all(t);
 	for (uint64_t n = 0; n < room && !world.failed && room_to_remember(); n++)
 		if (!put_at_last(t, KEYS_LIMIT + (uint32_t)n))
 			broken("the survivor finds no room");

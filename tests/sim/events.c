@@ -24,6 +24,9 @@ const char *call_name(enum call_kind kind)
 		[CALL_NONE] = "nothing", [CALL_OPEN] = "open",	   [CALL_CLOSE] = "close",     [CALL_PUT] = "put",
 		[CALL_GET] = "get",	 [CALL_RANGES] = "ranges", [CALL_REMOVE] = "remove",   [CALL_MATCH] = "exists",
 		[CALL_STAT] = "stat",	 [CALL_CHECK] = "check",   [CALL_REFRESH] = "refresh", [CALL_LIST] = "list",
+		[CALL_HOLD] = "hold",
+		[CALL_PIN] = "pin",	 [CALL_UNPIN] = "unpin",   [CALL_PINS] = "pins",       [CALL_PIN_SESSION] = "pin session",
+		[CALL_EVICT] = "evict",	 [CALL_UNPIN_SESSION] = "unpin session",
 	};
 
 	return kind < CALL_KINDS ? names[kind] : "?";
@@ -50,7 +53,7 @@ static void word_text(const struct line *l, char *text, size_t room)
 
 static void line_text(const struct line *l, char *text, size_t room)
 {
-	static const char *const lives[] = {"live", "removed", "moving", "?"};
+	static const char *const lives[] = {"live", "removed", "moving", "in doubt", "sent", "?", "?", "?"};
 	static const char *const phases[] = {"run", "quiet", "look", "read", "survive"};
 	const char *call = call_name((enum call_kind)l->a);
 
@@ -78,7 +81,7 @@ static void line_text(const struct line *l, char *text, size_t room)
 		return;
 	case EVENT_LIFE:
 		snprintf(text, room, "segment %" PRIu64 ", place %u: %s, birth %016" PRIx64, l->a >> 32, (uint32_t)l->a,
-			 lives[l->b & 3], l->c);
+			 lives[l->b & 7], l->c);
 		return;
 	case EVENT_SUBMIT:
 		snprintf(text, room, "%s page %" PRIu64 ", %" PRIu64 " pages", l->a == MEDIA_READ ? "reads" : "writes", l->b, l->c);

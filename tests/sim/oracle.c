@@ -78,10 +78,10 @@ uint32_t oracle_version(uint32_t key, uint32_t length)
 
 /* ---- removals ---- */
 
-static uint32_t removal_begin(uint32_t key, uint32_t instance)
+static uint32_t removal_begin(uint32_t key, uint32_t instance, bool forced)
 {
-	world.removals[world.removal_count] =
-		(struct removal){.key = key, .instance = instance, .begin = ++world.order, .end = NEVER};
+	world.removals[world.removal_count] = (struct removal){
+		.key = key, .instance = instance, .forced = forced, .begin = ++world.order, .end = NEVER};
 	return world.removal_count++;
 }
 
@@ -124,7 +124,8 @@ static bool removed_meanwhile(const struct instance *i)
 {
 	for (uint32_t n = 0; n < world.removal_count; n++) {
 		const struct removal *r = &world.removals[n];
-		if (r->key == i->key && r->end >= i->begin && r->instance != (uint32_t)(i - world.instances))
+		if ((r->key == i->key || r->key == UINT32_MAX) && r->end >= i->begin &&
+		    r->instance != (uint32_t)(i - world.instances))
 			return true;
 	}
 	return false;
@@ -147,8 +148,13 @@ uint32_t oracle_put(struct thread *t, uint32_t key, uint32_t version, uint64_t e
 		.key = key, .version = version, .begin = ++world.order, .expires = expires, .durable = durable};
 	t->call.instance = n;
 	if (replace)
-		t->call.removal = removal_begin(key, n);
+		t->call.removal = removal_begin(key, n, false);
 	return n;
+}
+
+void oracle_put_in(struct thread *t, uint32_t session)
+{
+	world.instances[t->call.instance].session = session;
 }
 
 static void acknowledged(struct thread *t)
@@ -160,6 +166,7 @@ static void acknowledged(struct thread *t)
 		world.acks_first_half++;
 	else if (world.phase == PHASE_RUN)
 		world.acks_second_half++;
+	oracle_kept(i);
 	if (!i->published)
 		broken("put %u is acknowledged and was never published", t->call.instance);
 	else if (on_device() && !i->whole && !removed_meanwhile(i))
@@ -195,6 +202,9 @@ void oracle_put_done(struct thread *t, int result, bool replace)
 			       memkv_code_name(result));
 	} else if (result == MEMKV_NO_ROOM) {
 		cover(COVER_NO_ROOM);
+	} else if (((result == MEMKV_PINNED || result == MEMKV_UNKNOWN) && replace && oracle_pinnable(i->key)) ||
+		   (result == MEMKV_PIN_LIMIT && i->session)) {
+		cover(COVER_PIN_KEEPS);
 	} else if (!t->call.troubled && !device_fenced(t->agent) && !on_shared()) {
 		broken("put %u fails with %s, and nothing was wrong", t->call.instance, memkv_code_name(result));
 	}
@@ -261,7 +271,7 @@ static bool must_be_found(const struct thread *t)
 	for (uint32_t n = 0; n < world.instance_count; n++)
 		if (world.instances[n].key == t->call.key && oracle_firm(&world.instances[n], t->call.begin))
 			return true;
-	return false;
+	return oracle_owed_key(t->call.key, t->call.begin);
 }
 
 static void missed(struct thread *t, const char *how)
@@ -310,6 +320,8 @@ void oracle_get_done(struct thread *t, int64_t result, const uint8_t *bytes, con
 		broken("key %u: the bytes are of one put, the metadata of another", call->key);
 	else if (gone_before(i, call->begin))
 		broken("key %u: put %u is returned, and was removed before the get began", call->key, *instance);
+	else if (i->expires && i->expires <= call->clock_low && oracle_pinnable(i->key))
+		cover(COVER_PIN_KEEPS_EXPIRED);
 	else if (i->expires && i->expires <= call->clock_low)
 		broken("key %u: put %u is returned, and had expired", call->key, *instance);
 }
@@ -322,16 +334,21 @@ void oracle_found(struct thread *t, int found, bool fresh)
 		missed(t, "a fresh look misses");
 }
 
-void oracle_remove(struct thread *t, uint32_t key)
+void oracle_remove(struct thread *t, uint32_t key, bool force)
 {
-	t->call.removal = removal_begin(key, UINT32_MAX);
+	t->call.removal = removal_begin(key, UINT32_MAX, force);
+	if (force)
+		oracle_unpin(t, false, key);
 }
 
 void oracle_remove_done(struct thread *t, int result)
 {
 	removal_end(t, result > 0 || result == MEMKV_MISS);
+	oracle_unpin_done(t);
 	if (result > 0)
 		cover(COVER_REMOVE_OK);
+	else if (result == MEMKV_PINNED && oracle_pinnable(t->call.key))
+		cover(COVER_PIN_KEEPS);
 	else if (result != MEMKV_MISS && !t->call.troubled && !device_fenced(t->agent) && !on_shared())
 		broken("key %u: remove fails with %s, and nothing was wrong", t->call.key, memkv_code_name(result));
 }
@@ -362,7 +379,8 @@ void oracle_died(struct thread *t)
 {
 	cover_death(t);
 	removal_end(t, false);
-	t->call = (struct call){.instance = UINT32_MAX, .removal = UINT32_MAX};
+	oracle_unpin_done(t);
+	t->call = (struct call){.instance = UINT32_MAX, .removal = UINT32_MAX, .pin = UINT32_MAX};
 }
 
 /* ---- power cuts ---- */
@@ -370,6 +388,7 @@ void oracle_died(struct thread *t)
 /* before: what is durable and there stays; what was acknowledged without being durable is not owed any more */
 void oracle_before_cut(void)
 {
+	oracle_pins_before_cut();
 	for (uint32_t n = 0; n < world.instance_count; n++) {
 		struct instance *i = &world.instances[n];
 		i->survives = i->durable && oracle_firm(i, world.order + 1);
@@ -387,6 +406,7 @@ void oracle_after_cut(void)
 	for (uint32_t n = 0; n < world.instance_count; n++)
 		if (world.instances[n].survives && !oracle_present(&world.instances[n]))
 			broken("key %u: put %u was acknowledged as durable, and a power cut took it", world.instances[n].key, n);
+	oracle_pins_hold();
 }
 
 /* ---- agreement ---- */

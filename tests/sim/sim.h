@@ -10,6 +10,7 @@
  *   medium.c   the medium behind core/media/media.h      actor.c    what the processes do
  *   device.c   a block device below core/media           landed.c   what reaches a device, and may it?
  *   process.c  memory, locks, clock of a process         events.c   what a person reads; coverage
+ *                                                        oracle_pins.c  pins
  */
 #ifndef MEMKV_TESTS_SIM_SIM_H
 #define MEMKV_TESTS_SIM_SIM_H
@@ -31,6 +32,7 @@ enum {
 	SEGMENTS_LIMIT = 16,
 	PLACES_LIMIT = 8,
 	KEYS_LIMIT = 200,
+	SESSIONS_MAX = 3,
 	INSTANCES_MAX = 3000,
 	REMOVALS_MAX = 3000,
 	COPIES_MAX = 8,
@@ -62,6 +64,7 @@ struct setup {
 	uint32_t late, io_error;				   /* a command */
 	uint32_t flush_error;
 	uint32_t durable, replace, again, ttl, hot, remove, read_only; /* a call */
+	uint32_t pin;	   /* likewise: it is about pins */
 	uint32_t survivor; /* the run ends with one that is alone */
 };
 
@@ -70,7 +73,8 @@ struct setup {
 enum thread_state { THREAD_NONE, THREAD_READY, THREAD_WAITS_IO, THREAD_WAITS_LOCK, THREAD_ENDED };
 
 enum call_kind { CALL_NONE, CALL_OPEN, CALL_CLOSE, CALL_PUT, CALL_GET, CALL_RANGES, CALL_REMOVE, CALL_MATCH, CALL_STAT,
-		 CALL_REFRESH, CALL_CHECK, CALL_LIST, CALL_KINDS };
+		 CALL_REFRESH, CALL_CHECK, CALL_LIST, CALL_PIN, CALL_UNPIN, CALL_PIN_SESSION, CALL_UNPIN_SESSION, CALL_PINS,
+		 CALL_EVICT, CALL_HOLD, CALL_KINDS };
 
 /* how far a put has come, to tell where a kill hit it */
 enum put_stage { PUT_LOOKS, PUT_RESERVED, PUT_WRITES, PUT_WRITTEN, PUT_PUBLISHES, PUT_PUBLISHED, PUT_STAGES };
@@ -85,6 +89,9 @@ struct call {
 	enum put_stage stage;
 	bool troubled; /* the medium said no meanwhile */
 	bool moving;   /* publishes a copy */
+	uint32_t pin;  /* of oracle_pins.c; UINT32_MAX: none */
+	bool unpins, unpins_session;
+	uint32_t unpins_subject;
 };
 
 struct thread {
@@ -97,6 +104,8 @@ struct thread {
 	void *own_context;
 	const void *waits_for; /* lock */
 	struct call call;
+	uint32_t held_segment; /* a hold that was made, and not released yet */
+	uint64_t held;	       /* its generation; 0: none */
 };
 
 enum agent_state { AGENT_DOWN, AGENT_UP, AGENT_DYING };
@@ -113,6 +122,7 @@ struct agent {
 	bool rests;    /* waits for the phase to change */
 	bool troubled; /* the medium said no to it, once */
 	bool attached; /* slot and epoch are right */
+	bool checkpoints; /* has withdrawn a checkpoint, and not yet written it */
 	uint32_t slot, epoch;
 	uint32_t calls_left, in_flight, threads_running;
 	struct thread threads[THREADS_ALL];
@@ -193,13 +203,16 @@ struct instance {
 	bool durable, published;
 	bool whole;		/* has been on the device, entry and block */
 	bool survives, unowed; /* a power cut; may be lost by one */
+	uint32_t session;      /* 0: none */
+	bool kept;	       /* by a pin of its session, while that is owed */
 	uint32_t copy_count;
 	struct copy copies[COPIES_MAX];
 };
 
 /* one removal: a remove, or a put that replaces */
 struct removal {
-	uint32_t key, instance;	 /* the replacing put's; UINT32_MAX: a remove */
+	uint32_t key, instance;	 /* key UINT32_MAX: any; the replacing put's, UINT32_MAX: a remove */
+	bool forced;		 /* pinned or not */
 	uint64_t begin, end;	 /* end NEVER: goes on */
 	bool holds;		 /* it was acknowledged: what was there before is gone */
 };
@@ -325,11 +338,13 @@ void landed_untold(const struct agent *agent);
 void payload_fill(uint8_t *to, uint32_t version);
 bool payload_right(const uint8_t *bytes, uint64_t length, uint32_t version);
 uint32_t oracle_put(struct thread *t, uint32_t key, uint32_t version, uint64_t expires, bool durable, bool replace);
+void oracle_put_in(struct thread *t, uint32_t session);
 void oracle_put_done(struct thread *t, int result, bool replace);
 uint32_t oracle_version(uint32_t key, uint32_t length);
 void oracle_get_done(struct thread *t, int64_t result, const uint8_t *bytes, const uint32_t *instance, bool fresh);
 void oracle_found(struct thread *t, int found, bool fresh);
-void oracle_remove(struct thread *t, uint32_t key);
+/* @key UINT32_MAX: whatever it likes, and says nothing of; @force: pinned or not */
+void oracle_remove(struct thread *t, uint32_t key, bool force);
 void oracle_remove_done(struct thread *t, int result);
 void oracle_died(struct thread *t);
 void oracle_before_cut(void);
@@ -345,7 +360,37 @@ bool oracle_firm(const struct instance *instance, uint64_t before);
 /* every process that has looked agrees with the medium */
 void oracle_agreed(void);
 
+/* oracle_pins.c */
+struct memkv_pin_info;
+void oracle_pins_reset(void);
+bool oracle_pins_room(void);
+void session_name(uint32_t session, char name[16]);
+/* a call pins, has returned; @done: it said so */
+void oracle_pin(struct thread *t, bool is_session, uint32_t subject, uint64_t ttl);
+void oracle_pin_done(struct thread *t, bool done);
+/* a call begins that may end pins, has ended */
+void oracle_unpin(struct thread *t, bool is_session, uint32_t subject);
+void oracle_unpin_done(struct thread *t);
+void oracle_pins_clock(void);
+void oracle_pins_before_cut(void);
+/* a put of a session was acknowledged */
+void oracle_kept(struct instance *instance);
+/* after anything was taken away: is every pin kept? */
+void oracle_pins_hold(void);
+void oracle_listed(struct thread *t, const struct memkv_pin_info *infos, int64_t count);
+/* may a block of this key have been pinned at some time? */
+bool oracle_pinnable(uint32_t key);
+/* must it be, by key or session; by key, from before? */
+bool oracle_owed(uint32_t key, uint32_t session);
+bool oracle_owed_key(uint32_t key, uint64_t before);
+
+/* actor_pins.c */
+void pin_call(struct thread *t, uint32_t key);
+void unpin_all(struct thread *t);
+
 /* actor.c */
+void call_begin(struct thread *t, enum call_kind kind, uint32_t key);
+void call_end(struct thread *t, int64_t result);
 void actor_main(void *context);
 struct memkv_key key_of(uint32_t key);
 
@@ -383,9 +428,25 @@ const char *call_name(enum call_kind kind);
 	X(LAND_AFTER_KILL, "a write that landed after its process was killed")                                       \
 	X(LOST_AFTER_KILL, "a write of which a part never landed")                                                   \
 	X(TORN_HEADER, "a block header landed and its payload did not, or the other way round")                      \
+	X(HOLD, "a block held, used and released")                                                                   \
+	X(HOLD_REFUSED, "a hold refused: the block was on its way out, or half of the pool is held")                 \
+	X(HOLD_LAPSED, "a hold that lapsed: its block was removed or replaced")                                      \
+	X(HOLD_SPARED, "a hold racing OPEN: a segment that somebody holds was to be emptied, and is not")            \
 	X(MOVE_HOT, "a hot block moved")                                                                             \
 	X(MOVE_REMOVED, "a block removed while it moved")                                                            \
 	X(REMOVE_OK, "a block removed")                                                                              \
+	X(PIN, "a key pinned")                                                                                       \
+	X(PIN_SESSION, "a session pinned")                                                                           \
+	X(PIN_MISS, "a pin of what is not there")                                                                    \
+	X(PIN_REFUSED, "a pin refused: too much would be pinned")                                                    \
+	X(PIN_MOVED, "relocation of a pinned block")                                                                 \
+	X(PIN_OPEN, "a pin racing OPEN: what it pins lay in a segment that was withdrawn meanwhile")                 \
+	X(PIN_KEEPS, "a removal, replacement or eviction refused because of a pin")                                  \
+	X(PIN_KEEPS_EXPIRED, "a get of an expired block that is pinned")                                             \
+	X(RING_LAP, "a log ring that began its next round")                                                          \
+	X(CHECKPOINT, "a checkpoint written")                                                                        \
+	X(CHECKPOINT_HEIR, "a checkpoint written for the incarnation before")                                        \
+	X(CHECKPOINT_KILL, "killed, or cut off, while a checkpoint was written")                                     \
 	X(REPLACED, "a block replaced")                                                                              \
 	X(LOST_TAKE, "a segment taken by another first (lost compare-and-swap)")                                     \
 	X(LOST_LIFE, "a life word changed by another first")                                                         \
@@ -427,10 +488,8 @@ const char *call_name(enum call_kind kind);
 	X(WRONG, "shared: an agent whose segments were adopted while it lives")
 
 #define NOT_YET(X)                                                                                                   \
-	X("a write landing after adoption, wrong suspicion, contended claims: --kind shared, see README.md")          \
-	X("relocation of a pinned block, pin racing OPEN")                                                           \
-	X("hold racing OPEN: holds are not there yet")                                                               \
-	X("ring lap, checkpoint switch under crash: --kind shared")
+	X("a write landing after adoption, wrong suspicion: --kind shared, see README.md")                            \
+	X("contended claim, a claim whose winner dies: likewise")
 
 enum covered {
 #define COVERED_ENUM(name, text) COVER_##name,

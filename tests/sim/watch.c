@@ -70,6 +70,19 @@ uint32_t watch_takeable(void)
 
 /* ---- owner words ---- */
 
+/* does a living process use blocks of this segment in place, by a hold that was made? */
+static const struct agent *user_of(uint32_t segment, uint64_t generation)
+{
+	for (int i = 0; i < AGENTS_MAX; i++)
+		for (int t = 0; t < THREADS_MAX; t++) {
+			const struct thread *thread = &world.agents[i].threads[t];
+			if (world.agents[i].state == AGENT_UP && thread->state != THREAD_NONE && thread->state != THREAD_ENDED &&
+			    thread->held_segment == segment && thread->held == generation && generation)
+				return &world.agents[i];
+		}
+	return NULL;
+}
+
 void watch_cover_take(const struct owner_word *old, const struct owner_word *new)
 {
 	if (old->state == OWNER_OPEN && new->state == OWNER_OPEN)
@@ -117,6 +130,8 @@ static void owner_changed(uint32_t segment)
 		broken("segment %u: from %s to %s while writes into it are on the way", segment, owner_state_name(old.state),
 		       owner_state_name(new.state));
 	watch_cover_take(&old, &new);
+	if (old.state == OWNER_LEAVING && new.state == OWNER_SEALED && user_of(segment, s->generation))
+		cover(COVER_HOLD_SPARED);
 	s->owner = new;
 }
 
@@ -136,13 +151,39 @@ bool watch_seen_before(uint64_t generation)
 	return false;
 }
 
+static bool has_copy(const struct shadow_segment *s, uint32_t key)
+{
+	for (uint32_t i = 0; s->generation && i < world.layout.geo.entries; i++)
+		if (s->places[i].generation == s->generation && s->places[i].life == SHADOW_LIVE &&
+		    s->places[i].instance != UINT32_MAX && world.instances[s->places[i].instance].key == key)
+			return true;
+	return false;
+}
+
+/* what a segment held is given up: is somebody just about to pin some of it? */
+static void withdrawn(uint32_t segment)
+{
+	for (int i = 0; i < AGENTS_MAX; i++)
+		for (int k = 0; k < THREADS_MAX; k++) {
+			const struct thread *t = &world.agents[i].threads[k];
+			if (world.agents[i].state == AGENT_UP && t != world.thread && t->call.kind == CALL_PIN &&
+			    has_copy(&world.shadow[segment], t->call.key))
+				cover(COVER_PIN_OPEN);
+		}
+}
+
 static void header_changed(uint32_t segment, uint64_t offset)
 {
 	struct shadow_segment *s = &world.shadow[segment];
 	struct table_header header;
 
 	if (load(offset + 8) == htole64(CHECK_WRITING)) {
+		const struct agent *user = user_of(segment, s->generation);
+		if (user)
+			broken("segment %u: agent %u gives it up while agent %u holds a block of it", segment, actor()->number, user->number);
+		withdrawn(segment);
 		s->generation = 0;
+		oracle_pins_hold();
 		return;
 	}
 	if (table_header_decode(world.image + offset, segment, world.pool_seed, &header) != CHECK_GOOD) {
@@ -161,6 +202,7 @@ static void header_changed(uint32_t segment, uint64_t offset)
 	s->openings++;
 	world.reopenings++;
 	memset(s->places, 0, sizeof(s->places));
+	oracle_pins_hold();
 }
 
 /* ---- entries ---- */
@@ -239,6 +281,8 @@ static void life_changed(uint32_t segment, uint32_t index, uint64_t offset)
 		broken("segment %u, place %u: a life word goes back to live", segment, index);
 	if (life == LIFE_LIVE) {
 		cover(COVER_MOVE_HOT);
+		if (oracle_owed(world.instances[p->instance].key, world.instances[p->instance].session))
+			cover(COVER_PIN_MOVED);
 		p->life = SHADOW_LIVE;
 		oracle_live(p->instance, segment, index);
 	} else if (life == LIFE_REMOVING) {
@@ -248,10 +292,29 @@ static void life_changed(uint32_t segment, uint32_t index, uint64_t offset)
 		if (p->life == SHADOW_MOVING)
 			cover(COVER_MOVE_REMOVED);
 		p->life = SHADOW_REMOVED;
+		oracle_pins_hold();
 	} else {
 		broken("segment %u, place %u: a life word of no meaning", segment, index);
 	}
 	world.thread->call.moving = false;
+}
+
+/* ---- logs ---- */
+
+static void ring_stored(uint64_t offset)
+{
+	if (offset % RECORD_BYTES == 16 && load(offset) >= world.layout.geo.ring_bytes / RECORD_BYTES)
+		cover(COVER_RING_LAP);
+}
+
+static void checkpoint_stored(uint64_t offset)
+{
+	if (offset % world.layout.geo.checkpoint_bytes != 8)
+		return;
+	bool whole = load(world.layout.offset[REGION_CHECKPOINTS] + offset) != htole64(CHECK_WRITING);
+	if (whole && actor()->checkpoints)
+		cover(actor()->attached ? COVER_CHECKPOINT : COVER_CHECKPOINT_HEIR);
+	actor()->checkpoints = !whole;
 }
 
 /* ---- stores ---- */
@@ -309,6 +372,10 @@ void sim_after(enum sim_kind kind, const void *at, int done)
 		owner_changed((uint32_t)((offset - l->offset[REGION_OWNER_WORDS]) / 8));
 	else if (table)
 		table_stored(kind, offset);
+	else if (offset - l->offset[REGION_LOG_RINGS] < l->length[REGION_LOG_RINGS])
+		ring_stored(offset);
+	else if (offset - l->offset[REGION_CHECKPOINTS] < l->length[REGION_CHECKPOINTS])
+		checkpoint_stored(offset - l->offset[REGION_CHECKPOINTS]);
 }
 
 /* ---- payload ---- */

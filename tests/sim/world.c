@@ -104,7 +104,8 @@ void thread_start(struct thread *t, void (*run)(void *context))
 {
 	t->state = THREAD_READY;
 	t->asleep_until = 0;
-	t->call = (struct call){.instance = UINT32_MAX, .removal = UINT32_MAX};
+	t->held = 0;
+	t->call = (struct call){.instance = UINT32_MAX, .removal = UINT32_MAX, .pin = UINT32_MAX};
 	fiber_start(&t->fiber, run, t);
 }
 
@@ -114,7 +115,7 @@ void agent_spawn(struct agent *a)
 	a->life++;
 	a->state = AGENT_UP;
 	a->stopped_until = 0;
-	a->quit = a->rests = a->troubled = a->attached = a->read_only = false;
+	a->quit = a->rests = a->troubled = a->attached = a->read_only = a->checkpoints = false;
 	a->pool = NULL;
 	a->device = NULL;
 	a->threads_running = a->in_flight = 0;
@@ -139,6 +140,8 @@ void agent_kill(struct agent *a)
 {
 	trace(EVENT_KILL, a, a->life, a->in_flight, 0);
 	world.steps++;
+	if (a->checkpoints)
+		cover(COVER_CHECKPOINT_KILL);
 	landed_died(a);
 	a->state = AGENT_DYING;
 	a->boots += on_shared() && draw(4) == 0; /* its host as well */
@@ -218,6 +221,7 @@ static void clock_jump(void)
 	if (to < world.clock)
 		cover(COVER_CLOCK_BACK);
 	world.clock = to;
+	oracle_pins_clock();
 	trace(EVENT_CLOCK, NULL, to, 0, 0);
 }
 
@@ -368,6 +372,7 @@ static void begin(uint64_t seed)
 	medium_reset();
 	device_reset();
 	watch_reset();
+	oracle_pins_reset();
 	for (uint32_t i = 0; i < AGENTS_MAX; i++) {
 		struct agent *a = &world.agents[i];
 		a->number = i;
