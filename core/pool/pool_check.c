@@ -146,23 +146,31 @@ static bool in_sample(const struct check *check, const struct entry *e)
 	return (number ^ number >> 33) < check->chance;
 }
 
-/* the header page in front of the segment's blocks says the same as the table */
-static void check_segment_header(struct check *check, const struct table_header *header)
+/* the page as it is now: the table's generation, and not one bit mended; *other: it is whole, and tells of another one */
+static bool header_page_good(struct check *check, const struct table_header *header, bool *other)
 {
 	struct memkv_pool *pool = check->pool;
 	struct iovec piece = {check->lane->header, PAGE};
 	struct segment_header found;
-	struct table_header again;
 
 	int err = lane_transfer(check->lane, MEDIA_READ, layout_segment(&pool->control.layout, check->segment), &piece, 1);
 	bool known = !err && segment_header_decode(check->lane->header, check->segment, pool->sb.seed, &found);
-	bool good = known && found.generation == header->generation;
-	if (known && !good && !pool->media->caps.mappable)
+	*other = known && found.generation != header->generation;
+	if (!known || *other)
+		return false;
+	segment_header_encode(&found, pool->sb.seed, check->lane->tail);
+	return memcmp(check->lane->header, check->lane->tail, SEGMENT_HEADER_LIVE) == 0;
+}
+
+/* the header page in front of the segment's blocks says the same as the table */
+static void check_segment_header(struct check *check, const struct table_header *header)
+{
+	struct memkv_pool *pool = check->pool;
+	struct table_header again;
+	bool other, good = header_page_good(check, header, &other);
+
+	if (other && !pool->media->caps.mappable)
 		return; /* reopened: the page and the word that says so go to a device together, and its writer may have died then */
-	if (good) {
-		segment_header_encode(&found, pool->sb.seed, check->lane->tail);
-		good = memcmp(check->lane->header, check->lane->tail, SEGMENT_HEADER_LIVE) == 0; /* no bit was mended */
-	}
 	if (!good && table_refresh_header(&pool->control, check->segment) &&
 	    table_header(&pool->control, check->segment, &again) != CHECK_BAD &&
 	    again.generation != header->generation)
@@ -173,6 +181,8 @@ static void check_segment_header(struct check *check, const struct table_header 
 		return; /* just being reopened: the page goes before the table */
 	if (!good && !check->closed)
 		return; /* just being opened, or its opener died at it: the page follows the table */
+	/* who gives up opening it writes the page as the table has it, and then the word */
+	good = good || header_page_good(check, header, &other);
 	record(check, !good, true);
 	if (!good && check->repair)
 		repaired(check, repair_segment_header(pool, check->lane, header));
