@@ -94,9 +94,17 @@ int deputy_memory(struct deputy *d)
 /* what could not be had is asked for again at the next errand */
 static int prepare(struct deputy *d)
 {
+	struct memkv_pool *pool = d->all->pool;
 	int err = deputy_memory(d);
 
-	return err || d->lane.queue ? err : lane_open(&d->lane, d->all->pool->media);
+	if (err || d->lane.queue)
+		return err;
+	err = lane_open(&d->lane, pool->media);
+	if (!err && pool->control.shared)
+		err = lane_add_cells(&d->lane, pool->sb.geo.slots);
+	if (err && d->lane.queue)
+		lane_close(&d->lane);
+	return err;
 }
 
 static void make_errand(struct deputy *d)

@@ -181,6 +181,8 @@ static enum holds look_at(struct memkv_pool *pool, uint64_t segment, uint64_t ge
 		known = false; /* damaged: better to have the block elsewhere */
 	else if (header.generation != generation)
 		return HOLDS_NOT;
+	if (!table_refresh_entries(c, segment, e->index, e->index + 1))
+		return HOLDS_NOT;
 	enum life life = table_life(c, segment, e->index, e->birth);
 	if (!life_counts(life) || (known && owned.word.state == OWNER_FREE))
 		return HOLDS_NOT;
@@ -191,7 +193,9 @@ static enum holds look_at(struct memkv_pool *pool, uint64_t segment, uint64_t ge
 /* the fact stands: does this copy hold, if need be in a new place? */
 static bool hold(struct memkv_pool *pool, uint64_t segment, uint64_t generation, const struct entry *e)
 {
+	follower_keep(&pool->follower); /* mirrored media: the table is not given back while it is looked at */
 	enum holds holds = look_at(pool, segment, generation, e);
+	follower_unkeep(&pool->follower, segment);
 
 	return holds == HOLDS || (holds == HOLDS_ELSEWHERE && move_anywhere(pool, segment, e) == MOVE_DONE);
 }

@@ -3,6 +3,7 @@
 #include "core/base/environ.h"
 #include "core/base/fail.h"
 #include "core/base/options_take.h"
+#include "core/log/checkpoint.h"
 #include "core/media/file_system.h"
 #include "core/pool/deadline.h"
 
@@ -106,6 +107,9 @@ static int attach_writer(struct memkv_pool *pool, uint32_t flags)
 	int err = shared ? share_attach(pool, &guard) : slot_claim(&pool->control, flags & MEMKV_OPEN_CLI, &guard, &pool->slot);
 	if (err)
 		return err;
+	struct log_identity me = {.slot = pool->slot.number, .epoch = pool->slot.epoch, .nonce = pool->slot.nonce};
+	if (!shared && (!ring_hold(&pool->control, &me) || !checkpoint_hold(&pool->control, me.slot)))
+		return fail(-EIO, "%s: the slot's log cannot be read", pool->media->path);
 	if (!shared)
 		factbook_attach(&pool->factbook, &pool->slot);
 	if (pool->superblock_mended && !shared) /* there it has no one writer */

@@ -46,10 +46,12 @@ static inline bool control_refresh(const struct control *c, const void *at, size
 	return c->media->ops->refresh(c->media, (uint64_t)((const uint8_t *)at - c->base), length) == 0;
 }
 
-/* shared media: this process alone writes the range from now on; until it lets go of it */
+/* the range is at hand for writing; shared media: this process alone writes it from now on, until it lets go of it */
 static inline bool control_hold(const struct control *c, const void *at, size_t length)
 {
-	return !c->shared || c->media->ops->hold(c->media, (uint64_t)((const uint8_t *)at - c->base), length) == 0;
+	if (!c->shared)
+		return control_refresh(c, at, length); /* a mirror cannot publish what it has not read */
+	return c->media->ops->hold(c->media, (uint64_t)((const uint8_t *)at - c->base), length) == 0;
 }
 
 static inline void control_let_go(const struct control *c, const void *at, size_t length)

@@ -31,6 +31,13 @@ def verbs(memkv, folder, device):
     run(memkv, "rm", device, "--name", "block 3")
     run(memkv, "get", device, "--name", "block 3", code=1)
     assert len(run(memkv, "ls", device).splitlines()) == 19
+    for _ in range(2):  # each of these is another incarnation, and the pin another's block
+        run(memkv, "pin", device, "--name", "block 5")
+        assert len(run(memkv, "pins", device).splitlines()) == 1
+        run(memkv, "rm", device, "--name", "block 5", code=3)
+        run(memkv, "unpin", device, "--name", "block 5")
+        assert not run(memkv, "pins", device).splitlines()
+    run(memkv, "pin", device, "--name", "nothing", code=1)
     report = json.loads(run(memkv, "pool", "check", device, "--json").splitlines()[0])
     assert report["blocks"] == 19 and report["bad"] == 0 and report["records_bad"] == 0, report
     print(run(memkv, "replay", device, "--generate", "sessions=6,turns=3,seed=3", "--agents", "1",
