@@ -47,7 +47,7 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(MOVED_UNFLUSHED, "a segment is opened anew before what moved away from it is flushed")                       \
 	X(RING_EARLY, "followers are told of an entry before it is there")                                             \
 	X(SEAL_EARLY, "a segment is sealed while writes into it are on the way")                                       \
-	X(HOLD_BLIND, "a holder does not look whether its segment is just being emptied")                              \
+	X(HOLDS_AT_RETIRE, "holds are looked for when a segment is chosen, and nobody looks again")                              \
 	X(HOLDS_UNSEEN, "who opens a segment anew does not look whether it is held")                                   \
 	X(FOLD_ONCE, "a follower that sees a segment opened anew does not look where its blocks have moved")           \
 	X(FOLD_NO_SECOND_LOOK, "a follower does not look whether the segment was reopened while it folded it")         \

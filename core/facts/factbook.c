@@ -121,7 +121,7 @@ static void read_ring(struct factbook *l, struct ring_reader *reader)
 		}
 		uint64_t before = reader->next;
 		/* it may have been written, and the next ones as well, while we looked on; now that those are there it is whole */
-		if (looked_again != before && !MUTANT(RING_ONE_LOOK) && ring_refresh(l->control, &reader->who)) {
+		if (!is_shared(l) && looked_again != before && !MUTANT(RING_ONE_LOOK) && ring_refresh(l->control, &reader->who)) {
 			looked_again = before;
 			continue;
 		}
@@ -417,7 +417,7 @@ static int append(struct factbook *l, struct record *r)
 	if (err)
 		return fail(err, "%s: the fact could not be written: %s", c->media->path, memkv_strerror(err));
 	/* where it is mirrored, what lies in the ring must be known before any of it is written again */
-	if (!l->ring_known && !ring_refresh(c, &l->me))
+	if (!l->ring_known && !is_shared(l) && !ring_refresh(c, &l->me))
 		return fail(-EIO, "%s: the log that the fact goes into cannot be read", c->media->path);
 	l->ring_known = true;
 	facts_follow(&l->facts, r);

@@ -103,9 +103,9 @@ static enum look look(struct memkv_pool *pool, const struct block_header *h)
 	struct owned owned;
 
 	words_settle();
-	if (!MUTANT(HOLD_BLIND) && (!own_look(&pool->control, h->segment, &owned) || owned.word.state == OWNER_LEAVING))
+	if (!MUTANT(HOLDS_AT_RETIRE) && (!own_look(&pool->control, h->segment, &owned) || owned.word.state == OWNER_LEAVING))
 		return LOOK_LEAVING;
-	if (!MUTANT(HOLD_BLIND) && owned.word.state == OWNER_FREE)
+	if (!MUTANT(HOLDS_AT_RETIRE) && owned.word.state == OWNER_FREE)
 		return LOOK_GONE;
 	return stands(pool, h->segment, h->generation, h->index, h->birth) ? LOOK_HELD : LOOK_GONE;
 }

@@ -146,36 +146,45 @@ static bool in_sample(const struct check *check, const struct entry *e)
 	return (number ^ number >> 33) < check->chance;
 }
 
-/* the header page in front of the segment's blocks says the same as the table */
-static void check_segment_header(struct check *check, const struct table_header *header)
+/* the header page in front of the segment's blocks says the same as the table, or may differ at this moment */
+static bool segment_header_fits(struct check *check, const struct table_header *header)
 {
 	struct memkv_pool *pool = check->pool;
+	const struct control *c = &pool->control;
 	struct iovec piece = {check->lane->header, PAGE};
 	struct segment_header found;
 	struct table_header again;
+	struct owned owned;
 
-	int err = lane_transfer(check->lane, MEDIA_READ, layout_segment(&pool->control.layout, check->segment), &piece, 1);
+	int err = lane_transfer(check->lane, MEDIA_READ, layout_segment(&c->layout, check->segment), &piece, 1);
 	bool known = !err && segment_header_decode(check->lane->header, check->segment, pool->sb.seed, &found);
 	bool good = known && found.generation == header->generation;
 	if (known && !good && !pool->media->caps.mappable)
-		return; /* reopened: the page and the word that says so go to a device together, and its writer may have died then */
+		return true; /* reopened: the page and the word that says so go to a device together, and its writer may have died then */
 	if (good) {
 		segment_header_encode(&found, pool->sb.seed, check->lane->tail);
-		good = memcmp(check->lane->header, check->lane->tail, SEGMENT_HEADER_LIVE) == 0; /* no bit was mended */
+		if (memcmp(check->lane->header, check->lane->tail, SEGMENT_HEADER_LIVE) == 0)
+			return true; /* no bit was mended */
 	}
-	if (!good && table_refresh_header(&pool->control, check->segment) &&
-	    table_header(&pool->control, check->segment, &again) != CHECK_BAD &&
+	if (table_refresh_header(c, check->segment) && table_header(c, check->segment, &again) != CHECK_BAD &&
 	    again.generation != header->generation)
-		return; /* reopened meanwhile */
-	struct owned owned;
-	if (!good && own_refresh(&pool->control, check->segment) && own_look(&pool->control, check->segment, &owned) &&
+		return true; /* reopened meanwhile */
+	if (own_refresh(c, check->segment) && own_look(c, check->segment, &owned) &&
 	    (owned.word.state == OWNER_OPEN || owned.word.state == OWNER_LEAVING))
-		return; /* just being reopened: the page goes before the table */
-	if (!good && !check->closed)
-		return; /* just being opened, or its opener died at it: the page follows the table */
+		return true; /* just being reopened: the page goes before the table */
+	return !check->closed; /* just being opened, or its opener died at it: the page follows the table */
+}
+
+static void check_segment_header(struct check *check, const struct table_header *header)
+{
+	bool good = false;
+
+	/* once more: it may have been written back, and the segment closed, between the looks at the two */
+	for (int i = 0; i < REREADS && !good; i++)
+		good = segment_header_fits(check, header);
 	record(check, !good, true);
 	if (!good && check->repair)
-		repaired(check, repair_segment_header(pool, check->lane, header));
+		repaired(check, repair_segment_header(check->pool, check->lane, header));
 }
 
 static void note(struct check *check, bool bad, bool mended)

@@ -98,7 +98,7 @@ static int choose(struct room *room, struct owned *victim, struct room_left pinn
 {
 	struct memkv_pool *pool = room->pool;
 	const struct control *c = &pool->control;
-	uint64_t passed_over = 0;
+	uint64_t passed_over = 0, first_passed = UINT64_MAX;
 
 	if (MUTANT(PIN_LOOK_AT_RETIRE_ONLY))
 		factbook_refresh(&pool->factbook);
@@ -112,8 +112,10 @@ static int choose(struct room *room, struct owned *victim, struct room_left pinn
 		struct survey s = survey(pool, victim->segment, false);
 		if (s.pinned_pages > pinned_max.pages || s.pinned_blocks > pinned_max.blocks || holds_there(pool, victim->segment)) {
 			spare(room, victim);
-			if (++passed_over > c->layout.geo.segments)
-				return MEMKV_NO_ROOM;
+			if (victim->segment == first_passed || ++passed_over > c->layout.geo.segments)
+				return MEMKV_NO_ROOM; /* it was made the youngest then: all the others have been looked at */
+			if (passed_over == 1)
+				first_passed = victim->segment;
 			continue;
 		}
 		if (chance == SECOND_CHANCES || s.hot_pages + s.pinned_pages <= half)
@@ -260,7 +262,7 @@ bool reclaim_confirm(struct room *room, struct owned *victim, struct gone *gone)
 	if (!MUTANT(PIN_LOOK_AT_RETIRE_ONLY))
 		factbook_refresh(&pool->factbook);
 	struct survey s = survey(pool, victim->segment, false);
-	if (s.pinned_pages || holds_there(pool, victim->segment)) { /* since it was chosen */
+	if (s.pinned_pages || (!MUTANT(HOLDS_AT_RETIRE) && holds_there(pool, victim->segment))) { /* since it was chosen */
 		reclaim_refuse(room, victim);
 		return false;
 	}

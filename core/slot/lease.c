@@ -258,7 +258,9 @@ static int take(struct joining *j, const struct slot_guard *guard, struct slot *
 		if (!write_copy(c, &slot->cell, 0))
 			return -EIO;
 		clock_sleep_us(1000ULL * j->timing->claim_ms);
-		if (!reads_back(c, slot->number, 0, slot->epoch, slot->nonce))
+		/* copy 1 as well: whoever stood still before that write may have come after others' whole lives */
+		if (!reads_back(c, slot->number, 0, slot->epoch, slot->nonce) ||
+		    !reads_back(c, slot->number, 1, slot->epoch, slot->nonce))
 			return -EAGAIN;
 		if (!control_hold(c, cell_at(c, 0, slot->number), PAGE) || !write_copy(c, &slot->cell, 1))
 			return -EIO;

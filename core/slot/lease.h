@@ -7,11 +7,11 @@
  *   look -> copy 1 of the cell: JOINING, the next epoch, a nonce -> completed within `claim` of the look, else from the start
  *   -> wait 2 x claim: whoever had looked before us has written by now -> read back: copy 1 still ours, copy 0 as it was
  *   -> what is owed to the incarnation before (struct slot_guard) -> still within `claim` of the last look, else look again
- *   -> copy 0: ACTIVE -> after `claim`: still ours -> copy 1
+ *   -> copy 0: ACTIVE -> after `claim`: both still ours -> copy 1      (tests/model/slot_claim_lease.pml)
  *
  * Copy 0 tells who holds the slot; nobody but the one who has won writes it.  Who wakes up late in its claim disturbs copy 1,
  * which nobody believes; or, having stood still between the last look and the write, copy 0, which its holder writes anew at
- * the next heartbeat.  Slots are used up from the first on, with gaps of less than LEASE_STEP: behind that many virgin ones all
+ * the next heartbeat; but copy 1 is another's then, and it gives up.  Slots are used up from the first on, with gaps of less than LEASE_STEP: behind that many virgin ones all
  * are virgin.  (A gap is a slot whose segments are just being taken over by somebody who may be dead: nobody waits for that.)
  *
  * Lease.  The holder writes a counter every `beat`.  Who has not completed a write for `self` promises nothing any more.

@@ -28,11 +28,11 @@ def commands_of(path):
 
 
 def readme(tool, folder):
-    """What the README tells to type works as it stands there; only bench, which takes minutes, is left out."""
+    """What the README tells to type works as it stands there; bench, which takes minutes, and attach, which needs a target, are left out."""
     with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as f:
         text = f.read()
     use = re.search(r"^## Use\n\n```sh\n(.*?)```", text, flags=re.S | re.M).group(1)
-    lines = [line for line in use.split("\n") if line.startswith("memkv") and "bench" not in line]
+    lines = [line for line in use.split("\n") if re.match(r"memkv (?!bench|attach)", line)]
     assert len(lines) >= 8, lines
     shutil.copy(os.path.join(ROOT, "README.md"), folder)
     script = "\n".join(re.sub(r"(destroy \S+)", r"\1 --yes", line.split("#")[0]) for line in lines)

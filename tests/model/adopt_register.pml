@@ -2,7 +2,7 @@
 /*
  * Who adopts an ended incarnation, on media without compare-and-swap: Disk Paxos on single-writer claim cells, one
  * register an incarnation ("Adopting", "a claim falls with the incarnation that won it and passes to whoever adopts that one").
- * Laid out in the format (claim cells), not written yet.
+ * In the code: core/slot/claims.c (the ballots), core/pool/adopt.c.
  *
  *   ballot   own cell: ballot b -> all other cells: a higher ballot? give up; the accepted value with the highest ballot
  *            counts, else the own incarnation

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What must not be lost on media where nothing proves death: "a zombie can only hit what its own log shows open".
- * Laid out in the format, not written yet.
+ * In the code: core/pool/share.h says the same in short, core/facts/ownership.c and core/pool/adopt.c do it.
  *
  *   owner     look: adopted? stop -> log OPEN, completed -> look once more: adopted? stop -> segment header -> payload,
  *             completed -> acknowledged; when every write in it is resolved: log SEAL. And again

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Claiming a slot where nothing proves death: a shared block device, written by several hosts ("nonce, wait, read back").
- * Laid out in the format, not written yet: this is what whoever writes it has to keep to.
+ * The plain form, one cell for all; core/slot/lease.c takes two copies for it (slot_claim_lease.pml).
  *
  *   look     the cell is nobody's, the own one's, or of one who is known to be gone
  *   write    epoch + 1 and the own nonce; it lands when it likes, also after its writer was killed

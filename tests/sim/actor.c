@@ -6,6 +6,7 @@
 #include "core/pool/handle.h"
 #include "sim.h"
 
+#include <errno.h>
 #include <string.h>
 
 enum { LIVE_CALLS_MIN = 3, LIVE_CALLS = 250, SURVIVOR_ROUNDS = 3 };
@@ -138,6 +139,36 @@ static void do_ranges(struct thread *t, uint32_t key)
 	call_end(t, result);
 }
 
+/* a block is used in place for a while; its bytes count when the hold is valid afterwards */
+static void do_hold(struct thread *t, uint32_t key)
+{
+	struct memkv_pool *pool = t->agent->pool;
+	struct memkv_key k = key_of(key);
+	struct memkv_hold hold;
+	uint8_t *to = buffer_of(t, false);
+
+	call_begin(t, CALL_HOLD, key);
+	int64_t result = memkv_hold(pool, &k, &hold);
+	if (result == 0) {
+		t->held_segment = hold.segment;
+		t->held = hold.generation;
+		world_sleep(draw(6000));
+		memcpy(to, hold.data, hold.length);
+		int valid = memkv_hold_valid(pool, &hold);
+		result = valid == 1 ? (int64_t)hold.length : MEMKV_MISS;
+		t->held = 0;
+		int released = memkv_release(pool, &hold);
+		if (valid < 0 || (released != 0 && released != MEMKV_LAPSED))
+			broken("key %u: a hold ends with %s", key, memkv_code_name(released));
+		cover(valid == 1 ? COVER_HOLD : COVER_HOLD_LAPSED);
+	} else if (result == -EAGAIN) {
+		cover(COVER_HOLD_REFUSED);
+		result = MEMKV_MISS;
+	}
+	oracle_get_done(t, result, to, NULL, false);
+	call_end(t, result);
+}
+
 static void do_remove(struct thread *t, uint32_t key)
 {
 	struct memkv_key k = key_of(key);
@@ -221,6 +252,8 @@ static void some_call(struct thread *t)
 		do_get(t, key, true);
 	else if (what < 800)
 		do_get(t, key, false);
+	else if (what < 820 && !t->agent->read_only && world.setup.medium != MEDIUM_BLOCK)
+		do_hold(t, key);
 	else if (what < 860)
 		do_match(t, key);
 	else if (what < 900)
@@ -242,6 +275,15 @@ static bool room_to_remember(void)
 	return world.instance_count < INSTANCES_MAX - 64 && world.removal_count < REMOVALS_MAX - 64 && oracle_pins_room();
 }
 
+static void note_adopted(const struct agent *a)
+{
+	for (uint64_t s = 0; on_shared() && a->pool && s < world.layout.geo.segments; s++)
+		if (share_lost(a->pool, s)) {
+			cover(COVER_WRONG);
+			return;
+		}
+}
+
 static void work(struct thread *t)
 {
 	struct agent *a = t->agent;
@@ -261,6 +303,7 @@ static void work(struct thread *t)
 			a->calls_left--;
 		some_call(t);
 		a->quit |= device_fenced(a) && draw(4) == 0;
+		note_adopted(a);
 	}
 }
 
@@ -344,7 +387,7 @@ static void read_all(struct thread *t)
 /* where death is not exact, what the dead had open must have been quiet for some time */
 static bool put_at_last(struct thread *t, uint32_t key)
 {
-	enum { PATIENCE = 60 };
+	enum { PATIENCE = 200 };
 
 	for (int tries = 0; tries < (on_shared() ? PATIENCE : 1); tries++) {
 		int result = do_put(t, key);
@@ -365,7 +408,7 @@ static void survive(struct thread *t)
 	unpin_all(t);
 	for (uint64_t n = 0; n < room && !world.failed && room_to_remember(); n++)
 		if (!put_at_last(t, KEYS_LIMIT + (uint32_t)n))
-			{ if (!on_shared()) broken("the survivor finds no room"); else break; }
+			broken("the survivor finds no room");
 	if (room_to_remember() && !on_shared())
 		watch_all_takeable(t->agent);
 	cover(COVER_SURVIVOR);

@@ -24,6 +24,7 @@ const char *call_name(enum call_kind kind)
 		[CALL_NONE] = "nothing", [CALL_OPEN] = "open",	   [CALL_CLOSE] = "close",     [CALL_PUT] = "put",
 		[CALL_GET] = "get",	 [CALL_RANGES] = "ranges", [CALL_REMOVE] = "remove",   [CALL_MATCH] = "exists",
 		[CALL_STAT] = "stat",	 [CALL_CHECK] = "check",   [CALL_REFRESH] = "refresh", [CALL_LIST] = "list",
+		[CALL_HOLD] = "hold",
 		[CALL_PIN] = "pin",	 [CALL_UNPIN] = "unpin",   [CALL_PINS] = "pins",       [CALL_PIN_SESSION] = "pin session",
 		[CALL_EVICT] = "evict",	 [CALL_UNPIN_SESSION] = "unpin session",
 	};
@@ -172,13 +173,17 @@ unsigned coverage_print(uint64_t floor)
 	static const char *const texts[COVER_COUNT] = {
 #define COVER_TEXT(name, text) text,
 		COVERED(COVER_TEXT)
+		[COVER_FLOORED] = NULL,
+		COVERED_SHARED(COVER_TEXT)
 #undef COVER_TEXT
 	};
 	unsigned under = 0;
 
 	for (int i = 0; i < COVER_COUNT; i++) {
-		printf("%12" PRIu64 "  %s%s\n", coverage[i], texts[i], coverage[i] < floor ? "   <-- under the floor" : "");
-		under += coverage[i] < floor;
+		bool low = i < COVER_FLOORED && coverage[i] < floor;
+		if (texts[i] && (i < COVER_FLOORED || coverage[i]))
+			printf("%12" PRIu64 "  %s%s\n", coverage[i], texts[i], low ? "   <-- under the floor" : "");
+		under += low;
 	}
 #define NOT_YET_ROW(text) printf("     not yet  %s\n", text);
 	NOT_YET(NOT_YET_ROW)

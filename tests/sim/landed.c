@@ -67,7 +67,7 @@ static void header_landed(const struct agent *a, uint32_t segment)
 		return;
 	}
 	trace(EVENT_HEADER, a, segment, header.generation, 0);
-	if (!a->attached)
+	if (!a->attached && !on_shared())
 		broken("segment %u: begun by agent %u, which has no slot", segment, a->number);
 	else if (header.generation != s->begun && watch_seen_before(header.generation))
 		broken("segment %u: generation %016" PRIx64 " is opened a second time", segment, header.generation);

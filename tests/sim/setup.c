@@ -75,7 +75,7 @@ static void choose_calls(struct setup *s)
 	s->remove = ONE_OF(300, 2000, 6000);
 	s->read_only = ONE_OF(0, 4000, 12000);
 	s->pin = draw(2) ? 0 : ONE_OF(2000, 8000, 25000);
-	if (s->medium == MEDIUM_BLOCK)
+	if (s->medium >= MEDIUM_BLOCK)
 		s->pin = 0; /* the oracle of pins sees what is shared, and there that is only what has landed */
 }
 

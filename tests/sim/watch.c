@@ -70,6 +70,19 @@ uint32_t watch_takeable(void)
 
 /* ---- owner words ---- */
 
+/* does a living process use blocks of this segment in place, by a hold that was made? */
+static const struct agent *user_of(uint32_t segment, uint64_t generation)
+{
+	for (int i = 0; i < AGENTS_MAX; i++)
+		for (int t = 0; t < THREADS_MAX; t++) {
+			const struct thread *thread = &world.agents[i].threads[t];
+			if (world.agents[i].state == AGENT_UP && thread->state != THREAD_NONE && thread->state != THREAD_ENDED &&
+			    thread->held_segment == segment && thread->held == generation && generation)
+				return &world.agents[i];
+		}
+	return NULL;
+}
+
 void watch_cover_take(const struct owner_word *old, const struct owner_word *new)
 {
 	if (old->state == OWNER_OPEN && new->state == OWNER_OPEN)
@@ -117,6 +130,8 @@ static void owner_changed(uint32_t segment)
 		broken("segment %u: from %s to %s while writes into it are on the way", segment, owner_state_name(old.state),
 		       owner_state_name(new.state));
 	watch_cover_take(&old, &new);
+	if (old.state == OWNER_LEAVING && new.state == OWNER_SEALED && user_of(segment, s->generation))
+		cover(COVER_HOLD_SPARED);
 	s->owner = new;
 }
 
@@ -163,6 +178,9 @@ static void header_changed(uint32_t segment, uint64_t offset)
 	struct table_header header;
 
 	if (load(offset + 8) == htole64(CHECK_WRITING)) {
+		const struct agent *user = user_of(segment, s->generation);
+		if (user)
+			broken("segment %u: agent %u gives it up while agent %u holds a block of it", segment, actor()->number, user->number);
 		withdrawn(segment);
 		s->generation = 0;
 		oracle_pins_hold();

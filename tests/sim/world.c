@@ -104,6 +104,7 @@ void thread_start(struct thread *t, void (*run)(void *context))
 {
 	t->state = THREAD_READY;
 	t->asleep_until = 0;
+	t->held = 0;
 	t->call = (struct call){.instance = UINT32_MAX, .removal = UINT32_MAX, .pin = UINT32_MAX};
 	fiber_start(&t->fiber, run, t);
 }
