@@ -127,10 +127,19 @@ static void watch_others(struct memkv_pool *pool)
 {
 	struct share *share = &pool->share;
 
-	if (lease_refresh(&pool->control) < 0)
+	const struct control *c = &pool->control;
+	uint64_t now = clock_boot_us(), silent_us = share->timing.beat_ms * 2500ULL;
+
+	if (lease_refresh(c) < 0)
 		return;
 	pthread_mutex_lock(&share->watch_lock);
-	lease_look(&share->watch, &pool->control, clock_boot_us());
+	lease_look(&share->watch, c, now);
+	/* the quarantine of who is proven gone begins when that is seen, not when somebody needs its segments */
+	for (uint32_t n = 0; n < c->layout.geo.slots; n++) {
+		uint32_t epoch = share->watch.slots[n].epoch;
+		if (epoch && !is_me(pool, n, epoch) && lease_still_us(&share->watch, n, epoch, now) >= silent_us)
+			(void)lease_quiet(&share->watch, c, &share->timing, n, epoch);
+	}
 	pthread_mutex_unlock(&share->watch_lock);
 }
 

@@ -119,6 +119,29 @@ def see_each_other(memkv, nodes):
         hand.quit()
 
 
+def all_at_once(memkv, nodes):
+    """Ten hosts attach in the same moment: each gets a slot of its own, and they see each other's blocks."""
+    greetings = [None] * 10
+
+    def attach(i, node):
+        greetings[i] = Hand(node, "rw")
+
+    threads = [threading.Thread(target=attach, args=(i, nodes.new())) for i in range(len(greetings))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(hand.greeting == "open" for hand in greetings), [hand.greeting for hand in greetings]
+    slots = [line.split()[0] for line in run(memkv, "host", "ls", nodes.new()).splitlines()]
+    assert len(slots) == len(set(slots)) == len(greetings), f"slots: {slots}"
+    for i, hand in enumerate(greetings):
+        sure(hand, f"put {1000 + i}", "ok", "EXISTS")
+    for i, hand in enumerate(greetings):
+        hand.expect(f"fresh {1000 + (i + 3) % len(greetings)}", "ok")
+    for hand in greetings:
+        hand.quit()
+
+
 def three_writers(memkv, nodes):
     hosts = [Host(nodes.new(), 1000 * (i + 1)) for i in range(3)]
     for host in hosts:
