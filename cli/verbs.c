@@ -10,7 +10,8 @@ static const char create_text[] =
 	"Formats a file as a pool.  Without --size a new file becomes 4 GiB large, an existing one keeps its size.\n"
 	"--blocks with --block-size makes a pool that holds exactly so many blocks of that size.\n"
 	"A file that holds anything is only overwritten with --force, and then after a yes or with --yes.\n"
-	"--share is for a block device that several hosts reach: agents on all of them can write at the same time.\n";
+	"--share is for a block device that several hosts reach: agents on all of them can write at the same time.\n"
+	"An experiment still: not for data that counts.\n";
 
 static const char info_text[] = "Room is given in bytes and in blocks of --block-size (default: the largest block).\n";
 
