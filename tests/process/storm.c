@@ -3,7 +3,7 @@
  * Eight agents on one file pool, killed, stopped and started again at random, for as long as one likes.
  *
  * Each agent puts, replaces, removes, pins and unpins its own keys and reads everybody's.  The parent kills some (a new
- * one takes over the keys, and does not know what its predecessor was at), stops some (SIGSTOP) and wakes them later.
+ * one takes over the keys, and puts anew what its predecessor was at), stops some (SIGSTOP) and wakes them later.
  * An independent process knows from a ledger in shared memory what was acknowledged, reads everything all the time, and
  * attaches anew now and then:
  *   - what is there is exactly one of the versions that may be there,
@@ -25,12 +25,12 @@ enum { AGENTS = 8, KEYS = 48, ALL = AGENTS * KEYS, LIMIT_US = 60000000 };
 #define MAX_BLOCK KIB(64)
 
 /* a key's ledger: acknowledged version 24 | pending version 24 | pin 8; written by its agent alone */
-enum pin { FREE_TO_GO, PINNING, PINNED, UNPINNING };
+enum pin { FREE_TO_GO, PINNING, PINNED, UNPINNING, UNSETTLED };
 #define GONE 0xffffffU
 
 static struct {
 	atomic_uint_fast64_t record[ALL], changes[ALL];
-	atomic_uint_fast64_t version, bytes, ready, stop, puts, pins, removes, refused, looks, pinned_looks, attaches, no_room;
+	atomic_uint_fast64_t version, bytes, ready, stop, puts, pins, removes, refused, looks, pinned_looks, attaches, no_room, settled;
 } *shared;
 
 struct state {
@@ -49,6 +49,13 @@ static struct state state_of(uint64_t record)
 }
 
 static struct state read_state(uint64_t number) { return state_of(atomic_load(&shared->record[number])); }
+
+static bool is_unsettled(uint64_t number)
+{
+	struct state s = read_state(number);
+
+	return s.pending || s.pin == PINNING || s.pin == UNPINNING || s.pin == UNSETTLED;
+}
 
 static void note(uint64_t number, struct state s)
 {
@@ -114,29 +121,27 @@ static void pin_or_not(struct memkv_pool *pool, uint64_t number)
 	atomic_fetch_add(&shared->pins, pin && done == 1);
 }
 
-/* a predecessor was killed at something: find out what became of it, as its successor would */
-static void resolve(struct memkv_pool *pool, uint64_t number, void *buffer)
+/*
+ * A predecessor was killed at something, and left the new version, the old one, or both: of which the new may be evicted before
+ * the old.  Its successor does what anybody would who wants to know: it puts anew.  Until then nothing is said of the key.
+ */
+static void settle(struct memkv_pool *pool, uint64_t number, void *buffer)
 {
-	struct memkv_get_options upto = {.size = sizeof(upto), .flags = MEMKV_GET_UPTO};
+	struct memkv_put_options replace = {.size = sizeof(replace), .flags = MEMKV_PUT_REPLACE};
 	struct memkv_key key = key_of(number);
-	struct state s = read_state(number);
+	struct state s = {.pin = UNSETTLED};
 
-	if (s.pin == PINNING || s.pin == UNPINNING) {
-		EXPECT(memkv_unpin(pool, &key, 1, NULL) >= 0, "unpin of what was perhaps pinned");
-		s.pin = FREE_TO_GO;
-		note(number, s);
-	}
-	if (!s.pending)
-		return;
-	memkv_pool_refresh(pool);
-	int64_t got = memkv_get(pool, &key, buffer, MAX_BLOCK, &upto);
-	bool new = s.pending == GONE ? got == MEMKV_MISS
-				     : got == (int64_t)length_for(number, s.pending) &&
-					       payload_right(buffer, (size_t)got, number, s.pending);
-	if (new)
-		s.acked = s.pending;
-	s.pending = 0;
 	note(number, s);
+	EXPECT(memkv_unpin(pool, &key, 1, NULL) >= 0, "unpin of what was perhaps pinned");
+	s.acked = (uint32_t)(atomic_fetch_add(&shared->version, 1) + 1) & 0x7fffff;
+	size_t length = length_for(number, s.acked);
+	payload_fill(buffer, length, number, s.acked);
+	int err = memkv_put(pool, &key, buffer, length, &replace);
+	EXPECT(err == 0 || err == MEMKV_NO_ROOM, "settling: %s", memkv_code_name(err));
+	int removed = err ? memkv_remove_with(pool, &key, MEMKV_REMOVE_UNPIN) : MEMKV_MISS;
+	EXPECT(removed > 0 || removed == MEMKV_MISS, "settling: %s", memkv_code_name(removed));
+	note(number, (struct state){.acked = err ? GONE : s.acked});
+	atomic_fetch_add(&shared->settled, 1);
 }
 
 static bool is_version(uint64_t number, uint32_t version, const void *bytes, int64_t got)
@@ -152,10 +157,13 @@ static void look(struct memkv_pool *pool, uint64_t number, void *buffer, const c
 	struct memkv_key key = key_of(number);
 	uint64_t changes = atomic_load(&shared->changes[number]);
 	struct state s = read_state(number);
+	if (s.pin == UNSETTLED)
+		return;
 	bool pinned = s.pin == PINNED, must = !s.pending && s.acked && s.acked != GONE && (pinned || room_for_all);
 
 	int64_t got = memkv_get(pool, &key, buffer, MAX_BLOCK, &upto);
-	if (got == MEMKV_MISS && must) { /* as fresh as can be, before anything is said */
+	bool known = got == MEMKV_MISS ? !must : is_version(number, s.acked, buffer, got) || is_version(number, s.pending, buffer, got);
+	if (!known) { /* as fresh as can be, before anything is said: a put that was killed has not removed what it replaced */
 		memkv_pool_refresh(pool);
 		got = memkv_get(pool, &key, buffer, MAX_BLOCK, &upto);
 	}
@@ -178,7 +186,8 @@ static int agent_body(void *context)
 	uint64_t random = seed * 1000 + which + (uint64_t)getpid() * 7919;
 
 	for (uint64_t number = which * KEYS; number < (which + 1) * KEYS; number++)
-		resolve(pool, number, buffer);
+		if (is_unsettled(number))
+			settle(pool, number, buffer);
 	atomic_fetch_add(&shared->ready, 1);
 	while (!atomic_load(&shared->stop)) {
 		uint64_t number = which * KEYS + random_below(&random, KEYS), dice = random_below(&random, 32);
@@ -270,7 +279,8 @@ static void final_look(void)
 	uint8_t *buffer = pages_alloc(MAX_BLOCK);
 
 	for (uint64_t number = 0; number < ALL; number++) {
-		resolve(pool, number, buffer);
+		if (is_unsettled(number))
+			settle(pool, number, buffer);
 		look(pool, number, buffer, "at the end");
 	}
 	pool_expect_clean(pool, "at the end");
@@ -302,11 +312,11 @@ int main(int argc, char **argv)
 	final_look();
 	EXPECT(atomic_load(&shared->pinned_looks) > 0 && w.kills > 0 && w.stops > 0, "no storm");
 	printf("%llu kills, %llu stops; %llu puts, %llu removals, %llu pins, %llu removals refused, %llu puts found no room; %llu "
-	       "looks and %llu at pinned blocks, %llu fresh attaches: 0 wrong, 0 lost\n",
+	       "looks and %llu at pinned blocks, %llu fresh attaches, %llu keys settled after a kill: 0 wrong, 0 lost\n",
 	       (unsigned long long)w.kills, (unsigned long long)w.stops, (unsigned long long)shared->puts,
 	       (unsigned long long)shared->removes, (unsigned long long)shared->pins, (unsigned long long)shared->refused,
 	       (unsigned long long)shared->no_room, (unsigned long long)shared->looks, (unsigned long long)shared->pinned_looks,
-	       (unsigned long long)shared->attaches);
+	       (unsigned long long)shared->attaches, (unsigned long long)shared->settled);
 	scratch_remove(path);
 	return 0;
 }
