@@ -72,18 +72,25 @@ static void check_slots(struct check *check)
 	}
 }
 
-/* rings and checkpoints, read from the start by somebody who knows nothing yet */
+/*
+ * Rings and checkpoints, read from the start by somebody who knows nothing yet.  An agent that writes on meanwhile, or hands over to
+ * the next in its slot, may overtake the reader: what is damaged stays so when it is read again.
+ */
 static int check_logs(struct check *check)
 {
-	struct factbook factbook;
+	uint64_t damaged = UINT64_MAX, mended = 0;
 
-	if (factbook_open(&factbook, &check->pool->control))
-		return fail(-ENOMEM, "%s: no memory to check the logs", check->pool->media->path);
-	uint64_t damaged = atomic_load(&factbook.damaged), mended = atomic_load(&factbook.mended);
+	for (int i = 0; i < REREADS && damaged; i++) {
+		struct factbook factbook;
+		if (factbook_open(&factbook, &check->pool->control))
+			return fail(-ENOMEM, "%s: no memory to check the logs", check->pool->media->path);
+		damaged = min_u64(damaged, atomic_load(&factbook.damaged));
+		mended = atomic_load(&factbook.mended);
+		factbook_close(&factbook);
+	}
 	check->report->records_bad += damaged + mended;
 	check->report->records_mended += mended;
 	check->report->left += check->repair ? damaged + mended : 0; /* until the ring comes round, and the next checkpoint */
-	factbook_close(&factbook);
 	return 0;
 }
 
