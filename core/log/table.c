@@ -316,6 +316,15 @@ void table_withdraw(const struct control *c, uint64_t segment)
 	control_publish(c, control_table(c, segment), PAGE);
 }
 
+bool table_kill_moving(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth)
+{
+	bool killed = change_life(c, segment, index, birth, LIFE_MOVING, LIFE_REMOVED);
+
+	if (killed)
+		tell_of_removal(c, segment, index);
+	return killed;
+}
+
 bool table_kill(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth)
 {
 	for (;;) {

@@ -120,5 +120,7 @@ void table_withdraw(const struct control *c, uint64_t segment);
  * word.
  */
 bool table_kill(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth);
+/* table_kill_moving() - a copy that does not count yet; false: it does by now, or is removed */
+bool table_kill_moving(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth);
 
 #endif

@@ -62,8 +62,14 @@ int removal_try(struct memkv_pool *pool, uint64_t segment, const struct entry *e
 
 	for (;;) {
 		enum life life = table_life(c, segment, e->index, e->birth);
-		if (force || life == LIFE_MOVING || MUTANT(KILL_BY_PLACE))
+		if (force || MUTANT(KILL_BY_PLACE))
 			return table_kill(c, segment, e->index, e->birth);
+		if (life == LIFE_MOVING && MUTANT(REMOVE_SPARES_MOVING))
+			return 0;
+		if (life == LIFE_MOVING && table_kill_moving(c, segment, e->index, e->birth))
+			return 1;
+		if (life == LIFE_MOVING)
+			continue; /* it has arrived, and may be pinned */
 		if (life == LIFE_REMOVED || life == LIFE_OTHER)
 			return 0;
 		int result = doubt_and_decide(pool, segment, e);
