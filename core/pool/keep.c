@@ -4,6 +4,7 @@
 #include "core/base/environ.h"
 #include "core/base/fail.h"
 #include "core/pool/locate.h"
+#include "core/pool/newest.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -71,24 +72,20 @@ static bool keep_copy(struct memkv_pool *pool, const uint8_t *key, struct place 
 {
 	const struct control *c = &pool->control;
 	uint64_t segment = layout_segment_of(&c->layout, place.page);
-	uint32_t page = (uint32_t)(place.page - (layout_segment(&c->layout, segment) >> PAGE_SHIFT));
-	struct table_header header;
 	struct owned owned;
 	struct entry e;
 
 	if (!own_look(c, segment, &owned) || owned.word.state == OWNER_LEAVING || owned.word.state == OWNER_FREE)
 		return false;
-	if (table_header(c, segment, &header) == CHECK_BAD || !header.generation ||
-	    !table_find(c, segment, header.generation, page, &e) || memcmp(e.key, key, sizeof(e.key)) != 0 ||
-	    !life_counts(table_life(c, segment, e.index, e.birth)) || over(pool, &e))
+	if (!copy_entry(pool, key, place, &segment, &e) || over(pool, &e))
 		return false;
 	struct locator l = {
 		.header_pages = e.header_pages,
 		.length = e.length,
-		.generation = header.generation,
+		.generation = e.generation,
 		.birth = e.birth,
 		.segment = (uint32_t)segment,
-		.page = page,
+		.page = e.page,
 	};
 	memcpy(l.key, key, sizeof(l.key));
 	locate_make(pool, &l, token);

@@ -6,18 +6,24 @@
 
 #include <string.h>
 
-static uint64_t birth_in_table(const struct memkv_pool *pool, const uint8_t *key, struct place place)
+bool copy_entry(const struct memkv_pool *pool, const uint8_t *key, struct place place, uint64_t *segment, struct entry *e)
 {
 	const struct control *c = &pool->control;
-	uint64_t segment = layout_segment_of(&c->layout, place.page);
-	uint32_t page = (uint32_t)(place.page - (layout_segment(&c->layout, segment) >> PAGE_SHIFT));
 	struct table_header header;
+
+	*segment = layout_segment_of(&c->layout, place.page);
+	uint32_t page = (uint32_t)(place.page - (layout_segment(&c->layout, *segment) >> PAGE_SHIFT));
+	return table_header(c, *segment, &header) != CHECK_BAD && header.generation &&
+	       table_find(c, *segment, header.generation, page, e) && memcmp(e->key, key, sizeof(e->key)) == 0 &&
+	       life_counts(table_life(c, *segment, e->index, e->birth));
+}
+
+static uint64_t birth_in_table(const struct memkv_pool *pool, const uint8_t *key, struct place place)
+{
+	uint64_t segment;
 	struct entry e;
 
-	if (table_header(c, segment, &header) == CHECK_BAD || !header.generation ||
-	    !table_find(c, segment, header.generation, page, &e) || memcmp(e.key, key, sizeof(e.key)) != 0)
-		return 0;
-	return life_counts(table_life(c, segment, e.index, e.birth)) ? e.birth : 0;
+	return copy_entry(pool, key, place, &segment, &e) ? e.birth : 0;
 }
 
 static uint64_t birth_in_header(struct memkv_pool *pool, struct lane *lane, const uint8_t *key, struct place place)

@@ -9,10 +9,14 @@
 #ifndef MEMKV_POOL_NEWEST_H
 #define MEMKV_POOL_NEWEST_H
 
-#include "core/pool/lane.h"
+#include "core/format/table_format.h"
 #include "core/index/index.h"
+#include "core/pool/lane.h"
 
 struct memkv_pool;
+
+/* copy_entry() - the entry of the live copy of a key at @place, from tables that are at hand; false: there is none */
+bool copy_entry(const struct memkv_pool *pool, const uint8_t *key, struct place place, uint64_t *segment, struct entry *entry);
 
 /*
  * newest_copy() - the place with the highest birth among the live ones; the first when none can be told
