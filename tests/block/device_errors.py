@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 
-from loop_device import Folder, Hand, LoopDevice, opened, run, skip
+from loop_device import Hand, LoopDevice, opened, run, run_each, skip
 
 MIB = 1 << 20
 BLOCKS = 40
@@ -175,11 +175,7 @@ def returns(memkv, folder):
 
 def main():
     memkv, Hand.program = sys.argv[1:]
-    with Folder() as folder:
-        for number, test in enumerate((full, backing, returns)):
-            own = os.path.join(folder, str(number))
-            os.mkdir(own)
-            test(memkv, own)
+    run_each(memkv, (full, backing, returns))
 
 if __name__ == "__main__":
     main()

@@ -18,7 +18,7 @@ import sys
 import time
 
 from hanging_file import HangingDevice
-from loop_device import Folder, Hand, opened, run
+from loop_device import Hand, opened, run, run_each
 
 MIB = 1 << 20
 SOON, LONG = 200, 60000  # milliseconds
@@ -143,11 +143,7 @@ def leave(memkv, folder):
 
 def main():
     memkv, Hand.program = sys.argv[1:]
-    with Folder() as folder:
-        for number, test in enumerate((verbs, agent, leave)):
-            own = os.path.join(folder, str(number))
-            os.mkdir(own)
-            test(memkv, own)
+    run_each(memkv, (verbs, agent, leave))
 
 
 if __name__ == "__main__":

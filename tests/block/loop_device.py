@@ -125,3 +125,12 @@ def opened(pool, mode):
     hand = Hand(pool, mode)
     assert hand.greeting == "open", hand.greeting
     return hand
+
+
+def run_each(memkv, tests):
+    """Each test(memkv, folder) with a folder of its own."""
+    with Folder() as folder:
+        for number, test in enumerate(tests):
+            own = os.path.join(folder, str(number))
+            os.mkdir(own)
+            test(memkv, own)

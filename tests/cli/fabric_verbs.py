@@ -11,7 +11,7 @@ import re
 import stat
 import sys
 
-from cli_tool import MIB, ROOT, Missing, Scratch, Tool, check
+from cli_tool import MIB, ROOT, Missing, check_in_folders
 from fabric_machine import NQN, OWN, OWN_ID, UUID, Machine
 
 TCP = f"nvme+tcp://192.0.2.7:4420/{NQN}"
@@ -342,17 +342,5 @@ def test_discover(_, tool, __):
     tool.refused(4, ["192.0.2.66", "refused"], "discover", "nvme+tcp://192.0.2.66")
 
 
-def main():
-    tool = Tool(sys.argv[1])
-
-    def in_folder(test):
-        def run_it(*_):
-            with Scratch() as folder:
-                return test(tool, folder)
-        run_it.__name__ = test.__name__[5:]
-        return run_it
-    check([in_folder(t) for name, t in list(globals().items()) if name.startswith("test_")])
-
-
 if __name__ == "__main__":
-    main()
+    check_in_folders(globals())

@@ -160,9 +160,7 @@ static bool pinner_round(uint64_t stop_at, uint64_t kill_at)
 static void run(const char *name, bool (*round)(uint64_t, uint64_t), uint64_t every, uint64_t deaths, uint64_t step)
 {
 	rounds = pins_made = refused = 0;
-	for (uint64_t stop_at = 0; round(stop_at, UINT64_MAX); stop_at += every)
-		for (uint64_t death = step; death <= deaths; death += step)
-			round(stop_at, stop_at + death);
+	scene_rounds(round, every, deaths, step);
 	EXPECT(pins_made > rounds, "%s: %llu pins in %llu rounds: the test tests little", name, (unsigned long long)pins_made,
 	       (unsigned long long)rounds);
 	printf("%s: %llu stores, %llu rounds, %llu pins acknowledged, each exact; %llu puts found no room\n", name,

@@ -132,9 +132,7 @@ static bool holder_round(uint64_t stop_at, uint64_t kill_at)
 static void run(const char *name, bool (*round)(uint64_t, uint64_t), uint64_t every, uint64_t deaths, uint64_t step)
 {
 	rounds = holds_made = refused = 0;
-	for (uint64_t stop_at = 0; round(stop_at, UINT64_MAX); stop_at += every)
-		for (uint64_t death = step; death <= deaths; death += step)
-			round(stop_at, stop_at + death);
+	scene_rounds(round, every, deaths, step);
 	printf("%s: %llu stores, %llu rounds, %llu holds made, none lapsed; %llu answers 'not now'\n", name,
 	       (unsigned long long)atomic_load(&shared->watch.stores), (unsigned long long)rounds,
 	       (unsigned long long)(holds_made + atomic_load(&shared->held)), (unsigned long long)refused);

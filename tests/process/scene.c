@@ -136,3 +136,10 @@ void scene_go_on(pid_t pid)
 	EXPECT(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL,
 	       "the child failed (wait status %#x)", (unsigned)status);
 }
+
+void scene_rounds(bool (*round)(uint64_t stop_at, uint64_t kill_at), uint64_t every, uint64_t deaths, uint64_t step)
+{
+	for (uint64_t stop_at = 0; round(stop_at, UINT64_MAX); stop_at += every)
+		for (uint64_t death = step; death <= deaths; death += step)
+			round(stop_at, stop_at + death);
+}

@@ -34,6 +34,12 @@ uint64_t scene_room(struct memkv_pool *pool);
  * Return: the child, stopped; 0: it came to its end before (and was acknowledged).
  */
 pid_t scene_start(struct store_watch *watch, uint64_t stop_at, uint64_t kill_at, int (*act)(struct memkv_pool *pool));
+/*
+ * scene_rounds() - a round for each store to be stopped before (every @every-th), and for each of those one for every @step-th
+ * store behind it to be killed before, up to @deaths
+ * @round: stop_at, kill_at; false when there is no such store any more.
+ */
+void scene_rounds(bool (*round)(uint64_t stop_at, uint64_t kill_at), uint64_t every, uint64_t deaths, uint64_t step);
 /* scene_go_on() - until it is killed */
 void scene_go_on(pid_t child);
 

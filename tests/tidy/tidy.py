@@ -281,7 +281,7 @@ GOOD = {
     "tests/any.c": SPDX + '#include "core/format/bits.h"\n#include "cli/main.c"\n',
     "tests/near/near.c": SPDX + '#include "near.h"\n',
     "tests/near/near.h": SPDX,
-    "tests/run.sh": "#!/bin/sh\n# SPDX-License-Identifier: Apache-2.0\n# a network/work/ folder, shared memory\n",
+    "tests/run.sh": "#!/bin/sh\n# SPDX-License-Identifier: Apache-2.0\n# a network" + SLASH + "work" + SLASH + " folder, shared memory\n",
     "README.md": "shared by all\n",
 }
 FUNCTION = SPDX + "int memkv_good(void)\n{\n%s\treturn 0;\n}\n"
