@@ -63,6 +63,7 @@ struct bench_setup {
  * @us: latencies of memkv's operations, @raw_us: of raw's.
  * @cpu_s_per_gb, @raw_cpu_s_per_gb: processor time, kernel's included, for 10^9 bytes.
  * @moved: of amplify: bytes that were moved for a byte put.
+ * @times: of flood: how often the pool was written.
  * @failed: operations that did not do what they should.
  */
 struct bench_result {
@@ -72,7 +73,7 @@ struct bench_result {
 	double gbps, raw_gbps, ratio, ratio_iqr, control_ratio, control_iqr;
 	double value, raw_value;
 	const char *unit;
-	double moved;
+	double moved, times;
 	double cpu_s_per_gb, raw_cpu_s_per_gb;
 	struct latency us, raw_us;
 	uint64_t failed;

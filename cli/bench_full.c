@@ -288,6 +288,7 @@ static int look_flood(struct bench_setup *setup, struct bench_series *series, st
 			err = interrupt_seen() ? -EINTR : 0;
 		}
 	r->pairs = pair;
+	r->times = (double)written / (double)GIB;
 	for (unsigned i = 0; i < 2 * ALL; i++) {
 		r->failed += hands[i / ALL][i % ALL].failed;
 		close_hand(&hands[i / ALL][i % ALL]);

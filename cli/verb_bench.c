@@ -43,6 +43,8 @@ static void print_look(const struct bench_result *r)
 	       names[r->op], r->value, r->unit, r->raw_value, r->ratio, r->ratio_iqr, r->control_ratio, r->control_iqr,
 	       latency_percentile_us(&r->us, 50), latency_percentile_us(&r->us, 99), latency_percentile_us(&r->raw_us, 50),
 	       latency_percentile_us(&r->raw_us, 99));
+	if (r->op == BENCH_FLOOD)
+		printf("%-10s %10.1f times the pool was written, in %u pairs\n", "", r->times, r->pairs);
 	if (r->op >= BENCH_AMPLIFY)
 		printf("%-10s %10.2f of it moved\n", "", r->moved);
 }
@@ -62,6 +64,8 @@ static struct json_object *row_json(const struct bench_result *r)
 		report_add_real(row, "value", r->value);
 		report_add_real(row, "raw_value", r->raw_value);
 	}
+	if (r->op == BENCH_FLOOD)
+		report_add_real(row, "times", r->times);
 	if (r->op >= BENCH_AMPLIFY) {
 		report_add_real(row, "moved", r->moved);
 	}
