@@ -69,16 +69,8 @@ static void header_landed(const struct agent *a, uint32_t segment)
 	trace(EVENT_HEADER, a, segment, header.generation, 0);
 	if (!a->attached && !on_shared())
 		broken("segment %u: begun by agent %u, which has no slot", segment, a->number);
-	else if (header.generation != s->begun && watch_seen_before(header.generation))
-		broken("segment %u: generation %016" PRIx64 " is opened a second time", segment, header.generation);
-	s->generation = header.generation;
 	s->begun_by = NULL;
-	if (header.generation == s->begun)
-		return;
-	s->begun = header.generation;
-	s->openings++;
-	world.reopenings++;
-	memset(s->places, 0, sizeof(s->places));
+	watch_begins(segment, header.generation);
 }
 
 /* ---- entries ---- */

@@ -319,7 +319,8 @@ void watch_land(const struct command *command, uint64_t page, const uint8_t *byt
 bool watch_alive(uint32_t slot, uint32_t epoch, const struct agent *but);
 uint64_t watch_segment_of_page(uint64_t page);
 bool watch_holds(const struct agent *agent, const struct shadow_segment *segment);
-bool watch_seen_before(uint64_t generation);
+/* watch_begins() - a generation begins in a segment, or the header of the one that stands is written again */
+void watch_begins(uint32_t segment, uint64_t generation);
 bool watch_block_there(const struct entry *entry, uint32_t segment, uint32_t instance);
 void watch_cover_take(const struct owner_word *old, const struct owner_word *new);
 /* how many segments nobody who lives holds */

@@ -140,7 +140,7 @@ static void owner_changed(uint32_t segment)
 /* all generations of a run, hashed */
 static uint64_t generations[1 << 13];
 
-bool watch_seen_before(uint64_t generation)
+static bool seen_before(uint64_t generation)
 {
 	uint32_t at = (uint32_t)(generation * 0x9E3779B97F4A7C15ULL >> 51);
 
@@ -149,6 +149,21 @@ bool watch_seen_before(uint64_t generation)
 			return true;
 	generations[at] = generation;
 	return false;
+}
+
+void watch_begins(uint32_t segment, uint64_t generation)
+{
+	struct shadow_segment *s = &world.shadow[segment];
+
+	s->generation = generation;
+	if (generation == s->begun)
+		return;
+	if (seen_before(generation))
+		broken("segment %u: generation %016" PRIx64 " is opened a second time", segment, generation);
+	s->begun = generation;
+	s->openings++;
+	world.reopenings++;
+	memset(s->places, 0, sizeof(s->places));
 }
 
 static bool has_copy(const struct shadow_segment *s, uint32_t key)
@@ -193,15 +208,7 @@ static void header_changed(uint32_t segment, uint64_t offset)
 	trace(EVENT_HEADER, actor(), segment, header.generation, 0);
 	if (s->owner.state != OWNER_OPEN || !watch_holds(actor(), s))
 		broken("segment %u: begun by agent %u, which does not own it", segment, actor()->number);
-	else if (header.generation != s->begun && watch_seen_before(header.generation))
-		broken("segment %u: generation %016" PRIx64 " is opened a second time", segment, header.generation);
-	s->generation = header.generation;
-	if (header.generation == s->begun)
-		return;
-	s->begun = header.generation;
-	s->openings++;
-	world.reopenings++;
-	memset(s->places, 0, sizeof(s->places));
+	watch_begins(segment, header.generation);
 	oracle_pins_hold();
 }
 
