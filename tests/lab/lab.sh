@@ -12,7 +12,7 @@ build=$root/build
 install=1
 all=(devdax fsdax image nvmet_tcp nvmet_rdma fabric_verbs fabric_errors deadline passthrough)
 fleets=(buffered_read torn_read late_write two_hosts paused_host link_cut target_power two_paths dax_pair commands_a_get)
-short=(devdax nvmet_tcp buffered_read two_hosts dax_pair)
+short=(fabric_verbs devdax dax_pair buffered_read two_hosts) # what shows most a second: some three minutes
 limit=${LAB_SECONDS:-150} # for a scenario of one guest, boot and power-off included
 fleet_limit=${LAB_FLEET_SECONDS:-400}
 memory_mib=1024
@@ -54,7 +54,7 @@ fetch_kernel() {
 		[ -n "$package" ] || skip "no package linux-image-amd64 is known here (apt-get update?)"
 		rm -rf "$work/kernel" "$work/deb"
 		mkdir -p "$work/kernel" "$work/deb"
-		(cd "$work/deb" && apt-get download "$package") >"$work/apt.log" 2>&1 ||
+		(cd "$work/deb" && timeout --foreground 600 apt-get download "$package") >"$work/apt.log" 2>&1 ||
 			skip "$package cannot be downloaded (see $work/apt.log)"
 		dpkg-deb -x "$work"/deb/*.deb "$work/kernel"
 		rm -rf "$work/deb"
@@ -267,7 +267,8 @@ case " ${scenarios[*]} " in *" commands_a_get "*) build_fio ;; esac
 machine=(-M "q35,nvdimm=on" -m "$memory_mib,slots=2,maxmem=4G" -smp 2 -nodefaults -no-user-config -nographic -serial stdio -monitor none
          -no-reboot -kernel "$vmlinuz" -initrd "$work/initramfs"
          -netdev "user,id=net" -device "virtio-net-pci,netdev=net,romfile=")
-append="console=ttyS0 panic=-1 quiet nvme_core.multipath=N"
+# in one kernel a host's pages reach the target's socket uncopied, and where two huge pages meet its checks take that for an error
+append="console=ttyS0 panic=-1 quiet nvme_core.multipath=N hardened_usercopy=off"
 choose_accelerator
 echo "lab: Linux $version, QEMU by ${accelerator[1]}"
 
