@@ -26,7 +26,7 @@
 enum {
 	AGENTS_MAX = 5,
 	THREADS_MAX = 3,
-	THREADS_ALL = THREADS_MAX + 1, /* the last one: the library's own */
+	THREADS_ALL = THREADS_MAX + 2, /* the last ones: the library's own */
 	COMMANDS_MAX = 128,
 	COMMAND_SECTORS = 32,
 	SEGMENTS_LIMIT = 16,
