@@ -545,6 +545,7 @@ void follower_add(struct follower *f, uint64_t segment, const struct entry *entr
 		/* our own new opening: nothing of it was folded yet */
 		lose(f);
 		index_turn(f->index, segment);
+		watch(f, segment, false);
 		*seen = (struct follower_segment){.generation = entry->generation};
 	}
 	if (!f->control->media->caps.mappable)
