@@ -102,7 +102,21 @@ static int tell_tail(void *context, uint64_t tail)
 	return err ? err : pool->media->ops->flush(pool->media);
 }
 
-/* what a removal was about is gone for good when its segment describes another generation; the factbook's lock is held */
+/* do we write to it?  Then our mirror of its table is ahead of the medium; the factbook's lock is held */
+static bool marked_by_us(const struct memkv_pool *pool, uint64_t segment)
+{
+	struct own_mark mark;
+
+	for (uint32_t n = 0; ownership_mark(&pool->factbook.ownership, segment, n, &mark); n++)
+		if (is_me(pool, mark.slot, mark.epoch))
+			return true;
+	return false;
+}
+
+/*
+ * What a removal was about is gone for good when its segment describes another generation, or the entry says so itself: on the
+ * medium, for it is whoever reads that who must not need the log any more.  The factbook's lock is held.
+ */
 static bool removal_settled(void *context, const struct record *r)
 {
 	struct memkv_pool *pool = context;
@@ -111,6 +125,8 @@ static bool removal_settled(void *context, const struct record *r)
 
 	if (r->subject >= pool->sb.geo.segments || r->class_id >= pool->sb.geo.entries)
 		return true;
+	if (marked_by_us(pool, r->subject) && !MUTANT(DEL_FORGOTTEN_EARLY))
+		return false;
 	if (!table_refresh_header(c, r->subject) || table_header(c, r->subject, &header) != CHECK_GOOD || !header.generation)
 		return false;
 	return header.generation != r->generation ||
