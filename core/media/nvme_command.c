@@ -15,7 +15,7 @@ enum {
 	LBA_SHIFT_MIN = 9,
 	LBA_SHIFT_MAX = 12,
 	MOST_UNKNOWN = 128 << 10, /* what every controller that memkv knows of takes */
-	MOST = 1 << 20,
+	MOST = (1 << 20) + (1 << 16), /* the largest cut of a transfer, and a header */
 	PAGE_BYTES = 4096, /* of the device: on kernels with larger pages no more are needed */
 	BLOCKS_MAX = 1 << 16,
 };

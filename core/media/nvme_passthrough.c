@@ -159,7 +159,7 @@ void nvme_passthrough_open(int block, uint64_t bytes, bool read_only, struct nvm
 	*p = (struct nvme_passthrough){.fd = -1};
 	if (!name_of(block, name, &transfer, &segments))
 		return;
-	p->reads = wish && !strcmp(wish, "all");
+	p->reads = !wish || strcmp(wish, "writes");
 	p->writes = !read_only;
 	if (wish && !strcmp(wish, "off")) {
 		say(p, "by block I/O: MEMKV_PASSTHROUGH is off");
