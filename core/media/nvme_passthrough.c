@@ -110,7 +110,7 @@ static int try_command(const struct nvme_passthrough *p, void *memory, size_t by
 	struct io_uring ring;
 	struct io_uring_cqe *cqe;
 	struct nvme_uring_cmd command;
-	int err = nvme_command_io(&p->shape, NVME_READ, 0, bytes, false, &command);
+	int err = nvme_command_io(&p->shape, NVME_READ, 0, bytes, &command);
 
 	if (!err)
 		err = io_uring_queue_init(1, &ring, IORING_SETUP_SQE128 | IORING_SETUP_CQE32);
@@ -212,7 +212,7 @@ static int outcome(struct nvme_passthrough *p, int result)
 int nvme_passthrough_write(struct nvme_passthrough *p, const void *memory, size_t bytes, uint64_t offset)
 {
 	struct nvme_uring_cmd command;
-	int err = nvme_command_io(&p->shape, NVME_WRITE, offset, bytes, false, &command);
+	int err = nvme_command_io(&p->shape, NVME_WRITE, offset, bytes, &command);
 
 	if (err)
 		return err;

@@ -61,7 +61,7 @@ static bool build_part(struct queue_uring *q, struct command *c, struct nvme_uri
 	if (!q->nvme || c->plain || !nvme_goes(q->nvme, write))
 		return false;
 	size_t sent = nvme_command_bytes(&q->nvme->shape, c->at, c->count);
-	if (nvme_command_io(&q->nvme->shape, write ? NVME_WRITE : NVME_READ, c->offset, sent, false, command))
+	if (nvme_command_io(&q->nvme->shape, write ? NVME_WRITE : NVME_READ, c->offset, sent, command))
 		return false;
 	c->sent = sent;
 	for (; sent > 0; parts++) {
