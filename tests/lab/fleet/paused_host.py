@@ -6,10 +6,9 @@ process opens the pool anew where it has to.
 
 With LAB_OPTIONS=share another host writes meanwhile, takes the paused one for silent, and the paused one wakes past its lease.
 """
-import json
 import time
 
-from fleet import SAFE, Fleet, Silent, acknowledged, expect, main, note, option, passed, tally
+from fleet import SAFE, Fleet, Silent, acknowledged, expect, main, note, option, other_agents, passed, tally
 
 PAUSE_S = 40 if option("share") else 20
 BURST, OTHER = 0, 500000
@@ -41,12 +40,6 @@ def answers(hand, began_with=()):
 
 def is_ok(line):
     return line.split()[1] in ("ok", "EXISTS")
-
-
-def others(host, device):
-    """What the pool says, on this host, of agents of other hosts that have not left."""
-    rows = [json.loads(line) for line in host.run(f"memkv host ls {device} --json").splitlines()]
-    return [row["state"] for row in rows if not row["local"] and row["state"] not in ("unused", "left")]
 
 
 def goes_on(a, b, writer, reader, before):
@@ -97,7 +90,7 @@ def scenario():
             expect(len(acknowledged(heir.answer() for _ in range(100))) == 100 and heir.answer() == "done", "B's puts")
         time.sleep(max(0.0, began + PAUSE_S - time.monotonic()))
         if option("share"):
-            states = others(b, device_b)
+            states = [state for state, _ in other_agents(b, device_b)]
             expect(states == ["silent"], f"B takes A for {states}")
         goes_on(a, b, writer, reader, before)
         if option("share"):
