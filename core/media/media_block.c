@@ -626,7 +626,7 @@ static struct media_block *new_block(const char *path)
  */
 static uint32_t command_cut(const struct nvme_passthrough *nvme)
 {
-	uint32_t cut = nvme->reads ? COMMAND_CUT : BLOCK_CUT; /* what goes as block I/O had better stay whole there */
+	uint32_t cut = COMMAND_CUT;
 
 	while (cut > BLOCK_CUT_LEAST && cut > nvme->shape.most)
 		cut /= 2;
@@ -669,7 +669,9 @@ int media_block_open(const char *path, unsigned flags, struct media **media)
 		.direct = true,
 	};
 	nvme_passthrough_open(fd, bytes, !b->writer, &b->nvme);
-	if (b->nvme.fd >= 0)
+	if (nvme_goes(&b->nvme, true))
+		b->base.caps.write_cut = command_cut(&b->nvme);
+	if (nvme_goes(&b->nvme, false))
 		b->base.caps.cut = command_cut(&b->nvme);
 	int err = b->writer ? block_queue_open(&b->base, PASSAGES, &b->queue) : 0;
 	if (err) {

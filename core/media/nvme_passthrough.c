@@ -150,6 +150,19 @@ static bool command_works(struct nvme_passthrough *p, const char *generic)
 
 /* ---- open and close ---- */
 
+/* is no network between? */
+static bool is_local(const char *name)
+{
+	struct nvme_namespace ns;
+
+	if (nvme_namespace_read("", name, &ns))
+		return false;
+	for (unsigned i = 0; i < ns.paths; i++)
+		if (strcmp(ns.path[i].transport, "pcie"))
+			return false;
+	return ns.paths > 0;
+}
+
 void nvme_passthrough_open(int block, uint64_t bytes, bool read_only, struct nvme_passthrough *p)
 {
 	const char *wish = getenv("MEMKV_PASSTHROUGH");
@@ -159,7 +172,7 @@ void nvme_passthrough_open(int block, uint64_t bytes, bool read_only, struct nvm
 	*p = (struct nvme_passthrough){.fd = -1};
 	if (!name_of(block, name, &transfer, &segments))
 		return;
-	p->reads = !wish || strcmp(wish, "writes");
+	p->reads = wish ? !strcmp(wish, "all") : is_local(name);
 	p->writes = !read_only;
 	if (wish && !strcmp(wish, "off")) {
 		say(p, "by block I/O: MEMKV_PASSTHROUGH is off");
