@@ -51,8 +51,7 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(HOLDS_AT_RETIRE, "holds are looked for when a segment is chosen, and nobody looks again")                              \
 	X(HOLDS_UNSEEN, "who opens a segment anew does not look whether it is held")                                   \
 	X(FOLD_ONCE, "a follower that sees a segment opened anew does not look where its blocks have moved")           \
-	X(FOLD_NO_SECOND_LOOK, "a follower does not look whether the segment was reopened while it folded it")         \
-	X(SILENCE_BELIEVED, "a follower takes a second source that does not answer for one that knows nothing")
+	X(FOLD_NO_SECOND_LOOK, "a follower does not look whether the segment was reopened while it folded it")
 
 /* what only a device shows */
 #define SIM_DEVICE_MUTANTS(X)                                                                                          \
@@ -61,6 +60,8 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(RING_UNSETTLED, "who continues a segment rings before the device says that it is OPEN again")                \
 	X(DROP_UNSETTLED, "a copy is forgotten though it was read before its block had landed, and is there now")      \
 	X(BEGUN_UNSETTLED, "a removal passes over what is just being opened anew, before the device says so")          \
+	X(SILENCE_BELIEVED, "a follower takes a second source that does not answer for one that knows nothing")        \
+	X(UNREAD_SEEN, "a segment that could not be read at attach is not looked at again until it rings")             \
 	X(BROUGHT_IN_ORDER, "a table that was read as a whole counts as read in the order of its parts")               \
 	X(PLACES_NOT_GIVEN_BACK, "who spares a segment that was just being opened anew leaves its reserved places")    \
 	X(SENT_BEFORE_BLOCK, "an entry counts as live before its block has landed")                                    \

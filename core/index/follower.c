@@ -378,9 +378,12 @@ static bool fold_segment(struct follower *f, uint64_t s, const struct brought *b
 	uint32_t from = changes != seen->changes || header.generation != seen->generation ? 0 : seen->next;
 	if (!brought && (!table_refresh_header(c, s) || !table_refresh_entries(c, s, from, count)))
 		return false;
+	bool same = (header_known(c, &f->recover, s, &again, &mended_again, &unread) && again.generation == header.generation) ||
+		    MUTANT(FOLD_NO_SECOND_LOOK);
+	if (!same && unread && !MUTANT(SILENCE_BELIEVED))
+		return false;
 	seen->pulse = pulse;
-	if (!MUTANT(FOLD_NO_SECOND_LOOK) && (!table_header_known(c, &f->recover, s, &again, &mended_again) ||
-					     again.generation != header.generation)) {
+	if (!same) {
 		lose(f);
 		return !c->shared; /* reopened under our eyes: its opener rings again, but on shared devices */
 	}
@@ -623,6 +626,15 @@ static uint64_t bring_tables(const struct control *c, uint64_t first, struct bro
 	return good ? count : 0;
 }
 
+/* the medium did not answer at attach: at the next step once more, be nothing rung since, and be the pulse zero */
+static void fold_again(struct follower *f, uint64_t s)
+{
+	if (!MUTANT(UNREAD_SEEN))
+		f->segments[s].pulse = word_load(control_pulse(f->control, s)) - 1;
+	f->doorbell--;
+	follower_stirred(f, s);
+}
+
 /* mirrored media: the whole pool for the first time */
 static void fold_brought(struct follower *f)
 {
@@ -632,10 +644,8 @@ static void fold_brought(struct follower *f)
 	for (uint64_t s = 0; s < segments;) {
 		uint64_t count = bring_tables(f->control, s, brought);
 		for (uint64_t i = 0; i < max_u64(count, 1); i++)
-			if (!fold_segment(f, s + i, count ? &brought[i] : NULL)) {
-				f->doorbell--; /* look again */
-				follower_stirred(f, s + i);
-			}
+			if (!fold_segment(f, s + i, count ? &brought[i] : NULL))
+				fold_again(f, s + i);
 		s += max_u64(count, 1);
 	}
 }
@@ -685,7 +695,8 @@ static void fold_tables(struct attach *a)
 				c->media->ops->ahead(c->media, layout_table(&c->layout, a->asked), table_used_bytes(count));
 			a->asked_bytes += table_used_bytes(count);
 		}
-		fold_segment(a->f, s, NULL);
+		if (!fold_segment(a->f, s, NULL))
+			fold_again(a->f, s);
 		a->folded_bytes += table_used_bytes(a->counts[s]);
 	}
 }
