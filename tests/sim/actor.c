@@ -252,10 +252,34 @@ static void do_list(struct thread *t)
 	call_end(t, (int64_t)count);
 }
 
+/* half of the processes do a bit of everything, the others mostly one thing; false: this time it is something else */
+static bool in_role(struct thread *t, uint32_t key)
+{
+	const struct agent *a = t->agent;
+
+	if (a->role == ROLE_ANY || draw(4) == 0)
+		return false;
+	if (a->role == ROLE_LAZY) /* never follows: what it knows becomes old */
+		do_get(t, key, false);
+	else if (a->role == ROLE_LOOKS)
+		do_refresh(t);
+	else if (a->read_only)
+		return false;
+	else if (a->role == ROLE_REMOVES)
+		do_remove(t, key);
+	else if (a->role == ROLE_PUTS)
+		(void)do_put(t, key);
+	else
+		pin_call(t, key);
+	return true;
+}
+
 static void some_call(struct thread *t)
 {
 	uint32_t key = some_key(), what = draw(1000);
 
+	if (in_role(t, key))
+		return;
 	if (chance(world.setup.pin) && !t->agent->read_only)
 		pin_call(t, key);
 	else if (chance(world.setup.remove) && !t->agent->read_only)

@@ -78,14 +78,14 @@ void fortune_hot(struct agent *a)
 {
 	const struct setup *s = &world.setup;
 	const struct call *call = world.thread ? &world.thread->call : NULL;
-	enum { MOVING = 64, ANSWERED = 16 };
+	enum { MOVING = 64, ANSWERED = 16, CUT_ANSWERED = 48 };
 	uint32_t weight = call && call->moving ? MOVING : call && !call->kind ? ANSWERED : 1;
 
 	if (world.phase != PHASE_RUN || a->state != AGENT_UP || world.fate)
 		return;
 	if (chance(s->hot_kill * weight))
 		world.fate = FATE_KILL;
-	else if (chance(s->hot_cut * weight))
+	else if (chance(s->hot_cut * (weight == ANSWERED ? CUT_ANSWERED : weight)))
 		world.fate = FATE_CUT;
 	else if (chance(s->hot_stop) && !agent_stopped(a))
 		stop(a);
@@ -95,6 +95,15 @@ void fortune_hot(struct agent *a)
 		return;
 	world.fated = a;
 	world.budget = -1; /* the next point is not passed */
+}
+
+/* what a thread has just learned under a lock may be old when it goes by it */
+void fortune_unlocked(void)
+{
+	if (world.phase != PHASE_RUN || world.thread->agent->state != AGENT_UP || !chance(world.setup.hot_stall))
+		return;
+	stall(world.thread);
+	world.budget = -1;
 }
 
 /* what a hot point has decided */

@@ -126,6 +126,7 @@ struct agent {
 	struct sim_media *media;
 	struct media *device; /* of the block kind: its mirror */
 	bool read_only, quit;
+	enum role { ROLE_ANY, ROLE_LAZY, ROLE_LOOKS, ROLE_REMOVES, ROLE_PUTS, ROLE_PINS, ROLES } role;
 	bool rests;    /* waits for the phase to change */
 	bool troubled; /* the medium said no to it, once */
 	bool attached; /* slot and epoch are right */
@@ -289,6 +290,7 @@ void thread_start(struct thread *thread, void (*run)(void *context));
 void fortune_befalls(void);
 /* something that others go by has just been changed, or is about to be (by this process) */
 void fortune_hot(struct agent *agent);
+void fortune_unlocked(void);
 void fortune_ranks(void);
 
 /* medium.c */

@@ -117,6 +117,7 @@ void agent_spawn(struct agent *a)
 	a->state = AGENT_UP;
 	a->stopped_until = 0;
 	a->quit = a->rests = a->troubled = a->attached = a->read_only = a->checkpoints = false;
+	a->role = on_shared() || draw(2) ? ROLE_ANY : (enum role)draw(world.setup.pin ? ROLES : ROLE_PINS);
 	a->pool = NULL;
 	a->device = NULL;
 	a->threads_running = a->in_flight = 0;
