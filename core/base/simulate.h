@@ -52,6 +52,7 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(HOLDS_AT_RETIRE, "holds are looked for when a segment is chosen, and nobody looks again")                              \
 	X(HOLDS_UNSEEN, "who opens a segment anew does not look whether it is held")                                   \
 	X(FOLD_ONCE, "a follower that sees a segment opened anew does not look where its blocks have moved")           \
+	X(UNSEEN_NOT_LOST, "a follower that sees a segment for the first time thinks that nothing came and went there") \
 	X(FOLD_NO_SECOND_LOOK, "a follower does not look whether the segment was reopened while it folded it")
 
 /* what only a device shows */

@@ -390,7 +390,7 @@ static bool fold_segment(struct follower *f, uint64_t s, const struct brought *b
 	/* places that were reserved ahead, and given up meanwhile: their number is not final until it stays */
 	settled = settled && table_count(c, s, header.generation, NULL) == count;
 	if (header.generation != seen->generation) {
-		if (seen->generation)
+		if (seen->generation || !MUTANT(UNSEEN_NOT_LOST)) /* one that we never saw may have come and gone before this */
 			lose(f);
 		index_turn(f->index, s);
 		watch(f, s, false);
