@@ -177,6 +177,8 @@ static int block_refresh(struct media *media, uint64_t offset, size_t length)
 		at += count ? count : 1;
 	}
 	pthread_mutex_unlock(&b->refresh_lock);
+	if (err)
+		atomic_fetch_add(&media->unread, 1);
 	return err;
 }
 
