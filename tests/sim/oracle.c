@@ -505,7 +505,11 @@ static void agent_agrees(const struct agent *a)
 			bool there = indexed(a->pool, key, page);
 			/* a process that died before it told of a put or a removal: that was not acknowledged */
 			const struct instance *put = &world.instances[p->instance];
-			if ((live && !there && (!put->acked || given_up(a, s, n, p->birth))) || (!live && there && (p->untold || !gone_before(put, NEVER))))
+			/* a power cut took the word that says OPEN, and left the table: who attaches passes FREE segments over */
+			bool lost = world.shadow[s].owner.state == OWNER_FREE;
+			if (live && !there && (lost || !put->acked || given_up(a, s, n, p->birth)))
+				continue;
+			if (!live && there && (p->untold || !gone_before(put, NEVER)))
 				continue;
 			if (live != there && p->life != SHADOW_MOVING)
 				broken("agent %u, after it looked: key %u (put %u) in segment %u, place %u is %s, its index says %s",
