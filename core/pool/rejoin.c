@@ -53,6 +53,8 @@ int rejoin_refuse(struct memkv_pool *pool)
 
 	pthread_mutex_lock(&r->nap_lock);
 	snprintf(why, sizeof(why), "%s", *r->why ? r->why : "its medium is gone, was cut short or failed");
+	r->roused = true;
+	pthread_cond_signal(&r->nap);
 	pthread_mutex_unlock(&r->nap_lock);
 	return fail(MEMKV_FAILED, "%s cannot be used now: %s; the handle goes on by itself when that is mended", pool->path, why);
 }
@@ -225,7 +227,7 @@ static void step(struct memkv_pool *pool, uint64_t patience_us)
 		if (!entrance_unwritten(&pool->entrance) || deputies_late(&pool->deputies))
 			return;
 		r->quiet = true;
-		r->due_us = slot_worn(&pool->slot) ? now : later(now, max_u64(r->quarantine_us, r->pause_us));
+		r->due_us = slot_worn(&pool->slot) ? now : later(now, r->quarantine_us);
 	}
 	if (now < r->due_us)
 		return;
@@ -265,9 +267,10 @@ static bool nap(struct rejoin *r)
 	bool in_time = true;
 
 	pthread_mutex_lock(&r->nap_lock);
-	while (!r->stop && in_time)
+	while (!r->stop && !r->roused && in_time)
 		in_time = deputy_wait(&r->nap, &r->nap_lock, until);
 	bool stop = r->stop;
+	r->roused = false;
 	pthread_mutex_unlock(&r->nap_lock);
 	return !stop;
 }

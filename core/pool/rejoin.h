@@ -49,6 +49,7 @@ struct rejoin {
 	pthread_mutex_t nap_lock; /* the rest under this one, for moments */
 	pthread_cond_t nap;
 	bool stop;
+	bool roused; /* somebody was refused: look now */
 	char why[REJOIN_WHY]; /* it cannot be used now */
 	bool running;	      /* there is a thread; set once */
 	pthread_t thread;
