@@ -4,7 +4,6 @@
 #include "core/base/environ.h"
 #include "core/base/fail.h"
 #include "core/base/log.h"
-#include "core/base/worker.h"
 #include "core/media/late_write.h"
 #include "core/pool/handle.h"
 
@@ -12,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { WATCH_US = 50000, PAUSE_LEAST_US = 100000, PAUSE_MOST_US = 10000000, DRAIN_US = 1000000, DRAIN_STEP_US = 1000 };
+enum { PAUSE_LEAST_US = 100000, PAUSE_MOST_US = 10000000, DRAIN_STEP_US = 1000 };
 
 void rejoin_init(struct rejoin *r)
 {
@@ -107,7 +106,7 @@ void rejoin_attached(struct memkv_pool *pool)
 	entrance_open(&pool->entrance);
 }
 
-/* ---- a step, under the lock ---- */
+/* ---- a step ---- */
 
 static void note_failed(struct memkv_pool *pool, uint64_t now)
 {
@@ -214,7 +213,7 @@ static int look(struct memkv_pool *pool)
 	return err;
 }
 
-static void step(struct memkv_pool *pool, uint64_t patience_us)
+void rejoin_step(struct memkv_pool *pool, uint64_t patience_us)
 {
 	struct rejoin *r = &pool->rejoin;
 	uint64_t now = clock_monotonic_us();
@@ -246,70 +245,6 @@ int rejoin_same(const struct memkv_pool *pool, const struct superblock *sb)
 		return 0;
 	return fail(MEMKV_FAILED, "another pool is at %s now than the one that was opened there; bring that one back, or close the handle "
 				  "and open this one", pool->path);
-}
-
-/* ---- who makes the steps ---- */
-
-void rejoin_by_caller(struct memkv_pool *pool)
-{
-	struct rejoin *r = &pool->rejoin;
-
-	if (r->running || pthread_mutex_trylock(&r->lock))
-		return;
-	step(pool, 0);
-	pthread_mutex_unlock(&r->lock);
-}
-
-/* false: it is to end */
-static bool nap(struct rejoin *r)
-{
-	uint64_t until = clock_monotonic_us() + WATCH_US;
-	bool in_time = true;
-
-	pthread_mutex_lock(&r->nap_lock);
-	while (!r->stop && !r->roused && in_time)
-		in_time = deputy_wait(&r->nap, &r->nap_lock, until);
-	bool stop = r->stop;
-	r->roused = false;
-	pthread_mutex_unlock(&r->nap_lock);
-	return !stop;
-}
-
-static void *keep_attached(void *context)
-{
-	struct memkv_pool *pool = context;
-
-	do {
-		pthread_mutex_lock(&pool->rejoin.lock);
-		step(pool, DRAIN_US);
-		pthread_mutex_unlock(&pool->rejoin.lock);
-	} while (nap(&pool->rejoin));
-	return NULL;
-}
-
-int rejoin_start(struct memkv_pool *pool)
-{
-	struct rejoin *r = &pool->rejoin;
-
-	r->running = true; /* before anybody uses the handle */
-	int err = worker_start(&r->thread, keep_attached, pool);
-	if (err)
-		r->running = false;
-	return err;
-}
-
-void rejoin_stop(struct memkv_pool *pool)
-{
-	struct rejoin *r = &pool->rejoin;
-
-	if (!r->running)
-		return;
-	pthread_mutex_lock(&r->nap_lock);
-	r->stop = true;
-	pthread_cond_broadcast(&r->nap);
-	pthread_mutex_unlock(&r->nap_lock);
-	pthread_join(r->thread, NULL);
-	r->running = false;
 }
 
 bool rejoin_may_hang(struct memkv_pool *pool)

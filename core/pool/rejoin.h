@@ -60,15 +60,23 @@ void rejoin_fini(struct rejoin *rejoin);
 
 /* rejoin_attached() - the handle's first attachment is there */
 void rejoin_attached(struct memkv_pool *pool);
+/*
+ * rejoin_step() - under the lock: look how it is, and do what is due
+ * @patience_us: how long it may wait for those who are inside to leave.
+ */
+void rejoin_step(struct memkv_pool *pool, uint64_t patience_us);
+
+/* ---- rejoin_steps.c */
 /* rejoin_start() - the thread; 0 or -errno.  rejoin_stop() - it ends, when the medium lets it */
 int rejoin_start(struct memkv_pool *pool);
 void rejoin_stop(struct memkv_pool *pool);
+/* rejoin_by_caller() - no thread does it: a step, unless it would have to wait for others */
+void rejoin_by_caller(struct memkv_pool *pool);
 
+/* ---- rejoin.c */
 /* rejoin_same() - is that the handle's pool?  0, or MEMKV_FAILED with a sentence; while attaching, or under the lock */
 int rejoin_same(const struct memkv_pool *pool, const struct superblock *sb);
 
-/* rejoin_by_caller() - no thread does it: a step, unless it would have to wait for others */
-void rejoin_by_caller(struct memkv_pool *pool);
 /* rejoin_writable() - by one who is inside: can what is written be acknowledged?  Handles that are open for reading say true */
 bool rejoin_writable(const struct memkv_pool *pool);
 /* rejoin_refuse() - MEMKV_FAILED with a sentence */
