@@ -98,6 +98,11 @@ struct media_ops {
 	void (*abandon)(struct media *media);
 	/* which inode the locks are on: in one boot the same for all who see it; 0 or -errno */
 	int (*node)(struct media *media, uint64_t *device, uint64_t *inode);
+	/*
+	 * NULL: nothing to do.  It has failed, and is to be closed: what is stored from now on must not reach what may lie
+	 * there by then.  One call, nobody else uses it.
+	 */
+	void (*forsake)(struct media *media);
 	/* make all of the medium readable at media->payload; NULL: this medium cannot.  One call at a time. */
 	int (*map_payload)(struct media *media);
 };

@@ -143,16 +143,16 @@ int pins_admit(struct memkv_pool *pool, uint64_t session_id, uint64_t pages)
 
 int memkv_pin_room(struct memkv_pool *pool, struct memkv_pin_limits *limits)
 {
+	POOL_USE use = pool_enter(pool, ENTRY_CALL);
 	struct census census = {.pool = pool};
 	uint64_t by_key;
-	int err = pool_usable(pool);
 
-	if (err)
-		return err;
+	if (!use.inside)
+		return use.result;
 	if (!limits)
 		return fail(-EINVAL, "pins: a place for the answer is needed");
 	factbook_refresh(&pool->factbook);
-	err = pages_by_key(pool, &by_key);
+	int err = pages_by_key(pool, &by_key);
 	if (!err && atomic_load(&pool->factbook.session_pins))
 		err = take_census(&census);
 	if (!err)
@@ -288,12 +288,11 @@ enum pins_copy pins_copy_of(struct memkv_pool *pool, const uint8_t key[32], cons
 
 /* ---- stating ---- */
 
-static int ready(struct memkv_pool *pool, bool good_arguments, const char *what)
+/* @use: the call's own */
+static int ready(struct memkv_pool *pool, const struct pool_use *use, bool good_arguments, const char *what)
 {
-	int err = pool_usable(pool);
-
-	if (err)
-		return err;
+	if (!use->inside)
+		return use->result;
 	if (!good_arguments)
 		return fail(-EINVAL, "%s: a key, or the name of a session of 1 to %d bytes, is needed", what, MEMKV_SESSION_MAX);
 	if (pool->control.shared)
@@ -301,9 +300,6 @@ static int ready(struct memkv_pool *pool, bool good_arguments, const char *what)
 					    "put what must stay into a pool of one writing agent", pool->media->path);
 	if (pool->read_only)
 		return fail(MEMKV_READ_ONLY, "%s was opened read-only; %s needs it open for writing", pool->media->path, what);
-	if (atomic_load(&pool->media->failed) || !control_published(&pool->control))
-		return fail(MEMKV_FAILED, "%s: the pool's medium is gone, was cut short or failed; open it again",
-			    pool->media->path);
 	return 0;
 }
 
@@ -435,8 +431,9 @@ static int64_t pin_keys(struct memkv_pool *pool, struct entry *entries, const st
 int64_t memkv_pin(struct memkv_pool *pool, const struct memkv_key *keys, size_t count,
 		  const struct memkv_pin_options *options, int *results)
 {
+	POOL_USE use = pool_enter(pool, ENTRY_WRITE);
 	uint64_t until_s = 0;
-	int err = ready(pool, keys && count, "pin");
+	int err = ready(pool, &use, keys && count, "pin");
 
 	if (!err)
 		err = end_of(options, &until_s);
@@ -453,7 +450,8 @@ int64_t memkv_pin(struct memkv_pool *pool, const struct memkv_key *keys, size_t 
 int64_t memkv_pin_prefix(struct memkv_pool *pool, const struct memkv_key *keys, size_t count,
 			 const struct memkv_pin_options *options)
 {
-	int err = ready(pool, keys && count, "pin");
+	POOL_USE use = pool_enter(pool, ENTRY_WRITE);
+	int err = ready(pool, &use, keys && count, "pin");
 	int found = err ? err : memkv_match(pool, keys, count, MEMKV_LOOK_FRESH);
 
 	if (found <= 0)
@@ -524,8 +522,9 @@ static int admit_session(struct memkv_pool *pool, const struct record *pin)
 
 int64_t memkv_pin_session(struct memkv_pool *pool, const char *session, const struct memkv_pin_options *options)
 {
+	POOL_USE use = pool_enter(pool, ENTRY_WRITE);
 	struct record pin = {.kind = RECORD_SESSION, .state = SESSION_PINNED};
-	int err = ready(pool, session_name_fits(session), "pin");
+	int err = ready(pool, &use, session_name_fits(session), "pin");
 
 	if (!err)
 		err = end_of(options, &pin.until_s);
@@ -547,8 +546,9 @@ int64_t memkv_pin_session(struct memkv_pool *pool, const char *session, const st
 
 int memkv_unpin_session(struct memkv_pool *pool, const char *session)
 {
+	POOL_USE use = pool_enter(pool, ENTRY_WRITE);
 	struct record r;
-	int err = ready(pool, session_name_fits(session), "unpin");
+	int err = ready(pool, &use, session_name_fits(session), "unpin");
 
 	if (err)
 		return err;
@@ -561,9 +561,10 @@ int memkv_unpin_session(struct memkv_pool *pool, const char *session)
 
 int64_t memkv_unpin(struct memkv_pool *pool, const struct memkv_key *keys, size_t count, int *results)
 {
+	POOL_USE use = pool_enter(pool, ENTRY_WRITE);
 	struct record r;
 	int64_t unpinned = 0;
-	int err = ready(pool, keys && count, "unpin");
+	int err = ready(pool, &use, keys && count, "unpin");
 
 	if (err)
 		return err;
@@ -612,13 +613,13 @@ static void describe(const struct record *r, struct memkv_pin_info *info)
 
 int64_t memkv_pins(struct memkv_pool *pool, struct memkv_pin_info *pins, size_t room)
 {
+	POOL_USE use = pool_enter(pool, ENTRY_CALL);
 	uint64_t now = clock_utc_s();
 	int64_t found = 0;
 	uint32_t count;
-	int err = pool_usable(pool);
 
-	if (err)
-		return err;
+	if (!use.inside)
+		return use.result;
 	factbook_refresh(&pool->factbook);
 	struct record *facts = copy_facts(pool, &count);
 	if (!facts)

@@ -260,19 +260,16 @@ static int remove_refused(const struct memkv_pool *pool)
 
 int memkv_remove_with(struct memkv_pool *pool, const struct memkv_key *key, uint32_t flags)
 {
+	POOL_USE use = pool_enter(pool, ENTRY_WRITE);
 	bool force = flags & MEMKV_REMOVE_UNPIN;
-	int err = pool_usable(pool);
 
-	if (err)
-		return err;
+	if (!use.inside)
+		return use.result;
 	if (!key)
 		return fail(-EINVAL, "remove: a key is needed");
 	if (pool->read_only)
 		return fail(MEMKV_READ_ONLY, "%s was opened read-only; remove needs it open for writing", pool->media->path);
-	if (atomic_load(&pool->media->failed) || !control_published(&pool->control))
-		return fail(MEMKV_FAILED, "%s: the pool's medium is gone, was cut short or failed; open it again",
-			    pool->media->path);
-	err = force ? unpin_first(pool, key->bytes) : 0;
+	int err = force ? unpin_first(pool, key->bytes) : 0;
 	if (err)
 		return err;
 	int removed = births_remove(pool, key->bytes, NULL, 0, force);
