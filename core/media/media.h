@@ -99,6 +99,11 @@ struct media_ops {
 	void (*abandon)(struct media *media);
 	/* which inode the locks are on: in one boot the same for all who see it; 0 or -errno */
 	int (*node)(struct media *media, uint64_t *device, uint64_t *inode);
+	/*
+	 * NULL: nothing to do.  It has failed, and is to be closed: what is stored from now on must not reach what may lie
+	 * there by then.  One call, nobody else uses it.
+	 */
+	void (*forsake)(struct media *media);
 	/* make all of the medium readable at media->payload; NULL: this medium cannot.  One call at a time. */
 	int (*map_payload)(struct media *media);
 };
@@ -116,8 +121,8 @@ struct media {
 	 * Once true, stays true: a publish failed.  What stands on the medium there is not known, and must not be
 	 * written again with other bytes; so nothing more is acknowledged, and this handle writes no more.
 	 */
-	atomic_uint_fast64_t unread; /* refreshes that failed */
 	atomic_bool unpublished;
+	atomic_uint_fast64_t unread; /* how many refreshes have failed: what was read meanwhile need not be all there is */
 	/*
 	 * Shared media: ranges of the control region that are this process's own business.  They are neither published nor
 	 * refreshed.
