@@ -484,7 +484,8 @@ static bool fold_stirred(struct follower *f)
 		while (bits) {
 			uint64_t s = word * 64 + (unsigned)__builtin_ctzll(bits);
 			bits &= bits - 1;
-			if (written_here(f, s))
+			/* also where we write now: who had it before us may have put more than we have seen */
+			if (MUTANT(RESUMED_UNSEEN) && written_here(f, s))
 				continue;
 			/* it may have been folded before this was read: then places count as settled that were not */
 			f->segments[s].next = 0;
@@ -564,6 +565,7 @@ void follower_add(struct follower *f, uint64_t segment, const struct entry *entr
 		/* our own new opening: nothing of it was folded yet */
 		lose(f);
 		index_turn(f->index, segment);
+		watch(f, segment, false);
 		*seen = (struct follower_segment){.generation = entry->generation};
 	}
 	if (!f->control->media->caps.mappable)
