@@ -461,6 +461,9 @@ static void agent_agrees(const struct agent *a)
 			bool there = indexed(a->pool, key, page);
 			/* a process that died before it told of a put or a removal: that was not acknowledged */
 			const struct instance *put = &world.instances[p->instance];
+			/* emptied, but a power cut took the table's withdrawal: it describes nothing, who had it indexed is gone */
+			if (live && !there && !on_shared() && world.shadow[s].owner.state == OWNER_FREE)
+				continue;
 			if ((live && !there && (!put->acked || given_up(a, s, n, p->birth))) || (!live && there && (p->untold || !gone_before(put, NEVER))))
 				continue;
 			if (live != there && p->life != SHADOW_MOVING)
