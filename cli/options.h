@@ -71,6 +71,7 @@ enum cli_option_id {
 	OPT_OLDER_THAN,
 	OPT_ALL,
 	OPT_SHARE,
+	OPT_COHERENT,
 	OPT_COUNT,
 };
 

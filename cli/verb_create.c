@@ -20,6 +20,8 @@ static int check_create_args(const struct cli_args *args, const char *path)
 	if (args->given[OPT_BLOCKS] &&
 	    (args->given[OPT_SIZE] || args->given[OPT_MAX_BLOCK] || args->given[OPT_SEGMENT]))
 		return report_usage(args->verb, "--blocks sets the sizes: leave out --size, --max-block and --segment");
+	if (args->given[OPT_COHERENT] && strcmp(args->text[OPT_COHERENT], "yes") && strcmp(args->text[OPT_COHERENT], "no"))
+		return report_usage(args->verb, "--coherent is yes or no, not '%s'", args->text[OPT_COHERENT]);
 	if (args->given[OPT_POOL_NAME] && strlen(args->text[OPT_POOL_NAME]) > MEMKV_NAME_MAX)
 		return report_usage(args->verb, "--name: at most %d bytes", MEMKV_NAME_MAX);
 	return 0;
@@ -87,6 +89,14 @@ static int plan_create(const struct cli_args *args, const char *path, const stru
 			      plan.over_pool ? "a pool" : "data that is not memkv's");
 }
 
+static uint32_t create_flags(const struct cli_args *args)
+{
+	bool incoherent = args->given[OPT_COHERENT] && !strcmp(args->text[OPT_COHERENT], "no");
+
+	return (args->given[OPT_FORCE] ? MEMKV_CREATE_FORCE : 0u) | (args->given[OPT_SHARE] ? MEMKV_CREATE_SHARE : 0u) |
+	       (incoherent ? MEMKV_CREATE_INCOHERENT : 0u);
+}
+
 int verb_pool_create(const struct cli_args *args)
 {
 	const char *path;
@@ -95,7 +105,7 @@ int verb_pool_create(const struct cli_args *args)
 		return EXIT_USAGE;
 	struct memkv_create_options options = {
 		.size = sizeof(options),
-		.flags = (args->given[OPT_FORCE] ? MEMKV_CREATE_FORCE : 0u) | (args->given[OPT_SHARE] ? MEMKV_CREATE_SHARE : 0u),
+		.flags = create_flags(args),
 		.slots = (uint32_t)args->number[OPT_SLOTS],
 		.bytes = args->number[OPT_SIZE],
 		.max_block = args->number[OPT_MAX_BLOCK],

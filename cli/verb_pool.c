@@ -40,6 +40,7 @@ static void info_json(struct json_object *into, const struct memkv_pool_info *in
 	report_add_number(segments, "leaving", info->segments_leaving);
 	json_object_object_add(into, "segments", segments);
 	report_add_flag(into, "direct_io", info->direct_io != 0);
+	report_add_flag(into, "coherent", info->coherent != 0);
 }
 
 static void info_table(const struct memkv_pool_info *info, uint64_t block_size, uint64_t room)

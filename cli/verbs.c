@@ -147,7 +147,7 @@ static const char discover_text[] =
 const struct cli_verb cli_verbs[] = {
 	{"pool create", "POOL [--size 4G] [--name N]", "format a pool", create_text,
 	 B(POOL_NAME) | B(SIZE) | B(MAX_BLOCK) | B(SEGMENT) | B(SLOTS) | B(BLOCKS) | B(BLOCK_SIZE) | B(FORCE) |
-		 B(SHARE) | B(DRY_RUN) | B(YES),
+		 B(SHARE) | B(COHERENT) | B(DRY_RUN) | B(YES),
 	 verb_pool_create},
 	{"pool info", "POOL [--block-size B]", "sizes, room and use", info_text, B(BLOCK_SIZE), verb_pool_info},
 	{"pool scan", "[PATH...]", "find pools on this machine", scan_text, 0, verb_pool_scan},

@@ -70,7 +70,20 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(OWED_FORGOTTEN, "a mirror's memory is given back though the device is still owed it")                        \
 	X(IMAGE_BEFORE, "a write of a mirror's block counts for what was stored after its image was taken")
 
-#define SIM_MUTANTS(X) SIM_MAPPED_MUTANTS(X) SIM_DEVICE_MUTANTS(X)
+/* what only memory between hosts shows whose caches are not coherent: each write-back, drop and fence left out */
+#define SIM_LINES_MUTANTS(X)                                                                                           \
+	X(PUBLISH_NOT_WRITTEN_BACK, "what is published stays in the host's caches")                                    \
+	X(PUBLISH_UNFENCED, "what is published is written back, and nobody waits for it")                              \
+	X(WITHDRAW_LEFT_OUT, "the lines of a structure are written over without a mark that it is being written")      \
+	X(REFRESH_UNDROPPED, "a refresh takes what the host's caches have")                                            \
+	X(REFRESH_UNFENCED, "a refresh loads before the lines are dropped for sure")                                   \
+	X(REFRESH_ONE_LOOK, "a refresh takes lines from before and after a write for one structure")                   \
+	X(PAYLOAD_NOT_WRITTEN_BACK, "payload stays in the host's caches when its entry is published")                  \
+	X(PAYLOAD_UNFENCED, "payload is written back, and its entry does not wait for it")                             \
+	X(GET_UNDROPPED, "a get takes payload that the host's caches have from before")                                \
+	X(GET_UNFENCED, "a get loads payload before its lines are dropped for sure")
+
+#define SIM_MUTANTS(X) SIM_MAPPED_MUTANTS(X) SIM_DEVICE_MUTANTS(X) SIM_LINES_MUTANTS(X)
 
 #ifdef MEMKV_SIM
 

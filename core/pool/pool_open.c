@@ -40,6 +40,24 @@ static int read_superblocks(struct memkv_pool *pool)
 	return 0;
 }
 
+/* where structures lie, for media that write them line by line; and none of another kind may pass for them */
+static int settle_coherence(struct memkv_pool *pool, const struct layout *layout)
+{
+	struct media *media = pool->media;
+	bool incoherent = pool->sb.features_incompatible & FEATURE_INCOHERENT;
+	uint64_t last = layout->offset[REGION_STATISTICS] + layout->length[REGION_STATISTICS];
+
+	if (incoherent && (media->caps.coherent || !media->caps.lines))
+		return fail(MEMKV_CONFLICT,
+			    "%s was made with --coherent no, which is for memory that hosts share, and is not used as such here; copy it "
+			    "to a DAX device or a file in memory, and do not ask for buffering", media->path);
+	media->withdrawn = htole64(CHECK_WRITING);
+	media->words[0] = (struct media_range){layout->offset[REGION_OWNER_WORDS],
+					       layout->offset[REGION_OWNER_WORDS] + layout->length[REGION_OWNER_WORDS]};
+	media->words[1] = (struct media_range){layout->offset[REGION_HEAT], last};
+	return 0;
+}
+
 static int attach_control(struct memkv_pool *pool)
 {
 	struct control *c = &pool->control;
@@ -49,6 +67,8 @@ static int attach_control(struct memkv_pool *pool)
 			      .read_only = pool->read_only,
 			      .shared = pool->sb.features_incompatible & FEATURE_SHARED};
 	int err = layout_compute(&pool->sb.geo, &c->layout);
+	if (!err)
+		err = settle_coherence(pool, &c->layout);
 	if (!err)
 		err = pool->media->ops->map_control(pool->media, c->layout.control_bytes);
 	c->base = pool->media->control;
@@ -177,6 +197,34 @@ static int open_medium(struct memkv_pool *pool, const char *path, unsigned flags
 	return err;
 }
 
+/*
+ * Memory that hosts share without coherent caches is told by its superblock, which is read as such memory is: what the
+ * host's caches have of it may be of another pool.  What cannot be told is found out by the opening proper.
+ */
+static int open_by_lines(struct memkv_pool *pool)
+{
+	struct superblock sb = {0};
+	struct media *lines;
+	struct lane lane;
+	bool mended;
+
+	if (!pool->media->caps.lines || pool->media->caps.bytes < 2 * PAGE)
+		return 0;
+	if (media_lines_over(pool->media, &lines))
+		return 0; /* then no pool opens that needs it */
+	int err = lane_open(&lane, lines);
+	if (!err) {
+		err = superblocks_read(&lane, &sb, &mended);
+		lane_close(&lane);
+	}
+	if (err || !(sb.features_incompatible & FEATURE_INCOHERENT)) {
+		(void)media_lines_off(lines);
+		return 0;
+	}
+	pool->media = lines;
+	return pool->read_only ? 0 : media_lines_claim(lines);
+}
+
 static void close_medium(struct memkv_pool *pool)
 {
 	fork_hold();
@@ -250,6 +298,8 @@ static int open_pool(const char *path, const struct memkv_pool_options *o, struc
 	int err = pool->read_only ? 0 : file_system_check(path, path);
 	if (!err)
 		err = open_medium(pool, path, flags);
+	if (!err && (err = open_by_lines(pool)))
+		close_medium(pool);
 	if (err) {
 		pins_close(&pool->pins);
 		holds_close(&pool->holds);
@@ -288,7 +338,9 @@ int memkv_pool_probe(const char *path, struct memkv_pool_label *label)
 	if (err == MEMKV_CONFLICT) /* devices are never read through the page cache */
 		err = open_medium(pool, path, MEDIA_OPEN_READ_ONLY);
 	if (!err) {
-		err = read_superblocks(pool);
+		err = open_by_lines(pool);
+		if (!err)
+			err = read_superblocks(pool);
 		if (!err) {
 			const struct superblock *sb = &pool->sb;
 			struct memkv_pool_label found = {
