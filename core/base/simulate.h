@@ -72,9 +72,13 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 
 /* what only memory between hosts shows whose caches are not coherent: each write-back, drop and fence left out */
 #define SIM_LINES_MUTANTS(X)                                                                                           \
-	X(PUBLISH_NOT_WRITTEN_BACK, "what is published stays in the host's caches")                                    \
-	X(PUBLISH_UNFENCED, "what is published is written back, and nobody waits for it")                              \
-	X(WITHDRAW_LEFT_OUT, "the lines of a structure are written over without a mark that it is being written")      \
+	X(MARK_LEFT_OUT, "the lines of a structure are written over without a mark that it is being written")          \
+	X(MARK_NOT_WRITTEN_BACK, "that mark stays in the host's caches while the lines are written over")              \
+	X(MARK_UNFENCED, "the lines are written over before that mark is there for sure")                              \
+	X(WORDS_NOT_WRITTEN_BACK, "the words of what is published stay in the host's caches")                          \
+	X(WORDS_UNFENCED, "a check is stored before the words that it checks are there for sure")                      \
+	X(CHECK_NOT_WRITTEN_BACK, "the check of what is published stays in the host's caches")                         \
+	X(CHECK_UNFENCED, "a publish does not wait until its check is there")                                          \
 	X(REFRESH_UNDROPPED, "a refresh takes what the host's caches have")                                            \
 	X(REFRESH_UNFENCED, "a refresh loads before the lines are dropped for sure")                                   \
 	X(REFRESH_ONE_LOOK, "a refresh takes lines from before and after a write for one structure")                   \

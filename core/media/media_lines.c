@@ -95,12 +95,21 @@ static bool has_structures(const struct media *media, uint64_t offset)
 	return true;
 }
 
-static void put_word(uint8_t *at, const void *word)
+static void put_mark(uint8_t *at, const uint64_t *mark)
 {
-	cache_lines_store(at, word, sizeof(uint64_t));
-	if (!MUTANT(PUBLISH_NOT_WRITTEN_BACK))
-		cache_lines_write_back(at, sizeof(uint64_t));
-	if (!MUTANT(PUBLISH_UNFENCED))
+	cache_lines_store(at, mark, sizeof(*mark));
+	if (!MUTANT(MARK_NOT_WRITTEN_BACK))
+		cache_lines_write_back(at, sizeof(*mark));
+	if (!MUTANT(MARK_UNFENCED))
+		cache_lines_fence();
+}
+
+static void put_check(uint8_t *at, const uint64_t *check)
+{
+	cache_lines_store(at, check, sizeof(*check));
+	if (!MUTANT(CHECK_NOT_WRITTEN_BACK))
+		cache_lines_write_back(at, sizeof(*check));
+	if (!MUTANT(CHECK_UNFENCED))
 		cache_lines_fence();
 }
 
@@ -114,7 +123,7 @@ static void put_line(uint8_t *at, const uint64_t *line, bool check_apart)
 	} else {
 		cache_lines_store(at, line, CACHE_LINE);
 	}
-	if (!MUTANT(PUBLISH_NOT_WRITTEN_BACK))
+	if (!MUTANT(WORDS_NOT_WRITTEN_BACK))
 		cache_lines_write_back(at, CACHE_LINE);
 }
 
@@ -140,20 +149,20 @@ static int write_block(struct media_block *b, const uint8_t *bytes, uint64_t off
 	uint64_t checked;
 	uint64_t changed = changed_lines(to, image, has_structures(&b->base, offset), &checked);
 
-	for (uint64_t rest = MUTANT(WITHDRAW_LEFT_OUT) ? 0 : checked; rest; rest &= rest - 1) {
+	for (uint64_t rest = MUTANT(MARK_LEFT_OUT) ? 0 : checked; rest; rest &= rest - 1) {
 		unsigned i = (unsigned)__builtin_ctzll(rest);
-		put_word(to + (size_t)i * CACHE_LINE + CHECK_AT * sizeof(uint64_t), &b->base.withdrawn);
+		put_mark(to + (size_t)i * CACHE_LINE + CHECK_AT * sizeof(uint64_t), &b->base.withdrawn);
 	}
 	for (uint64_t rest = changed; rest; rest &= rest - 1) {
 		unsigned i = (unsigned)__builtin_ctzll(rest);
 		put_line(to + (size_t)i * CACHE_LINE, image + (size_t)i * CACHE_LINE_WORDS, checked >> i & 1);
 	}
-	if (changed && !MUTANT(PUBLISH_UNFENCED))
+	if (changed && !MUTANT(WORDS_UNFENCED))
 		cache_lines_fence();
 	for (uint64_t rest = checked; rest;) {
 		unsigned i = 63 - (unsigned)__builtin_clzll(rest);
 		rest &= ~(1ULL << i);
-		put_word(to + (size_t)i * CACHE_LINE + CHECK_AT * sizeof(uint64_t), image + (size_t)i * CACHE_LINE_WORDS + CHECK_AT);
+		put_check(to + (size_t)i * CACHE_LINE + CHECK_AT * sizeof(uint64_t), image + (size_t)i * CACHE_LINE_WORDS + CHECK_AT);
 	}
 	return still_there(b);
 }

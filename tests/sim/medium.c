@@ -131,6 +131,11 @@ void medium_cut(void)
 {
 	bool device = on_device(), parts = device && world.setup.sector == SECTOR;
 
+	if (world.setup.medium == MEDIUM_LINES) { /* what is in no cache is there */
+		memcpy(world.durable, world.image, world.layout.geo.bytes);
+		medium_reset();
+		return;
+	}
 	if (world.active_count)
 		cover(COVER_CUT_IN_FLIGHT);
 	for (uint32_t i = 0; i < world.active_count; i++)
@@ -330,6 +335,8 @@ bool medium_writes_else(uint64_t segment, const struct agent *but)
 
 bool medium_writes_blocks(uint64_t segment)
 {
+	if (world.setup.medium == MEDIUM_LINES)
+		return lines_on_the_way(segment);
 	for (uint32_t i = 0; i < world.active_count; i++) {
 		const struct command *c = &world.commands[world.active[i]];
 		if (c->direction == MEDIA_WRITE && c->segment == segment &&
@@ -615,6 +622,8 @@ static int sim_lock_held(struct media *media, uint64_t offset)
 	return media_lock_held(0, offset);
 }
 
+bool medium_locked(uint64_t offset) { return *lock_of(offset) != NULL; }
+
 void medium_unlock_all(struct agent *agent)
 {
 	for (uint32_t i = 0; i < world.lock_count; i++)
@@ -655,7 +664,7 @@ static const struct media_ops sim_ops = {
 static int open_simulated(const char *path, unsigned flags, struct media **media)
 {
 	struct sim_media *m = calloc(1, sizeof(*m));
-	bool memory = world.setup.medium == MEDIUM_MEMORY;
+	bool lines = world.setup.medium == MEDIUM_LINES, memory = lines || world.setup.medium == MEDIUM_MEMORY;
 
 	(void)flags;
 	if (!m)
@@ -674,7 +683,8 @@ static int open_simulated(const char *path, unsigned flags, struct media **media
 			 .exact_death = true,
 			 .volatile_cache = true,
 			 .direct = true,
-			 .instant = memory},
+			 .instant = memory,
+			 .lines = lines},
 	};
 	*media = &m->base;
 	return 0;
@@ -684,7 +694,7 @@ int media_open(const char *path, unsigned flags, struct media **media)
 {
 	struct agent *a = world.thread->agent;
 
-	if (!on_device())
+	if (!on_device() || world.setup.medium == MEDIUM_LINES)
 		return open_simulated(path, flags, media);
 	int err = media_block_open(path, flags, media);
 	a->device = err ? NULL : *media;

@@ -77,6 +77,8 @@ static void choose_calls(struct setup *s)
 	s->pin = draw(2) ? 0 : ONE_OF(2000, 8000, 25000);
 	if (s->medium >= MEDIUM_BLOCK)
 		s->pin = 0; /* the oracle of pins sees what is shared, and there that is only what has landed */
+	if (s->medium == MEDIUM_LINES)
+		s->io_error = s->flush_error = 0; /* loads and stores do not fail */
 }
 
 /* several hosts: times are those of a lease (sim.c), so runs are longer and misfortunes rarer */
@@ -148,6 +150,8 @@ void setup_format(const struct geometry *geo)
 
 	if (on_shared())
 		sb.features_incompatible |= FEATURE_SHARED;
+	if (world.setup.medium == MEDIUM_LINES)
+		sb.features_incompatible |= FEATURE_INCOHERENT;
 	layout_compute(geo, &world.layout);
 	if (geo->bytes / PAGE > IMAGE_PAGES_MAX)
 		broken("the simulated pool is too large: %llu pages", (unsigned long long)(geo->bytes / PAGE));
