@@ -290,7 +290,7 @@ static void no_damage(const struct agent *a)
 	const struct follower *f = &a->pool->follower;
 
 	if (world.setup.medium == MEDIUM_LINES && !world.cuts &&
-	    (atomic_load(&f->entries_damaged) || atomic_load(&f->entries_mended) || atomic_load(&f->words_mended)))
+	    (atomic_load(&f->entries_damaged) || atomic_load(&f->entries_mended)))
 		broken("agent %u counts damage, and nothing was damaged", a->number);
 }
 
