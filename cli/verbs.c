@@ -11,7 +11,9 @@ static const char create_text[] =
 	"--blocks with --block-size makes a pool that holds exactly so many blocks of that size.\n"
 	"A file that holds anything is only overwritten with --force, and then after a yes or with --yes.\n"
 	"--share is for a block device that several hosts reach: agents on all of them can write at the same time.\n"
-	"An experiment still: not for data that counts.\n";
+	"An experiment still: not for data that counts.\n"
+	"--coherent no is for memory (a DAX device, a file in memory) that hosts share whose caches are not coherent with each\n"
+	"other: one agent writes, the others read, and each reads and writes past its caches.\n";
 
 static const char info_text[] = "Room is given in bytes and in blocks of --block-size (default: the largest block).\n";
 
