@@ -67,7 +67,7 @@ static bool header_known(const struct control *c, const struct follower_recover 
 	if (blank && *mended && table_refresh(c, segment)) {
 		*mended = table_begun(c, segment, header->generation);
 		/* whoever begins it has withdrawn the header before the tail is there: look at it behind the tail */
-		if (*mended && c->media->caps.mappable && table_header(c, segment, &again) == CHECK_GOOD &&
+		if (*mended && (c->media->caps.mappable || c->media->caps.lines) && table_header(c, segment, &again) == CHECK_GOOD &&
 		    (again.generation || table_withdrawn(c, segment))) {
 			*header = again;
 			*mended = false;
@@ -465,7 +465,8 @@ static bool fold_stirred(struct follower *f)
 		while (bits) {
 			uint64_t s = word * 64 + (unsigned)__builtin_ctzll(bits);
 			bits &= bits - 1;
-			if (written_here(f, s))
+			/* also where we write now: who had it before us may have put more than we have seen */
+			if (MUTANT(RESUMED_UNSEEN) && written_here(f, s))
 				continue;
 			/* it may have been folded before this was read: then places count as settled that were not */
 			f->segments[s].next = 0;
@@ -545,6 +546,7 @@ void follower_add(struct follower *f, uint64_t segment, const struct entry *entr
 		/* our own new opening: nothing of it was folded yet */
 		lose(f);
 		index_turn(f->index, segment);
+		watch(f, segment, false);
 		*seen = (struct follower_segment){.generation = entry->generation};
 	}
 	if (!f->control->media->caps.mappable)

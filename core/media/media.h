@@ -116,6 +116,7 @@ struct media {
 	 * Once true, stays true: a publish failed.  What stands on the medium there is not known, and must not be
 	 * written again with other bytes; so nothing more is acknowledged, and this handle writes no more.
 	 */
+	atomic_uint_fast64_t unread; /* refreshes that failed */
 	atomic_bool unpublished;
 	/*
 	 * Shared media: ranges of the control region that are this process's own business.  They are neither published nor

@@ -141,6 +141,8 @@ static int block_refresh(struct media *media, uint64_t offset, size_t length)
 			err = read_blocks(b, at, count);
 		at += count ? count : 1;
 	}
+	if (err)
+		atomic_fetch_add(&media->unread, 1);
 	pthread_mutex_unlock(&b->refresh_lock);
 	return err;
 }

@@ -119,7 +119,7 @@ static int still_the_pool(void *context)
 
 static int attach_writer(struct memkv_pool *pool, uint32_t flags)
 {
-	const struct slot_guard guard = {still_the_pool, pool, factbook_take_over, &pool->factbook, share_inherit};
+	const struct slot_guard guard = {still_the_pool, pool, factbook_take_over, &pool->factbook};
 	bool shared = pool->control.shared;
 
 	if (pool->read_only)

@@ -15,10 +15,11 @@ struct control {
 	struct layout layout;
 	uint64_t seed;
 	bool read_only;
-	bool shared; /* a device that many hosts write to: FORMAT.md, section 11 */
+	bool shared; /* a device that many hosts write to: FORMAT.md, section 14 */
 	/* shared: which inode our locks are on, in which boot of which machine */
 	uint64_t node_device, node_inode;
 	uint8_t machine[16], boot[16];
+	uint64_t pass_us; /* no slot passes on twice in that time */
 	const struct own_share *share; /* shared, and we write: how ownership changes (own.h) */
 	void *share_context;
 };
