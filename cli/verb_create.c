@@ -20,8 +20,6 @@ static int check_create_args(const struct cli_args *args, const char *path)
 	if (args->given[OPT_BLOCKS] &&
 	    (args->given[OPT_SIZE] || args->given[OPT_MAX_BLOCK] || args->given[OPT_SEGMENT]))
 		return report_usage(args->verb, "--blocks sets the sizes: leave out --size, --max-block and --segment");
-	if (args->given[OPT_COHERENT] && strcmp(args->text[OPT_COHERENT], "yes") && strcmp(args->text[OPT_COHERENT], "no"))
-		return report_usage(args->verb, "--coherent is yes or no, not '%s'", args->text[OPT_COHERENT]);
 	if (args->given[OPT_POOL_NAME] && strlen(args->text[OPT_POOL_NAME]) > MEMKV_NAME_MAX)
 		return report_usage(args->verb, "--name: at most %d bytes", MEMKV_NAME_MAX);
 	return 0;
@@ -91,7 +89,7 @@ static int plan_create(const struct cli_args *args, const char *path, const stru
 
 static uint32_t create_flags(const struct cli_args *args)
 {
-	bool incoherent = args->given[OPT_COHERENT] && !strcmp(args->text[OPT_COHERENT], "no");
+	bool incoherent = args->given[OPT_COHERENT] && !args->number[OPT_COHERENT];
 
 	return (args->given[OPT_FORCE] ? MEMKV_CREATE_FORCE : 0u) | (args->given[OPT_SHARE] ? MEMKV_CREATE_SHARE : 0u) |
 	       (incoherent ? MEMKV_CREATE_INCOHERENT : 0u);

@@ -115,7 +115,9 @@ static const char bench_text[] =
 	"full, flood, amplify and amplify_pinned ask what a full pool (of 1 GiB) costs: puts of two agents beside the\n"
 	"same after everything was evicted; p99 of gets of pinned blocks while another agent writes twenty times the\n"
 	"pool, beside raw reads and a raw writer of that rate (ratio is raw / memkv); and the bytes given to the\n"
-	"medium for a byte put, with nothing pinned and with a third of the room pinned at random.\n";
+	"medium for a byte put, with nothing pinned and with a third of the room pinned at random.\n"
+	"\n"
+	"--coherent no: the scratch pool is memory (DIR on tmpfs) as hosts share it whose caches are not coherent.\n";
 
 static const char doctor_text[] =
 	"Tries what each medium needs: files (in DIR, or $TMPDIR, or /var/tmp), memory and DAX, block devices, NVMe-oF\n"
@@ -178,7 +180,7 @@ const struct cli_verb cli_verbs[] = {
 		 B(LIVE) | B(LIMIT),
 	 verb_replay},
 	{"bench", "[DIR | DEVICE --yes]", "this machine's figures beside the raw medium", bench_text,
-	 B(PAIRS) | B(ONLY) | B(BLOCK_SIZE) | B(THREADS) | B(BLOCKS) | B(YES), verb_bench},
+	 B(PAIRS) | B(ONLY) | B(BLOCK_SIZE) | B(THREADS) | B(BLOCKS) | B(COHERENT) | B(YES), verb_bench},
 	{"discover", "URI", "what an NVMe-oF target offers", discover_text, B(HOST_NQN) | B(HOST_ID) | B(TLS), verb_discover},
 	{"attach", "URI [--persist]", "connect to an NVMe-oF subsystem", attach_text,
 	 FABRIC_OPTIONS | B(QUEUE_DEPTH) | B(IO_QUEUES) | B(KEEP_ALIVE) | B(FAST_IO_FAIL) | B(LOSS_TIMEOUT) |

@@ -31,7 +31,7 @@ def refusals(memkv, pool, folder):
     os.unlink(elsewhere)
     for words, part in (
         ((elsewhere, "--coherent", "no", "--size", "64M"), "is not memory"),
-        ((pool + "2", "--coherent", "perhaps"), "yes or no"),
+        ((pool + "2", "--coherent", "perhaps"), "neither yes nor no"),
     ):
         said = run(memkv, "pool", "create", *words, code=2)
         assert part in said, said
