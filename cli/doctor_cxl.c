@@ -111,5 +111,6 @@ void doctor_cxl(struct findings *all)
 	doctor_module(all, "cxl", "cxl_mem");
 	doctor_program(all, "cxl", "daxctl", "daxctl");
 	doctor_program(all, "cxl", "ndctl", "ndctl");
+	doctor_program(all, "cxl", "cxl", "ndctl");
 	look_at_instructions(all);
 }

@@ -25,7 +25,7 @@ START_TEST(stores_what_it_is_given_and_nothing_else)
 	uint8_t source[ROOM], back[ROOM];
 	uint64_t random = 1;
 
-	for (int round = 0; round < 20000; round++) {
+	for (int round = 0; round < 5000; round++) {
 		size_t at = random_next(&random) % (ROOM / 2), length = random_next(&random) % (ROOM / 2);
 		size_t from = random_next(&random) % 16;
 		if (length + from > ROOM)
@@ -138,7 +138,7 @@ static void *write_over(void *context)
 
 START_TEST(each_look_finds_structures_whole_or_marked)
 {
-	enum { LOOKS = 20000, PUBLISHED_AT_LEAST = 1000, LOOKS_AT_MOST = 100 * LOOKS };
+	enum { LOOKS = 5000, PUBLISHED_AT_LEAST = 1000, LOOKS_AT_MOST = 100 * LOOKS };
 	make_file();
 	struct media *writer = mirror(true), *reader = mirror(false);
 	pthread_t thread;
