@@ -45,8 +45,7 @@ static void look_at_instructions(struct findings *all)
 	if (uname(&machine))
 		return;
 	if (!strcmp(machine.machine, "aarch64")) {
-		bool pop = processor_line("Features", line, sizeof(line)) && has_word(line, "dcpop");
-		finding_add(all, "cxl", what, FINDING_OK, "", "DC CIVAC, DC %s", pop ? "CVAP" : "CVAC");
+		finding_add(all, "cxl", what, FINDING_OK, "", "DC CIVAC, DC CVAC");
 	} else if (!strcmp(machine.machine, "x86_64") && processor_line("flags", line, sizeof(line))) {
 		bool opt = has_word(line, "clflushopt"), back = has_word(line, "clwb");
 		finding_add(all, "cxl", what, FINDING_OK, "", "%s, %s", opt ? "CLFLUSHOPT" : "CLFLUSH (slow)",

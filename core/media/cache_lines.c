@@ -14,8 +14,7 @@
  *     by themselves and at every fence, interrupt and change of process; a word in them arrives whole.
  *   CLFLUSH is part of SSE2; the others are asked of CPUID.
  * ARM64 (Arm Architecture Reference Manual for A-profile, DDI 0487, "A64 System instructions for cache maintenance"): DC CIVAC cleans and invalidates to the point of coherency, DC CVAC cleans to
- * it, DC CVAP to the point of persistence, which lies at it or behind it and is taken where the processor has it; DSB waits
- * for them.  Linux permits them to programs (SCTLR_EL1.UCI), and to read the length of a line (CTR_EL0).  Stores are
+ * it; DSB waits for them.  Linux permits them to programs (SCTLR_EL1.UCI), and to read the length of a line (CTR_EL0).  Stores are
  * ordinary there: STNP is a hint only.  Whether the point of coherency lies beyond all that a host has between its cores and
  * shared memory is its maker's affair.
  */
@@ -90,12 +89,6 @@ const char *cache_lines_instructions(void)
 
 #elif defined(__aarch64__)
 
-#include <sys/auxv.h>
-
-#ifndef HWCAP_DCPOP
-#define HWCAP_DCPOP (1 << 16)
-#endif
-
 static void store_word(uint64_t *to, uint64_t word)
 {
 	atomic_store_explicit((_Atomic uint64_t *)(void *)to, word, memory_order_relaxed);
@@ -113,22 +106,13 @@ static size_t line_bytes(void)
 
 static void drop_line(const uint8_t *line) { __asm__ volatile("dc civac, %0" : : "r"(line) : "memory"); }
 
-static void write_back_line(const uint8_t *line)
-{
-	if (getauxval(AT_HWCAP) & HWCAP_DCPOP)
-		__asm__ volatile("sys #3, c7, c12, #1, %0" : : "r"(line) : "memory"); /* DC CVAP, for assemblers of v8.0 */
-	else
-		__asm__ volatile("dc cvac, %0" : : "r"(line) : "memory");
-}
+static void write_back_line(const uint8_t *line) { __asm__ volatile("dc cvac, %0" : : "r"(line) : "memory"); }
 
 void cache_lines_fence(void) { __asm__ volatile("dsb sy" : : : "memory"); }
 
 bool cache_lines_usable(void) { return true; }
 
-const char *cache_lines_instructions(void)
-{
-	return getauxval(AT_HWCAP) & HWCAP_DCPOP ? "DC CIVAC, DC CVAP" : "DC CIVAC, DC CVAC";
-}
+const char *cache_lines_instructions(void) { return "DC CIVAC, DC CVAC"; }
 
 #else
 

@@ -38,8 +38,9 @@
 enum {
 	BLOCK_MEMORY_ALIGN = 512, /* where the kernel does not tell */
 	BLOCK_CUT = 1 << 18,
+	BLOCK_CUT_LEAST = 1 << 16,
 	CLAIM_PAUSE_US = 5000,
-	CLAIM_WAIT_US = 500000,
+	CLAIM_WAIT_US = 1000000,
 };
 
 /* ---- the mirror ---- */
@@ -57,11 +58,11 @@ static bool is_present(const struct media_block *b, uint64_t block)
 	return atomic_load(&b->present[block / 64]) >> block % 64 & 1;
 }
 
-static int device_move(struct media_block *b, enum media_direction direction, uint8_t *memory, size_t length, uint64_t offset)
+static int move_whole(int fd, enum media_direction direction, uint8_t *memory, size_t length, uint64_t offset)
 {
 	while (length > 0) {
-		ssize_t moved = direction == MEDIA_READ ? pread(b->fd, memory, length, (off_t)offset)
-							: pwrite(b->fd, memory, length, (off_t)offset);
+		ssize_t moved = direction == MEDIA_READ ? pread(fd, memory, length, (off_t)offset)
+							: pwrite(fd, memory, length, (off_t)offset);
 		if (moved < 0 && errno == EINTR)
 			continue;
 		if (moved < 0)
@@ -73,6 +74,20 @@ static int device_move(struct media_block *b, enum media_direction direction, ui
 		length -= (size_t)moved;
 	}
 	return 0;
+}
+
+/* a block of the mirror to the medium: so that it fails at once, rather than land late, where that can be */
+static int write_image(struct media_block *b, uint8_t *image, uint64_t offset)
+{
+	int err = nvme_goes(&b->nvme, true) ? nvme_passthrough_write(&b->nvme, image, MIRROR_BLOCK, offset) : -ENOSYS;
+
+	return nvme_command_refused(err) ? move_whole(b->fd, MEDIA_WRITE, image, MIRROR_BLOCK, offset) : err;
+}
+
+static int device_move(struct media_block *b, enum media_direction direction, uint8_t *memory, size_t length, uint64_t offset)
+{
+	return direction == MEDIA_WRITE ? write_image(b, memory, offset)
+					: move_whole(b->fd, direction, memory, length, offset);
 }
 
 static int block_map_control(struct media *media, size_t bytes)
@@ -396,7 +411,7 @@ static int block_settle(struct media *media)
 static int block_queue_open(struct media *media, unsigned depth, struct media_queue **queue)
 {
 	struct media_block *b = media_block_of(media);
-	int err = queue_uring_open(media, b->fd, depth, queue);
+	int err = queue_uring_open(media, b->fd, &b->nvme, depth, queue);
 
 	if (err == -ENOSYS || err == -EPERM || err == -ENOMEM)
 		err = queue_sync_open(media, b->fd, depth, queue);
@@ -405,7 +420,12 @@ static int block_queue_open(struct media *media, unsigned depth, struct media_qu
 
 static int block_flush(struct media *media)
 {
-	return fdatasync(media_block_of(media)->fd) ? -errno : 0;
+	struct media_block *b = media_block_of(media);
+	int err = nvme_goes(&b->nvme, true) ? nvme_passthrough_flush(&b->nvme) : -ENOSYS;
+
+	if (!nvme_command_refused(err))
+		return err;
+	return fdatasync(b->fd) ? -errno : 0;
 }
 
 static bool block_alive(struct media *media)
@@ -443,6 +463,7 @@ static void block_abandon(struct media *media)
 	if (b->queue)
 		b->queue->ops->abandon(b->queue);
 	b->queue = NULL;
+	nvme_passthrough_close(&b->nvme);
 	if (b->fd >= 0)
 		close(b->fd);
 	b->fd = -1;
@@ -577,7 +598,7 @@ struct media_block *media_block_new(const char *path)
 	b->ops = block_ops;
 	b->base.ops = &b->ops;
 	b->move = device_move;
-	b->fd = -1;
+	b->fd = b->nvme.fd = -1;
 	if (b->base.path && b->images && b->bounce)
 		return b;
 	block_close(&b->base);
@@ -619,6 +640,9 @@ int media_block_open(const char *path, unsigned flags, struct media **media)
 		.volatile_cache = true,
 		.direct = true,
 	};
+	nvme_passthrough_open(fd, bytes, !b->writer, &b->nvme);
+	while (b->nvme.fd >= 0 && b->base.caps.cut > BLOCK_CUT_LEAST && b->base.caps.cut > b->nvme.shape.most)
+		b->base.caps.cut /= 2; /* cut there, its parts go together; cut by the queue, one after the other */
 	int err = b->writer ? block_queue_open(&b->base, PASSAGES, &b->queue) : 0;
 	if (err) {
 		block_close(&b->base);

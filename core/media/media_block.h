@@ -4,6 +4,7 @@
 #define MEMKV_MEDIA_MEDIA_BLOCK_H
 
 #include "core/media/media.h"
+#include "core/media/nvme_passthrough.h"
 
 #include <pthread.h>
 
@@ -32,6 +33,7 @@ struct media_block {
 	 */
 	int (*move)(struct media_block *b, enum media_direction direction, uint8_t *memory, size_t length, uint64_t offset);
 	int fd;
+	struct nvme_passthrough nvme;
 	bool writer, shared;
 	_Atomic uint64_t *held;	   /* bitmap; shared: blocks that this process alone writes */
 	_Atomic uint64_t *present; /* bitmap: mirrored blocks that were read or are written here */

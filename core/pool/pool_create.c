@@ -249,6 +249,8 @@ static int format(struct creation *c)
 		sb->features_incompatible |= FEATURE_SHARED;
 	if (c->options.flags & MEMKV_CREATE_INCOHERENT)
 		sb->features_incompatible |= FEATURE_INCOHERENT;
+	if (!(c->options.flags & MEMKV_CREATE_SHARE) && sb->geo.segments >= GROUPS_FROM)
+		sb->features_read_only |= FEATURE_GROUPS;
 	sb->created_s = clock_utc_s();
 	sb->home_device = (uint64_t)c->target.st.st_dev;
 	sb->home_inode = (uint64_t)c->target.st.st_ino;
