@@ -39,7 +39,8 @@ int lease_refresh(const struct control *c)
 
 	for (; any && read < slots; read += (uint32_t)min_u64(slots - read, LEASE_STEP)) {
 		uint32_t end = read + (uint32_t)min_u64(slots - read, LEASE_STEP);
-		if (!control_refresh(c, cell_at(c, 0, read), (size_t)(end - read) * PAGE))
+		if (!control_refresh(c, cell_at(c, 0, read), (size_t)(end - read) * PAGE) ||
+		    !control_refresh(c, cell_at(c, 1, read), (size_t)(end - read) * PAGE))
 			return -EIO;
 		any = false;
 		for (uint32_t n = read; n < end; n++)
@@ -234,6 +235,17 @@ static void let_all_go(const struct control *c, uint32_t number)
 		       (size_t)c->layout.geo.checkpoint_bytes * CHECKPOINTS_PER_SLOT);
 }
 
+/* copy 0 is written, and somebody else was at it: where it names us still, nobody has the slot */
+static int give_up(const struct control *c, const struct slot *slot)
+{
+	struct slot_cell left = slot->cell;
+
+	left.state = SLOT_LEFT;
+	if (reads_back(c, slot->number, 0, slot->epoch, slot->nonce))
+		(void)write_copy(c, &left, 0);
+	return -EAGAIN;
+}
+
 /* won: what is owed, then copy 0 */
 static int take(struct joining *j, const struct slot_guard *guard, struct slot *slot, const struct slot_cell *before)
 {
@@ -257,7 +269,7 @@ static int take(struct joining *j, const struct slot_guard *guard, struct slot *
 		/* copy 1 as well: whoever stood still before that write may have come after others' whole lives */
 		if (!reads_back(c, slot->number, 0, slot->epoch, slot->nonce) ||
 		    !reads_back(c, slot->number, 1, slot->epoch, slot->nonce))
-			return -EAGAIN;
+			return give_up(c, slot);
 		if (!control_hold(c, cell_at(c, 0, slot->number), PAGE) || !write_copy(c, &slot->cell, 1))
 			return -EIO;
 		return 0;

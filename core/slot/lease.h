@@ -10,9 +10,10 @@
  *   -> copy 0: ACTIVE -> after `claim`: both still ours -> copy 1      (tests/model/slot_claim_lease.pml)
  *
  * Copy 0 tells who holds the slot; nobody but the one who has won writes it.  Who wakes up late in its claim disturbs copy 1,
- * which nobody believes; or, having stood still between the last look and the write, copy 0, which its holder writes anew at
- * the next heartbeat; but copy 1 is another's then, and it gives up.  Slots are used up from the first on, with gaps of less than LEASE_STEP: behind that many virgin ones all
- * are virgin.  (A gap is a slot whose segments are just being taken over by somebody who may be dead: nobody waits for that.)
+ * which nobody believes while it says JOINING; or, having stood still between the last look and the write, copy 0, which its
+ * holder writes anew at the next heartbeat; but copy 1 is another's then, and it gives up.  Until then copy 1 tells: it is ACTIVE,
+ * of that epoch, and another's.  Slots are used up from the first on, with gaps of less than LEASE_STEP: behind that many virgin
+ * ones all are virgin.  (A gap is a slot whose claim is just being made by somebody who may be dead: nobody waits for that.)
  *
  * Lease.  The holder writes a counter every `beat`.  Who has not completed a write for `self` promises nothing any more.
  * Whoever watches a counter stand still for `suspect` of his own clock may take over (core/pool/share.h) what the incarnation
