@@ -8,14 +8,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-void pool_uuid_text(const uint8_t uuid[16], char text[POOL_UUID_TEXT])
-{
-	char *out = text;
-
-	for (int i = 0; i < 16; i++)
-		out += sprintf(out, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", uuid[i]);
-}
-
 static void info_json(struct json_object *into, const struct memkv_pool_info *info, uint64_t block_size, uint64_t room)
 {
 	char uuid[POOL_UUID_TEXT];

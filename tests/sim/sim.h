@@ -8,6 +8,7 @@
  *   setup.c    what a seed decides beforehand            watch.c    what happens to the pool's memory, and may it?
  *   world.c    the scheduler, kills, stops, power cuts   oracle.c   what calls answer, and may they?
  *   medium.c   the medium behind core/media/media.h      actor.c    what the processes do
+ *   medium_faults.c   what goes wrong with it
  *   device.c   a block device below core/media           landed.c   what reaches a device, and may it?
  *   process.c  memory, locks, clock of a process         events.c   what a person reads; coverage
  *   stated.c   what logs on a shared device say          oracle_pins.c  pins
