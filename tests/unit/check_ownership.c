@@ -49,7 +49,7 @@ static uint32_t make_statements(uint64_t *random, struct record *records)
 
 static void assert_equal(const struct ownership *a, const struct ownership *b)
 {
-	uint32_t slots[2], epochs[2];
+	struct own_mark marks[2];
 
 	for (uint64_t s = 0; s < SEGMENTS; s++) {
 		struct holding x = ownership_of(a, s), y = ownership_of(b, s);
@@ -58,9 +58,15 @@ static void assert_equal(const struct ownership *a, const struct ownership *b)
 		ck_assert_uint_eq(x.slot, y.slot);
 		ck_assert_uint_eq(x.epoch, y.epoch);
 		ck_assert_int_eq(x.state, y.state);
-		bool marked = ownership_mark(a, s, &slots[0], &epochs[0]);
-		ck_assert_int_eq(marked, ownership_mark(b, s, &slots[1], &epochs[1]));
-		ck_assert(!marked || (slots[0] == slots[1] && epochs[0] == epochs[1]));
+		/* of equal ones everybody's own log tells; the set is the same, in whatever order */
+		uint64_t sums[2] = {0, 0};
+		uint32_t counts[2] = {0, 0};
+		while (ownership_mark(a, s, counts[0], &marks[0]))
+			sums[0] += incarnation_value(marks[0].slot, marks[0].epoch) * (2 * marks[0].version + 1), counts[0]++;
+		while (ownership_mark(b, s, counts[1], &marks[1]))
+			sums[1] += incarnation_value(marks[1].slot, marks[1].epoch) * (2 * marks[1].version + 1), counts[1]++;
+		ck_assert_uint_eq(counts[0], counts[1]);
+		ck_assert_uint_eq(sums[0], sums[1]);
 	}
 }
 
@@ -135,7 +141,8 @@ static bool gone(void *context, uint32_t slot, uint32_t epoch)
 START_TEST(zombies)
 {
 	struct ownership o;
-	uint32_t slot, epoch, dead = 1;
+	struct own_mark mark;
+	uint32_t dead = 1;
 
 	ck_assert_int_eq(ownership_open(&o, SEGMENTS, SLOTS), 0);
 	struct holding h = ownership_of(&o, 5);
@@ -157,24 +164,23 @@ START_TEST(zombies)
 		h = ownership_of(&o, 5);
 		ck_assert_uint_eq(h.slot, 2);
 		ck_assert_int_eq(h.state, OWNER_SEALED);
-		ck_assert_int_eq(ownership_mark(&o, 5, &slot, &epoch), later % 2 == 0);
+		ck_assert_int_eq(ownership_mark(&o, 5, 0, &mark), later % 2 == 0);
 	}
 	struct record late = state(RECORD_OPEN, 5, open.version + 60, 1, 1);
 	ck_assert(ownership_fold(&o, &late));
-	ck_assert(ownership_mark(&o, 5, &slot, &epoch));
-	ck_assert_uint_eq(slot, 1);
-	ck_assert_uint_eq(epoch, 1);
-	ownership_prune(&o, gone, &dead);
-	ck_assert(!ownership_mark(&o, 5, &slot, &epoch));
+	ck_assert(ownership_mark(&o, 5, 0, &mark));
+	ck_assert_uint_eq(mark.slot, 1);
+	ck_assert_uint_eq(mark.epoch, 1);
+	ownership_prune(&o, gone, &dead); /* what voids the marks of others is kept */
+	ck_assert(ownership_mark(&o, 5, 0, &mark));
 	/* the heir opens it, and seals it: the zombie's mark is void also for whoever did not know that it is gone */
 	h = ownership_of(&o, 5);
 	struct record heirs[] = {state(RECORD_OPEN, 5, ownership_next(&h), 2, 1), state(RECORD_SEAL, 5, ownership_next(&h) + 1, 2, 1)};
-	ck_assert(ownership_fold(&o, &late));
 	ck_assert(ownership_fold(&o, &heirs[1]));
-	ck_assert(ownership_mark(&o, 5, &slot, &epoch));
+	ck_assert(ownership_mark(&o, 5, 0, &mark));
 	ck_assert(ownership_fold(&o, &heirs[0])); /* older than what is known of its author, and yet news */
 	ck_assert(!ownership_fold(&o, &heirs[0]));
-	ck_assert(!ownership_mark(&o, 5, &slot, &epoch));
+	ck_assert(!ownership_mark(&o, 5, 0, &mark));
 	dead = 2; /* a holder is never forgotten */
 	ownership_prune(&o, gone, &dead);
 	ck_assert_uint_eq(ownership_of(&o, 5).slot, 2);
@@ -182,10 +188,47 @@ START_TEST(zombies)
 }
 END_TEST
 
+/* two adopt the same segment and open it: each is seen by the other, whichever of them holds it */
+START_TEST(two_adopters)
+{
+	struct ownership o;
+	struct own_mark mark;
+
+	ck_assert_int_eq(ownership_open(&o, SEGMENTS, SLOTS), 0);
+	struct holding h = ownership_of(&o, 3);
+	uint64_t adopted = ownership_adopted(&h);
+	struct record records[] = {
+		state(RECORD_ADOPT, 3, adopted, 1, 1),	state(RECORD_ADOPT, 3, adopted, 2, 1),
+		state(RECORD_OPEN, 3, adopted + 5, 2, 1), state(RECORD_OPEN, 3, adopted + 1, 1, 1),
+	};
+	for (unsigned i = 0; i < ARRAY_COUNT(records); i++)
+		ck_assert(ownership_fold(&o, &records[i]));
+	ck_assert_uint_eq(ownership_of(&o, 3).slot, 2);
+	ck_assert(ownership_mark(&o, 3, 0, &mark) && mark.slot == 2);
+	ck_assert(ownership_mark(&o, 3, 1, &mark) && mark.slot == 1);
+	ck_assert(!ownership_mark(&o, 3, 2, &mark));
+	/* the one that gives way says so; the other's mark stays, also when it does not hold the segment */
+	struct record way = state(RECORD_SEAL, 3, adopted + 6, 2, 1);
+	ck_assert(ownership_fold(&o, &way));
+	ck_assert(ownership_mark(&o, 3, 0, &mark) && mark.slot == 1);
+	ck_assert(!ownership_mark(&o, 3, 1, &mark));
+	/* the next adoption's OPEN voids it */
+	h = ownership_of(&o, 3);
+	struct record next[] = {state(RECORD_ADOPT, 3, ownership_adopted(&h), 2, 1),
+				state(RECORD_OPEN, 3, ownership_adopted(&h) + 1, 2, 1)};
+	ck_assert(ownership_fold(&o, &next[0]));
+	ck_assert(ownership_mark(&o, 3, 0, &mark) && mark.slot == 1);
+	ck_assert(ownership_fold(&o, &next[1]));
+	ck_assert(ownership_mark(&o, 3, 0, &mark) && mark.slot == 2);
+	ck_assert(!ownership_mark(&o, 3, 1, &mark));
+	ownership_close(&o);
+}
+END_TEST
+
 START_TEST(nonsense)
 {
 	struct ownership o;
-	uint32_t slot, epoch;
+	struct own_mark mark;
 
 	ck_assert_int_eq(ownership_open(&o, SEGMENTS, SLOTS), 0);
 	struct record bad[] = {
@@ -197,14 +240,14 @@ START_TEST(nonsense)
 	for (unsigned i = 0; i < ARRAY_COUNT(bad); i++)
 		ck_assert(!ownership_fold(&o, &bad[i]));
 	for (uint64_t s = 0; s < SEGMENTS; s++)
-		ck_assert(!ownership_mark(&o, s, &slot, &epoch));
+		ck_assert(!ownership_mark(&o, s, 0, &mark));
 	ownership_close(&o);
 }
 END_TEST
 
 int main(void)
 {
-	const TTest *const tests[] = {any_order, checkpoints, zombies, nonsense, NULL};
+	const TTest *const tests[] = {any_order, checkpoints, zombies, two_adopters, nonsense, NULL};
 
 	return unit_run("ownership", tests);
 }
