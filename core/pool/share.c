@@ -54,14 +54,18 @@ static void ownership_changed(void *context, uint64_t segment)
 	struct memkv_pool *pool = context;
 	const struct ownership *o = &pool->factbook.ownership;
 	struct holding h = ownership_of(o, segment);
-	bool mine = is_me(pool, h.slot, h.epoch), marked = false;
+	bool mine = is_me(pool, h.slot, h.epoch), marked = false, marked_by_me = false;
 	struct own_mark mark;
 	struct owned owned;
 
-	for (uint32_t n = 0; !marked && ownership_mark(o, segment, n, &mark); n++)
+	for (uint32_t n = 0; !marked && ownership_mark(o, segment, n, &mark); n++) {
 		marked = !is_me(pool, mark.slot, mark.epoch);
+		marked_by_me |= !marked;
+	}
 	if (marked)
 		set_word(&pool->control, segment, OWNER_OPEN, mark.slot, mark.epoch);
+	else if (!mine && marked_by_me && !MUTANT(ADOPTED_SETTLED)) /* it was adopted from us, who still write to it */
+		set_word(&pool->control, segment, OWNER_OPEN, pool->slot.number, pool->slot.epoch);
 	else if (!mine)
 		set_word(&pool->control, segment, h.state, h.slot, h.epoch);
 	else if (!word_is_mine(pool, segment, &owned))
