@@ -42,6 +42,8 @@
 struct factbook_source {
 	uint64_t cell_checks[SLOT_COPIES]; /* check words of the cells as last looked at: unchanged, nothing to decode */
 	struct ring_reader reader;
+	struct ring_reader owed; /* shared devices: of an incarnation before, while its cell says so */
+	bool owes;
 	bool known;
 	bool final; /* its author has left, and all of it is read */
 	uint64_t told; /* shared devices: so many records are on the medium for certain, as its author said */
@@ -101,6 +103,9 @@ void factbook_close(struct factbook *l);
  * Return: 0; -EAGAIN: its facts do not fit into a checkpoint, the slot must be left alone; -errno.
  */
 int factbook_take_over(void *context, const struct slot *next, const struct slot_cell *before);
+
+/* factbook_bring_over() - shared devices: we have the slot, and nobody states anything in it before this has returned 0 */
+int factbook_bring_over(struct factbook *l, const struct slot *slot);
 
 /* factbook_attach() - from now on this process states facts as @slot */
 void factbook_attach(struct factbook *l, const struct slot *slot);

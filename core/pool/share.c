@@ -533,6 +533,14 @@ void share_words(struct memkv_pool *pool)
 	pthread_mutex_unlock(&pool->factbook.lock);
 }
 
+/* what stands in the log before ours cannot be brought over: the next one may try, and finds it named still */
+static int give_slot_back(struct memkv_pool *pool, int err)
+{
+	slot_leave(&pool->control, &pool->slot);
+	pool->slot.epoch = 0;
+	return fail(err, "%s: what the slot's log says cannot be brought over: %s", pool->media->path, memkv_strerror(err));
+}
+
 int share_attach(struct memkv_pool *pool, const struct slot_guard *guard)
 {
 	struct share *share = &pool->share;
@@ -544,6 +552,11 @@ int share_attach(struct memkv_pool *pool, const struct slot_guard *guard)
 	struct log_identity me = {.slot = pool->slot.number, .epoch = pool->slot.epoch, .nonce = pool->slot.nonce};
 	if (!ring_hold(c, &me) || !checkpoint_hold(c, me.slot))
 		return fail(-EIO, "%s: the slot's log cannot be read", pool->media->path);
+	err = factbook_bring_over(&pool->factbook, &pool->slot);
+	if (!err)
+		err = lease_brought_over(c, &pool->slot);
+	if (err)
+		return give_slot_back(pool, err);
 	factbook_attach(&pool->factbook, &pool->slot);
 	pool->control.share = &share->ops;
 	pool->control.share_context = pool;

@@ -230,9 +230,6 @@ static void let_all_go(const struct control *c, uint32_t number)
 {
 	control_let_go(c, cell_at(c, 0, number), PAGE);
 	control_let_go(c, cell_at(c, 1, number), PAGE);
-	/* the guard may have written what is owed */
-	control_let_go(c, control_at(c, layout_checkpoint(&c->layout, number, 0)),
-		       (size_t)c->layout.geo.checkpoint_bytes * CHECKPOINTS_PER_SLOT);
 }
 
 /* copy 0 is written, and somebody else was at it: where it names us still, nobody has the slot */
@@ -246,19 +243,14 @@ static int give_up(const struct control *c, const struct slot *slot)
 	return -EAGAIN;
 }
 
-/* won: what is owed, then copy 0 */
-static int take(struct joining *j, const struct slot_guard *guard, struct slot *slot, const struct slot_cell *before)
+/* won: copy 0, then copy 1 */
+static int take(struct joining *j, struct slot *slot, const struct slot_cell *before)
 {
 	const struct control *c = j->c;
-	bool owed = true;
 	uint64_t looked;
 
 	for (int tries = 0; tries < 4; tries++) {
 		int err = join(j, slot, before, &looked);
-		if (!err && owed) {
-			err = guard->take_over(guard->facts, slot, before);
-			owed = false;
-		}
 		if (err)
 			return err;
 		if (!in_time(j->timing, looked))
@@ -290,7 +282,11 @@ static int try_claim(struct joining *j, const struct slot_guard *guard, const st
 		err = slot_begin(c, n, before->epoch + 1, slot);
 	if (!err) {
 		slot->cell.suspect_ms = j->timing->suspect_ms;
-		err = take(j, guard, slot, before);
+		/* nothing but cells is written before the slot is ours: what stands in its log is brought over after that */
+		bool owes = before->owed_epoch != 0; /* it never came so far */
+		slot->cell.owed_epoch = owes ? before->owed_epoch : before->epoch;
+		slot->cell.owed_nonce = owes ? before->owed_nonce : before->nonce;
+		err = take(j, slot, before);
 	}
 	if (err == -EAGAIN)
 		j->pass[n] = 8;
@@ -375,6 +371,15 @@ int lease_claim(const struct control *c, const struct lease_timing *timing, cons
 }
 
 /* ---- heartbeats ---- */
+
+int lease_brought_over(const struct control *c, struct slot *slot)
+{
+	slot->cell.owed_epoch = 0;
+	slot->cell.owed_nonce = 0;
+	slot_write_copy(c, &slot->cell, 0);
+	slot_write_copy(c, &slot->cell, 1);
+	return control_published(c) ? c->media->ops->flush(c->media) : -EIO;
+}
 
 int lease_beat(const struct control *c, struct slot *slot, uint64_t log_tail)
 {
