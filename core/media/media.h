@@ -217,7 +217,8 @@ enum { MEDIA_WRITER_BYTE = 1 };
 
 /* queue_sync_open() - preadv and pwritev in the caller's thread, where io_uring is not to be had */
 int queue_sync_open(struct media *media, int fd, unsigned depth, struct media_queue **queue);
-/* queue_uring_open() - io_uring; -ENOSYS or -EPERM where the kernel or a sandbox refuses it */
-int queue_uring_open(struct media *media, int fd, unsigned depth, struct media_queue **queue);
+/* queue_uring_open() - io_uring; -ENOSYS or -EPERM where the kernel or a sandbox refuses it.  @nvme: or NULL */
+struct nvme_passthrough;
+int queue_uring_open(struct media *media, int fd, struct nvme_passthrough *nvme, unsigned depth, struct media_queue **queue);
 
 #endif

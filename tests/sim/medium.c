@@ -301,9 +301,9 @@ static int sim_queue_open(struct media *media, unsigned depth, struct media_queu
 	return 0;
 }
 
-int queue_uring_open(struct media *media, int fd, unsigned depth, struct media_queue **queue)
+int queue_uring_open(struct media *media, int fd, struct nvme_passthrough *nvme, unsigned depth, struct media_queue **queue)
 {
-	(void)fd;
+	(void)fd, (void)nvme;
 	return sim_queue_open(media, depth, queue);
 }
 
