@@ -548,6 +548,35 @@ int factbook_state(struct factbook *l, struct record *r)
 	return err;
 }
 
+/* is there a record that we have read, and that its author has not told of? */
+static bool any_untold(const struct factbook *l)
+{
+	for (uint32_t n = 0; n < l->control->layout.geo.slots; n++) {
+		const struct factbook_source *source = &l->sources[n];
+		if ((n != l->me.slot || !l->writing) && source->known && source->reader.next > source->told)
+			return true;
+	}
+	return false;
+}
+
+int factbook_vouch(struct factbook *l, const uint8_t key[32])
+{
+	enum { SOME = 16 };
+	struct record again[SOME];
+	uint32_t count = 0;
+	int err = 0;
+
+	pthread_mutex_lock(&l->lock);
+	for (uint32_t i = 0; any_untold(l) && i < l->facts.places && count < SOME; i++)
+		if (l->facts.table[i].kind == RECORD_DEL && l->facts.table[i].slot != l->me.slot &&
+		    memcmp(l->facts.table[i].key, key, sizeof(again->key)) == 0)
+			again[count++] = l->facts.table[i];
+	for (uint32_t i = 0; !err && i < count && !MUTANT(NOT_VOUCHED); i++)
+		err = append(l, &again[i]);
+	pthread_mutex_unlock(&l->lock);
+	return err;
+}
+
 /* ---- looking ---- */
 
 uint32_t factbook_room(struct factbook *l)

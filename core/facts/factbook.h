@@ -164,6 +164,12 @@ uint64_t factbook_tail(struct factbook *l);
 /* factbook_removed() - was this birth removed, by what is known now?  Takes no lock, but for a rare overflow */
 bool factbook_removed(struct factbook *l, const uint8_t key[32], uint64_t birth);
 
+/*
+ * factbook_vouch() - whoever was told here that the blocks of @key are removed, by somebody whose removal is not acknowledged yet:
+ * state them as well, so that everybody knows.  0 or -errno.
+ */
+int factbook_vouch(struct factbook *l, const uint8_t key[32]);
+
 /* factbook_removed_in() - facts_removed_in() */
 bool factbook_removed_in(struct factbook *l, const uint8_t key[32], uint64_t birth, uint64_t segment);
 

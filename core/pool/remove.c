@@ -239,6 +239,8 @@ int births_remove(struct memkv_pool *pool, const uint8_t *key, const struct birt
 	/* copies that were passed over since their segment is just being opened anew: mirrored media must know that as well */
 	if (!MUTANT(BEGUN_UNSETTLED))
 		(void)pool->media->ops->settle(pool->media);
+	if (pool->control.shared && !unread && factbook_vouch(&pool->factbook, key))
+		return -EIO;
 	return unread ? -EIO : removed;
 }
 
