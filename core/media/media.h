@@ -31,6 +31,7 @@ struct media_caps {
 	 * need not split it (scattered 4 KiB pages against max_segments): such commands go to a kernel worker first.
 	 */
 	uint32_t cut;
+	uint32_t write_cut;	 /* of writes, where they go another way; 0: the same */
 	bool mappable;		 /* control region is mapped; else it is a mirror: publish and refresh */
 	bool coherent;		 /* all hosts see a store at once: compare-and-swap works */
 	bool exact_death;	 /* locks prove that an incarnation is gone with all its writes */
@@ -120,8 +121,8 @@ struct media {
 	 * Once true, stays true: a publish failed.  What stands on the medium there is not known, and must not be
 	 * written again with other bytes; so nothing more is acknowledged, and this handle writes no more.
 	 */
-	atomic_uint_fast64_t unread; /* refreshes that failed */
 	atomic_bool unpublished;
+	atomic_uint_fast64_t unread; /* how many refreshes have failed: what was read meanwhile need not be all there is */
 	/*
 	 * Shared media: ranges of the control region that are this process's own business.  They are neither published nor
 	 * refreshed.

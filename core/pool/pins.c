@@ -186,13 +186,18 @@ static enum holds look_at(struct memkv_pool *pool, uint64_t segment, uint64_t ge
 	enum life life = table_life(c, segment, e->index, e->birth);
 	if (!life_counts(life) || (known && owned.word.state == OWNER_FREE))
 		return HOLDS_NOT;
+	/* sent: only its entry is known to be there, and who sent it may be dead; moved, it is read */
+	if (life == LIFE_SENT && !MUTANT(PIN_SENT))
+		return HOLDS_ELSEWHERE;
 	/* in doubt: somebody may have looked at the facts before ours was stated, and decide by that at any time */
 	return known && owned.word.state != OWNER_LEAVING && life != LIFE_REMOVING ? HOLDS : HOLDS_ELSEWHERE;
 }
 
-/* the fact stands: does this copy hold, if need be in a new place? */
-static bool hold(struct memkv_pool *pool, uint64_t segment, uint64_t generation, const struct entry *e)
+/* the fact stands: does this copy hold, if need be in a new place?  *no_room: there is none for it */
+static bool hold(struct memkv_pool *pool, uint64_t segment, uint64_t generation, const struct entry *e, bool *no_room)
 {
+	enum move_result moved = MOVE_GONE;
+
 	follower_keep(&pool->follower); /* mirrored media: the table is not given back while it is looked at */
 	enum holds holds = look_at(pool, segment, generation, e);
 	follower_unkeep(&pool->follower, segment);
@@ -200,7 +205,10 @@ static bool hold(struct memkv_pool *pool, uint64_t segment, uint64_t generation,
 	/* whoever put it may have died, or stand still, before it told: what is pinned others must find, and look for */
 	if (holds == HOLDS && !MUTANT(PIN_UNTOLD))
 		control_ring_entry(&pool->control, segment);
-	return holds == HOLDS || (holds == HOLDS_ELSEWHERE && move_anywhere(pool, segment, e) == MOVE_DONE);
+	if (holds == HOLDS_ELSEWHERE)
+		moved = move_anywhere(pool, segment, e);
+	*no_room |= moved == MOVE_NO_ROOM;
+	return holds == HOLDS || moved == MOVE_DONE;
 }
 
 struct by_key {
@@ -244,8 +252,10 @@ static enum pins_copy any_copy_holds(struct memkv_pool *pool, struct entry *entr
 {
 	struct place places[COPIES_MAX];
 	uint64_t segment, generation;
+	bool no_room = false;
 
-	for (int i = 0; i < TRIES; i++) {
+	/* where there was no room, all of the pool was gone through for some */
+	for (int i = 0; i < TRIES && !no_room; i++) {
 		bool any = false;
 		follower_step(&pool->follower);
 		uint32_t count = follower_copies(&pool->follower, key, places, COPIES_MAX);
@@ -258,13 +268,13 @@ static enum pins_copy any_copy_holds(struct memkv_pool *pool, struct entry *entr
 				continue;
 			struct entry e = entries[0];
 			any = true;
-			if (hold(pool, segment, generation, &e))
+			if (hold(pool, segment, generation, &e, &no_room))
 				return PINS_COPY_HOLDS;
 		}
 		if (!any)
 			return PINS_COPY_NONE;
 	}
-	return PINS_COPY_UNSURE;
+	return no_room ? PINS_COPY_NO_ROOM : PINS_COPY_UNSURE;
 }
 
 enum pins_copy pins_copy_of(struct memkv_pool *pool, const uint8_t key[32], const struct births *only, uint64_t below)
@@ -349,7 +359,11 @@ static int pin_one(struct memkv_pool *pool, struct entry *entries, const struct 
 	if (err)
 		return err;
 	/* else the fact stays: to take it back would take back what others pin at this moment as well */
-	return any_copy_holds(pool, entries, key->bytes, NULL, 0) == PINS_COPY_HOLDS ? 0 : MEMKV_MISS;
+	enum pins_copy copy = any_copy_holds(pool, entries, key->bytes, NULL, 0);
+	if (copy == PINS_COPY_NO_ROOM)
+		return fail(MEMKV_PIN_LIMIT, "%s: the block is in a segment that is being emptied, and there is no room to move it to; "
+					     "unpin some, or use a larger pool", pool->media->path);
+	return copy == PINS_COPY_HOLDS ? 0 : MEMKV_MISS;
 }
 
 /* a segment is FREE as room for moves; else there must be pins already, and it is made when there is room again */
@@ -472,11 +486,12 @@ static int64_t hold_session(struct memkv_pool *pool, struct entry *entries, uint
 	struct session_look look = {id};
 	uint64_t generation;
 	int64_t held = 0;
+	bool no_room = false;
 
 	for (uint64_t s = 0; s < pool->sb.geo.segments; s++) {
 		uint32_t n = entries_collect(pool, s, of_session, &look, entries, &generation);
 		for (uint32_t i = 0; i < n; i++)
-			held += hold(pool, s, generation, &entries[i]);
+			held += hold(pool, s, generation, &entries[i], &no_room);
 	}
 	return held;
 }

@@ -230,9 +230,10 @@ int births_remove(struct memkv_pool *pool, const uint8_t *key, const struct birt
 		return hunt.error;
 	if (hunt.outdone && !unread) {
 		struct births own = {.births = {mine}, .count = 1};
-		int more = births_remove(pool, key, &own, 0, true);
-		unread = more < 0;
-		removed += more;
+		/* whoever has pinned the key meanwhile may go by this copy, and the higher one be gone: then both stay */
+		int more = births_remove(pool, key, &own, 0, MUTANT(OUTDONE_FORCED));
+		unread = more < 0 && more != MEMKV_PINNED;
+		removed += more > 0 ? more : 0;
 	}
 	/* copies that were passed over since their segment is just being opened anew: mirrored media must know that as well */
 	if (!MUTANT(BEGUN_UNSETTLED))

@@ -87,7 +87,7 @@ static void collect(void *context, uint32_t index, enum entry_state state, const
 	    !life_counts(table_life(&it->pool->control, it->segment, index, e->birth)) ||
 	    (it->pool->control.shared && factbook_removed(&it->pool->factbook, e->key, e->birth)) ||
 	    (e->expires_s && e->expires_s <= clock_utc_s() &&
-	     !factbook_pinned(&it->pool->factbook, e->key, e->session_id)) ||
+	     !factbook_pins(&it->pool->factbook, e->key, e->session_id)) ||
 	    !shown_here(it, e))
 		return;
 	it->entries[it->count++] = *e;

@@ -164,6 +164,8 @@ int sim_mutex_unlock(pthread_mutex_t *mutex)
 	for (int i = 0; a && i < THREADS_ALL; i++)
 		if (a->threads[i].state == THREAD_WAITS_LOCK && a->threads[i].waits_for == mutex)
 			a->threads[i].state = THREAD_READY;
+	if (a)
+		fortune_unlocked();
 	return 0;
 }
 

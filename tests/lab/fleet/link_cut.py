@@ -9,7 +9,7 @@ OPTIONS = "keep_alive_tmo=5,fast_io_fail_tmo=5,ctrl_loss_tmo=600,reconnect_delay
 BLOCKS = 40
 # what failed may land that late (75 s by these settings), counted from when the last of it has ended; and some for the rest
 REJOINS_WITHIN = 75 + 60
-BUSY = ("ok", "UNKNOWN", "FAILED", "EIO")
+BUSY = ("ok", "UNKNOWN", "FAILED", "EIO", "ENOLINK")
 
 
 class Timed:
@@ -68,7 +68,7 @@ def back(host, reader, writer, put, seed):
     note(f"the reader's handle found all {BLOCKS} blocks within {time.monotonic() - began:.1f} s")
     refused = set()
     while (answer := writer.ask(f"put {seed + 1} 1", 120).split()[0]) != "ok":
-        expect(answer in ("FAILED", "UNKNOWN"), f"a put after the link was back: {answer}")
+        expect(answer in BUSY, f"a put after the link was back: {answer}")
         expect(time.monotonic() < began + REJOINS_WITHIN, f"the writer's handle has not come back by itself: {answer}")
         refused.add(answer)
         time.sleep(1)
