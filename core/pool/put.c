@@ -290,7 +290,7 @@ static int write_block(struct put *put, const struct births *replaced)
 		lane_join(put->lane, h->page * PAGE, put->lane->header, (size_t)h->header_pages * PAGE);
 	else
 		write.op.step(&write.op);
-	put->sent = !pool->media->caps.mappable && !(put->options->flags & MEMKV_PUT_DURABLE);
+	put->sent = !pool->media->caps.mappable && !pool->media->caps.instant && !(put->options->flags & MEMKV_PUT_DURABLE);
 	if (!pool->media->caps.mappable || put->place.prepare || put->place.open)
 		lane_kick(put->lane); /* the block first: it goes while we do something else */
 	send_entry(put);

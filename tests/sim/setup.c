@@ -97,6 +97,8 @@ static void choose_calls(struct setup *s)
 	s->pin = draw(2) ? 0 : ONE_OF(2000, 8000, 25000);
 	if (s->medium >= MEDIUM_BLOCK)
 		s->pin = 0; /* the oracle of pins sees what is shared, and there that is only what has landed */
+	if (s->medium == MEDIUM_LINES)
+		s->io_error = s->flush_error = 0; /* loads and stores do not fail */
 }
 
 /* several hosts: times are those of a lease (sim.c), so runs are longer and misfortunes rarer */
@@ -170,7 +172,9 @@ void setup_format(const struct geometry *geo)
 
 	if (on_shared())
 		sb.features_incompatible |= FEATURE_SHARED;
-	else if (world.pool_seed & 1)
+	if (world.setup.medium == MEDIUM_LINES)
+		sb.features_incompatible |= FEATURE_INCOHERENT;
+	if (!on_shared() && world.pool_seed & 1)
 		sb.features_read_only |= FEATURE_GROUPS;
 	layout_compute(geo, &world.layout);
 	if (geo->bytes / PAGE > IMAGE_PAGES_MAX)
