@@ -21,7 +21,7 @@ target_port 1 tcp 127.0.0.1
 host_connect tcp 127.0.0.1
 home=$device
 there() { # yes|no: does the kernel show the second namespace?  sets other, its device, whose name need not be the same again
-	local tries=0 is= shown
+	local tries=0 is='' shown
 	while [ "$is" != "$1" ]; do
 		[ $tries -lt $((ANSWER * 5)) ] || fail "the second namespace: $is, not $1"
 		is=no
