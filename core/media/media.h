@@ -31,6 +31,7 @@ struct media_caps {
 	 * need not split it (scattered 4 KiB pages against max_segments): such commands go to a kernel worker first.
 	 */
 	uint32_t cut;
+	uint32_t write_cut;	 /* of writes, where they go another way; 0: the same */
 	bool mappable;		 /* control region is mapped; else it is a mirror: publish and refresh */
 	bool coherent;		 /* all hosts see a store at once: compare-and-swap works */
 	bool exact_death;	 /* locks prove that an incarnation is gone with all its writes */

@@ -38,6 +38,7 @@
 enum {
 	BLOCK_MEMORY_ALIGN = 512, /* where the kernel does not tell */
 	BLOCK_CUT = 1 << 18,
+	COMMAND_CUT = 1 << 20,
 	BLOCK_CUT_LEAST = 1 << 16,
 	CLAIM_PAUSE_US = 5000,
 	CLAIM_WAIT_US = 1000000,
@@ -605,6 +606,19 @@ struct media_block *media_block_new(const char *path)
 	return NULL;
 }
 
+/*
+ * What one command of ours carries: nobody splits or merges it.  Of less than the least the queue makes several, one after
+ * the other.
+ */
+static uint32_t command_cut(const struct nvme_passthrough *nvme)
+{
+	uint32_t cut = COMMAND_CUT;
+
+	while (cut > BLOCK_CUT_LEAST && cut > nvme->shape.most)
+		cut /= 2;
+	return cut;
+}
+
 int media_block_open(const char *path, unsigned flags, struct media **media)
 {
 	uint64_t bytes = 0;
@@ -641,8 +655,10 @@ int media_block_open(const char *path, unsigned flags, struct media **media)
 		.direct = true,
 	};
 	nvme_passthrough_open(fd, bytes, !b->writer, &b->nvme);
-	while (b->nvme.fd >= 0 && b->base.caps.cut > BLOCK_CUT_LEAST && b->base.caps.cut > b->nvme.shape.most)
-		b->base.caps.cut /= 2; /* cut there, its parts go together; cut by the queue, one after the other */
+	if (nvme_goes(&b->nvme, true))
+		b->base.caps.write_cut = command_cut(&b->nvme);
+	if (nvme_goes(&b->nvme, false))
+		b->base.caps.cut = command_cut(&b->nvme);
 	int err = b->writer ? block_queue_open(&b->base, PASSAGES, &b->queue) : 0;
 	if (err) {
 		block_close(&b->base);

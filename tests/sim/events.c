@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What happened, for people: the last events of a run, a hash over all of them, and what all runs together met. */
+#include "core/format/record.h"
 #include "sim.h"
 
 #include <inttypes.h>
@@ -119,6 +120,10 @@ static void line_text(const struct line *l, char *text, size_t room)
 		return;
 	case EVENT_SPAWN:
 		snprintf(text, room, "process %" PRIu64 " starts", l->a);
+		return;
+	case EVENT_STATED:
+		snprintf(text, room, "    %u@%u states %s of segment %u, version %" PRIx64, (uint32_t)(l->b >> 32), (uint32_t)l->b,
+			 record_kind_name((enum record_kind)(l->a >> 32)), (uint32_t)l->a, l->c);
 		return;
 	case EVENT_PHASE:
 		snprintf(text, room, "---- %s ----", phases[l->a % 5]);

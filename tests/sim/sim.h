@@ -449,7 +449,7 @@ struct memkv_key key_of(uint32_t key);
 
 enum event { EVENT_CALL, EVENT_RETURN, EVENT_WORD, EVENT_OWNER, EVENT_HEADER, EVENT_ENTRY, EVENT_LIFE, EVENT_SUBMIT, EVENT_LAND,
 	     EVENT_COMPLETE, EVENT_FLUSH, EVENT_LOCK, EVENT_KILL, EVENT_GONE, EVENT_STOP, EVENT_STALL, EVENT_CUT, EVENT_CLOCK,
-	     EVENT_SPAWN, EVENT_PHASE };
+	     EVENT_SPAWN, EVENT_PHASE, EVENT_STATED };
 
 /* remember and hash an event; a and b mean what the kind says */
 void trace(enum event event, const struct agent *agent, uint64_t a, uint64_t b, uint64_t c);

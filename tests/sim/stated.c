@@ -99,6 +99,7 @@ void stated_landed(uint64_t offset, const uint8_t *before)
 	for (uint64_t at = 0; at < PAGE; at += RECORD_BYTES) {
 		if (memcmp(world.image + offset + at, before + at, RECORD_BYTES) == 0 || !record_of(world.image + offset + at, &r))
 			continue;
+		trace(EVENT_STATED, NULL, (uint64_t)r.kind << 32 | r.subject, incarnation_value(r.slot, r.epoch), r.version);
 		if (r.kind == RECORD_DEL)
 			removal_stated(&r);
 		else if (ownership_about(&r) && r.subject < world.layout.geo.segments)
