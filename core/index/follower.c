@@ -376,16 +376,19 @@ bool follower_fold(struct follower *f, uint64_t s, const struct brought *brought
 	uint32_t from = changes != seen->changes || header.generation != seen->generation ? 0 : seen->next;
 	if (!brought && (!table_refresh_header(c, s) || !table_refresh_entries(c, s, from, count)))
 		return false;
+	bool same = (header_known(c, &f->recover, s, &again, &mended_again, &unread) && again.generation == header.generation) ||
+		    MUTANT(FOLD_NO_SECOND_LOOK);
+	if (!same && unread && !MUTANT(SILENCE_BELIEVED))
+		return false;
 	seen->pulse = pulse;
-	if (!MUTANT(FOLD_NO_SECOND_LOOK) && (!table_header_known(c, &f->recover, s, &again, &mended_again) ||
-					     again.generation != header.generation)) {
+	if (!same) {
 		lose(f);
 		return !c->shared; /* reopened under our eyes: its opener rings again, but on shared devices */
 	}
 	/* places that were reserved ahead, and given up meanwhile: their number is not final until it stays */
 	settled = settled && table_count(c, s, header.generation, NULL) == count;
 	if (header.generation != seen->generation) {
-		if (seen->generation)
+		if (seen->generation || !MUTANT(UNSEEN_NOT_LOST)) /* one that we never saw may have come and gone before this */
 			lose(f);
 		index_turn(f->index, s);
 		watch(f, s, false);

@@ -31,6 +31,7 @@ struct media_caps {
 	 * need not split it (scattered 4 KiB pages against max_segments): such commands go to a kernel worker first.
 	 */
 	uint32_t cut;
+	uint32_t write_cut;	 /* of writes, where they go another way; 0: the same */
 	bool mappable;		 /* control region is mapped; else it is a mirror: publish and refresh */
 	bool coherent;		 /* all hosts see a store at once: compare-and-swap works */
 	bool exact_death;	 /* locks prove that an incarnation is gone with all its writes */
@@ -98,6 +99,11 @@ struct media_ops {
 	void (*abandon)(struct media *media);
 	/* which inode the locks are on: in one boot the same for all who see it; 0 or -errno */
 	int (*node)(struct media *media, uint64_t *device, uint64_t *inode);
+	/*
+	 * NULL: nothing to do.  It has failed, and is to be closed: what is stored from now on must not reach what may lie
+	 * there by then.  One call, nobody else uses it.
+	 */
+	void (*forsake)(struct media *media);
 	/* make all of the medium readable at media->payload; NULL: this medium cannot.  One call at a time. */
 	int (*map_payload)(struct media *media);
 };
@@ -115,8 +121,8 @@ struct media {
 	 * Once true, stays true: a publish failed.  What stands on the medium there is not known, and must not be
 	 * written again with other bytes; so nothing more is acknowledged, and this handle writes no more.
 	 */
-	atomic_uint_fast64_t unread; /* refreshes that failed */
 	atomic_bool unpublished;
+	atomic_uint_fast64_t unread; /* how many refreshes have failed: what was read meanwhile need not be all there is */
 	/*
 	 * Shared media: ranges of the control region that are this process's own business.  They are neither published nor
 	 * refreshed.
@@ -217,7 +223,8 @@ enum { MEDIA_WRITER_BYTE = 1 };
 
 /* queue_sync_open() - preadv and pwritev in the caller's thread, where io_uring is not to be had */
 int queue_sync_open(struct media *media, int fd, unsigned depth, struct media_queue **queue);
-/* queue_uring_open() - io_uring; -ENOSYS or -EPERM where the kernel or a sandbox refuses it */
-int queue_uring_open(struct media *media, int fd, unsigned depth, struct media_queue **queue);
+/* queue_uring_open() - io_uring; -ENOSYS or -EPERM where the kernel or a sandbox refuses it.  @nvme: or NULL */
+struct nvme_passthrough;
+int queue_uring_open(struct media *media, int fd, struct nvme_passthrough *nvme, unsigned depth, struct media_queue **queue);
 
 #endif

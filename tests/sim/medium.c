@@ -67,6 +67,8 @@ static void complete(uint32_t active)
 			q->waiter->state = THREAD_READY;
 	}
 	trace(EVENT_COMPLETE, c->agent, c->direction, c->page, c->fails);
+	if (c->direction == MEDIA_WRITE && !c->ghost)
+		fortune_hot(c->agent);
 	medium_deactivate(active);
 }
 
@@ -246,6 +248,8 @@ int medium_submit(struct sim_queue *q, struct media_io *io)
 	faults_of(c);
 	world.active[world.active_count++] = n;
 	q->agent->in_flight++;
+	if (io->direction == MEDIA_WRITE)
+		fortune_hot(q->agent);
 	return 0;
 }
 
@@ -301,9 +305,9 @@ static int sim_queue_open(struct media *media, unsigned depth, struct media_queu
 	return 0;
 }
 
-int queue_uring_open(struct media *media, int fd, unsigned depth, struct media_queue **queue)
+int queue_uring_open(struct media *media, int fd, struct nvme_passthrough *nvme, unsigned depth, struct media_queue **queue)
 {
-	(void)fd;
+	(void)fd, (void)nvme;
 	return sim_queue_open(media, depth, queue);
 }
 

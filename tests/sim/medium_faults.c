@@ -170,7 +170,8 @@ void faults_of(struct command *c)
 		return;
 	if (chance(world.setup.late))
 		c->late_until = world.now + 100 + draw(4000);
-	c->fails = chance(world.setup.io_error);
+	/* what fails when the power has just come back fails while much is read that nobody has looked at since */
+	c->fails = chance(world.setup.io_error * (world.now < world.cut_until ? 8 : 1));
 	if (!c->fails)
 		return;
 	cover(c->direction == MEDIA_READ ? COVER_READ_ERROR : COVER_WRITE_ERROR);

@@ -7,7 +7,7 @@ from fleet import Fleet, Silent, expect, main, note, passed, tally
 
 OPTIONS = "keep_alive_tmo=5,fast_io_fail_tmo=5,ctrl_loss_tmo=600,reconnect_delay=2"
 BLOCKS = 40
-BUSY = ("ok", "UNKNOWN", "FAILED", "EIO")
+BUSY = ("ok", "UNKNOWN", "FAILED", "EIO", "ENOLINK")
 
 
 class Timed:
