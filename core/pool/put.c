@@ -305,8 +305,10 @@ static int write_block(struct put *put, const struct births *replaced)
 	err = write.result && !MUTANT(ACK_FAILED_WRITE) ? write.result : flush_if(put);
 	if (!MUTANT(PUBLISH_EARLY))
 		publish(put, err == 0);
-	if (err == 0 && (!control_published(&pool->control) || !share_in_lease(pool)))
-		err = MEMKV_UNKNOWN; /* the entry may have reached the medium or not */
+	if ((err == 0 || put->sent) && !control_published(&pool->control))
+		err = MEMKV_UNKNOWN; /* the entry may have reached the medium or not, and a failed one's void place likewise */
+	if (err == 0 && !share_in_lease(pool))
+		err = MEMKV_UNKNOWN;
 	if (err == 0 && !MUTANT(ACK_UNFLUSHED) && flush_if(put))
 		err = MEMKV_UNKNOWN; /* others may have seen it, power loss may take it */
 	room_release(&pool->room, &put->place);
