@@ -7,6 +7,7 @@
 #include "redirect.h"
 
 #include "core/base/environ.h"
+#include "core/media/late_write.h"
 #include "core/pool/deadline.h"
 #include "sim.h"
 
@@ -375,6 +376,13 @@ int deadline_put(struct memkv_pool *pool, const struct memkv_key *key, const voi
 {
 	(void)pool, (void)key, (void)data, (void)length, (void)o;
 	return -ENOTSUP;
+}
+
+/* MEMKV_LEASE_MS is set: nobody asks */
+bool late_write_of_device(const char *root, const char *path, struct late_write *late)
+{
+	(void)root, (void)path, (void)late;
+	return false;
 }
 
 int pool_usable(const struct memkv_pool *pool)
