@@ -206,12 +206,12 @@ static bool read_owed(struct factbook *l, struct factbook_source *source)
 static void refresh_shared_slot(struct factbook *l, uint32_t slot)
 {
 	struct factbook_source *source = &l->sources[slot];
+	uint64_t before = unread(l);
 	bool left = false;
 
 	if ((l->writing && slot == l->me.slot) || !read_cell(l, source, slot, &left) || !source->reader.who.epoch ||
 	    source->final || !read_owed(l, source))
 		return;
-	uint64_t before = unread(l);
 	read_ring(l, &source->reader, source->told);
 	source->final = left && unread(l) == before; /* as it was before we read: nothing came behind that */
 	atomic_store(&source->tail, source->reader.next);
@@ -255,16 +255,11 @@ static bool refresh_shared(struct factbook *l)
 	return false;
 }
 
-static void refresh_slot(struct factbook *l, uint32_t slot)
+static void read_slot(struct factbook *l, struct factbook_source *source, uint32_t slot)
 {
 	const struct control *c = l->control;
-	struct factbook_source *source = &l->sources[slot];
 	uint64_t checks[SLOT_COPIES];
 
-	if (l->writing && slot == l->me.slot)
-		return;
-	if (source->known && !c->media->caps.mappable && !c->read_only)
-		return; /* such a medium has one writer: this process */
 	for (int i = 0; i < REREADS; i++) {
 		cell_checks(c, slot, checks);
 		bool same = memcmp(checks, source->cell_checks, sizeof(checks)) == 0;
@@ -282,10 +277,45 @@ static void refresh_slot(struct factbook *l, uint32_t slot)
 	}
 }
 
+/* A log that did not answer is read again from its checkpoint on, at each refresh; what never answers is damaged. */
+static void refresh_slot(struct factbook *l, uint32_t slot)
+{
+	enum { UNREAD_MAX = 64 };
+	const struct media *media = l->control->media;
+	struct factbook_source *source = &l->sources[slot];
+	uint64_t before = unread(l);
+
+	if (l->writing && slot == l->me.slot)
+		return;
+	if (source->known && !media->caps.mappable && !l->control->read_only)
+		return; /* such a medium has one writer: this process */
+	read_slot(l, source, slot);
+	if (unread(l) == before || MUTANT(LOG_UNREAD_ENDS)) {
+		source->unread = 0;
+	} else if (++source->unread < UNREAD_MAX) {
+		source->known = false;
+	} else {
+		source->unread = 0;
+		atomic_fetch_add(&l->damaged, 1);
+	}
+}
+
+/* everything counts as pinned */
+static bool is_blind(const struct factbook *l)
+{
+	bool silent = false;
+
+	for (uint32_t slot = 0; slot < l->control->layout.geo.slots; slot++)
+		silent |= l->sources[slot].unread > 0;
+	return l->facts.blind || silent;
+}
+
 static void tell(struct factbook *l)
 {
-	atomic_store_explicit(&l->pins, l->facts.blind ? UINT32_MAX : l->facts.pins, memory_order_release);
-	atomic_store_explicit(&l->session_pins, l->facts.blind ? UINT32_MAX : l->facts.session_pins, memory_order_release);
+	bool blind = is_blind(l);
+
+	atomic_store_explicit(&l->pins, blind ? UINT32_MAX : l->facts.pins, memory_order_release);
+	atomic_store_explicit(&l->session_pins, blind ? UINT32_MAX : l->facts.session_pins, memory_order_release);
 }
 
 static bool refresh(struct factbook *l)
@@ -313,7 +343,7 @@ void factbook_poll(struct factbook *l)
 	uint64_t bell = word_load(control_bell(l->control));
 
 	pthread_mutex_lock(&l->lock);
-	if (bell != l->bell) {
+	if (bell != l->bell || is_blind(l)) {
 		(void)refresh(l);
 		l->bell = bell;
 	}
@@ -391,8 +421,11 @@ static int write_checkpoint(struct factbook *l, const struct log_identity *who, 
 	const struct control *c = l->control;
 	struct checkpoint_header held;
 	unsigned area = 0;
+	uint64_t before = atomic_load(&c->media->unread);
 	bool any = checkpoint_best(c, who->slot, &held, &area);
 
+	if (atomic_load(&c->media->unread) != before)
+		return -EIO; /* one that holds need not have answered */
 	facts_drop_over(&l->facts, clock_utc_s());
 	tell(l);
 	if (is_shared(l) && l->facts.count >= fact_limit(l))
@@ -403,7 +436,7 @@ static int write_checkpoint(struct factbook *l, const struct log_identity *who, 
 			ownership_prune(&l->ownership, l->share.quiet, l->share.context);
 		count += ownership_copy(&l->ownership, who->slot, who->epoch, l->scratch + count, checkpoint_records(c) - count);
 	}
-	if (count > checkpoint_records(c) || l->facts.blind)
+	if (count > checkpoint_records(c) || is_blind(l))
 		return -ENOSPC;
 	struct checkpoint_header h = {
 		.slot = who->slot,
@@ -588,14 +621,24 @@ uint32_t factbook_room(struct factbook *l)
 	return room;
 }
 
-bool factbook_pinned(struct factbook *l, const uint8_t key[32], uint64_t session_id)
+static bool pinned(struct factbook *l, const uint8_t key[32], uint64_t session_id, bool in_doubt)
 {
 	if (atomic_load_explicit(&l->pins, memory_order_acquire) == 0)
 		return false;
 	pthread_mutex_lock(&l->lock);
-	bool pinned = facts_pinned(&l->facts, key, session_id, clock_utc_s());
+	bool is = (in_doubt && is_blind(l)) || facts_pinned(&l->facts, key, session_id, clock_utc_s());
 	pthread_mutex_unlock(&l->lock);
-	return pinned;
+	return is;
+}
+
+bool factbook_pinned(struct factbook *l, const uint8_t key[32], uint64_t session_id)
+{
+	return pinned(l, key, session_id, true);
+}
+
+bool factbook_pins(struct factbook *l, const uint8_t key[32], uint64_t session_id)
+{
+	return pinned(l, key, session_id, false);
 }
 
 static bool copy_fact(struct factbook *l, const struct record *there, struct record *r)

@@ -45,6 +45,7 @@ struct factbook_source {
 	struct ring_reader owed; /* shared devices: of an incarnation before, while its cell says so */
 	bool owes;
 	bool known;
+	uint32_t unread; /* how often in a row the medium did not answer: what it has stated is not all known */
 	bool final; /* its author has left, and all of it is read */
 	uint64_t told; /* shared devices: so many records are on the medium for certain, as its author said */
 	atomic_uint_fast64_t nonce, tail; /* how far it was read, for looks without the lock */
@@ -133,8 +134,12 @@ int factbook_state(struct factbook *l, struct record *r);
 /* factbook_room() - how many facts about new subjects could still be stated */
 uint32_t factbook_room(struct factbook *l);
 
-/* factbook_pinned() - by what is known now; refresh first where it must be exact */
+/*
+ * factbook_pinned() - by what is known now; refresh first where it must be exact.  While a log cannot be read all may be pinned
+ * factbook_pins() - is a pin of it known?
+ */
 bool factbook_pinned(struct factbook *l, const uint8_t key[32], uint64_t session_id);
+bool factbook_pins(struct factbook *l, const uint8_t key[32], uint64_t session_id);
 
 /* factbook_of_key(), factbook_of_session() - the fact that holds; false: none */
 bool factbook_of_key(struct factbook *l, const uint8_t key[32], struct record *r);

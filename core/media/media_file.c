@@ -146,6 +146,16 @@ static int file_map_payload(struct media *media)
 	return 0;
 }
 
+/* as if all of it had been cut off (sigbus_guard.h) */
+static void file_forsake(struct media *media)
+{
+	struct media_file *f = media_file_of(media);
+
+	if (f->mapped && !f->read_only)
+		(void)mmap(f->mapped, f->mapped_bytes, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+}
+
 static void file_abandon(struct media *media)
 {
 	struct media_file *f = media_file_of(media);
@@ -202,6 +212,7 @@ static const struct media_ops file_ops = {
 	.lock_held = file_lock_held,
 	.abandon = file_abandon,
 	.map_payload = file_map_payload,
+	.forsake = file_forsake,
 };
 
 /* does a direct read of the first block, into memory of the least alignment that we would use, work? */

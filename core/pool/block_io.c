@@ -431,7 +431,7 @@ void block_read_init(struct block_read *read, struct memkv_pool *pool, struct la
 bool block_kept(const struct block_read *read)
 {
 	factbook_poll(&read->pool->factbook); /* what was acknowledged has rung */
-	return factbook_pinned(&read->pool->factbook, read->header.key, read->header.session_id);
+	return factbook_pins(&read->pool->factbook, read->header.key, read->header.session_id);
 }
 
 /* ---- pieces ---- */

@@ -64,16 +64,16 @@ static void count_blocks(struct memkv_pool *pool, struct memkv_pool_info *info)
 
 int memkv_pool_describe(struct memkv_pool *pool, struct memkv_pool_info *info)
 {
-	int err = pool_usable(pool);
+	POOL_USE use = pool_enter(pool, ENTRY_CALL);
 
-	if (err)
-		return err;
+	if (!use.inside)
+		return use.result;
 	if (!info)
 		return fail(-EINVAL, "describe: a place for the answer is needed");
 	const struct control *c = &pool->control;
 	const struct geometry *geo = &c->layout.geo;
 	*info = (struct memkv_pool_info){
-		.path = pool->media->path,
+		.path = pool->path,
 		.medium = pool->media->ops->name,
 		.format_major = pool->sb.major,
 		.format_minor = pool->sb.minor,
@@ -85,6 +85,7 @@ int memkv_pool_describe(struct memkv_pool *pool, struct memkv_pool_info *info)
 		.entries_per_segment = geo->entries,
 		.slots = geo->slots,
 		.direct_io = pool->media->caps.direct,
+		.coherent = pool->media->caps.coherent,
 	};
 	memcpy(info->uuid, pool->sb.uuid, sizeof(info->uuid));
 	memcpy(info->name, pool->sb.name, sizeof(info->name));
@@ -99,7 +100,9 @@ int memkv_pool_describe(struct memkv_pool *pool, struct memkv_pool_info *info)
 
 uint64_t memkv_pool_room(struct memkv_pool *pool, uint64_t block_size)
 {
-	return pool_usable(pool) ? 0 : geometry_room(&pool->sb.geo, block_size);
+	POOL_USE use = pool_enter(pool, ENTRY_LOOK);
+
+	return use.inside ? geometry_room(&pool->sb.geo, block_size) : 0;
 }
 
 int memkv_pool_counters(struct memkv_pool *pool, struct memkv_counters *out)
@@ -112,9 +115,12 @@ int memkv_pool_counters(struct memkv_pool *pool, struct memkv_counters *out)
 #define COUNTER_READ(name) .name = atomic_load_explicit(&pool->counters.name, memory_order_relaxed),
 		POOL_COUNTERS(COUNTER_READ)
 #undef COUNTER_READ
-		.entries_damaged = atomic_load(&pool->follower.entries_damaged),
-		.entries_mended = atomic_load(&pool->follower.entries_mended),
-		.words_mended = atomic_load(&pool->follower.words_mended),
 	};
+	POOL_USE use = pool_enter(pool, ENTRY_LOOK);
+	if (use.inside) {
+		out->entries_damaged += atomic_load(&pool->follower.entries_damaged);
+		out->entries_mended += atomic_load(&pool->follower.entries_mended);
+		out->words_mended += atomic_load(&pool->follower.words_mended);
+	}
 	return 0;
 }

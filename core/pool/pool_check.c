@@ -463,16 +463,17 @@ static int take_options(struct check *check, const struct memkv_check_options *g
 int memkv_pool_check(struct memkv_pool *pool, const struct memkv_check_options *options,
 		     struct memkv_check_report *report)
 {
+	bool repair = options && options->size >= offsetof(struct memkv_check_options, repair) + sizeof(int) && options->repair;
+	POOL_USE use = pool_enter(pool, repair ? ENTRY_WRITE : ENTRY_CALL);
 	struct memkv_check_options o;
 	struct check check = {.pool = pool, .report = report};
-	int err = pool_usable(pool);
 
-	if (err)
-		return err;
+	if (!use.inside)
+		return use.result;
 	if (!report)
 		return fail(-EINVAL, "check: a place for the report is needed");
 	*report = (struct memkv_check_report){0};
-	err = take_options(&check, options, &o);
+	int err = take_options(&check, options, &o);
 	if (err)
 		return err;
 	size_t bytes = round_up(pool->sb.geo.max_block, PAGE);

@@ -317,3 +317,8 @@ uint64_t slot_new_generation(struct slot *slot)
 		return 0;
 	return generation_make(slot->number, slot->epoch, counter);
 }
+
+bool slot_worn(const struct slot *slot)
+{
+	return atomic_load_explicit(&slot->openings, memory_order_relaxed) >> GENERATION_COUNTER_BITS;
+}

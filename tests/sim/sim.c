@@ -9,7 +9,7 @@
  *   sim --rare [--seeds N]           those
  *   sim --mutant NAME ...            runs with that bug, on the kind of medium that shows it (or that a later --kind says)
  *   sim --floor N                    a row of the coverage table under N fails
- *   sim --kind file|memory|block|shared  all seeds with this medium
+ *   sim --kind file|memory|block|shared|lines  all seeds with this medium
  *   sim --repeat N                   of every Nth seed the run is made twice, and must be the same
  */
 #include "sim.h"
@@ -45,21 +45,23 @@ static const struct {
 	{"none", "the code as it is", MEDIUM_KINDS},
 #define MAPPED_ROW(name, text) {#name, text, MEDIUM_FILE},
 #define DEVICE_ROW(name, text) {#name, text, MEDIUM_BLOCK},
+#define LINES_ROW(name, text) {#name, text, MEDIUM_LINES},
 #define SHARED_ROW(name, text) {#name, text, MEDIUM_SHARED},
-	SIM_MAPPED_MUTANTS(MAPPED_ROW) SIM_DEVICE_MUTANTS(DEVICE_ROW) SIM_SHARED_MUTANTS(SHARED_ROW)
+	SIM_MAPPED_MUTANTS(MAPPED_ROW) SIM_DEVICE_MUTANTS(DEVICE_ROW) SIM_LINES_MUTANTS(LINES_ROW) SIM_SHARED_MUTANTS(SHARED_ROW)
+#undef LINES_ROW
 #undef MAPPED_ROW
 #undef DEVICE_ROW
 #undef SHARED_ROW
 };
 
-static const char *const kinds[MEDIUM_KINDS] = {"file", "memory", "block", "shared"};
+static const char *const kinds[MEDIUM_KINDS] = {"file", "memory", "block", "shared", "lines"};
 
 /* not caught within 10,000 seeds: what shows them takes more than one coincidence.  The long form has them. */
 static const enum sim_mutant rare[] = {
-	MUTANT_BIRTHS_COUNTED,	   MUTANT_NOTE_ONCE,	     MUTANT_MISS_UNFLUSHED,
-	MUTANT_MOVE_FROM_WITHDRAWN, MUTANT_FOLD_ONCE,	     MUTANT_FOLD_NO_SECOND_LOOK,
-	MUTANT_SILENCE_BELIEVED,   MUTANT_BEGUN_UNSETTLED, MUTANT_BROUGHT_IN_ORDER,
-	MUTANT_PIN_UNTOLD,	   MUTANT_PLACES_NOT_GIVEN_BACK,
+	MUTANT_NOTE_ONCE,	     MUTANT_MISS_UNFLUSHED,
+	MUTANT_MOVE_FROM_WITHDRAWN, MUTANT_FOLD_NO_SECOND_LOOK,
+	MUTANT_BEGUN_UNSETTLED,
+	MUTANT_PIN_UNTOLD,	   MUTANT_PLACES_NOT_GIVEN_BACK, MUTANT_OUTDONE_FORCED,
 };
 
 static bool is_rare(int m)
