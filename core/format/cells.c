@@ -23,7 +23,8 @@ struct slot_cell_disk {
 	le64 node_device, node_inode;
 	le32 suspect_ms, owed_epoch;
 	le64 owed_nonce;
-	uint8_t reserved[120];
+	le32 quarantine_ms;
+	uint8_t reserved[116];
 };
 _Static_assert(sizeof(struct slot_cell_disk) == CELL_LIVE, "slot cell");
 
@@ -96,6 +97,7 @@ void slot_cell_encode(const struct slot_cell *cell, unsigned copy, uint64_t pool
 		.suspect_ms = le32_of(cell->suspect_ms),
 		.owed_epoch = le32_of(cell->owed_epoch),
 		.owed_nonce = le64_of(cell->owed_nonce),
+		.quarantine_ms = le32_of(cell->quarantine_ms),
 	};
 
 	memcpy(disk.machine, cell->machine, sizeof(disk.machine));
@@ -132,6 +134,7 @@ enum check_result slot_cell_decode(const uint8_t live[CELL_LIVE], unsigned slot,
 		.suspect_ms = le32_get(disk.suspect_ms),
 		.owed_epoch = le32_get(disk.owed_epoch),
 		.owed_nonce = le64_get(disk.owed_nonce),
+		.quarantine_ms = le32_get(disk.quarantine_ms),
 	};
 	memcpy(cell->machine, disk.machine, sizeof(disk.machine));
 	memcpy(cell->boot, disk.boot, sizeof(disk.boot));

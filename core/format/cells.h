@@ -34,6 +34,7 @@ struct slot_cell {
 	/* shared: of this slot, whose log no checkpoint of this incarnation holds yet; epoch 0: nobody's */
 	uint32_t owed_epoch;
 	uint64_t owed_nonce;
+	uint32_t quarantine_ms; /* shared: so long after its end a write of it may land */
 };
 
 struct hold {

@@ -4,6 +4,7 @@
 #include "core/base/environ.h"
 #include "core/base/fail.h"
 #include "core/log/checkpoint.h"
+#include "core/media/late_write.h"
 #include "core/pool/handle.h"
 
 #include <errno.h>
@@ -498,6 +499,20 @@ static void keep_local(struct memkv_pool *pool)
 						      l->offset[REGION_STATISTICS] + l->length[REGION_STATISTICS]};
 }
 
+/* how late a write of ours may land follows from this host's connection; our cell says so to those who out-wait it */
+static void out_wait(struct memkv_pool *pool)
+{
+	enum { MARGIN_S = 15 };
+	struct lease_timing *t = &pool->share.timing;
+	struct late_write late;
+
+	if (t->given || !late_write_of_device("", pool->media->path, &late) || !late.fabric)
+		return;
+	t->quarantine_ms = late.bounded ? (uint32_t)min_u64(max_u64(t->quarantine_ms, (late.seconds + MARGIN_S) * 1000ULL),
+							    UINT32_MAX)
+					: UINT32_MAX;
+}
+
 int share_open(struct memkv_pool *pool)
 {
 	struct share *share = &pool->share;
@@ -514,6 +529,7 @@ int share_open(struct memkv_pool *pool)
 		err = lease_timing_read(&share->timing);
 	if (err)
 		return err;
+	out_wait(pool);
 	c->pass_us = share->timing.claim_ms * 1000ULL;
 	share->lost = calloc(div_up(pool->sb.geo.segments, 64), sizeof(*share->lost));
 	share->open = calloc(div_up(pool->sb.geo.segments, 64), sizeof(*share->open));

@@ -10,15 +10,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CLAIMS_MAX = 50 };
+enum { CLAIMS_MAX = 50, QUARANTINE_MS = 60000 };
 
 int lease_timing_read(struct lease_timing *t)
 {
 	const char *given = getenv("MEMKV_LEASE_MS");
 
-	*t = (struct lease_timing){.beat_ms = 1000, .self_ms = 5000, .suspect_ms = 10000, .quarantine_ms = 60000, .claim_ms = 100};
+	*t = (struct lease_timing){.beat_ms = 1000, .self_ms = 5000, .suspect_ms = 10000, .quarantine_ms = QUARANTINE_MS, .claim_ms = 100};
 	if (!given)
 		return 0;
+	t->given = true;
 	if (sscanf(given, "%u,%u,%u,%u,%u", &t->beat_ms, &t->self_ms, &t->suspect_ms, &t->quarantine_ms, &t->claim_ms) != 5 ||
 	    t->beat_ms == 0 || t->claim_ms == 0 || t->self_ms < 2 * t->beat_ms || t->suspect_ms < t->self_ms)
 		return fail(-EINVAL, "MEMKV_LEASE_MS=%s: five numbers of milliseconds are needed (beat, self, suspect, quarantine, "
@@ -98,13 +99,17 @@ bool lease_quiet(struct lease_watch *watch, const struct control *c, const struc
 		return false;
 	if (cell.epoch > epoch || (cell.epoch == epoch && (cell.state == SLOT_LEFT || cell.state == SLOT_VIRGIN)))
 		return true; /* it had to be quiet before */
-	if (!slot_gone(c, slot, epoch) && !rebooted(watch, c, t, &cell, now))
+	bool gone = slot_gone(c, slot, epoch), again = !gone && rebooted(watch, c, t, &cell, now);
+	if (!gone && !again)
 		return false;
 	if (watch->slots[slot].epoch != epoch)
 		return false; /* not seen yet */
 	if (!watch->slots[slot].gone_us)
 		watch->slots[slot].gone_us = now;
-	return now - watch->slots[slot].gone_us >= t->quarantine_ms * 1000ULL;
+	uint32_t quarantine_ms = cell.epoch == epoch ? (uint32_t)max_u64(t->quarantine_ms, cell.quarantine_ms) : t->quarantine_ms;
+	if (again && quarantine_ms == UINT32_MAX)
+		quarantine_ms = QUARANTINE_MS; /* what its kernel held back for ever went with that boot */
+	return quarantine_ms != UINT32_MAX && now - watch->slots[slot].gone_us >= quarantine_ms * 1000ULL;
 }
 
 /* ---- claiming ---- */
@@ -282,6 +287,7 @@ static int try_claim(struct joining *j, const struct slot_guard *guard, const st
 		err = slot_begin(c, n, before->epoch + 1, slot);
 	if (!err) {
 		slot->cell.suspect_ms = j->timing->suspect_ms;
+		slot->cell.quarantine_ms = j->timing->quarantine_ms;
 		/* nothing but cells is written before the slot is ours: what stands in its log is brought over after that */
 		bool owes = before->owed_epoch != 0; /* it never came so far */
 		slot->cell.owed_epoch = owes ? before->owed_epoch : before->epoch;

@@ -20,7 +20,8 @@
  * Lease.  The holder writes a counter every `beat`.  Who has not completed a write for `self` promises nothing any more.
  * Whoever watches a counter stand still for `suspect` of his own clock may take over (core/pool/share.h) what the incarnation
  * owns, but is not certain of its death: that is what proofs are for (slot_gone()).  What was open in an incarnation that is
- * gone is written to again only `quarantine` later, when the last of its writes has left the network.
+ * gone is written to again only `quarantine` later, when the last of its writes has left the network: the longer of what its cell
+ * says of its own connection and what the watcher has.
  *
  * All times are the watcher's own, and only how soon something happens depends on them; but for the claim, see above.
  */
@@ -33,6 +34,7 @@ enum { LEASE_STEP = 4 };
 
 struct lease_timing {
 	uint32_t beat_ms, self_ms, suspect_ms, quarantine_ms, claim_ms;
+	bool given; /* by the environment: nothing else changes them */
 };
 
 /*
