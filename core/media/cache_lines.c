@@ -23,6 +23,8 @@
 #include <stdatomic.h>
 #include <string.h>
 
+enum { WORDS_AT_MOST = 4096 }; /* control structures, word by word; of payload only the digests tell */
+
 #if defined(__x86_64__)
 
 #include <cpuid.h>
@@ -94,7 +96,19 @@ static void store_word(uint64_t *to, uint64_t word)
 	atomic_store_explicit((_Atomic uint64_t *)(void *)to, word, memory_order_relaxed);
 }
 
-static void store_lines(uint8_t *to, const uint8_t *from, size_t length) { memcpy(to, from, length); }
+static void store_lines(uint8_t *to, const uint8_t *from, size_t length)
+{
+	uint64_t word;
+
+	if (length > WORDS_AT_MOST) {
+		memcpy(to, from, length);
+		return;
+	}
+	for (size_t at = 0; at < length; at += sizeof(word)) {
+		memcpy(&word, from + at, sizeof(word));
+		store_word((uint64_t *)(void *)(to + at), word);
+	}
+}
 
 static size_t line_bytes(void)
 {
@@ -129,8 +143,6 @@ const char *cache_lines_instructions(void) { return "none that this build knows"
 
 void cache_lines_load(void *to, const void *from, size_t length)
 {
-	enum { WORDS_AT_MOST = 4096 }; /* control structures; payload is looked at only when it has been digested */
-
 	if (length > WORDS_AT_MOST || ((uintptr_t)to | (uintptr_t)from | length) % sizeof(uint64_t)) {
 		memcpy(to, from, length);
 		return;

@@ -20,11 +20,11 @@
 
 enum { CACHE_LINE = 64, CACHE_LINE_WORDS = CACHE_LINE / sizeof(uint64_t) };
 
-/* cache_lines_load() - ordinary loads; whole words, in rising order, where both sides lie on words */
+/* cache_lines_load() - ordinary loads; of at most 4 KiB whole words, in rising order, where both sides lie on words */
 void cache_lines_load(void *to, const void *from, size_t length);
 
 /*
- * cache_lines_store() - each aligned word of the destination is stored whole, in any order
+ * cache_lines_store() - each aligned word of the destination is stored whole (of at most 4 KiB), in any order
  *
  * Past the caches where the processor can: then a process that is killed right behind it leaves nothing in them that
  * would be written back much later, over what others have written meanwhile.

@@ -203,6 +203,8 @@ bool share_quiet(void *context, uint32_t slot, uint32_t epoch)
 
 	if (is_me(pool, slot, epoch))
 		return false;
+	if (MUTANT(REOPEN_AT_RISK))
+		return true;
 	pthread_mutex_lock(&share->watch_lock);
 	bool quiet = lease_quiet(&share->watch, &pool->control, &share->timing, slot, epoch);
 	pthread_mutex_unlock(&share->watch_lock);
@@ -266,7 +268,7 @@ static bool at_risk(struct memkv_pool *pool, uint64_t segment, uint64_t *level)
 	for (uint32_t n = 0; factbook_mark(&pool->factbook, segment, n, &mark); n++) {
 		if (is_me(pool, mark.slot, mark.epoch))
 			continue;
-		if (!share_quiet(pool, mark.slot, mark.epoch) && !MUTANT(REOPEN_AT_RISK)) {
+		if (!share_quiet(pool, mark.slot, mark.epoch)) {
 			set_word(&pool->control, segment, OWNER_OPEN, mark.slot, mark.epoch);
 			return true;
 		}

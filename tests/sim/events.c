@@ -185,8 +185,10 @@ unsigned coverage_print(uint64_t floor)
 	unsigned under = 0;
 
 	for (int i = 0; i < COVER_COUNT; i++) {
-		bool low = i < COVER_FLOORED && coverage[i] < floor;
-		if (texts[i] && (i < COVER_FLOORED || coverage[i]))
+		/* runs of one kind are judged by the rows of that kind */
+		bool judged = i != COVER_FLOORED && (i > COVER_FLOORED) == (sim_kind_wanted == MEDIUM_SHARED);
+		bool low = judged && coverage[i] < floor;
+		if (texts[i] && (i < COVER_FLOORED || coverage[i] || low))
 			printf("%12" PRIu64 "  %s%s\n", coverage[i], texts[i], low ? "   <-- under the floor" : "");
 		under += low;
 	}

@@ -197,7 +197,7 @@ void landed_payload(const struct command *c, uint64_t page)
 	struct entry e;
 
 	if (on_shared() && c->segment != NEVER)
-		stated_write_landed(c->segment, c->generation);
+		stated_write_landed(c);
 	for (uint32_t i = 0; i < world.layout.geo.entries; i++) {
 		struct shadow_place *p = &s->places[i];
 		if (p->generation != s->generation || p->instance == UINT32_MAX || in_segment < p->page ||

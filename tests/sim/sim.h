@@ -375,7 +375,7 @@ void landed_untold(const struct agent *agent);
 
 /* stated.c: a page of a log ring has landed; a write of a segment has */
 void stated_landed(uint64_t offset, const uint8_t *before);
-void stated_write_landed(uint64_t segment, uint64_t generation);
+void stated_write_landed(const struct command *command);
 
 /* oracle.c */
 void payload_fill(uint8_t *to, uint32_t version);
@@ -532,7 +532,7 @@ const char *call_name(enum call_kind kind);
 	X(SURVIVOR, "all but one dead, and the survivor used every segment")                                         \
 	X(AGREED, "processes compared with the medium after all was quiet")
 
-/* of the kind that no everyday form has yet */
+/* of hosts that share a device: a run of that kind (sim/shared) has its floor for these */
 #define COVERED_SHARED(X)                                                                                            \
 	X(GHOST, "shared: a write that its host has given up, and that is on the way")                               \
 	X(GHOST_LANDS, "shared: such a write landed")                                                                \
@@ -546,7 +546,7 @@ const char *call_name(enum call_kind kind);
 	X(DEL, "shared: a removal stated")
 
 #define NOT_YET(X)                                                                                                   \
-	X("a write landing after adoption, wrong suspicion, contended claims: --kind shared, see README.md")
+	X("of hosts that share a device: sim/shared")
 
 enum covered {
 #define COVERED_ENUM(name, text) COVER_##name,
