@@ -2,9 +2,9 @@
 /* memkv_fabric_attach(), _detach(): connections made and ended; sysfs says what there is, libnvme changes it. */
 #include "core/base/environ.h"
 #include "core/base/fail.h"
+#include "core/media/media.h" /* before libnvme, which has macros of the same names */
 #include "core/fabric/namespaces.h"
 #include "core/fabric/session.h"
-#include "core/media/media.h"
 #include "core/media/late_write.h"
 
 #include <errno.h>
