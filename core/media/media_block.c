@@ -41,7 +41,7 @@ enum {
 	COMMAND_CUT = 1 << 20,
 	BLOCK_CUT_LEAST = 1 << 16,
 	CLAIM_PAUSE_US = 5000,
-	CLAIM_WAIT_US = 1000000,
+	CLAIM_WAIT_US = 2000000,
 };
 
 /* ---- the mirror ---- */
