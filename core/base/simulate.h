@@ -67,6 +67,7 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(UNREAD_SEEN, "a segment that could not be read at attach is not looked at again until it rings")             \
 	X(BROUGHT_IN_ORDER, "a table that was read as a whole counts as read in the order of its parts")               \
 	X(PLACES_NOT_GIVEN_BACK, "who spares a segment that was just being opened anew leaves its reserved places")    \
+	X(EVICT_UNKEPT, "an eviction flags what its own process may give back to the system at that moment")            \
 	X(PIN_SENT, "a pin holds a block of which only the entry is known to be there")                                \
 	X(SENT_BEFORE_BLOCK, "an entry counts as live before its block has landed")                                    \
 	X(SENT_TRUSTED, "who continues a dead agent's segment does not look whether the sent blocks have landed")      \
