@@ -64,6 +64,7 @@ static void header_landed(const struct agent *a, uint32_t segment)
 	if (load(table_of(segment) + 8) == htole64(CHECK_WRITING) ||
 	    table_header_decode(table_of(segment), segment, world.pool_seed, &header) != CHECK_GOOD) {
 		s->generation = 0;
+		oracle_pins_hold();
 		return;
 	}
 	trace(EVENT_HEADER, a, segment, header.generation, 0);
@@ -71,6 +72,7 @@ static void header_landed(const struct agent *a, uint32_t segment)
 		broken("segment %u: begun by agent %u, which has no slot", segment, a->number);
 	s->begun_by = NULL;
 	watch_begins(segment, header.generation);
+	oracle_pins_hold();
 }
 
 /* ---- entries ---- */
@@ -118,6 +120,8 @@ static void life_landed(struct shadow_place *p, const struct entry *e, uint32_t 
 		cover(COVER_SENT_FIRST);
 	if (flagged && !on_shared())
 		oracle_flagged(p->instance, segment, e->index);
+	if (flagged)
+		oracle_pins_hold();
 }
 
 static void entry_landed(const struct agent *a, uint32_t segment, uint32_t index)
@@ -249,6 +253,7 @@ void landed_mirror_stored(struct agent *a, enum sim_kind kind, uint64_t offset)
 		return;
 	if (at == 8) {
 		world.shadow[segment].begun_by = a;
+		oracle_pins_hold();
 	} else if (at == TABLE_TAIL_OFFSET) {
 		call->stage = PUT_RESERVED;
 	} else if (at >= PAGE) {

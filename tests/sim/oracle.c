@@ -180,8 +180,11 @@ static bool plausible(const struct thread *t, uint32_t key, uint32_t version)
 {
 	for (uint32_t n = 0; n < world.instance_count; n++) {
 		const struct instance *i = &world.instances[n];
-		/* a block of which a power cut took bytes is not found by a remove in a process that has tried to read it */
-		if (i->key == key && (version == UINT32_MAX || i->version == version) && i->published &&
+		/*
+		 * What was on its way when the power went may be there: of an entry that is half old, half new, the block's own header
+		 * tells.  A block of which a power cut took bytes is not found by a remove in a process that has tried to read it.
+		 */
+		if (i->key == key && (version == UINT32_MAX || i->version == version) && (i->published || i->unowed) &&
 		    n != t->call.instance && (i->unowed || !gone_before(i, t->call.begin)))
 			return true;
 	}
@@ -241,6 +244,26 @@ void oracle_born(struct thread *t, const struct entry *e)
 		(void)instance_born(t, e);
 }
 
+static bool is_over(const struct copy *c)
+{
+	const struct shadow_segment *s = &world.shadow[c->segment];
+	const struct shadow_place *p = &s->places[c->index];
+
+	return s->begun != c->generation || (p->generation == c->generation && p->life == SHADOW_REMOVED);
+}
+
+/* in the place of one whose segment was opened anew, if any: a pinned block may move for ever */
+static void note_copy(struct instance *i, struct copy copy)
+{
+	uint32_t at = i->copy_count;
+
+	for (uint32_t n = 0; n < i->copy_count && at == i->copy_count; n++)
+		if (is_over(&i->copies[n]))
+			at = n;
+	i->copy_count += at == i->copy_count && at < COPIES_MAX;
+	i->copies[at % COPIES_MAX] = copy;
+}
+
 uint32_t oracle_published(struct thread *t, const struct entry *e, uint32_t segment)
 {
 	uint32_t n = instance_of(e->birth);
@@ -251,9 +274,7 @@ uint32_t oracle_published(struct thread *t, const struct entry *e, uint32_t segm
 		broken("segment %u, place %u: the published block was never put", segment, e->index);
 		return n;
 	}
-	struct instance *i = &world.instances[n];
-	i->copies[i->copy_count++ % COPIES_MAX] =
-		(struct copy){.segment = segment, .index = e->index, .generation = e->generation};
+	note_copy(&world.instances[n], (struct copy){.segment = segment, .index = e->index, .generation = e->generation});
 	return n;
 }
 
