@@ -47,6 +47,7 @@ static int attach_control(struct memkv_pool *pool)
 	*c = (struct control){.media = pool->media,
 			      .seed = pool->sb.seed,
 			      .read_only = pool->read_only,
+			      .grouped = pool->sb.features_read_only & FEATURE_GROUPS,
 			      .shared = pool->sb.features_incompatible & FEATURE_SHARED};
 	int err = layout_compute(&pool->sb.geo, &c->layout);
 	if (!err)
@@ -56,8 +57,8 @@ static int attach_control(struct memkv_pool *pool)
 		err = share_open(pool);
 	/* mirrored media: what is looked at without asking; tables are brought in by whoever looks into them */
 	if (!err && !(control_refresh_regions(c, REGION_SLOT_CELLS, REGION_SLOT_CELLS) &&
-		      control_refresh_regions(c, REGION_OWNER_WORDS, REGION_OWNER_WORDS) &&
-		      control_refresh_regions(c, REGION_AGES, REGION_STATISTICS)))
+		      control_refresh_regions(c, REGION_AGES, REGION_STATISTICS) && /* pulses before words: fold_all.c */
+		      control_refresh_regions(c, REGION_OWNER_WORDS, REGION_OWNER_WORDS)))
 		err = fail(-EIO, "%s: the pool's control structures cannot be read", pool->media->path);
 	return err;
 }
@@ -99,7 +100,7 @@ static int still_the_pool(void *context)
 
 static int attach_writer(struct memkv_pool *pool, uint32_t flags)
 {
-	const struct slot_guard guard = {still_the_pool, pool, factbook_take_over, &pool->factbook, share_inherit};
+	const struct slot_guard guard = {still_the_pool, pool, factbook_take_over, &pool->factbook};
 	bool shared = pool->control.shared;
 
 	if (pool->read_only)

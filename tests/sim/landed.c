@@ -184,6 +184,8 @@ void landed_control(const struct command *c, uint64_t page, const uint8_t *befor
 
 	if (offset - l->offset[REGION_TABLES] < l->length[REGION_TABLES])
 		table_landed_at(c->agent, offset, before);
+	if (on_shared() && offset - l->offset[REGION_LOG_RINGS] < l->length[REGION_LOG_RINGS])
+		stated_landed(offset, before);
 	if (offset - l->offset[REGION_OWNER_WORDS] >= l->length[REGION_OWNER_WORDS])
 		return;
 	uint32_t first = (uint32_t)((offset - l->offset[REGION_OWNER_WORDS]) / 8);
@@ -198,6 +200,8 @@ void landed_payload(const struct command *c, uint64_t page)
 	uint64_t in_segment = page - layout_segment(&world.layout, c->segment) / PAGE;
 	struct entry e;
 
+	if (on_shared() && c->segment != NEVER)
+		stated_write_landed(c->segment, c->generation);
 	for (uint32_t i = 0; i < world.layout.geo.entries; i++) {
 		struct shadow_place *p = &s->places[i];
 		if (p->generation != s->generation || p->instance == UINT32_MAX || in_segment < p->page ||
@@ -243,6 +247,19 @@ static void life_stored(struct thread *t, uint64_t segment, uint32_t index, cons
 		cover(COVER_SENT_GONE);
 }
 
+/* given up when it is withdrawn; who continues a segment may write the very header again */
+static void header_stored(const struct agent *a, uint32_t segment)
+{
+	struct shadow_segment *s = &world.shadow[segment];
+	const uint8_t *at = a->device->control + layout_table(&world.layout, segment);
+	struct table_header header;
+	bool whole = table_header_decode(at, segment, world.pool_seed, &header) == CHECK_GOOD;
+
+	s->begun_by = whole && header.generation == s->generation ? NULL : a;
+	if (whole && s->begun_by)
+		oracle_pins_hold();
+}
+
 void landed_mirror_stored(struct agent *a, enum sim_kind kind, uint64_t offset)
 {
 	const struct layout *l = &world.layout;
@@ -252,8 +269,7 @@ void landed_mirror_stored(struct agent *a, enum sim_kind kind, uint64_t offset)
 	if (within >= l->length[REGION_TABLES])
 		return;
 	if (at == 8) {
-		world.shadow[segment].begun_by = a;
-		oracle_pins_hold();
+		header_stored(a, (uint32_t)segment);
 	} else if (at == TABLE_TAIL_OFFSET) {
 		call->stage = PUT_RESERVED;
 	} else if (at >= PAGE) {

@@ -5,12 +5,12 @@
  * The control region is plain memory.  Payload commands move 4 KiB at a time, each whole, in any order, as late as the
  * scheduler likes; reads as well, so they are torn against writes.  A process that dies leaves its commands behind:
  * each sector of them lands, or never does, and only then its locks are free (that is what exact death means).  What goes
- * wrong with it is in faults.c.
+ * wrong with it is in medium_faults.c.
  */
 #include "redirect.h"
 
 #include "core/pool/handle.h"
-#include "faults.h"
+#include "medium_faults.h"
 
 #include <errno.h>
 
@@ -305,9 +305,9 @@ static int sim_queue_open(struct media *media, unsigned depth, struct media_queu
 	return 0;
 }
 
-int queue_uring_open(struct media *media, int fd, unsigned depth, struct media_queue **queue)
+int queue_uring_open(struct media *media, int fd, struct nvme_passthrough *nvme, unsigned depth, struct media_queue **queue)
 {
-	(void)fd;
+	(void)fd, (void)nvme;
 	return sim_queue_open(media, depth, queue);
 }
 

@@ -110,6 +110,8 @@ static const struct removal *gone_before(const struct instance *i, uint64_t befo
 
 bool oracle_present(const struct instance *i)
 {
+	if (i->deleted)
+		return false;
 	for (uint32_t n = 0; n < i->copy_count && n < COPIES_MAX; n++) {
 		const struct copy *c = &i->copies[n];
 		const struct shadow_segment *s = &world.shadow[c->segment];
@@ -132,6 +134,8 @@ static bool removed_since(const struct instance *i, bool or_by_itself)
 }
 
 static bool removed_meanwhile(const struct instance *i) { return removed_since(i, false); }
+
+bool oracle_asked(uint32_t instance) { return removed_since(&world.instances[instance], true); }
 
 bool oracle_firm(const struct instance *i, uint64_t before)
 {

@@ -93,9 +93,10 @@ void oracle_pin(struct thread *t, bool is_session, uint32_t subject, uint64_t tt
 	t->call.pin = pin_count++;
 }
 
-/* is the segment being emptied?  Of a device only its writer knows */
-static bool leaving(uint32_t segment)
+/* is the segment being emptied, or the block flagged?  Of a device only its writer knows */
+static bool leaving(uint32_t segment, uint32_t index, uint64_t birth)
 {
+	const uint64_t life = layout_table(&world.layout, segment) + PAGE + index * (uint64_t)ENTRY_BYTES + ENTRY_LIFE_OFFSET;
 	const uint64_t offset = world.layout.offset[REGION_OWNER_WORDS] + segment * 8ULL;
 	struct owner_word word = world.shadow[segment].owner;
 	uint64_t raw;
@@ -106,6 +107,9 @@ static bool leaving(uint32_t segment)
 			continue;
 		memcpy(&raw, a->device->control + offset, sizeof(raw));
 		(void)owner_word_decode(raw, segment, world.pool_seed, &word);
+		memcpy(&raw, a->device->control + life, sizeof(raw));
+		if (raw && life_read(raw, birth) == LIFE_REMOVED)
+			return true;
 	}
 	return word.state == OWNER_LEAVING || word.state == OWNER_FREE;
 }
@@ -118,7 +122,7 @@ static bool settled(const struct instance *i)
 		const struct shadow_segment *s = &world.shadow[c->segment];
 		const struct shadow_place *p = &s->places[c->index];
 		if (s->generation == c->generation && p->birth == i->birth && p->life == SHADOW_LIVE && !p->damaged &&
-		    !s->begun_by && !leaving(c->segment))
+		    !s->begun_by && !leaving(c->segment, c->index, i->birth))
 			return true;
 	}
 	return false;

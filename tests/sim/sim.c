@@ -45,9 +45,11 @@ static const struct {
 	{"none", "the code as it is", MEDIUM_KINDS},
 #define MAPPED_ROW(name, text) {#name, text, MEDIUM_FILE},
 #define DEVICE_ROW(name, text) {#name, text, MEDIUM_BLOCK},
-	SIM_MAPPED_MUTANTS(MAPPED_ROW) SIM_DEVICE_MUTANTS(DEVICE_ROW)
+#define SHARED_ROW(name, text) {#name, text, MEDIUM_SHARED},
+	SIM_MAPPED_MUTANTS(MAPPED_ROW) SIM_DEVICE_MUTANTS(DEVICE_ROW) SIM_SHARED_MUTANTS(SHARED_ROW)
 #undef MAPPED_ROW
 #undef DEVICE_ROW
+#undef SHARED_ROW
 };
 
 static const char *const kinds[MEDIUM_KINDS] = {"file", "memory", "block", "shared"};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What medium.c and faults.c share: parts of pages, commands that end. */
-#ifndef MEMKV_TESTS_SIM_FAULTS_H
-#define MEMKV_TESTS_SIM_FAULTS_H
+/* What medium.c and medium_faults.c share: parts of pages, commands that end. */
+#ifndef MEMKV_TESTS_SIM_MEDIUM_FAULTS_H
+#define MEMKV_TESTS_SIM_MEDIUM_FAULTS_H
 
 #include "sim.h"
 

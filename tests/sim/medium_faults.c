@@ -8,7 +8,7 @@
  */
 #include "redirect.h"
 
-#include "faults.h"
+#include "medium_faults.h"
 
 #include <errno.h>
 
