@@ -40,6 +40,7 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(RING_ONE_LOOK, "a log record that is just being written is taken for lost when the next one is there a moment later") \
 	X(PIN_LOOK_AT_RETIRE_ONLY, "who empties a segment looks for pins before it says so, and not after")         \
 	X(PIN_BLIND, "a pinner does not look whether the block's segment is being emptied")                         \
+	X(LEFT_OVER_CONTINUED, "a table that power loss left in a FREE segment is continued when an opening fails")      \
 	X(PIN_UNTOLD, "who pins a block of which its writer has not told does not tell either")                        \
 	X(PIN_DROPPED_AT_MOVE, "a moved block is not of its session any more, and so not pinned")                   \
 	X(RING_LAP_BEFORE_CHECKPOINT, "a log ring begins its next round before its facts stand in a checkpoint")    \
@@ -67,6 +68,7 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(UNREAD_SEEN, "a segment that could not be read at attach is not looked at again until it rings")             \
 	X(BROUGHT_IN_ORDER, "a table that was read as a whole counts as read in the order of its parts")               \
 	X(PLACES_NOT_GIVEN_BACK, "who spares a segment that was just being opened anew leaves its reserved places")    \
+	X(EVICT_UNKEPT, "an eviction flags what its own process may give back to the system at that moment")            \
 	X(PIN_SENT, "a pin holds a block of which only the entry is known to be there")                                \
 	X(SENT_BEFORE_BLOCK, "an entry counts as live before its block has landed")                                    \
 	X(SENT_TRUSTED, "who continues a dead agent's segment does not look whether the sent blocks have landed")      \

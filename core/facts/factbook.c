@@ -206,12 +206,12 @@ static bool read_owed(struct factbook *l, struct factbook_source *source)
 static void refresh_shared_slot(struct factbook *l, uint32_t slot)
 {
 	struct factbook_source *source = &l->sources[slot];
-	uint64_t before = unread(l);
 	bool left = false;
 
 	if ((l->writing && slot == l->me.slot) || !read_cell(l, source, slot, &left) || !source->reader.who.epoch ||
 	    source->final || !read_owed(l, source))
 		return;
+	uint64_t before = unread(l);
 	read_ring(l, &source->reader, source->told);
 	source->final = left && unread(l) == before; /* as it was before we read: nothing came behind that */
 	atomic_store(&source->tail, source->reader.next);
@@ -421,10 +421,10 @@ static int write_checkpoint(struct factbook *l, const struct log_identity *who, 
 	const struct control *c = l->control;
 	struct checkpoint_header held;
 	unsigned area = 0;
-	uint64_t before = atomic_load(&c->media->unread);
+	uint64_t before = unread(l);
 	bool any = checkpoint_best(c, who->slot, &held, &area);
 
-	if (atomic_load(&c->media->unread) != before)
+	if (unread(l) != before)
 		return -EIO; /* one that holds need not have answered */
 	facts_drop_over(&l->facts, clock_utc_s());
 	tell(l);

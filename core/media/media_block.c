@@ -234,6 +234,20 @@ static void block_forget(struct media *media, uint64_t offset, size_t length)
 	pthread_mutex_unlock(&b->settle_lock);
 }
 
+/* what has been given back in the meantime is zero here, and would wipe what stands on the medium */
+static int take_image(struct media_block *b, struct passage *p, uint64_t block)
+{
+	int err = 0;
+
+	pthread_mutex_lock(&b->refresh_lock);
+	if (is_present(b, block))
+		words_load(p->image, b->base.control + block * MIRROR_BLOCK, MIRROR_WORDS);
+	else
+		err = -EROFS;
+	pthread_mutex_unlock(&b->refresh_lock);
+	return err;
+}
+
 /*
  * The image is taken after the request, so it has what the caller stored.  Whoever finds that an image which was
  * taken after its own request has been written meanwhile has nothing left to do.
@@ -249,8 +263,8 @@ static int publish_block(struct media_block *b, uint64_t block)
 		err = -EIO;
 	} else if (p->block != block || p->covered < ticket) {
 		uint64_t covered = atomic_load(&p->asked);
-		words_load(p->image, b->base.control + block * MIRROR_BLOCK, MIRROR_WORDS);
-		err = b->move(b, MEDIA_WRITE, p->image, MIRROR_BLOCK, block * MIRROR_BLOCK);
+		err = take_image(b, p, block);
+		err = err ? err : b->move(b, MEDIA_WRITE, p->image, MIRROR_BLOCK, block * MIRROR_BLOCK);
 		p->block = block;
 		p->covered = err ? 0 : MUTANT(IMAGE_BEFORE) ? atomic_load(&p->asked) : covered;
 	}

@@ -201,13 +201,13 @@ static bool hold(struct memkv_pool *pool, uint64_t segment, uint64_t generation,
 
 	follower_keep(&pool->follower); /* mirrored media: the table is not given back while it is looked at */
 	enum holds holds = look_at(pool, segment, generation, e);
-	follower_unkeep(&pool->follower, segment);
 
 	/* whoever put it may have died, or stand still, before it told: what is pinned others must find, and look for */
 	if (holds == HOLDS && !MUTANT(PIN_UNTOLD))
 		control_ring_entry(&pool->control, segment);
 	if (holds == HOLDS_ELSEWHERE)
 		moved = move_anywhere(pool, segment, e);
+	follower_unkeep(&pool->follower, segment);
 	*no_room |= moved == MOVE_NO_ROOM;
 	return holds == HOLDS || moved == MOVE_DONE;
 }

@@ -327,6 +327,21 @@ static int note_replaced(struct put *put, struct births *before)
 	return factbook_pinned(&pool->factbook, put->key->bytes, before->session_id) ? MEMKV_PINNED : 0;
 }
 
+/* its segment may be closed by now, and mirrored media have given its table back */
+static bool kill_own(const struct put *put)
+{
+	struct memkv_pool *pool = put->pool;
+	struct follower *f = &pool->follower;
+
+	pthread_mutex_lock(&f->lock);
+	bool good = table_refresh(&pool->control, put->place.segment);
+	if (good)
+		table_kill(&pool->control, put->place.segment, put->place.index, put->header.birth);
+	follower_give_back(f, put->place.segment);
+	pthread_mutex_unlock(&f->lock);
+	return good;
+}
+
 /* only when the new block is there for good; and they must not come back */
 static int remove_replaced(const struct put *put, const struct births *before)
 {
@@ -340,8 +355,7 @@ static int remove_replaced(const struct put *put, const struct births *before)
 		 */
 		enum pins_copy copy = pins_copy_of(pool, put->key->bytes, before, put->header.birth);
 		if (copy == PINS_COPY_HOLDS) {
-			table_kill(&pool->control, put->place.segment, put->place.index, put->header.birth);
-			return removed;
+			return kill_own(put) ? removed : MEMKV_UNKNOWN;
 		}
 		removed = copy == PINS_COPY_NONE ? 0 : MEMKV_UNKNOWN;
 	}

@@ -37,6 +37,8 @@ void call_begin(struct thread *t, enum call_kind kind, uint32_t key)
 
 void call_end(struct thread *t, int64_t result)
 {
+	if (device_fenced(t->agent) && !t->agent->troubled && !on_shared())
+		broken("agent %u writes no more, and nothing was wrong", t->agent->number);
 	trace(EVENT_RETURN, t->agent, t->call.kind, t->call.key, (uint64_t)result);
 	t->call = (struct call){.instance = UINT32_MAX, .removal = UINT32_MAX, .pin = UINT32_MAX};
 	fortune_hot(t->agent);
