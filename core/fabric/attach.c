@@ -2,6 +2,7 @@
 /* memkv_fabric_attach(), _detach(): connections made and ended; sysfs says what there is, libnvme changes it. */
 #include "core/base/environ.h"
 #include "core/base/fail.h"
+#include "core/media/media.h" /* before libnvme, which has macros of the same names */
 #include "core/fabric/namespaces.h"
 #include "core/fabric/session.h"
 #include "core/media/late_write.h"
@@ -278,8 +279,8 @@ static int check_claims(const struct connections *them)
 		if (!lost || lost < all[i].paths)
 			continue;
 		snprintf(path, sizeof(path), "/dev/%s", all[i].device);
-		int fd = open(path, O_RDONLY | O_EXCL | O_CLOEXEC);
-		if (fd < 0 && errno == EBUSY)
+		int fd = media_block_claim(path, O_RDONLY | O_CLOEXEC); /* a killed writer's is given up a moment later */
+		if (fd == -EBUSY)
 			err = fail(MEMKV_IN_USE, "%s is in use: an agent writes to it, or it is mounted or part of another device", path);
 		if (fd >= 0)
 			close(fd);

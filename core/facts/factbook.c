@@ -181,21 +181,37 @@ static bool read_cell(struct factbook *l, struct factbook_source *source, uint32
 	source->final = false;
 	source->reader = (struct ring_reader){.who = identity_of_cell(&cell)};
 	source->reader.who.slot = slot;
+	source->owes = is_shared(l) && cell.owed_epoch && !MUTANT(OWED_LOG_UNREAD);
+	source->owed = (struct ring_reader){.who = {.slot = slot, .epoch = cell.owed_epoch, .nonce = cell.owed_nonce}};
 	if (cell.epoch)
 		(void)read_checkpoint(l, &source->reader);
+	if (source->owes)
+		(void)read_checkpoint(l, &source->owed);
 	source->known = unread(l) == before;
 	return source->known;
+}
+
+/* the log of the incarnation before, which has ended: once, to its end */
+static bool read_owed(struct factbook *l, struct factbook_source *source)
+{
+	uint64_t before = unread(l);
+
+	if (source->owes) {
+		read_ring(l, &source->owed, UINT64_MAX);
+		source->owes = unread(l) != before;
+	}
+	return !source->owes;
 }
 
 static void refresh_shared_slot(struct factbook *l, uint32_t slot)
 {
 	struct factbook_source *source = &l->sources[slot];
-	uint64_t before = unread(l);
 	bool left = false;
 
 	if ((l->writing && slot == l->me.slot) || !read_cell(l, source, slot, &left) || !source->reader.who.epoch ||
-	    source->final)
+	    source->final || !read_owed(l, source))
 		return;
+	uint64_t before = unread(l);
 	read_ring(l, &source->reader, source->told);
 	source->final = left && unread(l) == before; /* as it was before we read: nothing came behind that */
 	atomic_store(&source->tail, source->reader.next);
@@ -405,10 +421,10 @@ static int write_checkpoint(struct factbook *l, const struct log_identity *who, 
 	const struct control *c = l->control;
 	struct checkpoint_header held;
 	unsigned area = 0;
-	uint64_t before = atomic_load(&c->media->unread);
+	uint64_t before = unread(l);
 	bool any = checkpoint_best(c, who->slot, &held, &area);
 
-	if (atomic_load(&c->media->unread) != before)
+	if (unread(l) != before)
 		return -EIO; /* one that holds need not have answered */
 	facts_drop_over(&l->facts, clock_utc_s());
 	tell(l);
@@ -459,9 +475,27 @@ int factbook_take_over(void *context, const struct slot *next, const struct slot
 	if (!good || !source->known || !same_identity(&source->reader.who, before->epoch, before->nonce))
 		err = -EAGAIN; /* its cell cannot be read now, or is not what the caller saw */
 	else if (owes_checkpoint(l, &source->reader))
-		err = checkpoint_hold(l->control, heir.slot) ? write_checkpoint(l, &heir, 0) : -EIO;
+		err = write_checkpoint(l, &heir, 0);
 	pthread_mutex_unlock(&l->lock);
 	return err == -ENOSPC ? -EAGAIN : err;
+}
+
+int factbook_bring_over(struct factbook *l, const struct slot *slot)
+{
+	struct log_identity me = {.slot = slot->number, .epoch = slot->epoch, .nonce = slot->nonce};
+
+	if (!slot->cell.owed_epoch)
+		return 0;
+	pthread_mutex_lock(&l->lock);
+	/* what is known now has that log in it, whoever's cell names it */
+	int err = refresh(l) ? 0 : -EIO;
+	const struct factbook_source *source = &l->sources[slot->number];
+	if (!err && (!source->known || !same_identity(&source->reader.who, me.epoch, me.nonce) || source->owes))
+		err = -EAGAIN;
+	if (!err)
+		err = write_checkpoint(l, &me, 0);
+	pthread_mutex_unlock(&l->lock);
+	return err;
 }
 
 void factbook_attach(struct factbook *l, const struct slot *slot)
@@ -543,6 +577,35 @@ int factbook_state(struct factbook *l, struct record *r)
 		err = append(l, r);
 	}
 	atomic_thread_fence(memory_order_seq_cst); /* written; now the caller looks */
+	pthread_mutex_unlock(&l->lock);
+	return err;
+}
+
+/* is there a record that we have read, and that its author has not told of? */
+static bool any_untold(const struct factbook *l)
+{
+	for (uint32_t n = 0; n < l->control->layout.geo.slots; n++) {
+		const struct factbook_source *source = &l->sources[n];
+		if ((n != l->me.slot || !l->writing) && source->known && source->reader.next > source->told)
+			return true;
+	}
+	return false;
+}
+
+int factbook_vouch(struct factbook *l, const uint8_t key[32])
+{
+	enum { SOME = 16 };
+	struct record again[SOME];
+	uint32_t count = 0;
+	int err = 0;
+
+	pthread_mutex_lock(&l->lock);
+	for (uint32_t i = 0; any_untold(l) && i < l->facts.places && count < SOME; i++)
+		if (l->facts.table[i].kind == RECORD_DEL && l->facts.table[i].slot != l->me.slot &&
+		    memcmp(l->facts.table[i].key, key, sizeof(again->key)) == 0)
+			again[count++] = l->facts.table[i];
+	for (uint32_t i = 0; !err && i < count && !MUTANT(NOT_VOUCHED); i++)
+		err = append(l, &again[i]);
 	pthread_mutex_unlock(&l->lock);
 	return err;
 }

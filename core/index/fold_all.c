@@ -29,7 +29,7 @@ static bool pass_over(struct follower *f, uint64_t s)
 	return true;
 }
 
-/* the medium did not answer at attach: at the next step once more, be nothing rung since, and be the pulse zero */
+/* the medium did not answer: at the next step once more, be nothing rung since, and be the pulse zero */
 static void look_again(struct follower *f, uint64_t s)
 {
 	if (!MUTANT(UNREAD_SEEN))

@@ -67,8 +67,8 @@ static bool header_known(const struct control *c, const struct follower_recover 
 	}
 	if (blank && *mended && table_refresh(c, segment)) {
 		*mended = table_begun(c, segment, header->generation);
-		/* whoever begins it has withdrawn the header before the tail is there: look at it behind the tail */
-		if (*mended && c->media->caps.mappable && table_header(c, segment, &again) == CHECK_GOOD &&
+		/* whoever begins it has withdrawn the header before tail and entries are there: look at it behind these */
+		if (*mended && table_refresh_header(c, segment) && table_header(c, segment, &again) == CHECK_GOOD &&
 		    (again.generation || table_withdrawn(c, segment))) {
 			*header = again;
 			*mended = false;
@@ -130,6 +130,7 @@ struct fold {
 	uint32_t gone_left; /* of these, above the first unsettled place */
 	bool settled;	    /* nobody is writing: what is not there never will be */
 	uint32_t unsettled; /* first place to look at again */
+	struct spent_pass spent; /* of settled places */
 };
 
 static void insert_ahead(struct fold *fold, uint32_t at)
@@ -224,10 +225,17 @@ static void fold_entry(void *context, uint32_t index, enum entry_state state, co
 	if (life == LIFE_SENT && !fold->settled && index < fold->unsettled)
 		fold->unsettled = index; /* whoever reads it too early drops it: look again until it is live */
 	/* one that is moving will be live in a moment, unless its mover died: then it stays behind in a settled segment */
-	if (life_counts(life) || (life == LIFE_MOVING && !fold->settled))
+	bool there = life_counts(life) || (life == LIFE_MOVING && !fold->settled);
+	if (there)
 		insert_later(fold, hash, place);
 	else
 		fold_gone(fold, index, hash, place);
+	if (index >= fold->unsettled)
+		return;
+	if (there)
+		spent_meet(&fold->spent, entry->expires_s);
+	else
+		fold->spent.pages += place.header_pages + place.pages;
 }
 
 static bool watches(const struct follower *f)
@@ -293,6 +301,7 @@ static void fold_places(struct follower *f, uint64_t s, uint64_t generation, uin
 		lose(f); /* copies that came and went since the last look */
 	if (watches(f) && fold.unsettled > from)
 		atomic_fetch_add(&f->settlements, 1);
+	spent_note(&f->spent[s], &fold.spent, from == 0);
 	seen->next = fold.unsettled;
 	seen->gone = fold.gone_left;
 }
@@ -384,6 +393,7 @@ bool follower_fold(struct follower *f, uint64_t s, const struct brought *brought
 		index_turn(f->index, s);
 		watch(f, s, false);
 		*seen = (struct follower_segment){.generation = header.generation, .pulse = pulse};
+		spent_forget(&f->spent[s]);
 		if (c->shared) /* ages and their clock are everybody's own there */
 			age_by_time(c, s, header.opened_s);
 	}
@@ -570,6 +580,7 @@ void follower_add(struct follower *f, uint64_t segment, const struct entry *entr
 		index_turn(f->index, segment);
 		watch(f, segment, false);
 		*seen = (struct follower_segment){.generation = entry->generation};
+		spent_forget(&f->spent[segment]);
 	}
 	if (!f->control->media->caps.mappable)
 		atomic_fetch_add(&f->settlements, 1); /* a step of ours may have found it before its block had landed */
@@ -632,24 +643,32 @@ void follower_drop_read(struct follower *f, const uint8_t key[32], struct place 
 	pthread_mutex_unlock(&f->lock);
 }
 
+static void follower_free(struct follower *f)
+{
+	free(f->segments);
+	free(f->spent);
+	free(f->watched);
+	free(f->stirred);
+	free(f->groups);
+	f->segments = NULL;
+	f->spent = NULL;
+	f->watched = NULL;
+	f->stirred = NULL;
+	f->groups = NULL;
+}
+
 int follower_open(struct follower *f, const struct control *c, struct index *index, struct factbook *factbook,
 		  const struct follower_recover *recover)
 {
 	*f = (struct follower){.control = c, .index = index, .recover = *recover};
 	f->segments = calloc(c->layout.geo.segments, sizeof(*f->segments));
+	f->spent = calloc(c->layout.geo.segments, sizeof(*f->spent));
 	f->watched = calloc(c->layout.geo.segments, sizeof(*f->watched));
 	f->stirred = c->shared ? calloc(div_up(c->layout.geo.segments, 64), sizeof(*f->stirred)) : NULL;
 	f->groups = c->grouped ? calloc(MEMKV_GROUPS, sizeof(*f->groups)) : NULL;
 	f->factbook = factbook;
-	if (!f->segments || !f->watched || (c->shared && !f->stirred) || (c->grouped && !f->groups)) {
-		free(f->groups);
-		f->groups = NULL;
-		free(f->stirred);
-		f->stirred = NULL;
-		free(f->watched);
-		free(f->segments);
-		f->watched = NULL;
-		f->segments = NULL;
+	if (!f->segments || !f->spent || !f->watched || (c->shared && !f->stirred) || (c->grouped && !f->groups)) {
+		follower_free(f);
 		return -ENOMEM;
 	}
 	pthread_mutex_init(&f->lock, NULL);
@@ -707,12 +726,5 @@ void follower_close(struct follower *f)
 	follower_stop(f);
 	if (f->segments)
 		pthread_mutex_destroy(&f->lock);
-	free(f->segments);
-	free(f->watched);
-	free(f->stirred);
-	free(f->groups);
-	f->segments = NULL;
-	f->watched = NULL;
-	f->stirred = NULL;
-	f->groups = NULL;
+	follower_free(f);
 }

@@ -190,6 +190,16 @@ void nvme_passthrough_open(int block, uint64_t bytes, bool read_only, struct nvm
 		    generic, p->reads ? "" : ", reads by block I/O");
 }
 
+void nvme_passthrough_renew(struct nvme_passthrough *p, const struct nvme_passthrough *found)
+{
+	if (p->fd < 0)
+		return; /* block I/O, as before */
+	if (found->fd < 0 || dup3(found->fd, p->fd, O_CLOEXEC) < 0)
+		atomic_store(&p->refused, true);
+	else
+		p->shape = found->shape;
+}
+
 void nvme_passthrough_close(struct nvme_passthrough *p)
 {
 	if (p->fd >= 0)

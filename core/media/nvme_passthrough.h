@@ -51,6 +51,9 @@ struct nvme_passthrough {
  */
 void nvme_passthrough_open(int block, uint64_t bytes, bool read_only, struct nvme_passthrough *p);
 
+/** nvme_passthrough_renew() - the namespace was lost and is there again, perhaps as another device, to which @found leads */
+void nvme_passthrough_renew(struct nvme_passthrough *p, const struct nvme_passthrough *found);
+
 /** nvme_passthrough_close() - also of one that has none */
 void nvme_passthrough_close(struct nvme_passthrough *p);
 

@@ -85,6 +85,7 @@ int memkv_pool_describe(struct memkv_pool *pool, struct memkv_pool_info *info)
 		.entries_per_segment = geo->entries,
 		.slots = geo->slots,
 		.direct_io = pool->media->caps.direct,
+		.coherent = pool->media->caps.coherent,
 	};
 	memcpy(info->uuid, pool->sb.uuid, sizeof(info->uuid));
 	memcpy(info->name, pool->sb.name, sizeof(info->name));

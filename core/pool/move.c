@@ -3,6 +3,7 @@
 #include "core/pool/move.h"
 #include "core/pool/remove.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -16,6 +17,14 @@ static void note_moved(struct memkv_pool *pool, uint64_t segment, const struct e
 		room->moved[room->moved_count++] = *old;
 }
 
+static bool refresh_moved_from(struct memkv_pool *pool, uint64_t segment)
+{
+	pthread_mutex_lock(&pool->follower.lock);
+	bool good = table_refresh(&pool->control, segment);
+	pthread_mutex_unlock(&pool->follower.lock);
+	return good;
+}
+
 int moves_settle(struct memkv_pool *pool, uint64_t segment)
 {
 	struct room *room = &pool->room;
@@ -23,15 +32,18 @@ int moves_settle(struct memkv_pool *pool, uint64_t segment)
 	if (room->moved_from != segment || room->moved_count == 0)
 		return 0;
 	int err = MUTANT(MOVED_UNFLUSHED) ? 0 : pool->media->ops->flush(pool->media);
+	/* the segment need not be ours: mirrored media may have given its table back */
+	follower_keep(&pool->follower);
+	if (!err && !pool->control.shared && !refresh_moved_from(pool, segment))
+		err = -EIO;
 	/* the table of a closed segment on a shared device is nobody's to write: there the old places stay until it is opened anew */
 	for (uint32_t i = 0; !err && !pool->control.shared && i < room->moved_count; i++)
 		table_retire(&pool->control, segment, room->moved[i].index, room->moved[i].birth);
-	if (err)
-		return err;
-	room->moved_count = 0;
+	room->moved_count = err ? room->moved_count : 0;
 	/* a device has to know what the ring tells of before it rings */
-	if (!pool->control.shared && !(err = pool->media->ops->settle(pool->media)))
+	if (!err && !pool->control.shared && !(err = pool->media->ops->settle(pool->media)))
 		table_tell(&pool->control, segment);
+	follower_unkeep(&pool->follower, segment);
 	return err;
 }
 

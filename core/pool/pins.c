@@ -4,6 +4,7 @@
 #include "core/base/environ.h"
 #include "core/base/fail.h"
 #include "core/pool/move.h"
+#include "core/pool/newest.h"
 #include "core/pool/remove.h"
 #include "core/slot/own.h"
 
@@ -200,13 +201,13 @@ static bool hold(struct memkv_pool *pool, uint64_t segment, uint64_t generation,
 
 	follower_keep(&pool->follower); /* mirrored media: the table is not given back while it is looked at */
 	enum holds holds = look_at(pool, segment, generation, e);
-	follower_unkeep(&pool->follower, segment);
 
 	/* whoever put it may have died, or stand still, before it told: what is pinned others must find, and look for */
 	if (holds == HOLDS && !MUTANT(PIN_UNTOLD))
 		control_ring_entry(&pool->control, segment);
 	if (holds == HOLDS_ELSEWHERE)
 		moved = move_anywhere(pool, segment, e);
+	follower_unkeep(&pool->follower, segment);
 	*no_room |= moved == MOVE_NO_ROOM;
 	return holds == HOLDS || moved == MOVE_DONE;
 }
@@ -223,12 +224,19 @@ static bool is_copy(void *context, const struct entry *e)
 	return e->page == want->page && memcmp(e->key, want->key, sizeof(e->key)) == 0;
 }
 
-/* the entry of the copy at @place; false: there is none */
+/*
+ * The entry of the copy at @place; false: there is none.  Where tables are at hand it is found by halves; what that does
+ * not find, for damage or because the table has to be brought in, is looked for in all of it.
+ */
 static bool find_entry(struct memkv_pool *pool, struct entry *entries, const uint8_t *key, struct place place,
 		       uint64_t *segment, uint64_t *generation)
 {
 	const struct layout *layout = &pool->control.layout;
 
+	if (pool->media->caps.mappable && copy_entry(pool, key, place, segment, &entries[0])) {
+		*generation = entries[0].generation;
+		return true;
+	}
 	*segment = layout_segment_of(layout, place.page);
 	struct by_key want = {key, (uint32_t)(place.page - (layout_segment(layout, *segment) >> PAGE_SHIFT))};
 	return entries_collect(pool, *segment, is_copy, &want, entries, generation) > 0;

@@ -322,6 +322,18 @@ static void note_unknown(struct check *check)
 		repaired(check, blank && repair_blank_table(check->pool, check->segment));
 }
 
+/*
+ * On shared devices a segment that was adopted is called SEALED, and has the places that its writer left open until somebody opens
+ * it anew.
+ */
+static bool closed_by_writer(const struct check *check)
+{
+	if (!check->pool->control.shared)
+		return true;
+	struct holding h = factbook_holding(&check->pool->factbook, check->segment);
+	return h.slot == generation_slot(check->generation) && h.epoch == generation_epoch(check->generation);
+}
+
 /* one look at the segment's table; false: it changed hands or was opened anew meanwhile, so nothing of it counts */
 static bool read_table(struct check *check, struct table_header *header)
 {
@@ -342,9 +354,11 @@ static bool read_table(struct check *check, struct table_header *header)
 		note_unknown(check);
 	if (!check->generation)
 		return true;
+	if (c->shared) /* the OPEN of this generation was stated before its header was written */
+		(void)factbook_refresh(&pool->factbook);
 	uint32_t places = table_count(c, check->segment, header->generation, &tail);
 	bool owner_known = own_refresh(c, check->segment) && own_look(c, check->segment, &owned); /* after the count, before the entries: see follower.h */
-	check->closed = owner_known && own_closed(c, &owned);
+	check->closed = owner_known && own_closed(c, &owned) && closed_by_writer(check);
 	check->settled = check->closed || (owner_known && own_resumable(c, &pool->slot, &owned));
 	note(check, tail != CHECK_GOOD, true);
 	if (check->repair && tail != CHECK_GOOD && check->settled)

@@ -11,6 +11,7 @@
 #include "core/base/fail.h"
 #include "core/base/options_take.h"
 #include "core/format/owner_word.h"
+#include "core/media/cache_lines.h"
 #include "core/pool/handle.h"
 #include "core/pool/target.h"
 
@@ -96,6 +97,25 @@ static uint64_t bytes_to_allocate(const struct creation *c)
 	return c->options.flags & MEMKV_CREATE_THIN ? c->layout.control_bytes : c->sb.geo.bytes;
 }
 
+/* no compare-and-swap, no page cache: for memory alone */
+static int check_incoherent(struct creation *c)
+{
+	struct target *t = &c->target;
+
+	if (!(c->options.flags & MEMKV_CREATE_INCOHERENT))
+		return 0;
+	if (c->options.flags & MEMKV_CREATE_SHARE)
+		return fail(MEMKV_CONFLICT, "%s: --coherent no and --share cannot go together yet: one agent writes to such memory, others "
+					    "read", t->path);
+	if (!cache_lines_usable())
+		return fail(-EOPNOTSUPP, "%s: this build does not know the cache instructions of its processor", t->path);
+	t->incoherent = true;
+	return t->memory || t->fd < 0 || media_file_is_memory(t->fd)
+		       ? 0
+		       : fail(MEMKV_CONFLICT, "%s is not memory: --coherent no is for DAX devices (and files on tmpfs or a DAX file system) "
+					      "that hosts share whose caches are not coherent", t->path);
+}
+
 /* everything up to the first change; with look_only, also whether there would be room */
 static int prepare(struct creation *c, const char *path, const struct memkv_create_options *options, bool look_only)
 {
@@ -110,6 +130,8 @@ static int prepare(struct creation *c, const char *path, const struct memkv_crea
 	if (!err && c->options.flags & MEMKV_CREATE_SHARE && !c->target.device)
 		err = fail(MEMKV_CONFLICT, "%s is not a block device: --share is for devices that several hosts write to; files and memory "
 					   "are shared by the processes of one machine as they are", path);
+	if (!err)
+		err = check_incoherent(c);
 	if (!err)
 		err = look_what_is_there(c); /* without a lock, which would get into the way of those who attach */
 	if (!err && !look_only)
@@ -225,7 +247,9 @@ static int format(struct creation *c)
 	sb->version = 1;
 	if (c->options.flags & MEMKV_CREATE_SHARE)
 		sb->features_incompatible |= FEATURE_SHARED;
-	else if (sb->geo.segments >= GROUPS_FROM)
+	if (c->options.flags & MEMKV_CREATE_INCOHERENT)
+		sb->features_incompatible |= FEATURE_INCOHERENT;
+	if (!(c->options.flags & MEMKV_CREATE_SHARE) && sb->geo.segments >= GROUPS_FROM)
 		sb->features_read_only |= FEATURE_GROUPS;
 	sb->created_s = clock_utc_s();
 	sb->home_device = (uint64_t)c->target.st.st_dev;
@@ -261,6 +285,7 @@ int memkv_pool_create(const char *path, const struct memkv_create_options *optio
 	struct creation c;
 	int err = prepare(&c, path, options, false);
 
+	c.target.control_bytes = c.layout.control_bytes;
 	c.total = err ? 0 : bytes_to_allocate(&c) + c.layout.control_bytes - PAGE;
 	if (!err)
 		err = allocate(&c);

@@ -42,6 +42,24 @@ static int read_superblocks(struct memkv_pool *pool)
 	return 0;
 }
 
+/* where structures lie, for media that write them line by line; and none of another kind may pass for them */
+static int settle_coherence(struct memkv_pool *pool, const struct layout *layout)
+{
+	struct media *media = pool->media;
+	bool incoherent = pool->sb.features_incompatible & FEATURE_INCOHERENT;
+	uint64_t last = layout->offset[REGION_STATISTICS] + layout->length[REGION_STATISTICS];
+
+	if (incoherent && (media->caps.coherent || !media->caps.lines))
+		return fail(MEMKV_CONFLICT,
+			    "%s was made with --coherent no, which is for memory that hosts share, and is not used as such here; copy it "
+			    "to a DAX device or a file in memory, and do not ask for buffering", media->path);
+	media->withdrawn = htole64(CHECK_WRITING);
+	media->words[0] = (struct media_range){layout->offset[REGION_OWNER_WORDS],
+					       layout->offset[REGION_OWNER_WORDS] + layout->length[REGION_OWNER_WORDS]};
+	media->words[1] = (struct media_range){layout->offset[REGION_HEAT], last};
+	return 0;
+}
+
 static int attach_control(struct memkv_pool *pool)
 {
 	struct control *c = &pool->control;
@@ -52,6 +70,8 @@ static int attach_control(struct memkv_pool *pool)
 			      .grouped = pool->sb.features_read_only & FEATURE_GROUPS,
 			      .shared = pool->sb.features_incompatible & FEATURE_SHARED};
 	int err = layout_compute(&pool->sb.geo, &c->layout);
+	if (!err)
+		err = settle_coherence(pool, &c->layout);
 	if (!err)
 		err = pool->media->ops->map_control(pool->media, c->layout.control_bytes);
 	c->base = pool->media->control;
@@ -178,6 +198,39 @@ static int open_medium(struct memkv_pool *pool, unsigned flags)
 	return err;
 }
 
+static bool may_be_lines(const struct media *media)
+{
+	return media->caps.lines && media->caps.bytes >= 2 * PAGE;
+}
+
+/*
+ * Memory that hosts share without coherent caches is told by its superblock, which is read as such memory is: what the
+ * host's caches have of it may be of another pool.  What cannot be told is found out by the opening proper.
+ */
+static int open_by_lines(struct memkv_pool *pool)
+{
+	struct superblock sb = {0};
+	struct media *lines;
+	struct lane lane;
+	bool mended;
+
+	if (!may_be_lines(pool->media))
+		return 0;
+	if (media_lines_over(pool->media, &lines))
+		return 0; /* then no pool opens that needs it */
+	int err = lane_open(&lane, lines);
+	if (!err) {
+		err = superblocks_read(&lane, &sb, &mended);
+		lane_close(&lane);
+	}
+	if (err || !(sb.features_incompatible & FEATURE_INCOHERENT)) {
+		(void)media_lines_off(lines);
+		return 0;
+	}
+	pool->media = lines;
+	return pool->read_only ? 0 : media_lines_claim(lines);
+}
+
 static void close_medium(struct memkv_pool *pool)
 {
 	fork_hold();
@@ -223,13 +276,15 @@ void detach_pool(struct memkv_pool *pool)
 
 int pool_peek(const char *path, unsigned flags, struct superblock *sb)
 {
-	struct media *media;
+	struct media *media, *lines;
 	struct lane lane;
 	bool mended;
 	int err = media_open(path, flags | MEDIA_OPEN_READ_ONLY, &media); /* no lock, no claim: a child may keep it */
 
 	if (err)
 		return err;
+	if (may_be_lines(media) && media_lines_over(media, &lines) == 0)
+		media = lines; /* what the caches have of it may be of another pool */
 	err = lane_open(&lane, media);
 	if (err)
 		fail(err, "%s: no queue to the medium: %s", path, strerror(-err));
@@ -270,6 +325,8 @@ int attach_pool(struct memkv_pool *pool, bool read_only)
 		err = holds_attach(pool);
 	if (!err)
 		err = open_medium(pool, flags);
+	if (!err)
+		err = open_by_lines(pool);
 	if (!err)
 		deputies_open(&pool->deputies, pool, pool->options.deadline_calls);
 	if (!err)

@@ -290,7 +290,7 @@ static int write_block(struct put *put, const struct births *replaced)
 		lane_join(put->lane, h->page * PAGE, put->lane->header, (size_t)h->header_pages * PAGE);
 	else
 		write.op.step(&write.op);
-	put->sent = !pool->media->caps.mappable && !(put->options->flags & MEMKV_PUT_DURABLE);
+	put->sent = !pool->media->caps.mappable && !pool->media->caps.instant && !(put->options->flags & MEMKV_PUT_DURABLE);
 	if (!pool->media->caps.mappable || put->place.prepare || put->place.open)
 		lane_kick(put->lane); /* the block first: it goes while we do something else */
 	send_entry(put);
@@ -305,8 +305,10 @@ static int write_block(struct put *put, const struct births *replaced)
 	err = write.result && !MUTANT(ACK_FAILED_WRITE) ? write.result : flush_if(put);
 	if (!MUTANT(PUBLISH_EARLY))
 		publish(put, err == 0);
-	if (err == 0 && (!control_published(&pool->control) || !share_in_lease(pool)))
-		err = MEMKV_UNKNOWN; /* the entry may have reached the medium or not */
+	if ((err == 0 || put->sent) && !control_published(&pool->control))
+		err = MEMKV_UNKNOWN; /* the entry may have reached the medium or not, and a failed one's void place likewise */
+	if (err == 0 && !share_in_lease(pool))
+		err = MEMKV_UNKNOWN;
 	if (err == 0 && !MUTANT(ACK_UNFLUSHED) && flush_if(put))
 		err = MEMKV_UNKNOWN; /* others may have seen it, power loss may take it */
 	room_release(&pool->room, &put->place);
@@ -325,6 +327,21 @@ static int note_replaced(struct put *put, struct births *before)
 	return factbook_pinned(&pool->factbook, put->key->bytes, before->session_id) ? MEMKV_PINNED : 0;
 }
 
+/* its segment may be closed by now, and mirrored media have given its table back */
+static bool kill_own(const struct put *put)
+{
+	struct memkv_pool *pool = put->pool;
+	struct follower *f = &pool->follower;
+
+	pthread_mutex_lock(&f->lock);
+	bool good = table_refresh(&pool->control, put->place.segment);
+	if (good)
+		table_kill(&pool->control, put->place.segment, put->place.index, put->header.birth);
+	follower_give_back(f, put->place.segment);
+	pthread_mutex_unlock(&f->lock);
+	return good;
+}
+
 /* only when the new block is there for good; and they must not come back */
 static int remove_replaced(const struct put *put, const struct births *before)
 {
@@ -338,8 +355,7 @@ static int remove_replaced(const struct put *put, const struct births *before)
 		 */
 		enum pins_copy copy = pins_copy_of(pool, put->key->bytes, before, put->header.birth);
 		if (copy == PINS_COPY_HOLDS) {
-			table_kill(&pool->control, put->place.segment, put->place.index, put->header.birth);
-			return removed;
+			return kill_own(put) ? removed : MEMKV_UNKNOWN;
 		}
 		removed = copy == PINS_COPY_NONE ? 0 : MEMKV_UNKNOWN;
 	}

@@ -186,8 +186,10 @@ static bool meet_indexed(struct hunt *hunt, int *removed, bool *unread)
 	struct place places[COPIES_MAX];
 	bool gone = false;
 
-	*unread = false;
+	uint64_t before = atomic_load(&hunt->pool->media->unread);
 	follower_step(f);
+	/* shared devices: the logs, or a table, could not be read, so there may be copies that we do not know of */
+	*unread = hunt->pool->control.shared && atomic_load(&hunt->pool->media->unread) != before && !MUTANT(LOGS_UNREAD);
 	uint32_t count = follower_copies(f, hunt->key, places, COPIES_MAX);
 	for (uint32_t i = 0; i < count; i++) {
 		meet_copy(hunt, places[i]);
@@ -238,6 +240,8 @@ int births_remove(struct memkv_pool *pool, const uint8_t *key, const struct birt
 	/* copies that were passed over since their segment is just being opened anew: mirrored media must know that as well */
 	if (!MUTANT(BEGUN_UNSETTLED))
 		(void)pool->media->ops->settle(pool->media);
+	if (pool->control.shared && !unread && factbook_vouch(&pool->factbook, key))
+		return -EIO;
 	return unread ? -EIO : removed;
 }
 

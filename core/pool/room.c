@@ -349,6 +349,22 @@ static bool resume_generation(struct room *room, struct writer *w)
 }
 
 /*
+ * A FREE segment whose table describes something: power loss has left a word that is older than the table.  Nobody goes by such a
+ * table, and nobody must continue it when the opening that begins now fails.
+ */
+static void drop_left_over(struct memkv_pool *pool, uint64_t segment)
+{
+	const struct control *c = &pool->control;
+	struct table_header header;
+
+	pthread_mutex_lock(&pool->follower.lock);
+	if (!MUTANT(LEFT_OVER_CONTINUED) && table_refresh_header(c, segment) && !table_withdrawn(c, segment) &&
+	    (table_header(c, segment, &header) == CHECK_BAD || header.generation))
+		table_withdraw(c, segment);
+	pthread_mutex_unlock(&pool->follower.lock);
+}
+
+/*
  * Make a segment that was ready, and is OPEN now, ready to write to.  On failure it is given back: a fresh one for another
  * attempt; one that fails twice is passed over.
  */
@@ -359,6 +375,8 @@ static int take_up(struct room *room, struct writer *w, bool resumed)
 	int err = 0;
 
 	w->pages = layout_segment_pages(&c->layout, w->owned.segment);
+	if (!resumed && !c->shared)
+		drop_left_over(room->pool, w->owned.segment);
 	if (resumed && !resume_generation(room, w)) {
 		give_up(room, &w->owned, OWNER_SEALED);
 		return -EAGAIN;
@@ -479,6 +497,7 @@ static int fetch(struct room *room, struct writer *w)
 	uint64_t wait_us;
 	int err = -EAGAIN;
 
+	reclaim_reconsider(room);
 	for (uint64_t tries = 0; err == -EAGAIN && control_published(c); tries++) {
 		struct owned victim;
 		if (!share_in_lease(pool))

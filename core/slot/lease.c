@@ -10,15 +10,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CLAIMS_MAX = 50 };
+enum { CLAIMS_MAX = 50, QUARANTINE_MS = 60000 };
 
 int lease_timing_read(struct lease_timing *t)
 {
 	const char *given = getenv("MEMKV_LEASE_MS");
 
-	*t = (struct lease_timing){.beat_ms = 1000, .self_ms = 5000, .suspect_ms = 10000, .quarantine_ms = 60000, .claim_ms = 100};
+	*t = (struct lease_timing){.beat_ms = 1000, .self_ms = 5000, .suspect_ms = 10000, .quarantine_ms = QUARANTINE_MS, .claim_ms = 100};
 	if (!given)
 		return 0;
+	t->given = true;
 	if (sscanf(given, "%u,%u,%u,%u,%u", &t->beat_ms, &t->self_ms, &t->suspect_ms, &t->quarantine_ms, &t->claim_ms) != 5 ||
 	    t->beat_ms == 0 || t->claim_ms == 0 || t->self_ms < 2 * t->beat_ms || t->suspect_ms < t->self_ms)
 		return fail(-EINVAL, "MEMKV_LEASE_MS=%s: five numbers of milliseconds are needed (beat, self, suspect, quarantine, "
@@ -39,7 +40,8 @@ int lease_refresh(const struct control *c)
 
 	for (; any && read < slots; read += (uint32_t)min_u64(slots - read, LEASE_STEP)) {
 		uint32_t end = read + (uint32_t)min_u64(slots - read, LEASE_STEP);
-		if (!control_refresh(c, cell_at(c, 0, read), (size_t)(end - read) * PAGE))
+		if (!control_refresh(c, cell_at(c, 0, read), (size_t)(end - read) * PAGE) ||
+		    !control_refresh(c, cell_at(c, 1, read), (size_t)(end - read) * PAGE))
 			return -EIO;
 		any = false;
 		for (uint32_t n = read; n < end; n++)
@@ -97,13 +99,17 @@ bool lease_quiet(struct lease_watch *watch, const struct control *c, const struc
 		return false;
 	if (cell.epoch > epoch || (cell.epoch == epoch && (cell.state == SLOT_LEFT || cell.state == SLOT_VIRGIN)))
 		return true; /* it had to be quiet before */
-	if (!slot_gone(c, slot, epoch) && !rebooted(watch, c, t, &cell, now))
+	bool gone = slot_gone(c, slot, epoch), again = !gone && rebooted(watch, c, t, &cell, now);
+	if (!gone && !again)
 		return false;
 	if (watch->slots[slot].epoch != epoch)
 		return false; /* not seen yet */
 	if (!watch->slots[slot].gone_us)
 		watch->slots[slot].gone_us = now;
-	return now - watch->slots[slot].gone_us >= t->quarantine_ms * 1000ULL;
+	uint32_t quarantine_ms = cell.epoch == epoch ? (uint32_t)max_u64(t->quarantine_ms, cell.quarantine_ms) : t->quarantine_ms;
+	if (again && quarantine_ms == UINT32_MAX)
+		quarantine_ms = QUARANTINE_MS; /* what its kernel held back for ever went with that boot */
+	return quarantine_ms != UINT32_MAX && now - watch->slots[slot].gone_us >= quarantine_ms * 1000ULL;
 }
 
 /* ---- claiming ---- */
@@ -229,24 +235,27 @@ static void let_all_go(const struct control *c, uint32_t number)
 {
 	control_let_go(c, cell_at(c, 0, number), PAGE);
 	control_let_go(c, cell_at(c, 1, number), PAGE);
-	/* the guard may have written what is owed */
-	control_let_go(c, control_at(c, layout_checkpoint(&c->layout, number, 0)),
-		       (size_t)c->layout.geo.checkpoint_bytes * CHECKPOINTS_PER_SLOT);
 }
 
-/* won: what is owed, then copy 0 */
-static int take(struct joining *j, const struct slot_guard *guard, struct slot *slot, const struct slot_cell *before)
+/* copy 0 is written, and somebody else was at it: where it names us still, nobody has the slot */
+static int give_up(const struct control *c, const struct slot *slot)
+{
+	struct slot_cell left = slot->cell;
+
+	left.state = SLOT_LEFT;
+	if (reads_back(c, slot->number, 0, slot->epoch, slot->nonce))
+		(void)write_copy(c, &left, 0);
+	return -EAGAIN;
+}
+
+/* won: copy 0, then copy 1 */
+static int take(struct joining *j, struct slot *slot, const struct slot_cell *before)
 {
 	const struct control *c = j->c;
-	bool owed = true;
 	uint64_t looked;
 
 	for (int tries = 0; tries < 4; tries++) {
 		int err = join(j, slot, before, &looked);
-		if (!err && owed) {
-			err = guard->take_over(guard->facts, slot, before);
-			owed = false;
-		}
 		if (err)
 			return err;
 		if (!in_time(j->timing, looked))
@@ -257,7 +266,7 @@ static int take(struct joining *j, const struct slot_guard *guard, struct slot *
 		/* copy 1 as well: whoever stood still before that write may have come after others' whole lives */
 		if (!reads_back(c, slot->number, 0, slot->epoch, slot->nonce) ||
 		    !reads_back(c, slot->number, 1, slot->epoch, slot->nonce))
-			return -EAGAIN;
+			return give_up(c, slot);
 		if (!control_hold(c, cell_at(c, 0, slot->number), PAGE) || !write_copy(c, &slot->cell, 1))
 			return -EIO;
 		return 0;
@@ -278,7 +287,12 @@ static int try_claim(struct joining *j, const struct slot_guard *guard, const st
 		err = slot_begin(c, n, before->epoch + 1, slot);
 	if (!err) {
 		slot->cell.suspect_ms = j->timing->suspect_ms;
-		err = take(j, guard, slot, before);
+		slot->cell.quarantine_ms = j->timing->quarantine_ms;
+		/* nothing but cells is written before the slot is ours: what stands in its log is brought over after that */
+		bool owes = before->owed_epoch != 0; /* it never came so far */
+		slot->cell.owed_epoch = owes ? before->owed_epoch : before->epoch;
+		slot->cell.owed_nonce = owes ? before->owed_nonce : before->nonce;
+		err = take(j, slot, before);
 	}
 	if (err == -EAGAIN)
 		j->pass[n] = 8;
@@ -363,6 +377,15 @@ int lease_claim(const struct control *c, const struct lease_timing *timing, cons
 }
 
 /* ---- heartbeats ---- */
+
+int lease_brought_over(const struct control *c, struct slot *slot)
+{
+	slot->cell.owed_epoch = 0;
+	slot->cell.owed_nonce = 0;
+	slot_write_copy(c, &slot->cell, 0);
+	slot_write_copy(c, &slot->cell, 1);
+	return control_published(c) ? c->media->ops->flush(c->media) : -EIO;
+}
 
 int lease_beat(const struct control *c, struct slot *slot, uint64_t log_tail)
 {

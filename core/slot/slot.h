@@ -32,7 +32,7 @@ struct slot {
 struct slot_guard {
 	int (*look)(void *context);
 	void *context;
-	int (*take_over)(void *facts, const struct slot *next, const struct slot_cell *before);
+	int (*take_over)(void *facts, const struct slot *next, const struct slot_cell *before); /* not on shared devices */
 	void *facts;
 };
 

@@ -47,6 +47,7 @@ enum memkv_create_flag {
 	MEMKV_CREATE_FORCE = 1 << 0, /* overwrite foreign data, or a pool that nobody has open */
 	MEMKV_CREATE_THIN = 1 << 1,  /* allocate the control region only: a full file system fails puts later on */
 	MEMKV_CREATE_SHARE = 1 << 2, /* a block device that agents on several hosts write to at once */
+	MEMKV_CREATE_INCOHERENT = 1 << 3, /* memory that hosts share whose caches are not coherent with each other */
 };
 
 /**
@@ -510,7 +511,9 @@ enum memkv_feature_text { MEMKV_FEATURE_TEXT = 128 };
  * @segments_free, @segments_open, @segments_sealed, @segments_parked, @segments_leaving: by state.
  * @blocks, @block_bytes: live blocks and their payload bytes.
  * @direct_io: whether payload goes past the page cache (O_DIRECT).
- * @medium: "file", "memory", "block device".
+ * @medium: "file", "memory", "dax", "incoherent memory", "block device".
+ * @coherent: whether whoever has the medium sees the others' stores at once: all but block devices and memory that was made with
+ *            MEMKV_CREATE_INCOHERENT.
  */
 struct memkv_pool_info {
 	uint8_t uuid[16];
@@ -535,6 +538,7 @@ struct memkv_pool_info {
 	uint64_t blocks;
 	uint64_t block_bytes;
 	int direct_io;
+	int coherent;
 };
 
 /**

@@ -37,6 +37,8 @@ void call_begin(struct thread *t, enum call_kind kind, uint32_t key)
 
 void call_end(struct thread *t, int64_t result)
 {
+	if (device_fenced(t->agent) && !t->agent->troubled && !on_shared())
+		broken("agent %u writes no more, and nothing was wrong", t->agent->number);
 	trace(EVENT_RETURN, t->agent, t->call.kind, t->call.key, (uint64_t)result);
 	t->call = (struct call){.instance = UINT32_MAX, .removal = UINT32_MAX, .pin = UINT32_MAX};
 	fortune_hot(t->agent);
@@ -231,7 +233,7 @@ static void do_check(struct thread *t)
 		broken("check fails with %s", memkv_code_name(result));
 	/* a device that did not answer who continued a segment: a block that never landed stays sent, also when it is sealed */
 	bool left_open = on_device() && world.troubles;
-	if (!result && !cuts && !t->call.troubled && !on_shared() && ((r.bad && !left_open) || (r.records_bad && !world.troubles)))
+	if (!result && !cuts && !t->call.troubled && ((r.bad && !left_open) || (r.records_bad && !world.troubles)))
 		broken("check finds %llu damaged blocks, %llu damaged records, and nothing was damaged",
 		       (unsigned long long)r.bad, (unsigned long long)r.records_bad);
 	call_end(t, result);
@@ -322,6 +324,16 @@ static void note_adopted(const struct agent *a)
 		}
 }
 
+/* lines that are read while they change: whoever looks again finds them whole, and calls nothing damage */
+static void no_damage(const struct agent *a)
+{
+	const struct follower *f = &a->pool->follower;
+
+	if (world.setup.medium == MEDIUM_LINES && !world.cuts &&
+	    (atomic_load(&f->entries_damaged) || atomic_load(&f->entries_mended)))
+		broken("agent %u counts damage, and nothing was damaged", a->number);
+}
+
 static void work(struct thread *t)
 {
 	struct agent *a = t->agent;
@@ -342,6 +354,7 @@ static void work(struct thread *t)
 		some_call(t);
 		a->quit |= device_fenced(a) && draw(4) == 0;
 		note_adopted(a);
+		no_damage(a);
 	}
 }
 
@@ -362,7 +375,7 @@ static int open_pool(struct thread *t)
 	struct memkv_pool *pool;
 
 	a->read_only = world.phase == PHASE_RUN && chance(world.setup.read_only);
-	if (world.setup.medium == MEDIUM_BLOCK && world.phase == PHASE_RUN)
+	if (one_writer() && world.phase == PHASE_RUN)
 		a->read_only = device_has_writer() ? draw(8) != 0 : draw(4) == 0;
 	if (a->read_only)
 		o.flags |= MEMKV_OPEN_READ_ONLY;
@@ -370,7 +383,7 @@ static int open_pool(struct thread *t)
 		o.flags |= MEMKV_OPEN_CLI;
 	call_begin(t, CALL_OPEN, UINT32_MAX);
 	int err = memkv_pool_open("pool", &o, &pool);
-	bool claimed = world.setup.medium == MEDIUM_BLOCK && (err == MEMKV_NO_SLOT || err == MEMKV_IN_USE);
+	bool claimed = one_writer() && (err == MEMKV_NO_SLOT || err == MEMKV_IN_USE);
 	if (claimed)
 		cover(COVER_CLAIM_HELD);
 	else if (err == MEMKV_NO_SLOT)

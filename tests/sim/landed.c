@@ -64,6 +64,7 @@ static void header_landed(const struct agent *a, uint32_t segment)
 	if (load(table_of(segment) + 8) == htole64(CHECK_WRITING) ||
 	    table_header_decode(table_of(segment), segment, world.pool_seed, &header) != CHECK_GOOD) {
 		s->generation = 0;
+		oracle_pins_hold();
 		return;
 	}
 	trace(EVENT_HEADER, a, segment, header.generation, 0);
@@ -71,6 +72,7 @@ static void header_landed(const struct agent *a, uint32_t segment)
 		broken("segment %u: begun by agent %u, which has no slot", segment, a->number);
 	s->begun_by = NULL;
 	watch_begins(segment, header.generation);
+	oracle_pins_hold();
 }
 
 /* ---- entries ---- */
@@ -118,6 +120,8 @@ static void life_landed(struct shadow_place *p, const struct entry *e, uint32_t 
 		cover(COVER_SENT_FIRST);
 	if (flagged && !on_shared())
 		oracle_flagged(p->instance, segment, e->index);
+	if (flagged)
+		oracle_pins_hold();
 }
 
 static void entry_landed(const struct agent *a, uint32_t segment, uint32_t index)
@@ -197,7 +201,7 @@ void landed_payload(const struct command *c, uint64_t page)
 	struct entry e;
 
 	if (on_shared() && c->segment != NEVER)
-		stated_write_landed(c->segment, c->generation);
+		stated_write_landed(c);
 	for (uint32_t i = 0; i < world.layout.geo.entries; i++) {
 		struct shadow_place *p = &s->places[i];
 		if (p->generation != s->generation || p->instance == UINT32_MAX || in_segment < p->page ||
@@ -243,6 +247,19 @@ static void life_stored(struct thread *t, uint64_t segment, uint32_t index, cons
 		cover(COVER_SENT_GONE);
 }
 
+/* given up when it is withdrawn; who continues a segment may write the very header again */
+static void header_stored(const struct agent *a, uint32_t segment)
+{
+	struct shadow_segment *s = &world.shadow[segment];
+	const uint8_t *at = a->device->control + layout_table(&world.layout, segment);
+	struct table_header header;
+	bool whole = table_header_decode(at, segment, world.pool_seed, &header) == CHECK_GOOD;
+
+	s->begun_by = whole && header.generation == s->generation ? NULL : a;
+	if (whole && s->begun_by)
+		oracle_pins_hold();
+}
+
 void landed_mirror_stored(struct agent *a, enum sim_kind kind, uint64_t offset)
 {
 	const struct layout *l = &world.layout;
@@ -252,7 +269,7 @@ void landed_mirror_stored(struct agent *a, enum sim_kind kind, uint64_t offset)
 	if (within >= l->length[REGION_TABLES])
 		return;
 	if (at == 8) {
-		world.shadow[segment].begun_by = a;
+		header_stored(a, (uint32_t)segment);
 	} else if (at == TABLE_TAIL_OFFSET) {
 		call->stage = PUT_RESERVED;
 	} else if (at >= PAGE) {

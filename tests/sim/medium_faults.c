@@ -99,6 +99,11 @@ void medium_cut(void)
 {
 	bool device = on_device(), parts = device && world.setup.sector == SECTOR;
 
+	if (world.setup.medium == MEDIUM_LINES) { /* what is in no cache is there */
+		memcpy(world.durable, world.image, world.layout.geo.bytes);
+		medium_reset();
+		return;
+	}
 	if (world.active_count)
 		cover(COVER_CUT_IN_FLIGHT);
 	for (uint32_t i = 0; i < world.active_count; i++)

@@ -133,19 +133,9 @@ static bool removed_since(const struct instance *i, bool or_by_itself)
 	return false;
 }
 
-bool oracle_asked(uint32_t instance)
-{
-	const struct instance *i = &world.instances[instance];
-
-	for (uint32_t n = 0; n < world.removal_count; n++) {
-		const struct removal *r = &world.removals[n];
-		if ((r->key == i->key || r->key == UINT32_MAX) && r->end >= i->begin)
-			return true;
-	}
-	return false;
-}
-
 static bool removed_meanwhile(const struct instance *i) { return removed_since(i, false); }
+
+bool oracle_asked(uint32_t instance) { return removed_since(&world.instances[instance], true); }
 
 bool oracle_firm(const struct instance *i, uint64_t before)
 {
@@ -194,8 +184,11 @@ static bool plausible(const struct thread *t, uint32_t key, uint32_t version)
 {
 	for (uint32_t n = 0; n < world.instance_count; n++) {
 		const struct instance *i = &world.instances[n];
-		/* a block of which a power cut took bytes is not found by a remove in a process that has tried to read it */
-		if (i->key == key && (version == UINT32_MAX || i->version == version) && i->published &&
+		/*
+		 * What was on its way when the power went may be there: of an entry that is half old, half new, the block's own header
+		 * tells.  A block of which a power cut took bytes is not found by a remove in a process that has tried to read it.
+		 */
+		if (i->key == key && (version == UINT32_MAX || i->version == version) && (i->published || i->unowed) &&
 		    n != t->call.instance && (i->unowed || !gone_before(i, t->call.begin)))
 			return true;
 	}
@@ -255,6 +248,26 @@ void oracle_born(struct thread *t, const struct entry *e)
 		(void)instance_born(t, e);
 }
 
+static bool is_over(const struct copy *c)
+{
+	const struct shadow_segment *s = &world.shadow[c->segment];
+	const struct shadow_place *p = &s->places[c->index];
+
+	return s->begun != c->generation || (p->generation == c->generation && p->life == SHADOW_REMOVED);
+}
+
+/* in the place of one whose segment was opened anew, if any: a pinned block may move for ever */
+static void note_copy(struct instance *i, struct copy copy)
+{
+	uint32_t at = i->copy_count;
+
+	for (uint32_t n = 0; n < i->copy_count && at == i->copy_count; n++)
+		if (is_over(&i->copies[n]))
+			at = n;
+	i->copy_count += at == i->copy_count && at < COPIES_MAX;
+	i->copies[at % COPIES_MAX] = copy;
+}
+
 uint32_t oracle_published(struct thread *t, const struct entry *e, uint32_t segment)
 {
 	uint32_t n = instance_of(e->birth);
@@ -265,9 +278,7 @@ uint32_t oracle_published(struct thread *t, const struct entry *e, uint32_t segm
 		broken("segment %u, place %u: the published block was never put", segment, e->index);
 		return n;
 	}
-	struct instance *i = &world.instances[n];
-	i->copies[i->copy_count++ % COPIES_MAX] =
-		(struct copy){.segment = segment, .index = e->index, .generation = e->generation};
+	note_copy(&world.instances[n], (struct copy){.segment = segment, .index = e->index, .generation = e->generation});
 	return n;
 }
 

@@ -93,6 +93,27 @@ void oracle_pin(struct thread *t, bool is_session, uint32_t subject, uint64_t tt
 	t->call.pin = pin_count++;
 }
 
+/* is the segment being emptied, or the block flagged?  Of a device only its writer knows */
+static bool leaving(uint32_t segment, uint32_t index, uint64_t birth)
+{
+	const uint64_t life = layout_table(&world.layout, segment) + PAGE + index * (uint64_t)ENTRY_BYTES + ENTRY_LIFE_OFFSET;
+	const uint64_t offset = world.layout.offset[REGION_OWNER_WORDS] + segment * 8ULL;
+	struct owner_word word = world.shadow[segment].owner;
+	uint64_t raw;
+
+	for (int i = 0; on_device() && i < AGENTS_MAX; i++) {
+		const struct agent *a = &world.agents[i];
+		if (a->state != AGENT_UP || !a->attached || !a->device)
+			continue;
+		memcpy(&raw, a->device->control + offset, sizeof(raw));
+		(void)owner_word_decode(raw, segment, world.pool_seed, &word);
+		memcpy(&raw, a->device->control + life, sizeof(raw));
+		if (raw && life_read(raw, birth) == LIFE_REMOVED)
+			return true;
+	}
+	return word.state == OWNER_LEAVING || word.state == OWNER_FREE;
+}
+
 /* has a copy where nobody is about to take it away */
 static bool settled(const struct instance *i)
 {
@@ -101,7 +122,7 @@ static bool settled(const struct instance *i)
 		const struct shadow_segment *s = &world.shadow[c->segment];
 		const struct shadow_place *p = &s->places[c->index];
 		if (s->generation == c->generation && p->birth == i->birth && p->life == SHADOW_LIVE && !p->damaged &&
-		    s->owner.state != OWNER_LEAVING && s->owner.state != OWNER_FREE)
+		    !s->begun_by && !leaving(c->segment, c->index, i->birth))
 			return true;
 	}
 	return false;
@@ -241,7 +262,8 @@ static bool listed(const struct pin *p, const struct memkv_pin_info *infos, int6
 
 void oracle_listed(struct thread *t, const struct memkv_pin_info *infos, int64_t count)
 {
-	for (uint32_t n = 0; n < pin_count && !t->call.troubled; n++)
+	/* a writer that could not publish looks no further; what it knows stays */
+	for (uint32_t n = 0; n < pin_count && !t->call.troubled && !device_fenced(t->agent); n++)
 		if (owed(&pins[n]) && pins[n].acked < t->call.begin && !listed(&pins[n], infos, count))
 			broken("%s %u is pinned (pin %u), and the list of pins does not know", pins[n].is_session ? "session" : "key",
 			       pins[n].subject, n);

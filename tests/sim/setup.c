@@ -75,7 +75,7 @@ static void choose_schedule(struct setup *s)
 	if (s->tight && draw(4) == 0) { /* all about a few keys */
 		s->keys = 2 + draw(3);
 		s->remove = ONE_OF(8000, 20000);
-		s->pin = on_device() ? 0 : ONE_OF(8000, 25000);
+		s->pin = ONE_OF(8000, 25000);
 	}
 	s->hot_kill = draw(3) ? 0 : ONE_OF(10, 40, 120);
 	s->hot_stop = draw(3) ? 0 : ONE_OF(10, 60);
@@ -95,8 +95,10 @@ static void choose_calls(struct setup *s)
 	s->remove = ONE_OF(300, 2000, 6000);
 	s->read_only = ONE_OF(0, 4000, 12000);
 	s->pin = draw(2) ? 0 : ONE_OF(2000, 8000, 25000);
-	if (s->medium >= MEDIUM_BLOCK)
-		s->pin = 0; /* the oracle of pins sees what is shared, and there that is only what has landed */
+	if (s->medium == MEDIUM_SHARED || s->medium == MEDIUM_LINES)
+		s->pin = 0; /* refused there; not seen by the oracle there */
+	if (s->medium == MEDIUM_LINES)
+		s->io_error = s->flush_error = 0; /* loads and stores do not fail */
 }
 
 /* several hosts: times are those of a lease (sim.c), so runs are longer and misfortunes rarer */
@@ -170,7 +172,9 @@ void setup_format(const struct geometry *geo)
 
 	if (on_shared())
 		sb.features_incompatible |= FEATURE_SHARED;
-	else if (world.pool_seed & 1)
+	if (world.setup.medium == MEDIUM_LINES)
+		sb.features_incompatible |= FEATURE_INCOHERENT;
+	if (!on_shared() && world.pool_seed & 1)
 		sb.features_read_only |= FEATURE_GROUPS;
 	layout_compute(geo, &world.layout);
 	if (geo->bytes / PAGE > IMAGE_PAGES_MAX)

@@ -12,6 +12,7 @@
  *   medium_faults.c   what goes wrong with it
  *   device.c   a block device below core/media           landed.c   what reaches a device, and may it?
  *   process.c  memory, locks, clock of a process         events.c   what a person reads; coverage
+ *   lines.c    memory of hosts that are not coherent
  *   stated.c   what logs on a shared device say          oracle_pins.c  pins
  */
 #ifndef MEMKV_TESTS_SIM_SIM_H
@@ -37,7 +38,7 @@ enum {
 	SESSIONS_MAX = 3,
 	INSTANCES_MAX = 3000,
 	REMOVALS_MAX = 3000,
-	COPIES_MAX = 8,
+	COPIES_MAX = 16,
 	RANKS = 1000,
 	PAYLOAD_MIN = 16, /* the stamp */
 	PAYLOAD_MAX = 6 * PAGE,
@@ -50,7 +51,7 @@ enum {
 
 /* ---- what a seed decides beforehand ---- */
 
-enum medium_kind { MEDIUM_FILE, MEDIUM_MEMORY, MEDIUM_BLOCK, MEDIUM_SHARED, MEDIUM_KINDS };
+enum medium_kind { MEDIUM_FILE, MEDIUM_MEMORY, MEDIUM_BLOCK, MEDIUM_SHARED, MEDIUM_LINES, MEDIUM_KINDS };
 
 struct setup {
 	enum medium_kind medium;
@@ -311,6 +312,7 @@ void medium_mark(uint64_t offset);
 /* a dead process's commands: each sector lands or does not, some time */
 void medium_orphan(struct agent *agent);
 void medium_unlock_all(struct agent *agent);
+bool medium_locked(uint64_t offset);
 bool medium_writes_to(uint64_t segment, const struct agent *but);
 /* likewise, not counting those of the segment's own header */
 bool medium_writes_blocks(uint64_t segment);
@@ -332,6 +334,16 @@ bool device_fenced(const struct agent *agent);
 
 static inline bool on_device(void) { return world.setup.medium >= MEDIUM_BLOCK; }
 static inline bool on_shared(void) { return world.setup.medium == MEDIUM_SHARED; }
+static inline bool one_writer(void) { return world.setup.medium == MEDIUM_BLOCK || world.setup.medium == MEDIUM_LINES; }
+
+/* lines.c */
+void lines_reset(void);
+/* what a host that died leaves of what it has stored */
+void lines_died(const struct agent *agent, bool booted);
+/* has any host payload of a segment in its cache that the memory does not have? */
+bool lines_on_the_way(uint64_t segment);
+int production_lines_over(struct media *memory, struct media **media);
+struct media *production_lines_off(struct media *media);
 
 /* process.c */
 uint64_t host_us(const struct agent *agent);
@@ -363,7 +375,7 @@ void landed_untold(const struct agent *agent);
 
 /* stated.c: a page of a log ring has landed; a write of a segment has */
 void stated_landed(uint64_t offset, const uint8_t *before);
-void stated_write_landed(uint64_t segment, uint64_t generation);
+void stated_write_landed(const struct command *command);
 
 /* oracle.c */
 void payload_fill(uint8_t *to, uint32_t version);
@@ -437,7 +449,7 @@ struct memkv_key key_of(uint32_t key);
 
 enum event { EVENT_CALL, EVENT_RETURN, EVENT_WORD, EVENT_OWNER, EVENT_HEADER, EVENT_ENTRY, EVENT_LIFE, EVENT_SUBMIT, EVENT_LAND,
 	     EVENT_COMPLETE, EVENT_FLUSH, EVENT_LOCK, EVENT_KILL, EVENT_GONE, EVENT_STOP, EVENT_STALL, EVENT_CUT, EVENT_CLOCK,
-	     EVENT_SPAWN, EVENT_PHASE };
+	     EVENT_SPAWN, EVENT_PHASE, EVENT_STATED };
 
 /* remember and hash an event; a and b mean what the kind says */
 void trace(enum event event, const struct agent *agent, uint64_t a, uint64_t b, uint64_t c);
@@ -520,7 +532,7 @@ const char *call_name(enum call_kind kind);
 	X(SURVIVOR, "all but one dead, and the survivor used every segment")                                         \
 	X(AGREED, "processes compared with the medium after all was quiet")
 
-/* of the kind that no everyday form has yet */
+/* of hosts that share a device: a run of that kind (sim/shared) has its floor for these */
 #define COVERED_SHARED(X)                                                                                            \
 	X(GHOST, "shared: a write that its host has given up, and that is on the way")                               \
 	X(GHOST_LANDS, "shared: such a write landed")                                                                \
@@ -534,7 +546,7 @@ const char *call_name(enum call_kind kind);
 	X(DEL, "shared: a removal stated")
 
 #define NOT_YET(X)                                                                                                   \
-	X("a write landing after adoption, wrong suspicion, contended claims: --kind shared, see README.md")
+	X("of hosts that share a device: sim/shared")
 
 enum covered {
 #define COVERED_ENUM(name, text) COVER_##name,

@@ -153,6 +153,8 @@ void agent_kill(struct agent *a)
 			oracle_died(t);
 		t->state = THREAD_NONE;
 	}
+	if (world.setup.medium == MEDIUM_LINES)
+		lines_died(a, draw(4) == 0);
 	medium_orphan(a);
 }
 
@@ -307,6 +309,7 @@ static void begin(uint64_t seed)
 	setup_format(&geo);
 	medium_reset();
 	device_reset();
+	lines_reset();
 	watch_reset();
 	oracle_pins_reset();
 	for (uint32_t i = 0; i < AGENTS_MAX; i++) {

@@ -336,7 +336,8 @@ def tally(answer):
 
 def other_agents(host, device):
     """What the pool says, on this host, of agents of other hosts that have not left: (state, open segments) each."""
-    rows = [json.loads(line) for line in host.run(f"memkv host ls {device} --json").splitlines()]
+    lines = host.run(f"memkv host ls {device} --json").splitlines()
+    rows = [json.loads(line) for line in lines if line.startswith("{")]  # and not what is said of the connection
     return [(row["state"], row.get("segments", 0)) for row in rows
             if not row["local"] and row["state"] not in ("unused", "left")]
 

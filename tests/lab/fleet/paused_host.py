@@ -96,7 +96,7 @@ def scenario():
         if option("share"):
             hits, misses, wrong, _ = tally(reader.ask(f"check {OTHER} 100"))
             expect((hits, misses, wrong) == (100, 0, 0), f"B's own: {hits} hits, {misses} misses, {wrong} wrong")
-        b.run(f"run memkv pool check {device_b}")
+        b.run(f"run memkv pool check {device_b}", 240)
 
 
 if __name__ == "__main__":

@@ -103,7 +103,7 @@ def power_lost(a, b, device_a, device_b):
         expect(hits == count and wrong == 0, f"{hits} of {count} blocks from {first} on are there, {wrong} wrong")
     heir.quit()
     reader.quit()
-    b.run(f"run memkv pool check {device_b}")
+    b.run(f"run memkv pool check {device_b}", 240)
     passed("B writes on: 200 puts, its own and A's blocks are there, exact; check finds nothing bad")
 
 
@@ -115,7 +115,7 @@ def returned(target, a, b, device_b):
     expect((hits, misses, wrong) == (200, 0, 0), f"{hits} hits, {misses} misses, {wrong} wrong on A")
     reader.quit()
     replay(a, device_a)
-    b.run(f"run memkv pool check {device_b}")
+    b.run(f"run memkv pool check {device_b}", 240)
     passed("A boots anew and attaches: B's blocks are there; it replays and writes again")
 
 

@@ -5,6 +5,7 @@
 # shellcheck source=tests/lab/guest/target.sh
 . /target.sh
 command -v lab_hand >/dev/null || skip "lab_hand was not built (the tests were left out)"
+memkv help pool grow >/dev/null 2>&1 || skip "this memkv has no pools of several namespaces"
 BLOCKS=120 MORE=60
 ANSWER=60 # seconds in which a lost namespace is noticed, and found again
 
@@ -21,7 +22,7 @@ target_port 1 tcp 127.0.0.1
 host_connect tcp 127.0.0.1
 home=$device
 there() { # yes|no: does the kernel show the second namespace?  sets other, its device, whose name need not be the same again
-	local tries=0 is= shown
+	local tries=0 is='' shown
 	while [ "$is" != "$1" ]; do
 		[ $tries -lt $((ANSWER * 5)) ] || fail "the second namespace: $is, not $1"
 		is=no
