@@ -503,7 +503,7 @@ static void rebuild_segment(uint32_t segment)
 	memset(s->places, 0, sizeof(s->places));
 	owner_word_decode(load(world.layout.offset[REGION_OWNER_WORDS] + segment * 8ULL), segment, world.pool_seed, &s->owner);
 	/* where the word is older than the table nobody looks at that, and it is begun anew */
-	s->generation = s->owner.state == OWNER_FREE ? 0 : generation_on_medium(segment);
+	s->generation = s->owner.state == OWNER_FREE && !on_shared() ? 0 : generation_on_medium(segment);
 	if (s->generation)
 		s->begun = s->generation;
 	if (s->generation && tail_decode(load(table + TABLE_TAIL_OFFSET), segment, s->generation, world.pool_seed, &count) == CHECK_BAD)
