@@ -26,7 +26,7 @@ int memkv_fabric_way(const char *device, char *text, size_t room)
 		close(fd);
 		return fail(-ENODEV, "%s is not an NVMe namespace", device);
 	}
-	nvme_passthrough_open(fd, bytes, false, &way);
+	nvme_passthrough_open(fd, bytes, false, true, &way);
 	close(fd);
 	bool commands = nvme_goes(&way, true);
 	nvme_passthrough_close(&way);

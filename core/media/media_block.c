@@ -668,7 +668,7 @@ int media_block_open(const char *path, unsigned flags, struct media **media)
 		.volatile_cache = true,
 		.direct = true,
 	};
-	nvme_passthrough_open(fd, bytes, !b->writer, &b->nvme);
+	nvme_passthrough_open(fd, bytes, !b->writer, b->shared, &b->nvme);
 	if (nvme_goes(&b->nvme, true))
 		b->base.caps.write_cut = command_cut(&b->nvme);
 	if (nvme_goes(&b->nvme, false))

@@ -163,7 +163,7 @@ static bool is_local(const char *name)
 	return ns.paths > 0;
 }
 
-void nvme_passthrough_open(int block, uint64_t bytes, bool read_only, struct nvme_passthrough *p)
+void nvme_passthrough_open(int block, uint64_t bytes, bool read_only, bool shared, struct nvme_passthrough *p)
 {
 	const char *wish = getenv("MEMKV_PASSTHROUGH");
 	char name[64], generic[64];
@@ -172,22 +172,23 @@ void nvme_passthrough_open(int block, uint64_t bytes, bool read_only, struct nvm
 	*p = (struct nvme_passthrough){.fd = -1};
 	if (!name_of(block, name, &transfer, &segments))
 		return;
-	p->reads = wish ? !strcmp(wish, "all") : is_local(name);
-	p->writes = !read_only;
+	bool local = is_local(name);
+	p->reads = wish ? !strcmp(wish, "all") : local;
+	p->writes = !read_only && (wish || local || shared);
 	if (wish && !strcmp(wish, "off")) {
 		say(p, "by block I/O: MEMKV_PASSTHROUGH is off");
 		return;
 	}
-	if (read_only && !p->reads) {
-		say(p, "reads by block I/O");
+	if (!p->reads && !p->writes) {
+		say(p, "by block I/O");
 		return;
 	}
 	p->fd = open_node(p, name, generic, read_only);
 	if (p->fd >= 0 && !(learn_shape(p, generic, bytes, transfer, segments) && command_works(p, generic)))
 		nvme_passthrough_close(p);
 	if (p->fd >= 0)
-		say(p, "%sNVMe passthrough (/dev/%s)%s", read_only ? "reads by " : p->reads ? "reads and writes by " : "writes by ",
-		    generic, p->reads ? "" : ", reads by block I/O");
+		say(p, "%sNVMe passthrough (/dev/%s)%s%s", read_only ? "reads by " : p->reads ? "reads and writes by " : "writes by ",
+		    generic, wish || local ? "" : " where several hosts write", p->reads ? "" : ", reads by block I/O");
 }
 
 void nvme_passthrough_renew(struct nvme_passthrough *p, const struct nvme_passthrough *found)

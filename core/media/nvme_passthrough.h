@@ -8,11 +8,13 @@
  * written later.  A command of one's own fails when its way is lost and is never sent a second time.  What was under way in
  * the network and in the target still lands late; that is what late_write.h bounds.
  *
- * Used for writes and flushes wherever it can be: the kernel has the character device (5.19 and later, for io_uring), the
+ * Used for writes and flushes where several hosts write, or no network is between.  Where one host writes over a network it is
+ * not: what the block layer holds and repeats there is that host's own and not overtaken by anybody's, and a link that is
+ * down for a while costs time, where passthrough would cost the put, and the handle.  And only where it can be: the kernel has the character device (5.19 and later, for io_uring), the
  * process may open it, the kernel lets it send such commands (before 6.2 it must be root), the namespace has no metadata.
  * Where not, block I/O does the same work, and a sentence says why.  Reads go this way where no network is between, since there
  * they measure better so, and over a network not (tests/lab/README.md); one that fails goes to the block layer, which may repeat
- * it as it likes, and by another path.  MEMKV_PASSTHROUGH=all sends all reads this way, =writes none, =off nothing at all.
+ * it as it likes, and by another path.  MEMKV_PASSTHROUGH=all sends everything this way, =writes all writes, =off nothing.
  *
  * A process that gives root up after it has opened a pool is refused by older kernels from then on: the command has not been
  * sent then, and it and all later ones go by the block layer.
@@ -47,9 +49,10 @@ struct nvme_passthrough {
  * @block: descriptor of the block device.
  * @bytes: its size.
  * @read_only: nothing is to be written.
+ * @shared: several hosts write.
  * @p: is set, whatever comes of it; nvme_passthrough_close() ends it.
  */
-void nvme_passthrough_open(int block, uint64_t bytes, bool read_only, struct nvme_passthrough *p);
+void nvme_passthrough_open(int block, uint64_t bytes, bool read_only, bool shared, struct nvme_passthrough *p);
 
 /** nvme_passthrough_renew() - the namespace was lost and is there again, perhaps as another device, to which @found leads */
 void nvme_passthrough_renew(struct nvme_passthrough *p, const struct nvme_passthrough *found);

@@ -214,9 +214,9 @@ void device_words_store(void *to, const void *from, size_t count) { copy_words(t
 
 /* ---- no NVMe: commands of one's own are the lab's ---- */
 
-void nvme_passthrough_open(int block, uint64_t bytes, bool read_only, struct nvme_passthrough *p)
+void nvme_passthrough_open(int block, uint64_t bytes, bool read_only, bool shared, struct nvme_passthrough *p)
 {
-	(void)block, (void)bytes, (void)read_only;
+	(void)block, (void)bytes, (void)read_only, (void)shared;
 	*p = (struct nvme_passthrough){.fd = -1};
 }
 

@@ -145,7 +145,7 @@ state_is() { # STATE SECONDS
 }
 disk() { dd if=/dev/ram0 bs=1M iflag=direct 2>/dev/null | md5sum; } # past the page cache, which the target goes past
 run memkv pool create "$remote" --max-block 1M
-way_is "$remote" "writes by NVMe passthrough (/dev/ng1n1), reads by block I/O"
+way_is "$remote" "writes by NVMe passthrough (/dev/ng1n1) where several hosts write, reads by block I/O"
 
 hand off "$remote" rw $MIB
 expect ok "put 1 1"
