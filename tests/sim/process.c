@@ -399,13 +399,6 @@ int deadline_put(struct memkv_pool *pool, const struct memkv_key *key, const voi
 	return -ENOTSUP;
 }
 
-/* MEMKV_LEASE_MS is set: nobody asks */
-bool late_write_of_device(const char *root, const char *path, struct late_write *late)
-{
-	(void)root, (void)path, (void)late;
-	return false;
-}
-
 int pool_usable(const struct memkv_pool *pool)
 {
 	return pool ? 0 : -EINVAL;
