@@ -123,6 +123,7 @@ struct media {
 	 * written again with other bytes; so nothing more is acknowledged, and this handle writes no more.
 	 */
 	atomic_bool unpublished;
+	atomic_uint_fast64_t unread; /* how many refreshes have failed: what was read meanwhile need not be all there is */
 	/*
 	 * Shared media: ranges of the control region that are this process's own business.  They are neither published nor
 	 * refreshed.
