@@ -58,6 +58,7 @@ static int exit_code_of_memkv(int result)
 	case MEMKV_IN_USE:
 	case MEMKV_FENCED:
 	case MEMKV_UNKNOWN:
+	case MEMKV_DEGRADED:
 	case MEMKV_TIMEDOUT:
 	case MEMKV_EFORK:
 		return EXIT_BUSY;

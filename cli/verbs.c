@@ -9,11 +9,19 @@
 static const char create_text[] =
 	"Formats a file as a pool.  Without --size a new file becomes 4 GiB large, an existing one keeps its size.\n"
 	"--blocks with --block-size makes a pool that holds exactly so many blocks of that size.\n"
+	"--namespace names a further file or device that the pool lies on as well; --size is that of each file then.\n"
 	"A file that holds anything is only overwritten with --force, and then after a yes or with --yes.\n"
 	"--share is for a block device that several hosts reach: agents on all of them can write at the same time.\n"
 	"An experiment still: not for data that counts.\n";
 
-static const char info_text[] = "Room is given in bytes and in blocks of --block-size (default: the largest block).\n";
+static const char info_text[] =
+	"Room is given in bytes and in blocks of --block-size (default: the largest block).  Of a pool that lies on several\n"
+	"files or devices, each is told with its state: there, lost, or removed.\n";
+
+static const char grow_text[] =
+	"Adds a file or block device to a pool, as NAMESPACE: of the same sort as those that it lies on.  No agent may have\n"
+	"the pool open.  A file gets --size (default: what an existing one has, else 4 GiB), a device is used whole.\n"
+	"Stopped at any moment the pool has grown or not, and nothing is lost.\n";
 
 static const char check_text[] =
 	"Reads and verifies everything while the pool is in use.  Ends with 4 when damage was found; the keys of\n"
@@ -147,10 +155,12 @@ static const char discover_text[] =
 const struct cli_verb cli_verbs[] = {
 	{"pool create", "POOL [--size 4G] [--name N]", "format a pool", create_text,
 	 B(POOL_NAME) | B(SIZE) | B(MAX_BLOCK) | B(SEGMENT) | B(SLOTS) | B(BLOCKS) | B(BLOCK_SIZE) | B(FORCE) |
-		 B(SHARE) | B(DRY_RUN) | B(YES),
+		 B(SHARE) | B(NAMESPACE) | B(DRY_RUN) | B(YES),
 	 verb_pool_create},
 	{"pool info", "POOL [--block-size B]", "sizes, room and use", info_text, B(BLOCK_SIZE), verb_pool_info},
 	{"pool scan", "[PATH...]", "find pools on this machine", scan_text, 0, verb_pool_scan},
+	{"pool grow", "POOL NAMESPACE [--size 4G]", "add a file or device to a pool", grow_text,
+	 B(SIZE) | B(FORCE) | B(DRY_RUN) | B(YES), verb_pool_grow},
 	{"pool check", "POOL [--sample P% | --repair]", "read and verify everything, online", check_text,
 	 B(META_ONLY) | B(SAMPLE) | B(MAX_RATE) | B(REPAIR) | B(YES) | B(DRY_RUN), verb_pool_check},
 	{"pool destroy", "POOL --yes", "remove a pool", destroy_text, B(YES) | B(DRY_RUN), verb_pool_destroy},

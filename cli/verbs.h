@@ -35,6 +35,7 @@ extern const size_t cli_verb_count;
 int verb_pool_create(const struct cli_args *args);
 int verb_pool_info(const struct cli_args *args);
 int verb_pool_scan(const struct cli_args *args);
+int verb_pool_grow(const struct cli_args *args);
 int verb_pool_check(const struct cli_args *args);
 int verb_pool_destroy(const struct cli_args *args);
 int verb_put(const struct cli_args *args);

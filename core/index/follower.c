@@ -9,109 +9,12 @@
 #include <stdlib.h>
 #include <time.h>
 
-struct place place_of_entry(const struct control *c, uint64_t segment, const struct entry *entry)
-{
-	return (struct place){
-		.page = (layout_segment(&c->layout, segment) >> PAGE_SHIFT) + entry->page,
-		.pages = (uint32_t)block_pages(entry->length),
-		.header_pages = entry->header_pages,
-	};
-}
-
-/* an entry whose numbers could not be those of a block in this segment is treated as damaged */
-static bool entry_fits(const struct control *c, uint64_t segment, const struct entry *e)
-{
-	uint64_t end = (uint64_t)e->page + e->header_pages + block_pages(e->length);
-
-	return e->page >= 1 && e->header_pages >= 1 && e->length >= 1 && e->length <= c->layout.geo.max_block &&
-	       end <= layout_segment_pages(&c->layout, segment);
-}
-
 /* a blank table is a segment that was never opened - or was wiped, when its owner word says that it was opened */
 static bool is_free(const struct control *c, uint64_t segment)
 {
 	struct owned owned;
 
 	return own_look(c, segment, &owned) && owned.word.state == OWNER_FREE;
-}
-
-/* *unread: the medium did not answer, so the header may be whole nevertheless */
-static bool header_known(const struct control *c, const struct follower_recover *recover, uint64_t segment,
-			 struct table_header *header, bool *mended, bool *unread)
-{
-	uint64_t before = recover ? recover->unread(recover->context) : 0;
-	struct table_header again;
-	bool blank = false;
-
-	*unread = false;
-
-	for (int tries = 0; tries < 3; tries++) { /* a table that is just being begun is whole a moment later */
-		enum check_result result = table_header(c, segment, header);
-		*mended = result == CHECK_MENDED;
-		if (result != CHECK_BAD && (header->generation || !recover || table_withdrawn(c, segment)))
-			return true;
-		blank = result != CHECK_BAD;
-		*unread = blank && !own_refresh(c, segment);
-		if (!*unread && blank && is_free(c, segment))
-			return true;
-		sched_yield();
-		if (*unread || (*unread = !table_refresh_header(c, segment)))
-			return false;
-	}
-	*mended = recover && recover->header(recover->context, segment, header);
-	*unread = recover && recover->unread(recover->context) != before;
-	if (*mended && table_header(c, segment, &again) == CHECK_GOOD && again.generation == header->generation) {
-		*mended = false; /* it came to be while we read */
-		return true;
-	}
-	if (blank && *mended && table_refresh(c, segment)) {
-		*mended = table_begun(c, segment, header->generation);
-		/* whoever begins it has withdrawn the header before the tail is there: look at it behind the tail */
-		if (*mended && c->media->caps.mappable && table_header(c, segment, &again) == CHECK_GOOD &&
-		    (again.generation || table_withdrawn(c, segment))) {
-			*header = again;
-			*mended = false;
-		}
-	}
-	if (blank && !*mended)
-		*header = (struct table_header){.segment = (uint32_t)segment}; /* it is just being opened */
-	return blank || *mended;
-}
-
-bool table_header_known(const struct control *c, const struct follower_recover *recover, uint64_t segment,
-			struct table_header *header, bool *mended)
-{
-	bool unread;
-
-	return header_known(c, recover, segment, header, mended, &unread);
-}
-
-void table_walk(const struct control *c, const struct follower_recover *recover, uint64_t segment, uint64_t generation,
-		uint32_t from, uint32_t count, table_visit visit, void *context)
-{
-	uint32_t next_page = 1; /* where the next place's header must lie, when the one before is known */
-	struct entry entry;
-	bool mended;
-
-	if (from > 0)
-		next_page = table_entry(c, segment, generation, from - 1, &entry, &mended) == ENTRY_HERE
-				    ? entry.page + entry.header_pages + (uint32_t)block_pages(entry.length)
-				    : 0;
-	for (uint32_t i = from; i < count; i++) {
-		enum entry_state state = table_entry(c, segment, generation, i, &entry, &mended);
-		if (state == ENTRY_HERE && !(entry.flags & ENTRY_VOID) && !entry_fits(c, segment, &entry))
-			state = ENTRY_DAMAGED;
-		if (state == ENTRY_DAMAGED && next_page && recover &&
-		    recover->entry(recover->context, segment, generation, i, next_page, &entry) &&
-		    entry_fits(c, segment, &entry)) {
-			state = ENTRY_HERE;
-			mended = true;
-		}
-		next_page = state == ENTRY_HERE
-				    ? entry.page + entry.header_pages + (uint32_t)block_pages(entry.length)
-				    : 0;
-		visit(context, i, state, &entry, mended);
-	}
 }
 
 enum { ATTACH_AHEAD = 32 << 20 /* bytes of tables that are fetched ahead */, HEADERS_AHEAD = 256 };
@@ -346,6 +249,9 @@ static bool fold_segment(struct follower *f, uint64_t s, const struct brought *b
 	bool mended, mended_again, unread;
 	uint64_t pulse = word_load(control_pulse(c, s));
 
+	if (!control_there(c, s))
+		return true; /* when it is, follower_regain() follows */
+
 	if (brought && is_blank(c, s) && is_free(c, s)) {
 		seen->pulse = pulse; /* whoever opens it rings */
 		return true;
@@ -355,7 +261,7 @@ static bool fold_segment(struct follower *f, uint64_t s, const struct brought *b
 	if (!brought && !table_refresh_header(c, s))
 		return false;
 	uint64_t changes = word_load(control_table(c, s) + TABLE_CHANGES_OFFSET);
-	bool known = header_known(c, &f->recover, s, &header, &mended, &unread);
+	bool known = table_header_told(c, &f->recover, s, &header, &mended, &unread);
 	if (unread && !MUTANT(SILENCE_BELIEVED))
 		return false;
 	if (!known) {
@@ -439,8 +345,8 @@ static bool fold_rung(struct follower *f)
 
 	if (!complete || doorbell == f->doorbell)
 		return complete;
-	complete = control_refresh_regions(c, REGION_PULSES, REGION_PULSES);
-	for (uint64_t s = 0; s < c->layout.geo.segments; s++)
+	complete = control_refresh_words(c, CONTROL_PULSES);
+	for (uint64_t s = 0; s < c->layout.segments; s++)
 		if (word_load(control_pulse(c, s)) != f->segments[s].pulse)
 			complete &= fold_segment(f, s, NULL);
 	if (complete)
@@ -460,7 +366,7 @@ static bool fold_stirred(struct follower *f)
 {
 	bool complete = true;
 
-	for (uint64_t word = 0; word < div_up(f->control->layout.geo.segments, 64); word++) {
+	for (uint64_t word = 0; word < div_up(f->control->layout.segments, 64); word++) {
 		uint64_t bits = atomic_exchange(&f->stirred[word], 0);
 		while (bits) {
 			uint64_t s = word * 64 + (unsigned)__builtin_ctzll(bits);
@@ -608,13 +514,39 @@ void follower_drop_read(struct follower *f, const uint8_t key[32], struct place 
 	pthread_mutex_unlock(&f->lock);
 }
 
+void follower_lose(struct follower *f, uint64_t first, uint64_t count)
+{
+	pthread_mutex_lock(&f->lock);
+	lose(f);
+	for (uint64_t s = first; s < first + count; s++) {
+		watch(f, s, false);
+		index_turn(f->index, s);
+		f->segments[s] = (struct follower_segment){0};
+	}
+	lose_end(f);
+	pthread_mutex_unlock(&f->lock);
+}
+
+bool follower_regain(struct follower *f, uint64_t first, uint64_t count)
+{
+	bool complete = true;
+
+	pthread_mutex_lock(&f->lock);
+	for (uint64_t s = first; s < first + count; s++)
+		complete &= fold_segment(f, s, NULL);
+	lose_end(f);
+	pthread_mutex_unlock(&f->lock);
+	return complete;
+}
+
 enum { ATTACH_READ = 1 << 20, ATTACH_TABLES = 256 };
 
 /* mirrored media: the tables from @first on that are brought in by one read, with their owner words around it */
 static uint64_t bring_tables(const struct control *c, uint64_t first, struct brought *brought)
 {
+	const struct extent *e = layout_extent(&c->layout, first);
 	uint64_t room = max_u64(1, ATTACH_READ / c->layout.table_bytes);
-	uint64_t count = min_u64(min_u64(room, ATTACH_TABLES), c->layout.geo.segments - first);
+	uint64_t count = min_u64(min_u64(room, ATTACH_TABLES), e->first_segment + e->segments - first);
 
 	for (uint64_t i = 0; i < count; i++)
 		brought[i].owner = word_load(control_owner_word(c, first + i));
@@ -627,7 +559,7 @@ static uint64_t bring_tables(const struct control *c, uint64_t first, struct bro
 static void fold_brought(struct follower *f)
 {
 	struct brought brought[ATTACH_TABLES];
-	uint64_t segments = f->control->layout.geo.segments;
+	uint64_t segments = f->control->layout.segments;
 
 	for (uint64_t s = 0; s < segments;) {
 		uint64_t count = bring_tables(f->control, s, brought);
@@ -656,7 +588,7 @@ static uint64_t table_used_bytes(uint32_t count) { return PAGE + (uint64_t)count
 static void count_tables(struct attach *a)
 {
 	const struct control *c = a->f->control;
-	uint64_t segments = c->layout.geo.segments, total = 0, asked = 0;
+	uint64_t segments = c->layout.segments, total = 0, asked = 0;
 	struct table_header header;
 	struct owned owned;
 
@@ -678,8 +610,8 @@ static void fold_tables(struct attach *a)
 {
 	const struct control *c = a->f->control;
 
-	for (uint64_t s = 0; s < c->layout.geo.segments; s++) {
-		for (; a->asked < c->layout.geo.segments && a->asked_bytes < a->folded_bytes + ATTACH_AHEAD; a->asked++) {
+	for (uint64_t s = 0; s < c->layout.segments; s++) {
+		for (; a->asked < c->layout.segments && a->asked_bytes < a->folded_bytes + ATTACH_AHEAD; a->asked++) {
 			uint32_t count = a->counts[a->asked];
 			if (count)
 				c->media->ops->ahead(c->media, layout_table(&c->layout, a->asked), table_used_bytes(count));
@@ -694,11 +626,11 @@ int follower_open(struct follower *f, const struct control *c, struct index *ind
 		  const struct follower_recover *recover)
 {
 	*f = (struct follower){.control = c, .index = index, .recover = *recover};
-	struct attach attach = {.f = f, .counts = calloc(c->layout.geo.segments, sizeof(*attach.counts))};
+	struct attach attach = {.f = f, .counts = calloc(c->layout.segments, sizeof(*attach.counts))};
 
-	f->segments = calloc(c->layout.geo.segments, sizeof(*f->segments));
-	f->watched = calloc(c->layout.geo.segments, sizeof(*f->watched));
-	f->stirred = c->shared ? calloc(div_up(c->layout.geo.segments, 64), sizeof(*f->stirred)) : NULL;
+	f->segments = calloc(c->layout.segments, sizeof(*f->segments));
+	f->watched = calloc(c->layout.segments, sizeof(*f->watched));
+	f->stirred = c->shared ? calloc(div_up(c->layout.segments, 64), sizeof(*f->stirred)) : NULL;
 	f->factbook = factbook;
 	if (!f->segments || !f->watched || !attach.counts || (c->shared && !f->stirred)) {
 		free(attach.counts);
@@ -735,8 +667,13 @@ static void *follow(void *argument)
 
 	while (!atomic_load(&f->stop)) {
 		clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
-		if (steps++ % 64 == 0 && !media->ops->alive(media))
-			continue;
+		if (steps++ % 64 == 0) {
+			bool alive = media->ops->alive(media);
+			if (f->tend)
+				f->tend(f->tend_context);
+			if (!alive)
+				continue;
+		}
 		(void)media->ops->settle(media);
 		follower_step(f);
 		if (f->factbook && !f->control->shared)

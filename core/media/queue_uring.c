@@ -44,11 +44,12 @@ static void prepare(struct queue_uring *q, struct command *c)
 {
 	c->number = q->ring.sq.sqe_tail;
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&q->ring); /* never NULL: one a command, depth of them */
+	struct media_spot spot = media_spot(q->base.media, q->fd, c->offset);
 
 	if (c->io->direction == MEDIA_READ)
-		io_uring_prep_readv(sqe, q->fd, c->at, c->count, c->offset);
+		io_uring_prep_readv(sqe, spot.fd, c->at, c->count, spot.offset);
 	else
-		io_uring_prep_writev(sqe, q->fd, c->at, c->count, c->offset);
+		io_uring_prep_writev(sqe, spot.fd, c->at, c->count, spot.offset);
 	io_uring_sqe_set_data(sqe, c);
 	q->prepared++;
 }

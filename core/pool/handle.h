@@ -11,6 +11,7 @@
 #include "core/pool/fork.h"
 #include "core/pool/holds.h"
 #include "core/pool/lane.h"
+#include "core/pool/several.h"
 #include "core/pool/pins.h"
 #include "core/pool/room.h"
 #include "core/pool/share.h"
@@ -23,7 +24,7 @@
 	X(puts) X(put_bytes) X(puts_exist) X(puts_differ) X(puts_no_room) X(puts_failed) X(gets) X(get_bytes)        \
 	X(miss_absent) X(miss_expired) X(miss_removed) X(miss_damaged) X(miss_reclaimed) X(miss_io) X(removes)       \
 	X(evicted_blocks) X(evicted_bytes) X(moved_blocks) X(moved_bytes) X(segments_opened) X(segments_resumed)     \
-	X(segments_reclaimed) X(segments_held) X(holds) X(holds_refused) X(keeps) X(grace_cut) X(miss_timedout)
+	X(segments_reclaimed) X(segments_held) X(holds) X(holds_refused) X(keeps) X(grace_cut) X(miss_timedout) X(miss_lost)
 
 struct pool_counters {
 #define COUNTER_FIELD(name) atomic_uint_fast64_t name;
@@ -45,6 +46,7 @@ struct memkv_pool {
 	struct slot slot;
 	struct room room;
 	struct share share; /* shared devices */
+	struct namespaces namespaces;
 	struct deputies deputies; /* for calls with a deadline */
 	struct pins pins;
 	struct holdings holds;

@@ -112,7 +112,7 @@ static int choose(struct room *room, struct owned *victim, struct room_left pinn
 		struct survey s = survey(pool, victim->segment, false);
 		if (s.pinned_pages > pinned_max.pages || s.pinned_blocks > pinned_max.blocks || holds_there(pool, victim->segment)) {
 			spare(room, victim);
-			if (victim->segment == first_passed || ++passed_over > c->layout.geo.segments)
+			if (victim->segment == first_passed || ++passed_over > c->layout.segments)
 				return MEMKV_NO_ROOM; /* it was made the youngest then: all the others have been looked at */
 			if (passed_over == 1)
 				first_passed = victim->segment;

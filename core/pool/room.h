@@ -35,6 +35,7 @@ enum { WRITERS_MAX = LANES_MAX + 2 };
 /* a segment that this agent writes to */
 struct writer {
 	bool used, closing;
+	bool lost; /* its namespace is: nothing of it is written any more, and whoever comes back settles it */
 	struct owned owned;
 	uint64_t generation;
 	uint32_t next_page, next_index, pages;
@@ -109,6 +110,13 @@ void room_ahead(struct room *room, const struct room_place *place);
 
 /* room_release() - the write into the place is resolved, its entry published */
 void room_release(struct room *room, struct room_place *place);
+
+/*
+ * room_lose() - the namespace of these segments is lost: what this agent had there it has no more; false: try again
+ * room_regain() - it is back: what is in this agent's name there is settled, as if its owner had died; false: try again
+ */
+bool room_lose(struct room *room, uint64_t first, uint64_t count);
+bool room_regain(struct room *room, uint64_t first, uint64_t count);
 
 /* ---- between room.c and reclaim.c ---- */
 
