@@ -174,10 +174,16 @@ static void look_at_attached(struct findings *all)
 	if (count < 0)
 		return;
 	finding_add(all, "nvme-tcp", "attached", FINDING_INFO, "", "%d namespace%s over a network", count, count == 1 ? "" : "s");
-	for (size_t i = 0; (ns = memkv_fabric_at(list, i)); i++)
+	for (size_t i = 0; (ns = memkv_fabric_at(list, i)); i++) {
+		char device[300], way[320];
+		snprintf(device, sizeof(device), "/dev/%s", ns->device + (strncmp(ns->device, "/dev/", 5) ? 0 : 5));
+		int commands = memkv_fabric_way(device, way, sizeof(way));
+		if (commands >= 0)
+			finding_add(all, "nvme-tcp", "passthrough", commands ? FINDING_OK : FINDING_INFO, "", "%s: %s", device, way);
 		if (ns->unsafe)
 			finding_add(all, "nvme-tcp", "late writes", FINDING_LACKS, "memkv attach it again, with its URI", "%s",
 				    ns->unsafe);
+	}
 	memkv_fabric_free(list);
 }
 

@@ -6,20 +6,15 @@
 #include "cli/verbs.h"
 
 #include <inttypes.h>
+#include <memkv/fabric.h>
 #include <memkv/namespace.h>
 #include <stdio.h>
 
-void pool_uuid_text(const uint8_t uuid[16], char text[POOL_UUID_TEXT])
-{
-	char *out = text;
-
-	for (int i = 0; i < 16; i++)
-		out += sprintf(out, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", uuid[i]);
-}
+enum { WAY_ROOM = 320 };
 
 static void info_json(struct json_object *into, const struct memkv_pool_info *info, uint64_t block_size, uint64_t room)
 {
-	char uuid[POOL_UUID_TEXT];
+	char uuid[POOL_UUID_TEXT], way[WAY_ROOM];
 
 	pool_uuid_text(info->uuid, uuid);
 	report_add_text(into, "path", info->path);
@@ -49,6 +44,8 @@ static void info_json(struct json_object *into, const struct memkv_pool_info *in
 	report_add_number(segments, "leaving", info->segments_leaving);
 	json_object_object_add(into, "segments", segments);
 	report_add_flag(into, "direct_io", info->direct_io != 0);
+	if (memkv_fabric_way(info->path, way, sizeof(way)) >= 0)
+		report_add_text(into, "way", way);
 }
 
 static const char *state_text(int state)
@@ -100,7 +97,7 @@ static void namespaces_table(const struct memkv_namespace *list, int64_t count)
 
 static void info_table(const struct memkv_pool_info *info, uint64_t block_size, uint64_t room)
 {
-	char uuid[POOL_UUID_TEXT], a[REPORT_SIZE_TEXT], b[REPORT_SIZE_TEXT];
+	char uuid[POOL_UUID_TEXT], a[REPORT_SIZE_TEXT], b[REPORT_SIZE_TEXT], way[WAY_ROOM];
 
 	pool_uuid_text(info->uuid, uuid);
 	printf("pool      ");
@@ -110,6 +107,8 @@ static void info_table(const struct memkv_pool_info *info, uint64_t block_size, 
 	printf("\nuuid      %s\n", uuid);
 	printf("format    %u.%u on a %s%s\n", info->format_major, info->format_minor, info->medium,
 	       info->direct_io ? ", direct I/O" : ", through the page cache");
+	if (memkv_fabric_way(info->path, way, sizeof(way)) >= 0)
+		printf("I/O       %s\n", way);
 	printf("size      %s, of it control %s\n", report_size_text(info->bytes, a),
 	       report_size_text(info->control_bytes, b));
 	printf("block     at most %s\n", report_size_text(info->max_block, a));

@@ -39,6 +39,7 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(RING_ONE_LOOK, "a log record that is just being written is taken for lost when the next one is there a moment later") \
 	X(PIN_LOOK_AT_RETIRE_ONLY, "who empties a segment looks for pins before it says so, and not after")         \
 	X(PIN_BLIND, "a pinner does not look whether the block's segment is being emptied")                         \
+	X(PIN_UNTOLD, "who pins a block of which its writer has not told does not tell either")                        \
 	X(PIN_DROPPED_AT_MOVE, "a moved block is not of its session any more, and so not pinned")                   \
 	X(RING_LAP_BEFORE_CHECKPOINT, "a log ring begins its next round before its facts stand in a checkpoint")    \
 	X(LIFE_UNSEEN, "a get does not look at the life word after it has read")                                       \
@@ -61,6 +62,7 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(DROP_UNSETTLED, "a copy is forgotten though it was read before its block had landed, and is there now")      \
 	X(BEGUN_UNSETTLED, "a removal passes over what is just being opened anew, before the device says so")          \
 	X(BROUGHT_IN_ORDER, "a table that was read as a whole counts as read in the order of its parts")               \
+	X(PLACES_NOT_GIVEN_BACK, "who spares a segment that was just being opened anew leaves its reserved places")    \
 	X(SENT_BEFORE_BLOCK, "an entry counts as live before its block has landed")                                    \
 	X(SENT_TRUSTED, "who continues a dead agent's segment does not look whether the sent blocks have landed")      \
 	X(LIFE_FROM_MIRROR, "a get believes its own mirror of a life word")                                            \
@@ -70,7 +72,16 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(OWED_FORGOTTEN, "a mirror's memory is given back though the device is still owed it")                        \
 	X(IMAGE_BEFORE, "a write of a mirror's block counts for what was stored after its image was taken")
 
-#define SIM_MUTANTS(X) SIM_MAPPED_MUTANTS(X) SIM_DEVICE_MUTANTS(X)
+/* what only hosts show that share a device */
+#define SIM_SHARED_MUTANTS(X)                                                                                          \
+	X(TWO_ADOPTERS, "of those who adopted the same segment only the one with the highest OPEN counts as writing to it") \
+	X(REOPEN_AT_RISK, "a segment is opened though somebody has it open who is not proven gone")                    \
+	X(NO_LOOK_AFTER_OPEN, "nobody looks into the logs of the others once more after OPEN")                         \
+	X(DEL_FORGOTTEN_EARLY, "a removal is forgotten when the own mirror of the table says so, and not the device")  \
+	X(RESUMED_UNSEEN, "who continues another's segment does not look what that one has put there since")           \
+	X(GAP_SKIPPED, "a log record that is still on its way is taken for lost when others behind it have landed")
+
+#define SIM_MUTANTS(X) SIM_MAPPED_MUTANTS(X) SIM_DEVICE_MUTANTS(X) SIM_SHARED_MUTANTS(X)
 
 #ifdef MEMKV_SIM
 

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REREADS = 4, BLOCK_RECORDS = PAGE / RECORD_BYTES, LONG_REFRESH_US = 100000 };
+enum { REREADS = 4, BLOCK_RECORDS = PAGE / RECORD_BYTES };
 
 /* ---- reading; all under the lock ---- */
 
@@ -82,36 +82,52 @@ static bool same_identity(const struct log_identity *a, uint32_t epoch, uint64_t
 	return a->epoch == epoch && a->nonce == nonce;
 }
 
-/* everything in the slot's checkpoint; the reader goes on behind what stands in it */
-static void read_checkpoint(struct factbook *l, struct ring_reader *reader)
+static uint64_t unread(const struct factbook *l) { return atomic_load(&l->control->media->unread); }
+
+/*
+ * Everything in the slot's checkpoint; the reader goes on behind what stands in it.  True: it is of a later incarnation, which
+ * has read all of this log, so nothing is lost that cannot be read any more.
+ */
+static bool read_checkpoint(struct factbook *l, struct ring_reader *reader)
 {
 	struct checkpoint_header h;
-	uint64_t damaged = 0, mended = 0;
+	uint64_t damaged = 0, mended = 0, before = unread(l);
 
-	if (checkpoint_read(l->control, reader->who.slot, fold, l, &h, &damaged, &mended) &&
-	    same_identity(&reader->who, h.epoch, h.nonce) && h.log_position > reader->next)
-		reader->next = h.log_position;
+	bool any = checkpoint_read(l->control, reader->who.slot, fold, l, &h, &damaged, &mended);
+	if (unread(l) != before)
+		return false; /* that says nothing; it is read again */
 	atomic_fetch_add(&l->damaged, damaged);
 	atomic_fetch_add(&l->mended, mended);
+	if (any && same_identity(&reader->who, h.epoch, h.nonce) && h.log_position > reader->next)
+		reader->next = h.log_position;
+	return any && h.epoch > reader->who.epoch;
 }
 
-/* the log from where we are to its end */
-static void read_ring(struct factbook *l, struct ring_reader *reader)
+/* the block that the reader is in, and the next one; false: it cannot be read now */
+static bool bring(const struct factbook *l, const struct ring_reader *reader, uint64_t *at_hand)
 {
+	if (!is_shared(l) || reader->next / BLOCK_RECORDS == *at_hand)
+		return true;
+	*at_hand = reader->next / BLOCK_RECORDS;
+	return ring_refresh_at(l->control, &reader->who, reader->next);
+}
+
+/*
+ * The log from where we are to its end.  Shared devices: a place that does not verify, at or behind @told, may still be on its
+ * way, after others that were written with it; so those count already, and the place is looked at again next time.
+ */
+static void read_ring(struct factbook *l, struct ring_reader *reader, uint64_t told)
+{
+	struct ring_reader peek = {0}, *at = reader;
 	struct record r;
 	uint64_t ahead, looked_again = UINT64_MAX;
 	uint64_t at_hand = UINT64_MAX; /* which block, and the next one, was brought in */
-	bool mended;
+	bool mended, inherited = false;
 
 	if (!is_shared(l) && !ring_refresh(l->control, &reader->who))
 		return;
-	for (;;) {
-		if (is_shared(l) && reader->next / BLOCK_RECORDS != at_hand) {
-			if (!ring_refresh_at(l->control, &reader->who, reader->next))
-				return;
-			at_hand = reader->next / BLOCK_RECORDS;
-		}
-		enum ring_result result = ring_next(l->control, reader, &r, &mended, &ahead);
+	while (bring(l, at, &at_hand)) {
+		enum ring_result result = ring_next(l->control, at, &r, &mended, &ahead);
 		if (result == RING_END)
 			return;
 		if (result == RING_RECORD) {
@@ -119,16 +135,24 @@ static void read_ring(struct factbook *l, struct ring_reader *reader)
 			atomic_fetch_add(&l->mended, mended);
 			continue;
 		}
-		uint64_t before = reader->next;
+		uint64_t before = at->next, unread_before = unread(l);
 		/* it may have been written, and the next ones as well, while we looked on; now that those are there it is whole */
-		if (!is_shared(l) && looked_again != before && !MUTANT(RING_ONE_LOOK) && ring_refresh(l->control, &reader->who)) {
+		if (!is_shared(l) && looked_again != before && !MUTANT(RING_ONE_LOOK) && ring_refresh(l->control, &at->who)) {
 			looked_again = before;
 			continue;
 		}
-		read_checkpoint(l, reader);
-		if (reader->next == before) { /* what is gone stands nowhere */
-			atomic_fetch_add(&l->damaged, ahead);
-			reader->next += ahead;
+		if (is_shared(l) && at->gap && before >= told && !MUTANT(GAP_SKIPPED)) {
+			peek = *at;
+			at = &peek;
+			at->next += ahead;
+			continue;
+		}
+		inherited = inherited || read_checkpoint(l, at);
+		if (unread(l) != unread_before)
+			return;
+		if (at->next == before) { /* what is gone stands nowhere, or with the heir */
+			atomic_fetch_add(&l->damaged, inherited ? 0 : ahead);
+			at->next += ahead;
 		}
 	}
 }
@@ -149,15 +173,18 @@ static bool read_cell(struct factbook *l, struct factbook_source *source, uint32
 	if ((!at_hand && !slot_refresh(l->control, slot)) || slot_read(l->control, slot, &cell) == CHECK_BAD)
 		return false; /* what we know of it stays */
 	*left = cell.state == SLOT_LEFT;
-	if (source->known && same_identity(&source->reader.who, cell.epoch, cell.nonce))
+	bool same = source->known && same_identity(&source->reader.who, cell.epoch, cell.nonce);
+	source->told = *left ? UINT64_MAX : same ? max_u64(source->told, cell.log_tail) : cell.log_tail;
+	if (same)
 		return true;
-	source->known = true;
+	uint64_t before = unread(l);
 	source->final = false;
 	source->reader = (struct ring_reader){.who = identity_of_cell(&cell)};
 	source->reader.who.slot = slot;
 	if (cell.epoch)
-		read_checkpoint(l, &source->reader);
-	return true;
+		(void)read_checkpoint(l, &source->reader);
+	source->known = unread(l) == before;
+	return source->known;
 }
 
 static void refresh_shared_slot(struct factbook *l, uint32_t slot)
@@ -168,28 +195,48 @@ static void refresh_shared_slot(struct factbook *l, uint32_t slot)
 	if ((l->writing && slot == l->me.slot) || !read_cell(l, source, slot, &left) || !source->reader.who.epoch ||
 	    source->final)
 		return;
-	read_ring(l, &source->reader);
-	source->final = left; /* as it was before we read: nothing came behind that */
+	uint64_t before = unread(l);
+	read_ring(l, &source->reader, source->told);
+	source->final = left && unread(l) == before; /* as it was before we read: nothing came behind that */
 	atomic_store(&source->tail, source->reader.next);
 	atomic_store(&source->nonce, source->reader.who.nonce);
 }
 
+/* do the cells still name the incarnations whose logs were read? */
+static bool cells_as_read(struct factbook *l, int used)
+{
+	struct slot_cell cell;
+
+	if (lease_refresh(l->control) != used)
+		return false;
+	for (int n = 0; n < used; n++) {
+		const struct factbook_source *source = &l->sources[n];
+		if ((!l->writing || (uint32_t)n != l->me.slot) && slot_read(l->control, (uint32_t)n, &cell) != CHECK_BAD &&
+		    !same_identity(&source->reader.who, cell.epoch, cell.nonce))
+			return false;
+	}
+	return true;
+}
+
 /*
  * A slot passes on in some multiple of the claim's wait, and only the second one after that overwrites a ring: a refresh that
- * took that long looks once more.
+ * took that long asks whether the cells are as they were, and else looks once more.
  */
-static void refresh_shared(struct factbook *l)
+static bool refresh_shared(struct factbook *l)
 {
 	for (int i = 0; i < REREADS; i++) {
-		uint64_t began = clock_boot_us();
+		uint64_t began = clock_boot_us(), before = unread(l);
 		int used = lease_refresh(l->control);
 		for (int slot = 0; slot < used; slot++)
 			refresh_shared_slot(l, (uint32_t)slot);
 		if (used >= 0)
 			atomic_store(&l->used, (unsigned)used);
-		if (used >= 0 && clock_boot_us() - began < LONG_REFRESH_US)
-			return;
+		if (used < 0 || unread(l) != before)
+			return false;
+		if (clock_boot_us() - began < l->control->pass_us || cells_as_read(l, used))
+			return true;
 	}
+	return false;
 }
 
 static void refresh_slot(struct factbook *l, uint32_t slot)
@@ -212,7 +259,7 @@ static void refresh_slot(struct factbook *l, uint32_t slot)
 			memcpy(source->cell_checks, checks, sizeof(checks));
 		}
 		if (source->reader.who.epoch)
-			read_ring(l, &source->reader);
+			read_ring(l, &source->reader, 0);
 		cell_checks(c, slot, checks);
 		if (memcmp(checks, source->cell_checks, sizeof(checks)) == 0)
 			return; /* nobody has taken the slot, and perhaps the ring, meanwhile */
@@ -225,21 +272,24 @@ static void tell(struct factbook *l)
 	atomic_store_explicit(&l->session_pins, l->facts.blind ? UINT32_MAX : l->facts.session_pins, memory_order_release);
 }
 
-static void refresh(struct factbook *l)
+static bool refresh(struct factbook *l)
 {
+	uint64_t before = unread(l);
+
 	atomic_thread_fence(memory_order_seq_cst); /* what the caller has written before is there for all who look */
-	if (is_shared(l))
-		refresh_shared(l);
+	bool good = !is_shared(l) || refresh_shared(l);
 	for (uint32_t slot = 0; !is_shared(l) && slot < l->control->layout.geo.slots; slot++)
 		refresh_slot(l, slot);
 	tell(l);
+	return good && unread(l) == before;
 }
 
-void factbook_refresh(struct factbook *l)
+bool factbook_refresh(struct factbook *l)
 {
 	pthread_mutex_lock(&l->lock);
-	refresh(l);
+	bool good = refresh(l);
 	pthread_mutex_unlock(&l->lock);
+	return good;
 }
 
 void factbook_poll(struct factbook *l)
@@ -248,7 +298,7 @@ void factbook_poll(struct factbook *l)
 
 	pthread_mutex_lock(&l->lock);
 	if (bell != l->bell) {
-		refresh(l);
+		(void)refresh(l);
 		l->bell = bell;
 	}
 	pthread_mutex_unlock(&l->lock);
@@ -280,7 +330,7 @@ int factbook_open(struct factbook *l, const struct control *c)
 	}
 	pthread_mutex_init(&l->lock, NULL);
 	l->bell = word_load(control_bell(c));
-	factbook_refresh(l);
+	(void)factbook_refresh(l);
 	return 0;
 }
 
@@ -371,9 +421,9 @@ int factbook_take_over(void *context, const struct slot *next, const struct slot
 	if (before->epoch == 0)
 		return 0;
 	pthread_mutex_lock(&l->lock);
-	refresh(l);
+	bool good = refresh(l);
 	struct factbook_source *source = &l->sources[next->number];
-	if (!source->known || !same_identity(&source->reader.who, before->epoch, before->nonce))
+	if (!good || !source->known || !same_identity(&source->reader.who, before->epoch, before->nonce))
 		err = -EAGAIN; /* its cell cannot be read now, or is not what the caller saw */
 	else if (owes_checkpoint(l, &source->reader))
 		err = checkpoint_hold(l->control, heir.slot) ? write_checkpoint(l, &heir, 0) : -EIO;
@@ -444,7 +494,7 @@ int factbook_state(struct factbook *l, struct record *r)
 	int err = 0;
 
 	pthread_mutex_lock(&l->lock);
-	refresh(l);
+	(void)refresh(l);
 	if (is_new(l, r) && l->facts.count >= fact_limit(l)) {
 		facts_drop_over(&l->facts, clock_utc_s());
 		forget_settled(l);
@@ -563,10 +613,10 @@ uint64_t factbook_last(struct factbook *l, uint64_t segment)
 	return version;
 }
 
-bool factbook_mark(struct factbook *l, uint64_t segment, uint32_t *slot, uint32_t *epoch)
+bool factbook_mark(struct factbook *l, uint64_t segment, uint32_t n, struct own_mark *mark)
 {
 	pthread_mutex_lock(&l->lock);
-	bool marked = ownership_mark(&l->ownership, segment, slot, epoch);
+	bool marked = ownership_mark(&l->ownership, segment, n, mark);
 	pthread_mutex_unlock(&l->lock);
 	return marked;
 }

@@ -44,6 +44,7 @@ struct factbook_source {
 	struct ring_reader reader;
 	bool known;
 	bool final; /* its author has left, and all of it is read */
+	uint64_t told; /* shared devices: so many records are on the medium for certain, as its author said */
 	atomic_uint_fast64_t nonce, tail; /* how far it was read, for looks without the lock */
 };
 
@@ -104,8 +105,12 @@ int factbook_take_over(void *context, const struct slot *next, const struct slot
 /* factbook_attach() - from now on this process states facts as @slot */
 void factbook_attach(struct factbook *l, const struct slot *slot);
 
-/* factbook_refresh() - fold in everything that anybody has stated before the call */
-void factbook_refresh(struct factbook *l);
+/*
+ * factbook_refresh() - fold in everything that anybody has stated before the call
+ *
+ * Return: false: some of it could not be read.  What is known stays so; nobody may conclude anything from what is not.
+ */
+bool factbook_refresh(struct factbook *l);
 
 /* factbook_poll() - the same when the bell has rung; for the follower */
 void factbook_poll(struct factbook *l);
@@ -141,7 +146,7 @@ int factbook_log(struct factbook *l, struct record *records, uint32_t count, boo
 
 /* factbook_holding() - who holds a segment, by what is known now; factbook_mark() - ownership_mark() */
 struct holding factbook_holding(struct factbook *l, uint64_t segment);
-bool factbook_mark(struct factbook *l, uint64_t segment, uint32_t *slot, uint32_t *epoch);
+bool factbook_mark(struct factbook *l, uint64_t segment, uint32_t n, struct own_mark *mark);
 /* factbook_last() - ownership_last() of this process's own incarnation */
 uint64_t factbook_last(struct factbook *l, uint64_t segment);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See ownership.h. */
 #include "core/facts/ownership.h"
+#include "core/base/simulate.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -148,15 +149,29 @@ static struct statement author_of(const struct own_opening *opening)
 	return (struct statement){.slot = opening->slot, .epoch = opening->epoch};
 }
 
-bool ownership_mark(const struct ownership *o, uint64_t segment, uint32_t *slot, uint32_t *epoch)
+static bool marks(const struct owned_segment *seg, const struct statement *s)
 {
-	struct owned_segment *seg = &o->segments[segment];
-	struct statement like = author_of(&seg->opening);
-	const struct statement *s = seg->opening.version ? find(seg, &like) : NULL;
+	if (MUTANT(TWO_ADOPTERS) && s->version < seg->opening.version)
+		return false;
+	return s->kind == RECORD_OPEN && ownership_level(s->version) >= ownership_level(seg->opening.version);
+}
 
-	*slot = seg->blind ? UINT32_MAX : like.slot; /* blind: somebody whom nobody can prove gone */
-	*epoch = seg->blind ? UINT32_MAX : like.epoch;
-	return seg->blind || (s && s->version == seg->opening.version);
+bool ownership_mark(const struct ownership *o, uint64_t segment, uint32_t n, struct own_mark *mark)
+{
+	const struct owned_segment *seg = &o->segments[segment];
+
+	if (seg->blind) { /* somebody whom nobody can prove gone */
+		*mark = (struct own_mark){UINT64_MAX, UINT32_MAX, UINT32_MAX};
+		return n == 0;
+	}
+	for (uint32_t i = 0; i <= seg->count; i++) {
+		const struct statement *s = i == 0 ? &seg->top : &seg->more[i - 1];
+		if (!marks(seg, s) || n--)
+			continue;
+		*mark = (struct own_mark){s->version, s->slot, s->epoch};
+		return true;
+	}
+	return false;
 }
 
 uint64_t ownership_last(const struct ownership *o, uint64_t segment, uint32_t slot, uint32_t epoch)
@@ -171,8 +186,9 @@ void ownership_prune(struct ownership *o, bool (*gone)(void *context, uint32_t s
 {
 	for (uint64_t s = 0; s < o->count; s++) {
 		struct owned_segment *seg = &o->segments[s];
+		const struct statement opener = author_of(&seg->opening); /* its OPEN voids others */
 		for (unsigned i = 0; i < seg->count; i++)
-			if (gone(context, seg->more[i].slot, seg->more[i].epoch))
+			if (!same_author(&seg->more[i], &opener) && gone(context, seg->more[i].slot, seg->more[i].epoch))
 				seg->more[i--] = seg->more[--seg->count];
 	}
 }

@@ -15,9 +15,18 @@
  * The holder alone states the next version; whoever adopts raises the version's upper part, so that nothing that the
  * ended one may still state can outdo it.
  *
- * Whoever stated the highest OPEN of a segment, and nothing about it since, has it *marked*: that incarnation may be writing
- * there, whoever holds the segment by now.  Nobody opens a segment that another has marked before that one is proven gone;
- * so a higher OPEN voids the mark.
+ * An author whose last statement about a segment is OPEN has it *marked*: that incarnation may be writing there, whoever holds
+ * the segment by now.  Nobody opens a segment that another has marked before that one is proven gone, and each states its OPEN
+ * before it looks for the marks of the others.  So of two who would open at once, one at least sees the other; which of them is
+ * the holder does not matter for that.  Hence any number of agents may adopt the same incarnation, without asking each other:
+ * their statements have the same version, one of them is the holder for all who read both, and what the others do with the
+ * segment until they have read that too is harmless.  (A register that is decided once, by Disk Paxos, names one adopter, and
+ * asks for a second register when that one ends, and so on: two that had each won the other's lost their segments for ever.)
+ *
+ * The *level* of a version is its upper part, which each adoption raises.  An OPEN of a higher level voids the marks of lower
+ * ones: whoever stated it had looked after the adoption was on the medium; so it has seen such a mark, and proven its author
+ * gone, or its author sees the adoption when it looks in its turn, and does not write.  Of marks of one level none voids
+ * another: whoever opens over the mark of somebody of its own level, who is gone, adopts from itself first.
  *
  * So the state is: for each segment and author the statement with the highest version, and the highest OPEN.  Merging is a
  * maximum; records may be folded in any order, with gaps, twice.  No I/O, no locks.
@@ -79,8 +88,12 @@ bool ownership_fold(struct ownership *o, const struct record *r);
 /* ownership_of() - the holder and its state */
 struct holding ownership_of(const struct ownership *o, uint64_t segment);
 
-/* ownership_mark() - who may be writing to the segment, the holder or another; false: nobody */
-bool ownership_mark(const struct ownership *o, uint64_t segment, uint32_t *slot, uint32_t *epoch);
+/* ownership_mark() - those who may be writing to the segment, the holder or others: the @n-th; false: there are not that many */
+struct own_mark {
+	uint64_t version;
+	uint32_t slot, epoch;
+};
+bool ownership_mark(const struct ownership *o, uint64_t segment, uint32_t n, struct own_mark *mark);
 
 /* ownership_last() - the version of what an incarnation stated last about a segment; 0: nothing */
 uint64_t ownership_last(const struct ownership *o, uint64_t segment, uint32_t slot, uint32_t epoch);
@@ -97,5 +110,9 @@ uint32_t ownership_copy(const struct ownership *o, uint32_t slot, uint32_t epoch
 /* ownership_next() - the version of the holder's next statement; ownership_adopted() - of one that adopts */
 uint64_t ownership_next(const struct holding *h);
 uint64_t ownership_adopted(const struct holding *h);
+static inline uint64_t ownership_level(uint64_t version) { return version >> ADOPTION_SHIFT; }
+
+/* incarnations as numbers */
+static inline uint64_t incarnation_value(uint32_t slot, uint32_t epoch) { return (uint64_t)slot << 32 | epoch; }
 
 #endif

@@ -15,7 +15,9 @@ enum { FORMAT_MAJOR = 1, FORMAT_MINOR = 0, SUPERBLOCK_LIVE = 512, POOL_NAME_BYTE
 
 /* Feature masks.  An unknown bit: compatible - ignore; read-only compatible - open read-only; incompatible - refuse. */
 #define FEATURES_COMPATIBLE 0ULL
-#define FEATURES_READ_ONLY 0ULL
+#define FEATURE_GROUPS (1ULL << 0) /* large pools: who changes a segment's table rings its group as well (FORMAT.md, section 8) */
+#define FEATURES_READ_ONLY FEATURE_GROUPS
+enum { GROUPS_FROM = 8192 }; /* segments of a pool that is made with groups */
 #define FEATURE_SHARED (1ULL << 1) /* many hosts write; ownership is what the logs say (FORMAT.md, section 11) */
 #define FEATURE_NAMESPACES (1ULL << 2) /* several namespaces: FORMAT.md, section 15 */
 #define FEATURES_INCOMPATIBLE (FEATURE_SHARED | FEATURE_NAMESPACES)

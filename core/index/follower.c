@@ -2,6 +2,7 @@
 /* See follower.h. */
 #include "core/index/follower.h"
 #include "core/base/worker.h"
+#include "core/index/fold_all.h"
 #include "core/slot/own.h"
 
 #include <errno.h>
@@ -17,7 +18,6 @@ static bool is_free(const struct control *c, uint64_t segment)
 	return own_look(c, segment, &owned) && owned.word.state == OWNER_FREE;
 }
 
-enum { ATTACH_AHEAD = 32 << 20 /* bytes of tables that are fetched ahead */, HEADERS_AHEAD = 256 };
 enum { FOLD_AHEAD = 16 }; /* inserts whose memory is on its way while the next entries are verified */
 
 struct fold {
@@ -200,14 +200,6 @@ static void fold_places(struct follower *f, uint64_t s, uint64_t generation, uin
 	seen->gone = fold.gone_left;
 }
 
-/*
- * A table that is in memory already, and the owner word from before it was read: when that is still the same and not
- * OPEN, nobody wrote meanwhile, and it does not matter in which order the parts came.
- */
-struct brought {
-	uint64_t owner;
-};
-
 void follower_stirred(struct follower *f, uint64_t segment)
 {
 	if (f->stirred)
@@ -236,11 +228,8 @@ static bool tells(const struct control *c, uint64_t segment)
 	return table_header(c, segment, &header) == CHECK_GOOD && header.generation;
 }
 
-/*
- * See the head of follower.h for why the loads come in this order.  False: the medium did not answer; then nothing of
- * the segment has changed, and its pulse counts as not seen.
- */
-static bool fold_segment(struct follower *f, uint64_t s, const struct brought *brought)
+/* See the head of follower.h for why the loads come in this order. */
+bool follower_fold(struct follower *f, uint64_t s, const struct brought *brought)
 {
 	const struct control *c = f->control;
 	struct follower_segment *seen = &f->segments[s];
@@ -325,7 +314,7 @@ static void fold_growth(struct follower *f, uint64_t s)
 		return; /* cannot be told now */
 	if (header.generation != seen->generation) { /* opened anew: that rings, but on shared devices */
 		if (c->shared)
-			fold_segment(f, s, NULL);
+			follower_fold(f, s, NULL);
 		return;
 	}
 	enum check_result tail;
@@ -336,19 +325,54 @@ static void fold_growth(struct follower *f, uint64_t s)
 		fold_places(f, s, header.generation, seen->next, count, false);
 }
 
+/* those of @count segments from @first on whose pulse has moved */
+static bool fold_pulses(struct follower *f, uint64_t first, uint64_t count)
+{
+	const struct control *c = f->control;
+	bool complete = true;
+
+	for (uint64_t s = first, end; s < first + count; s = end) { /* each namespace has its own */
+		const struct extent *e = layout_extent(&c->layout, s);
+		end = min_u64(first + count, e->first_segment + e->segments);
+		complete &= !control_there(c, s) || control_refresh(c, control_pulse(c, s), (end - s) * 8);
+	}
+	for (uint64_t s = first; s < first + count; s++)
+		if (word_load(control_pulse(c, s)) != f->segments[s].pulse)
+			complete &= follower_fold(f, s, NULL);
+	return complete;
+}
+
+static bool fold_groups(struct follower *f)
+{
+	const struct control *c = f->control;
+	uint64_t size = control_group_segments(c);
+	bool complete = true;
+
+	for (uint64_t g = 0, last = control_group_of(c, c->layout.segments - 1); g <= last; g++) {
+		uint64_t rung = word_load(control_group(c, g)), end = g == last ? c->layout.segments : (g + 1) * size;
+		if (rung == f->groups[g])
+			continue;
+		if (fold_pulses(f, g * size, end - g * size))
+			f->groups[g] = rung;
+		else
+			complete = false;
+	}
+	return complete;
+}
+
 /* every segment that has rung; returns whether all of it could be read */
 static bool fold_rung(struct follower *f)
 {
+	enum { LOOK_AT_ALL = 4096 };
 	const struct control *c = f->control;
 	bool complete = control_refresh_regions(c, REGION_STATISTICS, REGION_STATISTICS);
 	uint64_t doorbell = word_load(control_doorbell(c));
+	bool torn = f->groups && !c->media->caps.mappable; /* the doorbell's sector may come before the groups' */
 
-	if (!complete || doorbell == f->doorbell)
+	if (!complete || (doorbell == f->doorbell && !torn))
 		return complete;
-	complete = control_refresh_words(c, CONTROL_PULSES);
-	for (uint64_t s = 0; s < c->layout.segments; s++)
-		if (word_load(control_pulse(c, s)) != f->segments[s].pulse)
-			complete &= fold_segment(f, s, NULL);
+	bool all = !f->groups || (doorbell != f->doorbell && ++f->looks % LOOK_AT_ALL == 0);
+	complete = all ? fold_pulses(f, 0, c->layout.segments) : fold_groups(f);
 	if (complete)
 		f->doorbell = doorbell;
 	return complete;
@@ -371,11 +395,12 @@ static bool fold_stirred(struct follower *f)
 		while (bits) {
 			uint64_t s = word * 64 + (unsigned)__builtin_ctzll(bits);
 			bits &= bits - 1;
-			if (written_here(f, s))
+			/* also where we write now: who had it before us may have put more than we have seen */
+			if (MUTANT(RESUMED_UNSEEN) && written_here(f, s))
 				continue;
 			/* it may have been folded before this was read: then places count as settled that were not */
 			f->segments[s].next = 0;
-			if (fold_segment(f, s, NULL))
+			if (follower_fold(f, s, NULL))
 				continue;
 			follower_stirred(f, s); /* the medium did not answer */
 			complete = false;
@@ -451,6 +476,7 @@ void follower_add(struct follower *f, uint64_t segment, const struct entry *entr
 		/* our own new opening: nothing of it was folded yet */
 		lose(f);
 		index_turn(f->index, segment);
+		watch(f, segment, false);
 		*seen = (struct follower_segment){.generation = entry->generation};
 	}
 	if (!f->control->media->caps.mappable)
@@ -533,107 +559,29 @@ bool follower_regain(struct follower *f, uint64_t first, uint64_t count)
 
 	pthread_mutex_lock(&f->lock);
 	for (uint64_t s = first; s < first + count; s++)
-		complete &= fold_segment(f, s, NULL);
+		complete &= follower_fold(f, s, NULL);
+	if (!complete) { /* look again */
+		f->doorbell--;
+		for (uint64_t g = 0; f->groups && g < MEMKV_GROUPS; g++)
+			f->groups[g]--;
+	}
 	lose_end(f);
 	pthread_mutex_unlock(&f->lock);
 	return complete;
-}
-
-enum { ATTACH_READ = 1 << 20, ATTACH_TABLES = 256 };
-
-/* mirrored media: the tables from @first on that are brought in by one read, with their owner words around it */
-static uint64_t bring_tables(const struct control *c, uint64_t first, struct brought *brought)
-{
-	const struct extent *e = layout_extent(&c->layout, first);
-	uint64_t room = max_u64(1, ATTACH_READ / c->layout.table_bytes);
-	uint64_t count = min_u64(min_u64(room, ATTACH_TABLES), e->first_segment + e->segments - first);
-
-	for (uint64_t i = 0; i < count; i++)
-		brought[i].owner = word_load(control_owner_word(c, first + i));
-	bool good = control_refresh(c, control_table(c, first), count * c->layout.table_bytes) &&
-		    control_refresh(c, control_owner_word(c, first), count * 8);
-	return good ? count : 0;
-}
-
-/* mirrored media: the whole pool for the first time */
-static void fold_brought(struct follower *f)
-{
-	struct brought brought[ATTACH_TABLES];
-	uint64_t segments = f->control->layout.segments;
-
-	for (uint64_t s = 0; s < segments;) {
-		uint64_t count = bring_tables(f->control, s, brought);
-		for (uint64_t i = 0; i < max_u64(count, 1); i++)
-			if (!fold_segment(f, s + i, count ? &brought[i] : NULL)) {
-				f->doorbell--; /* look again */
-				follower_stirred(f, s + i);
-			}
-		s += max_u64(count, 1);
-	}
-}
-
-/*
- * Attach: first how much there is (one page a segment), then the tables themselves, each asked for some way ahead, so
- * that the medium is read in large pieces and the index is made large enough at once.
- */
-struct attach {
-	struct follower *f;
-	uint32_t *counts;
-	uint64_t asked; /* first segment that was not asked for yet */
-	uint64_t asked_bytes, folded_bytes;
-};
-
-static uint64_t table_used_bytes(uint32_t count) { return PAGE + (uint64_t)count * ENTRY_BYTES; }
-
-static void count_tables(struct attach *a)
-{
-	const struct control *c = a->f->control;
-	uint64_t segments = c->layout.segments, total = 0, asked = 0;
-	struct table_header header;
-	struct owned owned;
-
-	for (uint64_t s = 0; s < segments; s++) {
-		for (; asked < segments && asked < s + HEADERS_AHEAD; asked++)
-			if (!own_look(c, asked, &owned) || owned.word.state != OWNER_FREE)
-				c->media->ops->ahead(c->media, layout_table(&c->layout, asked), PAGE);
-		if (own_look(c, s, &owned) && owned.word.state == OWNER_FREE)
-			continue;
-		/* what is damaged here is found again, and mended, when the segment is folded */
-		if (table_header(c, s, &header) != CHECK_BAD && header.generation)
-			a->counts[s] = table_count(c, s, header.generation, NULL);
-		total += a->counts[s];
-	}
-	index_reserve(a->f->index, total);
-}
-
-static void fold_tables(struct attach *a)
-{
-	const struct control *c = a->f->control;
-
-	for (uint64_t s = 0; s < c->layout.segments; s++) {
-		for (; a->asked < c->layout.segments && a->asked_bytes < a->folded_bytes + ATTACH_AHEAD; a->asked++) {
-			uint32_t count = a->counts[a->asked];
-			if (count)
-				c->media->ops->ahead(c->media, layout_table(&c->layout, a->asked), table_used_bytes(count));
-			a->asked_bytes += table_used_bytes(count);
-		}
-		fold_segment(a->f, s, NULL);
-		a->folded_bytes += table_used_bytes(a->counts[s]);
-	}
 }
 
 int follower_open(struct follower *f, const struct control *c, struct index *index, struct factbook *factbook,
 		  const struct follower_recover *recover)
 {
 	*f = (struct follower){.control = c, .index = index, .recover = *recover};
-	struct attach attach = {.f = f, .counts = calloc(c->layout.segments, sizeof(*attach.counts))};
-
 	f->segments = calloc(c->layout.segments, sizeof(*f->segments));
 	f->watched = calloc(c->layout.segments, sizeof(*f->watched));
 	f->stirred = c->shared ? calloc(div_up(c->layout.segments, 64), sizeof(*f->stirred)) : NULL;
+	f->groups = c->grouped ? calloc(MEMKV_GROUPS, sizeof(*f->groups)) : NULL;
 	f->factbook = factbook;
-	if (!f->segments || !f->watched || !attach.counts || (c->shared && !f->stirred)) {
-		free(attach.counts);
+	if (!f->segments || !f->watched || (c->shared && !f->stirred) || (c->grouped && !f->groups)) {
+		free(f->groups);
+		f->groups = NULL;
 		free(f->stirred);
 		f->stirred = NULL;
 		free(f->watched);
@@ -645,17 +593,15 @@ int follower_open(struct follower *f, const struct control *c, struct index *ind
 	pthread_mutex_init(&f->lock, NULL);
 	pthread_mutex_lock(&f->lock);
 	f->doorbell = word_load(control_doorbell(c));
-	if (c->media->caps.mappable) {
-		count_tables(&attach);
-		fold_tables(&attach);
-	} else {
-		fold_brought(f);
-	}
+	for (uint64_t g = 0; f->groups && g < MEMKV_GROUPS; g++)
+		f->groups[g] = word_load(control_group(c, g));
+	int err = fold_all(f);
 	step(f); /* what was missed, since the pool is alive */
 	lose_end(f);
 	pthread_mutex_unlock(&f->lock);
-	free(attach.counts);
-	return 0;
+	if (err)
+		follower_close(f);
+	return err;
 }
 
 static void *follow(void *argument)
@@ -707,7 +653,9 @@ void follower_close(struct follower *f)
 	free(f->segments);
 	free(f->watched);
 	free(f->stirred);
+	free(f->groups);
 	f->segments = NULL;
 	f->watched = NULL;
 	f->stirred = NULL;
+	f->groups = NULL;
 }

@@ -6,7 +6,8 @@
  *
  * Whoever changes a segment's table raises the segment's pulse, then the pool's doorbell.  A step reads the doorbell;
  * when it moved, it compares every pulse and folds the segments whose pulse moved.  A step that finds nothing new is
- * one load.
+ * one load.  In pools of very many segments the pulses lie in groups with a doorbell of their own, between pulse and
+ * doorbell, and only those of groups that rang are compared; all of them now and then, since nothing vouches for these words.
  *
  * Folding a segment: header -> count -> owner state -> header again -> entries.  In this order, when the state is not
  * OPEN every place below the count is settled: it holds an entry, or nothing for good.  While it is OPEN, places that
@@ -72,6 +73,8 @@ struct follower {
 	struct follower_recover recover;
 	struct follower_segment *segments;
 	uint64_t doorbell;
+	uint64_t *groups;    /* large pools: the doorbell of each group, as last folded; NULL: there are none */
+	uint32_t looks;	     /* how often the doorbell had moved */
 	uint32_t *watched, watched_count; /* mirrored media, reading processes: segments to look into at each step */
 	_Atomic uint64_t *stirred;	  /* shared devices: bitmap of segments to fold again */
 	uint32_t keep;			  /* somebody walks over tables without the lock: none is given back */

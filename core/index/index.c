@@ -11,6 +11,8 @@
 #include <xxhash.h>
 
 enum { TURN_BITS = 20, TAG_BITS = 44, ENTRY_SIZE = 16, SHARD_TARGET = 8192, CAPACITY_STEP = 256 };
+/* each takes a page from its first entry on: 64 MiB at most, however few blocks there are in a pool that could hold 10^9 */
+enum { SHARD_BITS_MAX = 14 };
 #define TURN_MASK ((1ULL << TURN_BITS) - 1)
 #define WORD_EMPTY 0ULL
 #define WORD_DELETED 1ULL
@@ -126,7 +128,7 @@ int index_open(uint64_t seed, uint64_t entries_max, uint32_t segments, uint64_t 
 
 	if (!index)
 		return -ENOMEM;
-	while (index->shard_bits < 20 && entries_max >> index->shard_bits > SHARD_TARGET)
+	while (index->shard_bits < SHARD_BITS_MAX && entries_max >> index->shard_bits > SHARD_TARGET)
 		index->shard_bits++;
 	uint64_t shards = 1ULL << index->shard_bits;
 	index->seed = seed;

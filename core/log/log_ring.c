@@ -119,7 +119,7 @@ static enum ring_result look_once(const struct control *c, struct ring_reader *r
 	uint64_t next = reader->next, records = ring_records(c);
 	struct record other;
 
-	*mended = *again = false;
+	*mended = *again = reader->gap = false;
 	if (lies_here(c, who, next, r)) {
 		reader->next++;
 		return RING_RECORD;
@@ -138,8 +138,10 @@ static enum ring_result look_once(const struct control *c, struct ring_reader *r
 		return RING_RECORD;
 	}
 	for (*ahead = 1; *ahead < RING_WINDOW && *ahead < records; (*ahead)++)
-		if (lies_here(c, who, next + *ahead, &other))
+		if (lies_here(c, who, next + *ahead, &other)) {
+			reader->gap = true;
 			return RING_BEHIND;
+		}
 	return !before && came_past(c, reader, there, ahead, again) ? RING_BEHIND : RING_END;
 }
 

@@ -24,6 +24,7 @@ struct ring_reader {
 	struct log_identity who;
 	uint64_t next; /* position */
 	uint64_t dud;  /* check word of what lies there and could not be mended: not to be tried again and again */
+	bool gap;      /* of RING_BEHIND: the log was not overwritten, what follows is of the same round */
 };
 
 /* ring_records() - places of a ring */

@@ -111,6 +111,16 @@ uint32_t table_count(const struct control *c, uint64_t segment, uint64_t generat
 	return count;
 }
 
+bool table_unused(const struct control *c, uint64_t segment, uint64_t generation)
+{
+	struct entry entry;
+	uint32_t count = table_count(c, segment, generation, NULL), i = 0;
+
+	while (i < count && table_entry(c, segment, generation, i, &entry, NULL) == ENTRY_NOT_YET)
+		i++;
+	return count > 0 && i == count;
+}
+
 void table_reserve(const struct control *c, uint64_t segment, uint64_t generation, uint32_t count)
 {
 	store_tail(c, segment, generation, count);

@@ -45,6 +45,9 @@ bool table_begun(const struct control *c, uint64_t segment, uint64_t generation)
 /* table_count() - reserved places of the generation; when the tail word is lost, counted from the entries */
 uint32_t table_count(const struct control *c, uint64_t segment, uint64_t generation, enum check_result *result);
 
+/* table_unused() - places are reserved, and none of them holds anything, whole or damaged */
+bool table_unused(const struct control *c, uint64_t segment, uint64_t generation);
+
 /* table_reserve() - raise the tail to @count places; the segment's writer only */
 void table_reserve(const struct control *c, uint64_t segment, uint64_t generation, uint32_t count);
 

@@ -121,6 +121,7 @@ struct media {
 	 * Once true, stays true: a publish failed.  What stands on the medium there is not known, and must not be
 	 * written again with other bytes; so nothing more is acknowledged, and this handle writes no more.
 	 */
+	atomic_uint_fast64_t unread; /* refreshes that failed */
 	atomic_bool unpublished;
 	/*
 	 * Shared media: ranges of the control region that are this process's own business.  They are neither published nor
@@ -297,7 +298,8 @@ enum { MEDIA_WRITER_BYTE = 1 };
 
 /* queue_sync_open() - preadv and pwritev in the caller's thread, where io_uring is not to be had */
 int queue_sync_open(struct media *media, int fd, unsigned depth, struct media_queue **queue);
-/* queue_uring_open() - io_uring; -ENOSYS or -EPERM where the kernel or a sandbox refuses it */
-int queue_uring_open(struct media *media, int fd, unsigned depth, struct media_queue **queue);
+/* queue_uring_open() - io_uring; -ENOSYS or -EPERM where the kernel or a sandbox refuses it.  @nvme: or NULL */
+struct nvme_passthrough;
+int queue_uring_open(struct media *media, int fd, struct nvme_passthrough *nvme, unsigned depth, struct media_queue **queue);
 
 #endif

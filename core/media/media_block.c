@@ -22,6 +22,7 @@
 #include "core/base/fail.h"
 #include "core/base/words.h"
 #include "core/media/media.h"
+#include "core/media/nvme_passthrough.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -40,11 +41,12 @@ enum {
 	MIRROR_WORDS = MIRROR_BLOCK / sizeof(uint64_t),
 	BLOCK_MEMORY_ALIGN = 512, /* where the kernel does not tell */
 	BLOCK_CUT = 1 << 18,
+	BLOCK_CUT_LEAST = 1 << 16,
 	PASSAGES = 16,
 	LATER_MAX = 32,
 	REFRESH_BYTES = 1 << 20,
 	CLAIM_PAUSE_US = 5000,
-	CLAIM_WAIT_US = 500000,
+	CLAIM_WAIT_US = 1000000,
 };
 
 /* where blocks go to the medium: those of one passage one after the other, so that no older image lands last */
@@ -58,6 +60,7 @@ struct passage {
 struct media_block {
 	struct media base;
 	int fd;
+	struct nvme_passthrough nvme;
 	bool writer, shared;
 	_Atomic uint64_t *held;	   /* bitmap; shared: blocks that this process alone writes */
 	_Atomic uint64_t *present; /* bitmap: mirrored blocks that were read or are written here */
@@ -108,6 +111,14 @@ static int move_whole(int fd, enum media_direction direction, uint8_t *memory, s
 		length -= (size_t)moved;
 	}
 	return 0;
+}
+
+/* a block of the mirror to the medium: so that it fails at once, rather than land late, where that can be */
+static int write_image(struct media_block *b, uint8_t *image, uint64_t offset)
+{
+	int err = nvme_goes(&b->nvme, true) ? nvme_passthrough_write(&b->nvme, image, MIRROR_BLOCK, offset) : -ENOSYS;
+
+	return nvme_command_refused(err) ? move_whole(b->fd, MEDIA_WRITE, image, MIRROR_BLOCK, offset) : err;
 }
 
 static int block_map_control(struct media *media, size_t bytes)
@@ -177,6 +188,8 @@ static int block_refresh(struct media *media, uint64_t offset, size_t length)
 			err = read_blocks(b, at, count);
 		at += count ? count : 1;
 	}
+	if (err)
+		atomic_fetch_add(&media->unread, 1);
 	pthread_mutex_unlock(&b->refresh_lock);
 	return err;
 }
@@ -268,7 +281,7 @@ static int publish_block(struct media_block *b, uint64_t block)
 	} else if (p->block != block || p->covered < ticket) {
 		uint64_t covered = atomic_load(&p->asked);
 		words_load(p->image, b->base.control + block * MIRROR_BLOCK, MIRROR_WORDS);
-		err = move_whole(b->fd, MEDIA_WRITE, p->image, MIRROR_BLOCK, block * MIRROR_BLOCK);
+		err = write_image(b, p->image, block * MIRROR_BLOCK);
 		p->block = block;
 		p->covered = err ? 0 : MUTANT(IMAGE_BEFORE) ? atomic_load(&p->asked) : covered;
 	}
@@ -420,7 +433,7 @@ static int block_settle(struct media *media)
 static int block_queue_open(struct media *media, unsigned depth, struct media_queue **queue)
 {
 	struct media_block *b = block_of(media);
-	int err = queue_uring_open(media, b->fd, depth, queue);
+	int err = queue_uring_open(media, b->fd, &b->nvme, depth, queue);
 
 	if (err == -ENOSYS || err == -EPERM || err == -ENOMEM)
 		err = queue_sync_open(media, b->fd, depth, queue);
@@ -429,7 +442,12 @@ static int block_queue_open(struct media *media, unsigned depth, struct media_qu
 
 static int block_flush(struct media *media)
 {
-	return fdatasync(block_of(media)->fd) ? -errno : 0;
+	struct media_block *b = block_of(media);
+	int err = nvme_goes(&b->nvme, true) ? nvme_passthrough_flush(&b->nvme) : -ENOSYS;
+
+	if (!nvme_command_refused(err))
+		return err;
+	return fdatasync(b->fd) ? -errno : 0;
 }
 
 /* what the mirror knows is of another life; what was put off is not written any more */
@@ -495,6 +513,7 @@ static void block_abandon(struct media *media)
 	if (b->queue)
 		b->queue->ops->abandon(b->queue);
 	b->queue = NULL;
+	nvme_passthrough_close(&b->nvme);
 	if (b->fd >= 0)
 		close(b->fd);
 	b->fd = -1;
@@ -628,7 +647,7 @@ static struct media_block *new_block(const char *path)
 		b->passages[i].image = b->images + (size_t)i * MIRROR_BLOCK;
 	}
 	b->base.ops = &block_ops;
-	b->fd = -1;
+	b->fd = b->nvme.fd = -1;
 	if (b->base.path && b->images && b->bounce)
 		return b;
 	block_close(&b->base);
@@ -670,6 +689,9 @@ int media_block_open(const char *path, unsigned flags, struct media **media)
 		.volatile_cache = true,
 		.direct = true,
 	};
+	nvme_passthrough_open(fd, bytes, !b->writer, &b->nvme);
+	while (b->nvme.fd >= 0 && b->base.caps.cut > BLOCK_CUT_LEAST && b->base.caps.cut > b->nvme.shape.most)
+		b->base.caps.cut /= 2; /* cut there, its parts go together; cut by the queue, one after the other */
 	int err = b->writer ? block_queue_open(&b->base, PASSAGES, &b->queue) : 0;
 	if (err) {
 		block_close(&b->base);

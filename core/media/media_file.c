@@ -96,7 +96,7 @@ static void file_ahead(struct media *media, uint64_t offset, size_t length)
 static int file_queue_open(struct media *media, unsigned depth, struct media_queue **queue)
 {
 	struct media_file *f = media_file_of(media);
-	int err = queue_uring_open(media, f->fd, depth, queue);
+	int err = queue_uring_open(media, f->fd, NULL, depth, queue);
 
 	if (err == -ENOSYS || err == -EPERM || err == -ENOMEM)
 		err = queue_sync_open(media, f->fd, depth, queue);

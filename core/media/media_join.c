@@ -149,7 +149,7 @@ static int join_map_control(struct media *media, size_t bytes)
 
 static int join_queue_open(struct media *media, unsigned depth, struct media_queue **queue)
 {
-	int fd = media->members[0].fd, err = queue_uring_open(media, fd, depth, queue);
+	int fd = media->members[0].fd, err = queue_uring_open(media, fd, NULL, depth, queue);
 
 	if (err == -ENOSYS || err == -EPERM || err == -ENOMEM)
 		err = queue_sync_open(media, fd, depth, queue);

@@ -6,6 +6,7 @@
  *   /sys/class/block/nvme0n1/{nsid,uuid,nguid,eui,size,queue/...}, and device ->
  *     the controller, where each path is a device of its own (nvme_core.multipath=N, PCIe), or
  *     the subsystem (native multipath), whose entries nvme0, nvme1, ... are its controllers
+ *   /sys/class/nvme-generic/ng0n1/{dev,device}: the character device of nvme0n1, whose device -> is the same
  *
  * Numbers of seconds read as decimal or "off"; EUI-64 as hex digits with blanks between.
  */
@@ -20,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 enum { IO_TIMEOUT_DEFAULT_S = 30 };
@@ -278,4 +280,36 @@ int nvme_namespaces_list(const char *root, struct nvme_namespace **list)
 		return -ENOMEM;
 	*list = made;
 	return found;
+}
+
+/* ---- commands of one's own --------------------------------------------------------------------------------- */
+
+bool nvme_limits_read(const char *root, const char *device, uint64_t *transfer, uint64_t *segments)
+{
+	char directory[PATH_MAX];
+
+	if (!is_namespace(device))
+		return false;
+	snprintf(directory, sizeof(directory), "%s/sys/class/block/%.32s", root, device);
+	*transfer = read_number(directory, "queue/max_hw_sectors_kb") * 1024;
+	*segments = read_number(directory, "queue/max_segments");
+	return true;
+}
+
+bool nvme_generic_find(const char *root, const char *device, char generic[64], dev_t *number)
+{
+	char block[PATH_MAX], character[PATH_MAX], of_block[PATH_MAX], of_character[PATH_MAX], text[32];
+	unsigned major, minor;
+
+	if (!is_namespace(device))
+		return false;
+	snprintf(generic, 64, "ng%.31s", device + 4);
+	snprintf(block, sizeof(block), "%s/sys/class/block/%.32s/device", root, device);
+	snprintf(character, sizeof(character), "%s/sys/class/nvme-generic/%s/device", root, generic);
+	if (!realpath(block, of_block) || !realpath(character, of_character) || strcmp(of_block, of_character) ||
+	    !read_text(text, sizeof(text), "%s/sys/class/nvme-generic/%s/dev", root, generic) ||
+	    sscanf(text, "%u:%u", &major, &minor) != 2)
+		return false;
+	*number = makedev(major, minor);
+	return true;
 }

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 enum {
 	NVME_NQN_ROOM = 224, /* 223 bytes and the end */
@@ -100,6 +101,25 @@ int nvme_controllers_list(const char *root, const char *nqn, struct nvme_control
  * Return: the number of digits, or -EINVAL.
  */
 int nvme_identity_plain(const char *text, char *plain);
+
+/**
+ * nvme_limits_read() - what one command carries to a namespace
+ * @device: its block device's name.
+ * @transfer, @segments: receive the bytes and the pieces of memory; 0: the kernel does not say.
+ *
+ * Return: whether it is a namespace.
+ */
+bool nvme_limits_read(const char *root, const char *device, uint64_t *transfer, uint64_t *segments);
+
+/**
+ * nvme_generic_find() - the character device of a namespace
+ * @device: its block device's name, "nvme0n1".
+ * @generic: receives the name, "ng0n1".
+ * @number: receives the number that its node must have.
+ *
+ * Return: whether the kernel has one, of the same controller or subsystem.
+ */
+bool nvme_generic_find(const char *root, const char *device, char generic[64], dev_t *number);
 
 /** nvme_namespace_is() - does one of its identities equal @plain (nvme_identity_plain())? */
 bool nvme_namespace_is(const struct nvme_namespace *ns, const char *plain);

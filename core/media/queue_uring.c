@@ -8,11 +8,18 @@
  * (20 ms, under load several hundred), and a registered description would keep its locks until then; so only what is in
  * flight keeps it.
  *
+ * NVMe passthrough (nvme_passthrough.h): the same ring, with larger entries, takes commands of our own to the device.  They
+ * move all or nothing, are cut to what one carries, one part after the other, and what fails is never sent again; but what the
+ * kernel has refused to send goes as block I/O.  They hold the character device and not the block device, on whose description
+ * claim and locks are.  So here the latter *is* registered with the ring, which the kernel takes apart when all commands are
+ * back: after a kill the claim falls that much later, and still says that nothing is under way any more.
+ *
  * A ring that refuses system calls (somebody closed its descriptor) is broken for good.  What the kernel has not taken
  * over by then fails, as does whatever is submitted later.  What it has taken over is waited for nevertheless, by looking
  * at the completion ring, which stays mapped: until a command has come back its memory is the kernel's to write.
  */
 #include "core/media/media.h"
+#include "core/media/nvme_passthrough.h"
 
 #include <errno.h>
 #include <liburing.h>
@@ -27,6 +34,8 @@ struct command {
 	unsigned count;
 	uint64_t offset;
 	unsigned number; /* of its last submission, counted by the ring */
+	size_t sent;	 /* as a command of our own, so many bytes; 0: as block I/O */
+	struct iovec parts[MEDIA_IO_PIECES]; /* these */
 	struct command *next_free;
 };
 
@@ -34,19 +43,46 @@ struct queue_uring {
 	struct media_queue base;
 	struct io_uring ring;
 	int fd;
+	struct nvme_passthrough *nvme; /* or NULL */
 	unsigned prepared;
 	bool broken;
 	struct command *free;
 	struct command commands[];
 };
 
+/* the next part of what is left, as a command of our own; false: such a one it cannot be */
+static bool build_part(struct queue_uring *q, struct command *c, struct nvme_uring_cmd *command)
+{
+	bool write = c->io->direction == MEDIA_WRITE;
+	unsigned parts = 0;
+
+	c->sent = 0;
+	if (!q->nvme || !nvme_goes(q->nvme, write))
+		return false;
+	size_t sent = nvme_command_bytes(&q->nvme->shape, c->at, c->count);
+	if (nvme_command_io(&q->nvme->shape, write ? NVME_WRITE : NVME_READ, c->offset, sent, false, command))
+		return false;
+	c->sent = sent;
+	for (; sent > 0; parts++) {
+		size_t bytes = c->at[parts].iov_len < sent ? c->at[parts].iov_len : sent;
+		c->parts[parts] = (struct iovec){c->at[parts].iov_base, bytes};
+		sent -= bytes;
+	}
+	command->addr = (uint64_t)(uintptr_t)c->parts;
+	command->data_len = parts;
+	return true;
+}
+
 static void prepare(struct queue_uring *q, struct command *c)
 {
 	c->number = q->ring.sq.sqe_tail;
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&q->ring); /* never NULL: one a command, depth of them */
 	struct media_spot spot = media_spot(q->base.media, q->fd, c->offset);
+	struct nvme_uring_cmd command;
 
-	if (c->io->direction == MEDIA_READ)
+	if (build_part(q, c, &command))
+		nvme_passthrough_prepare(q->nvme, &command, true, sqe);
+	else if (c->io->direction == MEDIA_READ)
 		io_uring_prep_readv(sqe, spot.fd, c->at, c->count, spot.offset);
 	else
 		io_uring_prep_writev(sqe, spot.fd, c->at, c->count, spot.offset);
@@ -103,14 +139,27 @@ static struct media_io *finish(struct queue_uring *q, struct command *c, int res
 	return io;
 }
 
+/* what a command of our own has moved, or -errno; -EAGAIN: it has not been sent */
+static int moved_by_command(struct queue_uring *q, const struct command *c, int result)
+{
+	if (result == 0)
+		return (int)c->sent;
+	if (result == -EAGAIN)
+		return result;
+	if (!nvme_command_refused(result))
+		return nvme_command_errno(result);
+	nvme_passthrough_refuse(q->nvme, result);
+	return -EAGAIN;
+}
+
 /* a completion's command when it is done, NULL when it goes on */
 static struct media_io *take(struct queue_uring *q, struct io_uring_cqe *cqe)
 {
 	struct command *c = io_uring_cqe_get_data(cqe);
-	int moved = cqe->res;
+	int moved = c->sent ? moved_by_command(q, c, cqe->res) : cqe->res;
 
 	io_uring_cqe_seen(&q->ring, cqe);
-	bool again = moved == -EINTR || moved == -EAGAIN;
+	bool again = moved == -EINTR || moved == -EAGAIN; /* of block I/O; a command of ours is not sent again */
 	if (moved < 0 && !again)
 		return finish(q, c, moved);
 	if (moved == 0)
@@ -186,6 +235,8 @@ static void uring_close(struct media_queue *queue)
 
 	while (queue->used > 0 && uring_reap(queue, 1))
 		;
+	if (q->nvme)
+		(void)io_uring_unregister_files(&q->ring); /* else the claim would be given up some time later */
 	io_uring_queue_exit(&q->ring);
 	free(q);
 }
@@ -203,7 +254,23 @@ static const struct media_queue_ops uring_ops = {
 	.abandon = uring_abandon,
 };
 
-int queue_uring_open(struct media *media, int fd, unsigned depth, struct media_queue **queue)
+/* a ring that takes commands of our own; where it cannot be, one that does not */
+static int open_ring(struct queue_uring *q, unsigned depth, struct nvme_passthrough *nvme)
+{
+	if (!nvme || nvme->fd < 0)
+		return io_uring_queue_init(depth, &q->ring, 0);
+	int err = io_uring_queue_init(depth, &q->ring, IORING_SETUP_SQE128 | IORING_SETUP_CQE32);
+	if (err)
+		return err;
+	if (io_uring_register_files(&q->ring, &q->fd, 1)) {
+		io_uring_queue_exit(&q->ring);
+		return io_uring_queue_init(depth, &q->ring, 0);
+	}
+	q->nvme = nvme;
+	return 0;
+}
+
+int queue_uring_open(struct media *media, int fd, struct nvme_passthrough *nvme, unsigned depth, struct media_queue **queue)
 {
 	struct queue_uring *q = calloc(1, sizeof(*q) + depth * sizeof(q->commands[0]));
 	int err;
@@ -211,12 +278,12 @@ int queue_uring_open(struct media *media, int fd, unsigned depth, struct media_q
 	if (!q)
 		return -ENOMEM;
 	q->base = (struct media_queue){.ops = &uring_ops, .media = media, .depth = depth};
-	err = io_uring_queue_init(depth, &q->ring, 0);
+	q->fd = fd;
+	err = open_ring(q, depth, nvme);
 	if (err) {
 		free(q);
 		return err;
 	}
-	q->fd = fd;
 	io_uring_ring_dontfork(&q->ring); /* a child must not keep the ring alive */
 	for (unsigned i = 0; i < depth; i++) {
 		q->commands[i].next_free = q->free;

@@ -13,7 +13,6 @@
  */
 #include "core/base/environ.h"
 #include "core/pool/handle.h"
-#include "core/slot/claims.h"
 
 #include <string.h>
 
@@ -21,7 +20,7 @@ enum { WANTED = 4 };
 
 static uint64_t value_of_me(const struct memkv_pool *pool)
 {
-	return claim_value(pool->slot.number, pool->slot.epoch);
+	return incarnation_value(pool->slot.number, pool->slot.epoch);
 }
 
 static bool is_mine(const struct memkv_pool *pool, const struct holding *h)
@@ -128,7 +127,7 @@ static uint64_t choose(struct memkv_pool *pool)
 static bool give_one(struct memkv_pool *pool, uint32_t slot, uint32_t epoch)
 {
 	uint64_t s = choose(pool);
-	struct record r = {.kind = RECORD_XFER, .subject = s, .generation = claim_value(slot, epoch)};
+	struct record r = {.kind = RECORD_XFER, .subject = s, .generation = incarnation_value(slot, epoch)};
 
 	if (s == UINT64_MAX)
 		return false;

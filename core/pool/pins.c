@@ -203,6 +203,9 @@ static bool hold(struct memkv_pool *pool, uint64_t segment, uint64_t generation,
 	enum holds holds = look_at(pool, segment, generation, e);
 	follower_unkeep(&pool->follower, segment);
 
+	/* whoever put it may have died, or stand still, before it told: what is pinned others must find, and look for */
+	if (holds == HOLDS && !MUTANT(PIN_UNTOLD))
+		control_ring_entry(&pool->control, segment);
 	return holds == HOLDS || (holds == HOLDS_ELSEWHERE && move_anywhere(pool, segment, e) == MOVE_DONE);
 }
 

@@ -310,6 +310,18 @@ static void check_block(struct check *check, const struct entry *e)
 	}
 }
 
+/* nobody knows the table's header: nothing is lost by that where the segment is FREE, for then it describes nothing */
+static void note_unknown(struct check *check)
+{
+	const struct control *c = &check->pool->control;
+	struct owned owned;
+	bool blank = own_refresh(c, check->segment) && own_look(c, check->segment, &owned) && owned.word.state == OWNER_FREE;
+
+	note(check, true, blank);
+	if (check->repair)
+		repaired(check, blank && repair_blank_table(check->pool, check->segment));
+}
+
 /* one look at the segment's table; false: it changed hands or was opened anew meanwhile, so nothing of it counts */
 static bool read_table(struct check *check, struct table_header *header)
 {
@@ -326,7 +338,8 @@ static bool read_table(struct check *check, struct table_header *header)
 	bool known = table_refresh(c, check->segment) &&
 		     table_header_known(c, recover, check->segment, header, &mended);
 	check->generation = known ? header->generation : 0;
-	note(check, !known, false);
+	if (!known)
+		note_unknown(check);
 	if (!check->generation)
 		return true;
 	uint32_t places = table_count(c, check->segment, header->generation, &tail);

@@ -150,6 +150,8 @@ static int describe(struct creation *c)
 	sb->version = 1;
 	if (c->options.flags & MEMKV_CREATE_SHARE)
 		sb->features_incompatible |= FEATURE_SHARED;
+	else if (sb->geo.segments >= GROUPS_FROM)
+		sb->features_read_only |= FEATURE_GROUPS;
 	sb->created_s = clock_utc_s();
 	sb->home_device = (uint64_t)c->home.target.st.st_dev;
 	sb->home_inode = (uint64_t)c->home.target.st.st_ino;

@@ -58,6 +58,7 @@ static int attach_control(struct memkv_pool *pool)
 	*c = (struct control){.media = pool->media,
 			      .seed = pool->sb.seed,
 			      .read_only = pool->read_only,
+			      .grouped = pool->sb.features_read_only & FEATURE_GROUPS,
 			      .shared = pool->sb.features_incompatible & FEATURE_SHARED};
 	int err = superblock_layout(&pool->sb, &c->layout);
 	if (!err)
@@ -112,7 +113,7 @@ static int still_the_pool(void *context)
 
 static int attach_writer(struct memkv_pool *pool, uint32_t flags)
 {
-	const struct slot_guard guard = {still_the_pool, pool, factbook_take_over, &pool->factbook, share_inherit};
+	const struct slot_guard guard = {still_the_pool, pool, factbook_take_over, &pool->factbook};
 	bool shared = pool->control.shared;
 
 	if (pool->read_only)

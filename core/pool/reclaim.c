@@ -64,6 +64,26 @@ static struct survey survey(struct memkv_pool *pool, uint64_t segment, bool cool
 	return s;
 }
 
+/*
+ * A device may have learned of the next generation, with the places that it has reserved ahead, and its opener have died before
+ * it learned that the segment is OPEN.  So nothing was put there, and nobody will make those places void.
+ */
+static void give_places_back(struct memkv_pool *pool, uint64_t segment)
+{
+	const struct control *c = &pool->control;
+	const struct follower_recover *recover = &pool->follower.recover;
+	struct table_header header;
+	struct entry first;
+
+	pthread_mutex_lock(&pool->follower.lock);
+	bool begun = table_refresh(c, segment) && table_header(c, segment, &header) != CHECK_BAD && header.generation &&
+		     table_unused(c, segment, header.generation);
+	/* a table that was wiped is not one that was never used */
+	if (begun && !recover->entry(recover->context, segment, header.generation, 0, 1, &first))
+		table_reserve(c, segment, header.generation, 0);
+	pthread_mutex_unlock(&pool->follower.lock);
+}
+
 void reclaim_leave(struct room *room, struct owned *victim)
 {
 	const struct control *c = &room->pool->control;
@@ -72,6 +92,8 @@ void reclaim_leave(struct room *room, struct owned *victim)
 		table_tell(c, victim->segment);
 		if (!room->pool->control.shared) /* nothing was written there before its OPEN */
 			room_mend_header(room, victim->segment);
+		if (!room->pool->media->caps.mappable && !room->pool->control.shared && !MUTANT(PLACES_NOT_GIVEN_BACK))
+			give_places_back(room->pool, victim->segment);
 	}
 	/* nobody takes what a living incarnation owns: a lost race here means a damaged word, which others rebuild */
 	(void)own_move(c, victim, OWNER_SEALED, &room->pool->slot);

@@ -62,6 +62,22 @@ bool repair_table_header(struct memkv_pool *pool, const struct table_header *hea
 	return table_header(&pool->control, header->segment, &now) == CHECK_GOOD && now.generation == header->generation;
 }
 
+bool repair_blank_table(struct memkv_pool *pool, uint64_t segment)
+{
+	const struct control *c = &pool->control;
+	uint64_t *check = (uint64_t *)(void *)control_table(c, segment) + CHECK_WORD;
+	uint64_t seen = word_load(check);
+	struct table_header header;
+
+	if (table_header(c, segment, &header) != CHECK_BAD)
+		return true;
+	/* the very word that was damaged: another thread of ours may be opening the segment */
+	if (!word_swap(check, seen, htole64(CHECK_WRITING)))
+		return table_header(c, segment, &header) != CHECK_BAD;
+	control_publish(c, control_table(c, segment), TABLE_HEADER_BYTES);
+	return true;
+}
+
 bool repair_tail(struct memkv_pool *pool, uint64_t segment, uint64_t generation, uint32_t count)
 {
 	enum check_result result;

@@ -18,6 +18,8 @@ void repair_end(struct memkv_pool *pool);
 bool repair_slot(struct memkv_pool *pool, uint32_t number);
 bool repair_owner_word(struct memkv_pool *pool, uint64_t segment);
 bool repair_table_header(struct memkv_pool *pool, const struct table_header *header);
+/* repair_blank_table() - of a FREE segment: withdrawn, since it describes nothing, and its owner word could not be rebuilt from it */
+bool repair_blank_table(struct memkv_pool *pool, uint64_t segment);
 bool repair_tail(struct memkv_pool *pool, uint64_t segment, uint64_t generation, uint32_t count);
 /* repair_entry() - as it must be; the life word as it is read, or removed when that is beyond recognition */
 bool repair_entry(struct memkv_pool *pool, uint64_t segment, const struct entry *entry);

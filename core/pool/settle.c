@@ -37,7 +37,10 @@ static struct record *owed(struct memkv_pool *pool, uint32_t *count)
 
 static bool is_owed(struct memkv_pool *pool, const struct record *r)
 {
-	return !pool->factbook.share.settled(pool, r);
+	pthread_mutex_lock(&pool->factbook.lock);
+	bool settled = pool->factbook.share.settled(pool, r);
+	pthread_mutex_unlock(&pool->factbook.lock);
+	return !settled;
 }
 
 /* the table is ours to write */

@@ -54,12 +54,14 @@ static void ownership_changed(void *context, uint64_t segment)
 	struct memkv_pool *pool = context;
 	const struct ownership *o = &pool->factbook.ownership;
 	struct holding h = ownership_of(o, segment);
-	bool mine = is_me(pool, h.slot, h.epoch);
-	uint32_t slot, epoch;
+	bool mine = is_me(pool, h.slot, h.epoch), marked = false;
+	struct own_mark mark;
 	struct owned owned;
 
-	if (ownership_mark(o, segment, &slot, &epoch) && !is_me(pool, slot, epoch))
-		set_word(&pool->control, segment, OWNER_OPEN, slot, epoch);
+	for (uint32_t n = 0; !marked && ownership_mark(o, segment, n, &mark); n++)
+		marked = !is_me(pool, mark.slot, mark.epoch);
+	if (marked)
+		set_word(&pool->control, segment, OWNER_OPEN, mark.slot, mark.epoch);
 	else if (!mine)
 		set_word(&pool->control, segment, h.state, h.slot, h.epoch);
 	else if (!word_is_mine(pool, segment, &owned))
@@ -100,7 +102,21 @@ static int tell_tail(void *context, uint64_t tail)
 	return err ? err : pool->media->ops->flush(pool->media);
 }
 
-/* what a removal was about is gone for good when its segment describes another generation; the factbook's lock is held */
+/* do we write to it?  Then our mirror of its table is ahead of the medium; the factbook's lock is held */
+static bool marked_by_us(const struct memkv_pool *pool, uint64_t segment)
+{
+	struct own_mark mark;
+
+	for (uint32_t n = 0; ownership_mark(&pool->factbook.ownership, segment, n, &mark); n++)
+		if (is_me(pool, mark.slot, mark.epoch))
+			return true;
+	return false;
+}
+
+/*
+ * What a removal was about is gone for good when its segment describes another generation, or the entry says so itself: on the
+ * medium, for it is whoever reads that who must not need the log any more.  The factbook's lock is held.
+ */
 static bool removal_settled(void *context, const struct record *r)
 {
 	struct memkv_pool *pool = context;
@@ -109,6 +125,8 @@ static bool removal_settled(void *context, const struct record *r)
 
 	if (r->subject >= pool->sb.geo.segments || r->class_id >= pool->sb.geo.entries)
 		return true;
+	if (marked_by_us(pool, r->subject) && !MUTANT(DEL_FORGOTTEN_EARLY))
+		return false;
 	if (!table_refresh_header(c, r->subject) || table_header(c, r->subject, &header) != CHECK_GOOD || !header.generation)
 		return false;
 	return header.generation != r->generation ||
@@ -229,18 +247,48 @@ static void put_off_seal(struct memkv_pool *pool, uint64_t segment, enum owner_s
 	pthread_mutex_unlock(&share->seal_lock);
 }
 
-/* by what is known now: is it ours, and nobody else's mark on it that might be meant? */
-static bool may_open(struct memkv_pool *pool, uint64_t segment)
+/* is somebody's mark on it who may be writing there?  *level: the highest of the marks of those who are gone */
+static bool at_risk(struct memkv_pool *pool, uint64_t segment, uint64_t *level)
+{
+	struct own_mark mark;
+
+	*level = 0;
+	for (uint32_t n = 0; factbook_mark(&pool->factbook, segment, n, &mark); n++) {
+		if (is_me(pool, mark.slot, mark.epoch))
+			continue;
+		if (!share_quiet(pool, mark.slot, mark.epoch) && !MUTANT(REOPEN_AT_RISK)) {
+			set_word(&pool->control, segment, OWNER_OPEN, mark.slot, mark.epoch);
+			return true;
+		}
+		*level = max_u64(*level, ownership_level(mark.version));
+	}
+	return false;
+}
+
+/* by what is known now: is it ours, and nobody else's mark on it that might be meant?  *raise: see facts/ownership.h */
+static bool may_open(struct memkv_pool *pool, uint64_t segment, bool *raise)
 {
 	struct holding h = factbook_holding(&pool->factbook, segment);
-	uint32_t slot, epoch;
+	uint64_t level;
 
-	if (!is_me(pool, h.slot, h.epoch) || h.offered)
+	if (!is_me(pool, h.slot, h.epoch) || h.offered || at_risk(pool, segment, &level))
 		return false;
-	if (!factbook_mark(&pool->factbook, segment, &slot, &epoch) || is_me(pool, slot, epoch) || share_quiet(pool, slot, epoch))
-		return true;
-	set_word(&pool->control, segment, OWNER_OPEN, slot, epoch); /* at risk */
-	return false;
+	*raise = level && level >= ownership_level(h.version);
+	return true;
+}
+
+/* adopt it from ourselves, so that our OPEN voids the marks of those who are gone; then look again */
+static bool raise_level(struct memkv_pool *pool, uint64_t segment)
+{
+	struct holding h = factbook_holding(&pool->factbook, segment);
+	struct record r = {.kind = RECORD_ADOPT,
+			    .subject = segment,
+			    .version = ownership_adopted(&h),
+			    .state = h.state == OWNER_OPEN ? OWNER_SEALED : h.state};
+	bool again;
+
+	return factbook_log(&pool->factbook, &r, 1, true) == 0 && factbook_refresh(&pool->factbook) &&
+	       may_open(pool, segment, &again) && !again;
 }
 
 /* look -> OPEN, flushed -> look again */
@@ -249,18 +297,20 @@ static bool open_segment(struct memkv_pool *pool, uint64_t segment)
 	const struct control *c = &pool->control;
 	struct factbook *book = &pool->factbook;
 
+	uint64_t level;
+	bool raise;
+
 	if (!state_seals(pool) || !share_in_lease(pool))
 		return false;
-	factbook_refresh(book);
-	if (!may_open(pool, segment))
+	if (!factbook_refresh(book) || !may_open(pool, segment, &raise) || (raise && !raise_level(pool, segment)))
 		return false;
 	struct holding h = factbook_holding(book, segment);
 	struct record r = {.kind = RECORD_OPEN, .subject = segment, .version = ownership_next(&h), .state = h.state};
 	if (factbook_log(book, &r, 1, true))
 		return false;
-	factbook_refresh(book);
+	bool looked = MUTANT(NO_LOOK_AFTER_OPEN) || factbook_refresh(book);
 	h = factbook_holding(book, segment);
-	if (is_me(pool, h.slot, h.epoch) && h.version == r.version &&
+	if (looked && is_me(pool, h.slot, h.epoch) && h.version == r.version && !at_risk(pool, segment, &level) &&
 	    control_hold(c, table_at(c, segment), c->layout.table_bytes))
 		return true;
 	put_off_seal(pool, segment, r.state == OWNER_OPEN ? OWNER_SEALED : r.state); /* nothing was written */
@@ -449,6 +499,7 @@ int share_open(struct memkv_pool *pool)
 		err = lease_timing_read(&share->timing);
 	if (err)
 		return err;
+	c->pass_us = share->timing.claim_ms * 1000ULL;
 	share->lost = calloc(div_up(pool->sb.geo.segments, 64), sizeof(*share->lost));
 	if (!share->lost)
 		return fail(-ENOMEM, "%s: no memory to attach", pool->media->path);
@@ -487,7 +538,7 @@ int share_attach(struct memkv_pool *pool, const struct slot_guard *guard)
 	if (err)
 		return err;
 	struct log_identity me = {.slot = pool->slot.number, .epoch = pool->slot.epoch, .nonce = pool->slot.nonce};
-	if (!ring_hold(c, &me) || !checkpoint_hold(c, me.slot) || !adopt_hold_row(c, me.slot))
+	if (!ring_hold(c, &me) || !checkpoint_hold(c, me.slot))
 		return fail(-EIO, "%s: the slot's log cannot be read", pool->media->path);
 	factbook_attach(&pool->factbook, &pool->slot);
 	pool->control.share = &share->ops;

@@ -3,21 +3,20 @@
  * An agent on a shared device: a block device that many hosts write to, each past the others' caches, without
  * compare-and-swap and without a lock that they all see.
  *
- * Every sector has one writer: the holder of a slot writes its cell, claims, log and checkpoints; whoever has a segment
+ * Every sector has one writer: the holder of a slot writes its cell, log and checkpoints; whoever has a segment
  * open writes the segment and its table; nobody writes anything else.  Who owns which segment is what all logs together say
  * (facts/ownership.h).  Safety rests on no clock:
  *
  *   open:    read all logs: is it mine, and has nobody else left it open?  -> OPEN logged, completed, flushed -> read all logs
  *            once more: still mine?  else nothing is written, and SEAL logged -> segment header, table, payload
  *   close:   every write in it resolved -> SEAL logged.  Its table is never written again in this generation
- *   adopt:   an incarnation that has left, or never was; is proven gone; or has not been heard of for long: win its claim
- *            (slot/claims.h) -> read all logs -> ADOPT logged for each of its segments, completed, flushed
+ *   adopt:   an incarnation that has left, or never was; is proven gone; or has not been heard of for long: read all logs
+ *            -> ADOPT logged for each of its segments, completed, flushed -> read all logs: whose are they now?
  *
  * The last is safe though the adopted one may live on: a segment that it left open is *at risk*: readable, but opened by
  * nobody until its writer is proven gone, and quiet (slot/lease.h); and one that it opens from now on it will find adopted
  * when it reads the logs after its OPEN.  Either its OPEN was there before the adopter read, or the ADOPT before it read.
- * The adopted goes on under the same epoch, without those segments.  Whoever has won a claim and ended hands that on to whoever
- * wins the claim of himself.
+ * The adopted goes on under the same epoch, without those segments.  Several may adopt the same ones: facts/ownership.h.
  *
  * Removal: a DEL record of key and birth in the remover's log, and its tail in the remover's cell, both flushed, before it
  * is acknowledged.  A get reads all cells in use together with the block, and what is new in the logs when they tell of
@@ -118,13 +117,9 @@ void give_end(struct memkv_pool *pool);
 bool give_accept(struct memkv_pool *pool, bool look);
 void give_want(struct memkv_pool *pool);
 bool give_wait(struct memkv_pool *pool);
-/* adopt_hold_row() - the claims of our slot are ours to write; false: unreadable */
-bool adopt_hold_row(const struct control *c, uint32_t slot);
 bool share_quiet(void *context, uint32_t slot, uint32_t epoch);
 bool share_adopt(void *context, bool look);
 /* adopt_ended() - only from those who have ended, or offer something; nobody is waited for.  Under room.refill */
 bool adopt_ended(struct memkv_pool *pool);
-/* share_inherit() - slot_guard.inherit: before a slot is taken, win what its last holder owned; 0, -EAGAIN, -EIO */
-int share_inherit(void *context, const struct slot *next, const struct slot_cell *before);
 
 #endif

@@ -15,16 +15,22 @@ struct control {
 	struct layout layout;
 	uint64_t seed;
 	bool read_only;
-	bool shared; /* a device that many hosts write to: FORMAT.md, section 11 */
+	bool grouped; /* rings also say about which part of the segments: FORMAT.md, section 8 */
+	bool shared; /* a device that many hosts write to: FORMAT.md, section 14 */
 	/* shared: which inode our locks are on, in which boot of which machine */
 	uint64_t node_device, node_inode;
 	uint8_t machine[16], boot[16];
+	uint64_t pass_us; /* no slot passes on twice in that time */
 	const struct own_share *share; /* shared, and we write: how ownership changes (own.h) */
 	void *share_context;
 	_Atomic uint32_t avoided; /* bitmap of namespaces in which this process takes no segment: it is emptying them */
 };
 
-enum { STATISTICS_DOORBELL = 0, STATISTICS_CLOCK = 64, STATISTICS_BELL = 128, STATISTICS_KEPT = 192 };
+enum { STATISTICS_DOORBELL = 0, STATISTICS_CLOCK = 64, STATISTICS_BELL = 128, STATISTICS_KEPT = 192, STATISTICS_GROUPS = 1024 };
+
+#ifndef MEMKV_GROUPS
+#define MEMKV_GROUPS 256 /* simulated pools have fewer segments than that */
+#endif
 
 /*
  * On mirrored media (media.h), what was stored counts when it is published, and what others published is seen after a
@@ -103,12 +109,12 @@ static inline bool control_refresh_words(const struct control *c, unsigned which
 		struct media *m = c->media;
 		if (n && !media_there(m, n))
 			continue;
-		if (which & CONTROL_OWNER_WORDS)
-			good &= m->ops->refresh(m, e->owner_words, e->segments * 8) == 0;
 		if (which & CONTROL_AGES)
 			good &= m->ops->refresh(m, e->ages, e->segments * 8) == 0;
-		if (which & CONTROL_PULSES)
+		if (which & CONTROL_PULSES) /* before the words: fold_all.c */
 			good &= m->ops->refresh(m, e->pulses, e->segments * 8) == 0;
+		if (which & CONTROL_OWNER_WORDS)
+			good &= m->ops->refresh(m, e->owner_words, e->segments * 8) == 0;
 	}
 	return good;
 }
@@ -133,6 +139,23 @@ static inline void *control_pulse(const struct control *c, uint64_t segment)
 static inline void *control_doorbell(const struct control *c)
 {
 	return control_at(c, c->layout.offset[REGION_STATISTICS] + STATISTICS_DOORBELL);
+}
+
+/* large pools: the segments in MEMKV_GROUPS parts of this many, and the doorbell of each part */
+static inline uint64_t control_group_segments(const struct control *c)
+{
+	return div_up(c->layout.geo.segments, MEMKV_GROUPS);
+}
+
+/* control_group_of() - a segment's part; those of further namespaces belong to the last one, which is there whatever is added */
+static inline uint64_t control_group_of(const struct control *c, uint64_t segment)
+{
+	return min_u64(segment, c->layout.geo.segments - 1) / control_group_segments(c);
+}
+
+static inline void *control_group(const struct control *c, uint64_t group)
+{
+	return control_at(c, c->layout.offset[REGION_STATISTICS] + STATISTICS_GROUPS + group * 8);
 }
 
 static inline void *control_clock(const struct control *c)
@@ -208,12 +231,20 @@ static inline bool checked_load(uint64_t *words, const void *at, size_t count)
 	return words[CHECK_WORD] != htole64(CHECK_WRITING) && word_load(from + CHECK_WORD) == words[CHECK_WORD];
 }
 
+/* in this order: who hears the doorbell looks at the group, and there at the pulses; group and doorbell lie in one page */
+static inline void control_raise_bells(const struct control *c, uint64_t segment)
+{
+	if (c->grouped)
+		word_add(control_group(c, control_group_of(c, segment)), 1);
+	word_add(control_doorbell(c), 1);
+}
+
 /* control_ring() - tell every follower that something about @segment has changed (after it has) */
 static inline void control_ring(const struct control *c, uint64_t segment)
 {
 	word_add(control_pulse(c, segment), 1);
 	control_publish(c, control_pulse(c, segment), 8);
-	word_add(control_doorbell(c), 1);
+	control_raise_bells(c, segment);
 	control_publish(c, control_doorbell(c), 8);
 }
 
@@ -234,7 +265,7 @@ static inline void control_ring_entry(const struct control *c, uint64_t segment)
 static inline void control_ring_later(const struct control *c, uint64_t segment)
 {
 	word_add(control_pulse(c, segment), 1);
-	word_add(control_doorbell(c), 1);
+	control_raise_bells(c, segment);
 	control_publish_later(c, control_pulse(c, segment), 8);
 	control_publish_later(c, control_doorbell(c), 8);
 }

@@ -229,9 +229,7 @@ static void let_all_go(const struct control *c, uint32_t number)
 {
 	control_let_go(c, cell_at(c, 0, number), PAGE);
 	control_let_go(c, cell_at(c, 1, number), PAGE);
-	/* the guard may have written what is owed, and claimed */
-	control_let_go(c, control_at(c, c->layout.offset[REGION_CLAIM_ROWS] + number * c->layout.claim_row_bytes),
-		       c->layout.claim_row_bytes);
+	/* the guard may have written what is owed */
 	control_let_go(c, control_at(c, layout_checkpoint(&c->layout, number, 0)),
 		       (size_t)c->layout.geo.checkpoint_bytes * CHECKPOINTS_PER_SLOT);
 }
@@ -247,8 +245,6 @@ static int take(struct joining *j, const struct slot_guard *guard, struct slot *
 		int err = join(j, slot, before, &looked);
 		if (!err && owed) {
 			err = guard->take_over(guard->facts, slot, before);
-			if (!err)
-				err = guard->inherit(guard->context, slot, before);
 			owed = false;
 		}
 		if (err)

@@ -38,6 +38,8 @@ static enum check_result read_copies(const struct control *c, uint32_t number, s
 	enum check_result a = slot_read_copy(c, number, 0, &copies[0], &known[0]);
 	enum check_result b = slot_read_copy(c, number, 1, &copies[1], &known[1]);
 
+	if (c->shared)
+		known[1] = known[1] && copies[1].state != SLOT_JOINING;
 	if (!known[0] && !known[1])
 		return CHECK_BAD;
 	/* on shared devices whoever joins writes into copy 1, and has not got the slot yet */

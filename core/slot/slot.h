@@ -34,8 +34,6 @@ struct slot_guard {
 	void *context;
 	int (*take_over)(void *facts, const struct slot *next, const struct slot_cell *before);
 	void *facts;
-	/* shared devices, after that: may the slot pass on, as far as what its last holder owned is concerned?  Likewise */
-	int (*inherit)(void *context, const struct slot *next, const struct slot_cell *before);
 };
 
 /*

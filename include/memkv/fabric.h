@@ -233,6 +233,18 @@ const struct memkv_fabric_namespace *memkv_fabric_at(const struct memkv_fabric_l
 void memkv_fabric_free(struct memkv_fabric_list *list);
 
 /**
+ * memkv_fabric_way() - how I/O of this process to a namespace would go
+ * @device: its block device, such as "/dev/nvme0n1"; over a network or not.
+ * @text: receives it as a sentence without its full stop, and, for block I/O, why; cut to @room bytes.
+ *
+ * Writes go as NVMe commands of our own where the kernel has the namespace's character device (/dev/ng0n1) and lets this
+ * process send them; such a write fails when its connection is lost, and is never sent again.  Else as block I/O.
+ *
+ * Return: 1: as commands; 0: as block I/O; -ENODEV: it is no NVMe namespace; -errno: it cannot be opened.
+ */
+int memkv_fabric_way(const char *device, char *text, size_t room);
+
+/**
  * memkv_fabric_detach() - end connections
  * @what: a URI: the connection to that very address; or an NQN, or a namespace's device or identity as for
  *        memkv_fabric_find(): all connections to the subsystem.

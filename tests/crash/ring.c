@@ -115,7 +115,7 @@ static void bench_open(struct bench *b, bool ring)
 	if (b->fd < 0)
 		b->fd = open(path, O_RDWR);
 	b->media = (struct media){.path = (char *)(uintptr_t)path};
-	int err = ring ? queue_uring_open(&b->media, b->fd, COMMANDS, &b->queue) : queue_sync_open(&b->media, b->fd, COMMANDS, &b->queue);
+	int err = ring ? queue_uring_open(&b->media, b->fd, NULL, COMMANDS, &b->queue) : queue_sync_open(&b->media, b->fd, COMMANDS, &b->queue);
 	if (err == -EPERM || err == -ENOSYS) {
 		printf("SKIPPED: io_uring is refused here\n");
 		exit(77);

@@ -17,6 +17,7 @@
  *     watch FIRST COUNT MILLISECONDS             gets one after the other: HITS MISSES WRONG LONGEST-MILLISECONDS
  *     check FIRST COUNT                          a fresh look, then one get of each: the same
  *     causes                                     why gets missed: absent N expired N removed N damaged N reclaimed N io N
+ *     drop                                       this process is not root any more: ok|ERROR
  *     reopen                                     open (anew, in this process), or why not
  *   quit
  *
@@ -27,6 +28,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -35,7 +37,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LARGEST = 8 << 20, MIXED_LARGEST = 256 << 10 };
+enum { LARGEST = 8 << 20, MIXED_LARGEST = 256 << 10, NOBODY = 65534 };
 
 static struct memkv_pool *pool;
 static const char *pool_path, *pool_mode;
@@ -321,6 +323,8 @@ static bool obey_pool(const char *verb, const uint64_t n[4], const char *flags)
 		watch(n[0], n[1], 0);
 	else if (strcmp(verb, "causes") == 0)
 		causes();
+	else if (strcmp(verb, "drop") == 0)
+		puts(errno_name(setgroups(0, NULL) || setresgid(NOBODY, NOBODY, NOBODY) || setresuid(NOBODY, NOBODY, NOBODY) ? errno : 0));
 	else if (strcmp(verb, "reopen") == 0)
 		return reopen();
 	else

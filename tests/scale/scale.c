@@ -9,7 +9,7 @@
  *
  *   scale build POOL BLOCKS | scale measure POOL BLOCKS | scale empty POOL BLOCKS (the memory of a pool without blocks)
  */
-#include "core/pool/handle.h"
+#include "fill.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -17,40 +17,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { CHAIN = 1000, BLOCK = 4096, ABSENT = 1 << 30 };
-
-static double now_s(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static uint64_t mix(uint64_t x)
-{
-	x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9ULL;
-	x = (x ^ x >> 27) * 0x94D049BB133111EBULL;
-	return x ^ x >> 31;
-}
-
-static struct memkv_key key_of(uint64_t number)
-{
-	struct memkv_key key;
-	uint64_t words[4] = {mix(number + 1), mix(number + 2), number, ~number};
-
-	memcpy(key.bytes, words, sizeof(words));
-	return key;
-}
-
-static void die(const char *what)
-{
-	fprintf(stderr, "scale: %s: %s\n", what, memkv_error_detail());
-	exit(1);
-}
 
 static int create(const char *path, uint64_t blocks)
 {
@@ -61,60 +30,18 @@ static int create(const char *path, uint64_t blocks)
 	return memkv_pool_create(path, &options);
 }
 
-static uint64_t fill_segment(struct memkv_pool *pool, struct owned *owned, uint64_t number, uint64_t blocks)
-{
-	const struct control *c = &pool->control;
-	struct table_header header = {.generation = slot_new_generation(&pool->slot), .segment = (uint32_t)owned->segment};
-	uint32_t pages = layout_segment_pages(&c->layout, owned->segment), page = 1, n = 0;
-
-	table_begin(c, &header, 0);
-	for (; n < c->layout.geo.entries && page + 2 <= pages && number < blocks; n++, number++, page += 2) {
-		struct memkv_key key = key_of(number);
-		struct entry e = {.index = n,
-				  .header_pages = 1,
-				  .generation = header.generation,
-				  .birth = slot_new_birth(&pool->slot),
-				  .page = page,
-				  .length = BLOCK};
-		memcpy(e.key, key.bytes, sizeof(e.key));
-		table_publish(c, owned->segment, &e);
-	}
-	table_reserve(c, owned->segment, header.generation, n);
-	return number;
-}
-
 static int build(const char *path, uint64_t blocks)
 {
 	struct memkv_pool_options options = {.size = sizeof(options), .flags = MEMKV_OPEN_NO_FOLLOWER};
 	struct memkv_pool *pool;
-	struct owned owned;
-	bool resumed;
-	uint64_t number = 0;
 
 	if (create(path, blocks) || memkv_pool_open(path, &options, &pool))
-		die("build");
-	while (number < blocks && own_take_ready(&pool->control, &pool->slot, false, &owned, &resumed)) {
-		number = fill_segment(pool, &owned, number, blocks);
-		own_move(&pool->control, &owned, OWNER_SEALED, &pool->slot);
-	}
+		fill_die("build");
+	uint64_t number = fill_pool(pool, blocks, BLOCK, 0);
 	pool->media->ops->flush(pool->media);
 	printf("{\"built\":%" PRIu64 "}\n", number);
 	fflush(stdout);
 	return raise(SIGKILL);
-}
-
-static long anonymous_bytes(void)
-{
-	char line[256];
-	long kib = 0;
-	FILE *f = fopen("/proc/self/status", "r");
-
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "RssAnon: %ld", &kib) == 1)
-			break;
-	if (f)
-		fclose(f);
-	return kib * 1024;
 }
 
 static bool drop_caches(void)
@@ -131,10 +58,10 @@ static bool drop_caches(void)
 /* a chain of keys that are there up to a hole */
 static size_t make_chain(struct memkv_key *chain, uint64_t blocks, uint64_t *seed)
 {
-	size_t hole = mix(++*seed) % CHAIN;
+	size_t hole = fill_mix(++*seed) % CHAIN;
 
 	for (size_t i = 0; i < CHAIN; i++)
-		chain[i] = key_of(i == hole ? ABSENT + *seed : mix(*seed * CHAIN + i) % blocks);
+		chain[i] = fill_key(i == hole ? ABSENT + *seed : fill_mix(*seed * CHAIN + i) % blocks);
 	return hole;
 }
 
@@ -149,14 +76,14 @@ struct looker {
 static void *look(void *argument)
 {
 	struct looker *l = argument;
-	double start = now_s();
+	double start = fill_now_s();
 
 	for (size_t i = 0; i < l->chains; i++) {
 		int found = memkv_match(l->pool, l->keys + i * CHAIN, CHAIN, 0);
 		l->wrong += (size_t)found != l->holes[i];
 		l->looked += l->holes[i] + 1;
 	}
-	l->seconds = now_s() - start;
+	l->seconds = fill_now_s() - start;
 	return NULL;
 }
 
@@ -166,7 +93,7 @@ static void looker_init(struct looker *l, struct memkv_pool *pool, uint64_t bloc
 	l->keys = calloc(chains * CHAIN, sizeof(*l->keys));
 	l->holes = calloc(chains, sizeof(*l->holes));
 	if (!l->keys || !l->holes)
-		die("memory");
+		fill_die("memory");
 	for (size_t i = 0; i < chains; i++)
 		l->holes[i] = make_chain(l->keys + i * CHAIN, blocks, &seed);
 }
@@ -193,7 +120,7 @@ static int measure_match(struct memkv_pool *pool, uint64_t blocks, double *ns, d
 		look(&one);
 		rounds[i] = one.seconds * 1e9 / (double)one.looked;
 		if (pthread_create(&thread, NULL, look, &two[1]))
-			die("thread");
+			fill_die("thread");
 		look(&two[0]);
 		pthread_join(thread, NULL);
 		pairs[i] = ((double)two[0].looked / two[0].seconds + (double)two[1].looked / two[1].seconds) * rounds[i] / 1e9;
@@ -220,14 +147,14 @@ static int measure(const char *path, uint64_t blocks, bool empty)
 	struct memkv_pool_options options = {.size = sizeof(options), .flags = MEMKV_OPEN_NO_FOLLOWER, .lanes = 1};
 	struct memkv_pool *pool;
 	bool dropped = drop_caches();
-	long before = anonymous_bytes();
-	double start = now_s(), ns = 0, scaling = 0;
+	long before = fill_anonymous_bytes();
+	double start = fill_now_s(), ns = 0, scaling = 0;
 	int wrong = 0;
 
 	if (memkv_pool_open(path, &options, &pool))
-		die("attach");
-	double attach_ms = (now_s() - start) * 1e3;
-	long memory = anonymous_bytes() - before;
+		fill_die("attach");
+	double attach_ms = (fill_now_s() - start) * 1e3;
+	long memory = fill_anonymous_bytes() - before;
 	if (!empty)
 		wrong = measure_match(pool, blocks, &ns, &scaling);
 	printf("{\"blocks\":%" PRIu64 ",\"attach_ms\":%.1f,\"cold\":%s,\"anon_bytes\":%ld,\"match_ns\":%.1f,"
@@ -247,6 +174,6 @@ int main(int argc, char **argv)
 	if (strcmp(argv[1], "build") == 0)
 		return build(argv[2], blocks);
 	if (strcmp(argv[1], "empty") == 0)
-		return create(argv[2], blocks) ? (die("create"), 1) : measure(argv[2], blocks, true);
+		return create(argv[2], blocks) ? (fill_die("create"), 1) : measure(argv[2], blocks, true);
 	return measure(argv[2], blocks, false);
 }

@@ -252,7 +252,7 @@ static void some_call(struct thread *t)
 		do_get(t, key, true);
 	else if (what < 800)
 		do_get(t, key, false);
-	else if (what < 820 && !t->agent->read_only && world.setup.medium != MEDIUM_BLOCK)
+	else if (what < 820 && !t->agent->read_only && !on_device())
 		do_hold(t, key);
 	else if (what < 860)
 		do_match(t, key);

@@ -10,6 +10,7 @@
 #define SIM_NO_REDIRECT
 #include "redirect_device.h"
 
+#include "core/media/nvme_passthrough.h"
 #include "sim.h"
 
 #include <errno.h>
@@ -208,3 +209,28 @@ static void copy_words(uint8_t *to, const uint8_t *from, size_t count)
 
 void device_words_load(void *to, const void *from, size_t count) { copy_words(to, from, count); }
 void device_words_store(void *to, const void *from, size_t count) { copy_words(to, from, count); }
+
+/* ---- no NVMe: commands of one's own are the lab's ---- */
+
+void nvme_passthrough_open(int block, uint64_t bytes, bool read_only, struct nvme_passthrough *p)
+{
+	(void)block, (void)bytes, (void)read_only;
+	*p = (struct nvme_passthrough){.fd = -1};
+}
+
+void nvme_passthrough_close(struct nvme_passthrough *p)
+{
+	(void)p;
+}
+
+int nvme_passthrough_write(struct nvme_passthrough *p, const void *memory, size_t bytes, uint64_t offset)
+{
+	(void)p, (void)memory, (void)bytes, (void)offset;
+	broken("a write by a device that is none");
+	return -EIO;
+}
+
+int nvme_passthrough_flush(struct nvme_passthrough *p)
+{
+	return nvme_passthrough_write(p, NULL, 0, 0);
+}

@@ -177,6 +177,8 @@ void landed_control(const struct command *c, uint64_t page, const uint8_t *befor
 
 	if (offset - l->offset[REGION_TABLES] < l->length[REGION_TABLES])
 		table_landed_at(c->agent, offset, before);
+	if (on_shared() && offset - l->offset[REGION_LOG_RINGS] < l->length[REGION_LOG_RINGS])
+		stated_landed(offset, before);
 	if (offset - l->offset[REGION_OWNER_WORDS] >= l->length[REGION_OWNER_WORDS])
 		return;
 	uint32_t first = (uint32_t)((offset - l->offset[REGION_OWNER_WORDS]) / 8);
@@ -191,6 +193,8 @@ void landed_payload(const struct command *c, uint64_t page)
 	uint64_t in_segment = page - layout_segment(&world.layout, c->segment) / PAGE;
 	struct entry e;
 
+	if (on_shared() && c->segment != NEVER)
+		stated_write_landed(c->segment, c->generation);
 	for (uint32_t i = 0; i < world.layout.geo.entries; i++) {
 		struct shadow_place *p = &s->places[i];
 		if (p->generation != s->generation || p->instance == UINT32_MAX || in_segment < p->page ||

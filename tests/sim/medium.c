@@ -4,15 +4,13 @@
  *
  * The control region is plain memory.  Payload commands move 4 KiB at a time, each whole, in any order, as late as the
  * scheduler likes; reads as well, so they are torn against writes.  A process that dies leaves its commands behind:
- * each sector of them lands, or never does, and only then its locks are free (that is what exact death means).
- *
- * A power cut keeps what was flushed.  Of everything else each page is as it is, as it was at the last flush, or - in
- * the control region - a mixture of both in words of 8 bytes.
+ * each sector of them lands, or never does, and only then its locks are free (that is what exact death means).  What goes
+ * wrong with it is in medium_faults.c.
  */
 #include "redirect.h"
 
 #include "core/pool/handle.h"
-#include "sim.h"
+#include "medium_faults.h"
 
 #include <errno.h>
 
@@ -24,131 +22,6 @@ struct sim_media {
 static struct agent *agent_of(const struct media *media)
 {
 	return CONTAINER_OF((struct media *)(uintptr_t)media, struct sim_media, base)->agent;
-}
-
-/* what calls of this process answer now need not be what they would have answered */
-void medium_trouble(void)
-{
-	world.troubles++;
-	world.thread->agent->troubled = true;
-	for (int t = 0; t < THREADS_MAX; t++)
-		world.thread->agent->threads[t].call.troubled = true;
-}
-
-/* ---- what is written, and what survives ---- */
-
-enum { ALL_SECTORS = (1 << PAGE_SECTORS) - 1 };
-
-static uint32_t rest_of(const struct command *c, uint32_t page)
-{
-	return c->rest[page] ? c->rest[page] : ALL_SECTORS;
-}
-
-static void copy_sectors(uint8_t *to, const uint8_t *from, uint32_t sectors)
-{
-	if (sectors == ALL_SECTORS) {
-		memcpy(to, from, PAGE);
-		return;
-	}
-	for (uint32_t i = 0; i < PAGE_SECTORS; i++)
-		if (sectors >> i & 1)
-			memcpy(to + i * SECTOR, from + i * SECTOR, SECTOR);
-}
-
-void medium_mark(uint64_t offset)
-{
-	uint64_t page = offset / PAGE;
-
-	world.dirty[page / 64] |= 1ULL << page % 64;
-}
-
-static void mark_advisory(void)
-{
-	if (on_device())
-		return; /* in a mirror */
-	for (uint64_t at = 0; at < world.layout.length[REGION_HEAT]; at += PAGE)
-		medium_mark(world.layout.offset[REGION_HEAT] + at); /* stored to without a hook */
-}
-
-static uint64_t next_dirty(uint64_t from)
-{
-	for (uint64_t page = from; page < IMAGE_PAGES_MAX; page++) {
-		uint64_t rest = world.dirty[page / 64] >> page % 64;
-		if (rest)
-			return page + (uint64_t)__builtin_ctzll(rest);
-		page |= 63;
-	}
-	return NEVER;
-}
-
-static void settle_page(uint64_t page)
-{
-	memcpy(world.durable + page * PAGE, world.image + page * PAGE, PAGE);
-	world.dirty[page / 64] &= ~(1ULL << page % 64);
-}
-
-void medium_write_back(void)
-{
-	uint64_t page = next_dirty(draw((uint32_t)(world.layout.geo.bytes / PAGE)));
-
-	if (page != NEVER)
-		settle_page(page);
-}
-
-static void mix_words(uint64_t page)
-{
-	uint64_t *now = (uint64_t *)(void *)(world.image + page * PAGE);
-	const uint64_t *old = (const uint64_t *)(const void *)(world.durable + page * PAGE);
-
-	cover(COVER_CUT_MIXED);
-	for (size_t i = 0; i < PAGE / sizeof(*now); i++)
-		if (draw(2))
-			now[i] = old[i];
-}
-
-/* a device keeps or loses what it writes whole */
-static void mix_sectors(uint64_t page)
-{
-	uint32_t kept = draw(1 << PAGE_SECTORS);
-
-	cover(COVER_CUT_MIXED);
-	copy_sectors(world.image + page * PAGE, world.durable + page * PAGE, kept);
-}
-
-static void cut_command(struct command *c)
-{
-	bool parts = on_device() && world.setup.sector == SECTOR;
-
-	for (uint32_t s = 0; s < COMMAND_SECTORS; s++) {
-		if (c->direction != MEDIA_WRITE || !(c->left >> s & 1) || !draw(2))
-			continue;
-		copy_sectors(world.image + (c->page + s) * PAGE, c->memory[s], rest_of(c, s) & (parts ? draw(ALL_SECTORS) : ALL_SECTORS));
-		medium_mark((c->page + s) * PAGE);
-	}
-}
-
-void medium_cut(void)
-{
-	bool device = on_device(), parts = device && world.setup.sector == SECTOR;
-
-	if (world.active_count)
-		cover(COVER_CUT_IN_FLIGHT);
-	for (uint32_t i = 0; i < world.active_count; i++)
-		cut_command(&world.commands[world.active[i]]);
-	mark_advisory();
-	for (uint64_t page = next_dirty(0); page != NEVER; page = next_dirty(page + 1)) {
-		bool control = page * PAGE < world.layout.control_bytes;
-		uint32_t how = draw((device ? parts : control) ? 3 : 2);
-		if (how == 1)
-			memcpy(world.image + page * PAGE, world.durable + page * PAGE, PAGE);
-		else if (how == 2 && device)
-			mix_sectors(page);
-		else if (how == 2)
-			mix_words(page);
-	}
-	memcpy(world.durable, world.image, world.layout.geo.bytes);
-	memset(world.dirty, 0, sizeof(world.dirty));
-	medium_reset();
 }
 
 void medium_reset(void)
@@ -167,7 +40,7 @@ void medium_reset(void)
 
 /* ---- commands ---- */
 
-static void deactivate(uint32_t active)
+void medium_deactivate(uint32_t active)
 {
 	struct command *c = &world.commands[world.active[active]];
 
@@ -194,7 +67,7 @@ static void complete(uint32_t active)
 			q->waiter->state = THREAD_READY;
 	}
 	trace(EVENT_COMPLETE, c->agent, c->direction, c->page, c->fails);
-	deactivate(active);
+	medium_deactivate(active);
 }
 
 static void land(const struct command *c, uint64_t page, uint8_t *memory, uint32_t sectors)
@@ -267,47 +140,6 @@ void medium_event(uint32_t active)
 		complete(active);
 }
 
-/*
- * Its host has given the command up: it answered that it failed, or is dead; what is left of it is on the way somewhere in the
- * network, and lands before the quarantine is over, or never.
- */
-static void make_ghost(struct command *c)
-{
-	enum { LATEST = 20000 };
-
-	c->kept = malloc((size_t)COMMAND_SECTORS * PAGE);
-	for (uint32_t s = 0; s < COMMAND_SECTORS; s++)
-		if (c->left >> s & 1) {
-			memcpy(c->kept + s * (size_t)PAGE, c->memory[s], PAGE);
-			c->memory[s] = c->kept + s * (size_t)PAGE;
-		}
-	c->late_until = world.now + draw(LATEST);
-	c->ghost = true;
-	c->queue = NULL;
-	c->agent->in_flight--;
-	cover(COVER_GHOST);
-}
-
-void medium_orphan(struct agent *agent)
-{
-	for (uint32_t i = world.active_count; i-- > 0;) {
-		struct command *c = &world.commands[world.active[i]];
-		if (c->agent != agent || c->ghost)
-			continue;
-		if (c->direction == MEDIA_WRITE && on_shared() && draw(2)) {
-			make_ghost(c);
-			continue;
-		}
-		c->queue = NULL;
-		if (c->direction == MEDIA_READ) {
-			agent->in_flight--;
-			deactivate(i);
-		} else if (chance(world.setup.late)) {
-			c->late_until = world.now + 100 + draw(4000);
-		}
-	}
-}
-
 bool medium_writes_to(uint64_t segment, const struct agent *but)
 {
 	for (uint32_t i = 0; i < world.active_count; i++) {
@@ -368,26 +200,13 @@ static void describe(struct command *c, struct sim_queue *q, struct media_io *io
 	trace(EVENT_SUBMIT, c->agent, c->direction, c->page, n);
 }
 
-static void misfortune(struct command *c)
-{
-	if (world.errors_over)
-		return;
-	if (chance(world.setup.late))
-		c->late_until = world.now + 100 + draw(4000);
-	c->fails = chance(world.setup.io_error);
-	if (!c->fails)
-		return;
-	cover(c->direction == MEDIA_READ ? COVER_READ_ERROR : COVER_WRITE_ERROR);
-	medium_trouble();
-}
-
 /* memory: the thread itself copies, and may be stopped or killed between two cache lines */
 static int copy_now(struct sim_queue *q, struct media_io *io)
 {
 	struct command c;
 
 	describe(&c, q, io);
-	misfortune(&c);
+	faults_of(&c);
 	for (uint32_t s = 0; s < COMMAND_SECTORS && c.left >> s; s++) {
 		uint8_t *at = world.image + (c.page + s) * PAGE;
 		enum { PIECES = 2, PIECE = PAGE / PIECES };
@@ -424,7 +243,7 @@ int medium_submit(struct sim_queue *q, struct media_io *io)
 	uint32_t n = world.idle[--world.idle_count];
 	struct command *c = &world.commands[n];
 	describe(c, q, io);
-	misfortune(c);
+	faults_of(c);
 	world.active[world.active_count++] = n;
 	q->agent->in_flight++;
 	return 0;
@@ -482,9 +301,9 @@ static int sim_queue_open(struct media *media, unsigned depth, struct media_queu
 	return 0;
 }
 
-int queue_uring_open(struct media *media, int fd, unsigned depth, struct media_queue **queue)
+int queue_uring_open(struct media *media, int fd, struct nvme_passthrough *nvme, unsigned depth, struct media_queue **queue)
 {
-	(void)fd;
+	(void)fd, (void)nvme;
 	return sim_queue_open(media, depth, queue);
 }
 
@@ -501,37 +320,6 @@ static int sim_map_control(struct media *media, size_t bytes)
 	media->control = world.image;
 	media->control_bytes = bytes;
 	return 0;
-}
-
-/* of a write that is not complete the flush need not know; blocks are written once, so this loses nothing older */
-static bool overlooked(uint64_t page)
-{
-	for (uint32_t i = 0; on_device() && i < world.active_count; i++) {
-		const struct command *c = &world.commands[world.active[i]];
-		if (c->direction == MEDIA_WRITE && c->segment != NEVER && page >= c->page && page < c->page + COMMAND_SECTORS &&
-		    c->sectors >> (page - c->page) & 1)
-			return draw(2);
-	}
-	return false;
-}
-
-int medium_flush(struct agent *agent)
-{
-	bool fails = !world.errors_over && chance(world.setup.flush_error);
-
-	world_point(4);
-	world.steps++;
-	mark_advisory();
-	for (uint64_t page = next_dirty(0); page != NEVER; page = next_dirty(page + 1))
-		if ((!fails || draw(2)) && !overlooked(page))
-			settle_page(page);
-	trace(EVENT_FLUSH, agent, fails, 0, 0);
-	world_point(4); /* what comes to be written meanwhile is not flushed */
-	if (!fails)
-		return 0;
-	cover(COVER_FLUSH_ERROR);
-	medium_trouble();
-	return -EIO;
 }
 
 static int sim_flush(struct media *media) { return medium_flush(agent_of(media)); }

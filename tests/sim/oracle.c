@@ -110,6 +110,8 @@ static const struct removal *gone_before(const struct instance *i, uint64_t befo
 
 bool oracle_present(const struct instance *i)
 {
+	if (i->deleted)
+		return false;
 	for (uint32_t n = 0; n < i->copy_count && n < COPIES_MAX; n++) {
 		const struct copy *c = &i->copies[n];
 		const struct shadow_segment *s = &world.shadow[c->segment];
@@ -126,6 +128,18 @@ static bool removed_meanwhile(const struct instance *i)
 		const struct removal *r = &world.removals[n];
 		if ((r->key == i->key || r->key == UINT32_MAX) && r->end >= i->begin &&
 		    r->instance != (uint32_t)(i - world.instances))
+			return true;
+	}
+	return false;
+}
+
+bool oracle_asked(uint32_t instance)
+{
+	const struct instance *i = &world.instances[instance];
+
+	for (uint32_t n = 0; n < world.removal_count; n++) {
+		const struct removal *r = &world.removals[n];
+		if ((r->key == i->key || r->key == UINT32_MAX) && r->end >= i->begin)
 			return true;
 	}
 	return false;

@@ -182,27 +182,31 @@ static void own_main(void *context)
 	world_pause(THREAD_ENDED);
 }
 
+/* a pthread_t is the thread's number */
 int sim_thread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *context)
 {
-	struct thread *t = &self()->threads[THREADS_MAX];
-
 	(void)attributes;
-	if (t->state != THREAD_NONE && t->state != THREAD_ENDED) {
-		broken("the library starts more threads than the simulator has");
-		return EAGAIN;
+	for (uint32_t n = THREADS_MAX; n < THREADS_ALL; n++) {
+		struct thread *t = &self()->threads[n];
+		if (t->state != THREAD_NONE && t->state != THREAD_ENDED)
+			continue;
+		t->own_run = run;
+		t->own_context = context;
+		thread_start(t, own_main);
+		memset(thread, 0, sizeof(*thread));
+		memcpy(thread, &n, sizeof(n));
+		return 0;
 	}
-	t->own_run = run;
-	t->own_context = context;
-	thread_start(t, own_main);
-	memset(thread, 0, sizeof(*thread));
-	return 0;
+	broken("the library starts more threads than the simulator has");
+	return EAGAIN;
 }
 
 int sim_thread_join(pthread_t thread, void **result)
 {
-	const struct thread *t = &self()->threads[THREADS_MAX];
+	uint32_t n;
 
-	(void)thread;
+	memcpy(&n, &thread, sizeof(n));
+	const struct thread *t = &self()->threads[n];
 	(void)result;
 	while (t->state != THREAD_ENDED && t->state != THREAD_NONE)
 		world_sleep(10);

@@ -148,6 +148,8 @@ void setup_format(const struct geometry *geo)
 
 	if (on_shared())
 		sb.features_incompatible |= FEATURE_SHARED;
+	else if (world.pool_seed & 1)
+		sb.features_read_only |= FEATURE_GROUPS;
 	layout_compute(geo, &world.layout);
 	if (geo->bytes / PAGE > IMAGE_PAGES_MAX)
 		broken("the simulated pool is too large: %llu pages", (unsigned long long)(geo->bytes / PAGE));

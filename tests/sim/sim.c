@@ -45,9 +45,11 @@ static const struct {
 	{"none", "the code as it is", MEDIUM_KINDS},
 #define MAPPED_ROW(name, text) {#name, text, MEDIUM_FILE},
 #define DEVICE_ROW(name, text) {#name, text, MEDIUM_BLOCK},
-	SIM_MAPPED_MUTANTS(MAPPED_ROW) SIM_DEVICE_MUTANTS(DEVICE_ROW)
+#define SHARED_ROW(name, text) {#name, text, MEDIUM_SHARED},
+	SIM_MAPPED_MUTANTS(MAPPED_ROW) SIM_DEVICE_MUTANTS(DEVICE_ROW) SIM_SHARED_MUTANTS(SHARED_ROW)
 #undef MAPPED_ROW
 #undef DEVICE_ROW
+#undef SHARED_ROW
 };
 
 static const char *const kinds[MEDIUM_KINDS] = {"file", "memory", "block", "shared"};
@@ -57,6 +59,7 @@ static const enum sim_mutant rare[] = {
 	MUTANT_BIRTHS_COUNTED,	   MUTANT_NOTE_ONCE,	     MUTANT_MISS_UNFLUSHED,
 	MUTANT_MOVE_FROM_WITHDRAWN, MUTANT_FOLD_ONCE,	     MUTANT_FOLD_NO_SECOND_LOOK,
 	MUTANT_SILENCE_BELIEVED,   MUTANT_BEGUN_UNSETTLED, MUTANT_BROUGHT_IN_ORDER,
+	MUTANT_PIN_UNTOLD,	   MUTANT_PLACES_NOT_GIVEN_BACK,
 };
 
 static bool is_rare(int m)

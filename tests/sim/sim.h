@@ -8,9 +8,10 @@
  *   setup.c    what a seed decides beforehand            watch.c    what happens to the pool's memory, and may it?
  *   world.c    the scheduler, kills, stops, power cuts   oracle.c   what calls answer, and may they?
  *   medium.c   the medium behind core/media/media.h      actor.c    what the processes do
+ *   medium_faults.c   what goes wrong with it
  *   device.c   a block device below core/media           landed.c   what reaches a device, and may it?
  *   process.c  memory, locks, clock of a process         events.c   what a person reads; coverage
- *                                                        oracle_pins.c  pins
+ *   stated.c   what logs on a shared device say          oracle_pins.c  pins
  */
 #ifndef MEMKV_TESTS_SIM_SIM_H
 #define MEMKV_TESTS_SIM_SIM_H
@@ -26,7 +27,7 @@
 enum {
 	AGENTS_MAX = 5,
 	THREADS_MAX = 3,
-	THREADS_ALL = THREADS_MAX + 1, /* the last one: the library's own */
+	THREADS_ALL = THREADS_MAX + 2, /* the last ones: the library's own */
 	COMMANDS_MAX = 128,
 	COMMAND_SECTORS = 32,
 	SEGMENTS_LIMIT = 16,
@@ -184,6 +185,12 @@ struct shadow_segment {
 	struct shadow_place places[PLACES_LIMIT];
 };
 
+/* the statement about a segment that counts */
+struct stated {
+	uint64_t version;
+	uint32_t slot, epoch, kind;
+};
+
 /* ---- what the oracle knows of the calls ---- */
 
 struct version {
@@ -205,6 +212,7 @@ struct instance {
 	bool survives, unowed; /* a power cut; may be lost by one */
 	uint32_t session;      /* 0: none */
 	bool kept;	       /* by a pin of its session, while that is owed */
+	bool deleted;	       /* hosts that share a device: a log says that it was removed */
 	uint32_t copy_count;
 	struct copy copies[COPIES_MAX];
 };
@@ -240,6 +248,7 @@ struct world {
 	} locks[AGENTS_MAX * 4];
 	uint32_t lock_count;
 	struct shadow_segment shadow[SEGMENTS_LIMIT];
+	struct stated stated[SEGMENTS_LIMIT]; /* shared: who holds it, as all logs on the device say */
 	uint32_t epochs[SLOTS_MAX];
 	uint64_t reopenings, cuts, troubles;
 	struct version versions[INSTANCES_MAX];
@@ -335,6 +344,10 @@ void landed_mirror_stored(struct agent *agent, enum sim_kind kind, uint64_t offs
 void landed_died(const struct agent *agent);
 void landed_untold(const struct agent *agent);
 
+/* stated.c: a page of a log ring has landed; a write of a segment has */
+void stated_landed(uint64_t offset, const uint8_t *before);
+void stated_write_landed(uint64_t segment, uint64_t generation);
+
 /* oracle.c */
 void payload_fill(uint8_t *to, uint32_t version);
 bool payload_right(const uint8_t *bytes, uint64_t length, uint32_t version);
@@ -356,6 +369,8 @@ uint32_t oracle_published(struct thread *t, const struct entry *entry, uint32_t 
 void oracle_born(struct thread *t, const struct entry *entry);
 void oracle_live(uint32_t instance, uint32_t segment, uint32_t index);
 bool oracle_present(const struct instance *instance);
+/* has any call asked for the removal of this put? */
+bool oracle_asked(uint32_t instance);
 /* acknowledged, nothing came after it that could take it, and it is still there */
 bool oracle_firm(const struct instance *instance, uint64_t before);
 /* every process that has looked agrees with the medium */
@@ -486,7 +501,14 @@ const char *call_name(enum call_kind kind);
 #define COVERED_SHARED(X)                                                                                            \
 	X(GHOST, "shared: a write that its host has given up, and that is on the way")                               \
 	X(GHOST_LANDS, "shared: such a write landed")                                                                \
-	X(WRONG, "shared: an agent whose segments were adopted while it lives")
+	X(WRONG, "shared: an agent whose segments were adopted while it lives")                                      \
+	X(ADOPT, "shared: adoption: a segment adopted")                                                              \
+	X(ADOPT_WRONG, "shared: wrong suspicion: its holder lives")                                                  \
+	X(ADOPT_CONTENDED, "shared: contended claim: a segment adopted by two at once")                              \
+	X(ADOPTER_DIED, "shared: a claim whose winner dies: adopted from one who had adopted it, and ended")         \
+	X(LAND_ADOPTED, "shared: a write landing after adoption of its segment")                                     \
+	X(GIVEN, "shared: a segment passed from one living agent to another")                                        \
+	X(DEL, "shared: a removal stated")
 
 #define NOT_YET(X)                                                                                                   \
 	X("a write landing after adoption, wrong suspicion, contended claims: --kind shared, see README.md")

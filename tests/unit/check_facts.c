@@ -388,7 +388,7 @@ static int still_there(void *context)
 
 static void agent_begin(struct agent *a, const struct control *c)
 {
-	const struct slot_guard guard = {still_there, NULL, factbook_take_over, &a->factbook, NULL};
+	const struct slot_guard guard = {still_there, NULL, factbook_take_over, &a->factbook};
 
 	ck_assert_int_eq(factbook_open(&a->factbook, c), 0);
 	ck_assert_int_eq(slot_claim(c, false, &guard, &a->slot), 0);

@@ -12,23 +12,7 @@ CUT=15         # seconds at least
 BLOCKS=8
 
 load virtio_pci nvmet_tcp nvme_tcp veth
-/bin/ip link set lo up # and not the one of the shell
-run /bin/ip netns add target
-run /bin/ip link add host type veth peer name port netns target
-in_target() { nsenter --net=/run/netns/target "$@"; }
-run /bin/ip addr add 10.9.0.1/24 dev host
-run /bin/ip link set host up
-run in_target /bin/ip addr add 10.9.0.2/24 dev port
-run in_target /bin/ip link set lo up
-run in_target /bin/ip link set port up
-target_make
-# the port's socket belongs to the name space of whoever makes it
-cat >/tmp/port.sh <<'END'
-. /common.sh
-. /target.sh
-target_port 1 tcp 10.9.0.2
-END
-run in_target sh /tmp/port.sh
+target_apart
 host_connect tcp 10.9.0.2
 run memkv pool create "$device" --max-block 700K
 

@@ -22,6 +22,28 @@ target_port() {
 	ln -s /sys/kernel/config/nvmet/subsystems/$NQN "$p/subsystems/$NQN" || fail "no port by $2"
 }
 
+# target_apart: the target by TCP in a network name space of its own, at 10.9.0.2; in_target COMMAND...: there, where the
+# device "port" is its end of the wire
+in_target() { nsenter --net=/run/netns/target "$@"; }
+target_apart() {
+	/bin/ip link set lo up # and not the one of the shell
+	run /bin/ip netns add target
+	run /bin/ip link add host type veth peer name port netns target
+	run /bin/ip addr add 10.9.0.1/24 dev host
+	run /bin/ip link set host up
+	run in_target /bin/ip addr add 10.9.0.2/24 dev port
+	run in_target /bin/ip link set lo up
+	run in_target /bin/ip link set port up
+	target_make
+	# the port's socket belongs to the name space of whoever makes it
+	cat >/tmp/port.sh <<'END'
+. /common.sh
+. /target.sh
+target_port 1 tcp 10.9.0.2
+END
+	run in_target sh /tmp/port.sh
+}
+
 # host_connect TRANSPORT ADDRESS: sets device
 host_connect() {
 	run nvme connect -t "$1" -a "$2" -s 4420 -n "$NQN"

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The watcher of logs: what hosts that share a device state, as it lands.  From it the simulator knows what was removed (there
+ * no life word says so), who holds which segment for whoever reads all logs, and what has happened to a segment on the way.
+ */
+#include "core/facts/ownership.h"
+#include "sim.h"
+
+#include <string.h>
+
+static uint64_t load64(const uint8_t *at)
+{
+	uint64_t value;
+
+	memcpy(&value, at, sizeof(value));
+	return le64toh(value);
+}
+
+static uint32_t load32(const uint8_t *at)
+{
+	uint32_t value;
+
+	memcpy(&value, at, sizeof(value));
+	return le32toh(value);
+}
+
+/* FORMAT.md, section 10; whose log it is, and so the check, does not matter here */
+static bool record_of(const uint8_t *at, struct record *r)
+{
+	*r = (struct record){
+		.kind = at[3],
+		.version = load64(at + 24),
+		.subject = load64(at + 64),
+		.generation = load64(at + 72),
+		.birth = load64(at + 80),
+		.slot = load32(at + 104),
+		.epoch = load32(at + 108),
+		.state = load32(at + 112),
+	};
+	return memcmp(at, "RC", 2) == 0 && load64(at + 8) != CHECK_WRITING;
+}
+
+/* the last one with such an incarnation, dead or alive */
+static const struct agent *alive(uint32_t slot, uint32_t epoch)
+{
+	for (uint32_t i = 0; i < world.setup.agents; i++) {
+		const struct agent *a = &world.agents[i];
+		if (a->state == AGENT_UP && a->attached && a->slot == slot && a->epoch == epoch)
+			return a;
+	}
+	return NULL;
+}
+
+static bool above(const struct stated *a, const struct record *r)
+{
+	if (a->version != r->version)
+		return a->version > r->version;
+	return a->slot != r->slot ? a->slot > r->slot : a->epoch >= r->epoch;
+}
+
+static void owner_stated(const struct record *r)
+{
+	struct stated *held = &world.stated[r->subject];
+	bool same = held->slot == r->slot && held->epoch == r->epoch;
+
+	if (r->kind == RECORD_ADOPT && !same) {
+		cover(COVER_ADOPT);
+		if (held->kind == RECORD_ADOPT && held->version == r->version)
+			cover(COVER_ADOPT_CONTENDED);
+		else if (held->version < r->version && alive(held->slot, held->epoch))
+			cover(COVER_ADOPT_WRONG);
+		else if (held->version < r->version && held->kind == RECORD_ADOPT)
+			cover(COVER_ADOPTER_DIED);
+	}
+	if (r->kind == RECORD_ACCEPT && !same)
+		cover(COVER_GIVEN);
+	if (!above(held, r))
+		*held = (struct stated){.version = r->version, .slot = r->slot, .epoch = r->epoch, .kind = r->kind};
+}
+
+/* each is read once as a page lands; pages land again with every record */
+static void removal_stated(const struct record *r)
+{
+	for (uint32_t n = world.instance_count; n-- > 0;) {
+		struct instance *i = &world.instances[n];
+		if (i->birth != r->birth || i->deleted)
+			continue;
+		i->deleted = true;
+		cover(COVER_DEL);
+		if (!oracle_asked(n))
+			broken("key %u: put %u is stated to be removed, and nobody asked for that", i->key, n);
+	}
+}
+
+void stated_landed(uint64_t offset, const uint8_t *before)
+{
+	struct record r;
+
+	for (uint64_t at = 0; at < PAGE; at += RECORD_BYTES) {
+		if (memcmp(world.image + offset + at, before + at, RECORD_BYTES) == 0 || !record_of(world.image + offset + at, &r))
+			continue;
+		if (r.kind == RECORD_DEL)
+			removal_stated(&r);
+		else if (ownership_about(&r) && r.subject < world.layout.geo.segments)
+			owner_stated(&r);
+	}
+}
+
+/* a write of whoever began @generation lands: has the segment another holder by now? */
+void stated_write_landed(uint64_t segment, uint64_t generation)
+{
+	const struct stated *held = &world.stated[segment];
+
+	if (held->version && (held->slot != generation_slot(generation) || held->epoch != generation_epoch(generation)))
+		cover(COVER_LAND_ADOPTED);
+}
