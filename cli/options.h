@@ -72,6 +72,9 @@ enum cli_option_id {
 	OPT_ALL,
 	OPT_SHARE,
 	OPT_NAMESPACE, /* becomes a word, as OPT_KEY_NAME does */
+	OPT_EVICT,
+	OPT_UNDO,
+	OPT_LOST,
 	OPT_COUNT,
 };
 

@@ -23,6 +23,17 @@ static const char grow_text[] =
 	"the pool open.  A file gets --size (default: what an existing one has, else 4 GiB), a device is used whole.\n"
 	"Stopped at any moment the pool has grown or not, and nothing is lost.\n";
 
+static const char drain_text[] =
+	"Moves the blocks on NAMESPACE (its path, number or id) to the pool's others, pinned ones first, then those used most,\n"
+	"so that it can be removed.  Agents may go on; nothing more is put there.  Where the others have no room it ends with 6,\n"
+	"and nothing is lost; with --evict, after a yes, what finds no room goes, but for pinned blocks.  It ends with 5 while\n"
+	"living agents write there.  Stopped or repeated at any time it goes on where it was; --undo takes it back.\n";
+
+static const char remove_text[] =
+	"Takes NAMESPACE (its path, number or id) out of the pool: one that was drained; a file is removed, a device looks empty\n"
+	"then.  No agent may have the pool open.  With --lost one that is lost, with all that is on it; refused when pinned\n"
+	"blocks may be there, unless --unpin.\n";
+
 static const char check_text[] =
 	"Reads and verifies everything while the pool is in use.  Ends with 4 when damage was found; the keys of\n"
 	"blocks that cannot be read back go to stderr.  Blocks that vanished meanwhile are counted as gone.\n"
@@ -161,6 +172,9 @@ const struct cli_verb cli_verbs[] = {
 	{"pool scan", "[PATH...]", "find pools on this machine", scan_text, 0, verb_pool_scan},
 	{"pool grow", "POOL NAMESPACE [--size 4G]", "add a file or device to a pool", grow_text,
 	 B(SIZE) | B(FORCE) | B(DRY_RUN) | B(YES), verb_pool_grow},
+	{"pool drain", "POOL NAMESPACE", "empty a file or device of a pool", drain_text, B(EVICT) | B(UNDO) | B(YES), verb_pool_drain},
+	{"pool remove", "POOL NAMESPACE", "take an empty file or device out of a pool", remove_text,
+	 B(LOST) | B(UNPIN) | B(DRY_RUN) | B(YES), verb_pool_remove},
 	{"pool check", "POOL [--sample P% | --repair]", "read and verify everything, online", check_text,
 	 B(META_ONLY) | B(SAMPLE) | B(MAX_RATE) | B(REPAIR) | B(YES) | B(DRY_RUN), verb_pool_check},
 	{"pool destroy", "POOL --yes", "remove a pool", destroy_text, B(YES) | B(DRY_RUN), verb_pool_destroy},

@@ -36,6 +36,8 @@ int verb_pool_create(const struct cli_args *args);
 int verb_pool_info(const struct cli_args *args);
 int verb_pool_scan(const struct cli_args *args);
 int verb_pool_grow(const struct cli_args *args);
+int verb_pool_drain(const struct cli_args *args);
+int verb_pool_remove(const struct cli_args *args);
 int verb_pool_check(const struct cli_args *args);
 int verb_pool_destroy(const struct cli_args *args);
 int verb_put(const struct cli_args *args);

@@ -149,8 +149,11 @@ static void describe_namespace(const struct memkv_pool *pool, unsigned n, struct
 	memcpy(ns->path, path, min_u64(strlen(path), MEMKV_NAMESPACE_PATH_MAX));
 	if (n)
 		memcpy(ns->id, pool->sb.namespaces[n - 1].id, sizeof(ns->id));
-	for (uint64_t s = e->first_segment; there && s < e->first_segment + e->segments; s++)
-		ns->segments_free += own_look(c, s, &owned) && owned.word.state == OWNER_FREE;
+	for (uint64_t s = e->first_segment; there && s < e->first_segment + e->segments; s++) {
+		bool known = own_look(c, s, &owned);
+		ns->segments_free += known && owned.word.state == OWNER_FREE;
+		ns->segments_retired += known && owned.word.state == OWNER_RETIRED;
+	}
 }
 
 int64_t memkv_pool_namespaces(struct memkv_pool *pool, struct memkv_namespace *list, size_t room)

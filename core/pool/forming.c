@@ -3,6 +3,7 @@
 #include "core/pool/forming.h"
 #include "core/base/fail.h"
 #include "core/format/owner_word.h"
+#include "core/pool/grow.h"
 #include "core/pool/handle.h"
 
 #include <errno.h>
@@ -25,12 +26,11 @@ static int progress(struct forming *f, uint64_t bytes)
 }
 
 /* what an attempt to add it to this very pool left, which is nobody's */
-static bool left_over(const struct target *t, const struct superblock *ours)
+static bool left_over(struct target *t, const struct superblock *ours)
 {
 	struct superblock found;
-	bool mended;
 
-	if (!ours || target_read(t, PAGE, 0) != PAGE || superblock_decode(t->pages, 0, &found, &mended))
+	if (!ours || target_superblock(t, &found)) /* perhaps it has but one of the two */
 		return false;
 	bool same = memcmp(found.uuid, ours->uuid, sizeof(found.uuid)) == 0 && found.seed == ours->seed && found.ordinal > 0;
 	return same && (found.ordinal > ours->further ||

@@ -22,6 +22,9 @@ int target_superblock(struct target *t, struct superblock *sb);
 /* target_open_home() - a pool's first namespace, for a change of its superblock: locked, and no agent uses the pool */
 int target_open_home(struct target *t, const char *path, bool look_only, struct superblock *sb);
 
+/* target_wipe() - a file goes; of a device both ends are wiped, so that it looks empty.  pool_create.c */
+int target_wipe(struct target *t);
+
 /*
  * pool_commit() - home's superblocks, and with B the change is made; then the others', but @but's, as far as they are there
  *

@@ -246,8 +246,7 @@ int memkv_pool_plan(const char *path, const struct memkv_create_options *options
 	return err;
 }
 
-/* a file goes; of a device both ends are wiped, so that it looks empty */
-static int wipe(struct target *t)
+int target_wipe(struct target *t)
 {
 	uint64_t peek = min_u64(t->size, TARGET_PEEK);
 	int err = target_wipe_superblocks(t, false);
@@ -300,7 +299,7 @@ static int wipe_further(const struct superblock *sb, const char *home_path, bool
 		if (!err)
 			err = target_lock(&t);
 		if (!err && !dry_run)
-			err = wipe(&t);
+			err = target_wipe(&t);
 		target_close(&t);
 		free(path);
 	}
@@ -327,7 +326,7 @@ int memkv_pool_destroy(const char *path, int dry_run)
 	if (!err)
 		err = wipe_further(&sb, path, dry_run);
 	if (!err && !dry_run)
-		err = wipe(&t);
+		err = target_wipe(&t);
 	target_close(&t);
 	return err;
 }

@@ -126,7 +126,8 @@ static int attach_writer(struct memkv_pool *pool, uint32_t flags)
 		return fail(-EIO, "%s: the slot's log cannot be read", pool->media->path);
 	if (!shared)
 		factbook_attach(&pool->factbook, &pool->slot);
-	if (pool->superblock_mended && !shared) /* there it has no one writer */
+	/* where namespaces come and go one copy may be older; on shared devices it has no one writer */
+	if ((pool->superblock_mended || pool->sb.further) && !shared)
 		superblocks_mend(&pool->recover_lane, &pool->sb);
 	namespaces_mend(pool);
 	err = room_open(&pool->room, pool);

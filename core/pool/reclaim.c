@@ -319,8 +319,8 @@ static bool empty_one(struct room *room, struct owned *victim, struct room_left 
 	return false;
 }
 
-/* an emptied victim becomes FREE: room that is kept for moves */
-static bool set_free(struct room *room, struct owned *victim)
+/* an emptied victim becomes FREE: room that is kept for moves; or RETIRED */
+static bool set_empty(struct room *room, struct owned *victim, enum owner_state state)
 {
 	struct memkv_pool *pool = room->pool;
 	uint64_t segment = victim->segment;
@@ -333,7 +333,7 @@ static bool set_free(struct room *room, struct owned *victim)
 	count(&pool->counters.evicted_bytes, gone.bytes);
 	count(&pool->counters.grace_cut, keep_in_use(pool)); /* room for moves is needed now */
 	table_withdraw(&pool->control, segment);
-	bool freed = own_move(&pool->control, victim, OWNER_FREE, &pool->slot);
+	bool freed = own_move(&pool->control, victim, state, &pool->slot);
 	control_ring(&pool->control, segment);
 	return freed;
 }
@@ -358,5 +358,10 @@ bool reclaim_reserve(struct room *room, uint32_t pages)
 		room->next_ready = true;
 		left = room_rest(room);
 	}
-	return empty_one(room, &victim, big ? left : beside(left, pages)) && set_free(room, &victim);
+	return empty_one(room, &victim, big ? left : beside(left, pages)) && set_empty(room, &victim, OWNER_FREE);
+}
+
+bool reclaim_retire(struct room *room, struct owned *victim)
+{
+	return set_empty(room, victim, OWNER_RETIRED);
 }

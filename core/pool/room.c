@@ -476,7 +476,7 @@ static int fetch(struct room *room, struct writer *w)
 {
 	struct memkv_pool *pool = room->pool;
 	const struct control *c = &pool->control;
-	bool keep = reclaim_keeps_free(room), resumed;
+	bool keep = reclaim_keeps_free(room) || room->sparing, resumed;
 	uint64_t wait_us;
 	int err = -EAGAIN;
 
@@ -495,6 +495,8 @@ static int fetch(struct room *room, struct writer *w)
 		} else if (chosen) {
 			err = open_chosen(room, w);
 			count(&pool->counters.grace_cut, err == 0);
+		} else if (room->sparing) {
+			return no_room(room);
 		} else {
 			err = reclaim_take(room, &victim);
 			if (!err) {
@@ -569,7 +571,7 @@ static int refill(struct room *room, uint32_t pages)
 		 * Taken, now look: this may have been the segment that was kept for moves.  Nobody puts into it before what
 		 * must move into it has.
 		 */
-		bool last = reclaim_keeps_free(room) && !reclaim_reserve(room, pages) && w->next_index == 0;
+		bool last = !room->sparing && reclaim_keeps_free(room) && !reclaim_reserve(room, pages) && w->next_index == 0;
 		pthread_mutex_lock(&room->lock);
 		room->target = NULL;
 		room->current = last ? NULL : w;
@@ -751,4 +753,19 @@ bool room_regain(struct room *room, uint64_t first, uint64_t count)
 	}
 	pthread_mutex_unlock(&room->refill);
 	return true;
+}
+
+bool room_close_dead(struct room *room, struct owned *owned)
+{
+	const struct control *c = &room->pool->control;
+	struct writer w = {.owned = *owned, .pages = layout_segment_pages(&c->layout, owned->segment)};
+
+	if (!own_resumable_anywhere(c, &room->pool->slot, owned) || !own_move(c, &w.owned, OWNER_OPEN, &room->pool->slot))
+		return false;
+	if (resume_generation(room, &w))
+		close_writer(room, &w, OWNER_SEALED);
+	else
+		give_up(room, &w.owned, OWNER_SEALED);
+	*owned = w.owned;
+	return owned->word.state == OWNER_SEALED;
 }

@@ -80,6 +80,7 @@ struct room {
 	struct early early[EARLY_MAX]; /* likewise, what was chosen before; first in, first out */
 	uint32_t early_count;
 	uint64_t opened_us, pace_us; /* when a generation was begun last, and the time since the one before */
+	bool sparing; /* room is taken where there is some, and nothing is evicted for it */
 	bool fresh_ready;
 	struct writer fresh; /* the segment after the current one, OPEN and ours; under refill */
 	struct lane lane;  /* for headers and moves; under refill */
@@ -118,6 +119,9 @@ void room_release(struct room *room, struct room_place *place);
 bool room_lose(struct room *room, uint64_t first, uint64_t count);
 bool room_regain(struct room *room, uint64_t first, uint64_t count);
 
+/* room_close_dead() - what an agent that has ended left OPEN or PARKED is SEALED; under refill; false: it is not to be had */
+bool room_close_dead(struct room *room, struct owned *owned);
+
 /* ---- between room.c and reclaim.c ---- */
 
 /* room_reserve_rest() - like room_reserve(), but only in what is left of the current segment; false: it is full */
@@ -153,6 +157,8 @@ bool reclaim_confirm(struct room *room, struct owned *victim, struct gone *gone)
 void reclaim_refuse(struct room *room, struct owned *victim);
 /* reclaim_leave() - a LEAVING segment of ours that is not emptied after all is SEALED again */
 void reclaim_leave(struct room *room, struct owned *victim);
+/* reclaim_retire() - a LEAVING segment of ours becomes RETIRED, and what is left in it goes; false: it is SEALED again */
+bool reclaim_retire(struct room *room, struct owned *victim);
 /* reclaim_chosen() - is there a victim that was chosen before?  *wait_us: how long it should stay readable still (keep.h) */
 bool reclaim_chosen(const struct room *room, uint64_t *wait_us);
 /* reclaim_next() - take the one that was chosen first; 0, or -errno of the flush that it needs (and it stays) */

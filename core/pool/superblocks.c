@@ -84,7 +84,7 @@ int superblocks_read(struct lane *lane, struct superblock *sb, bool *mended)
 		return explain(media, MEMKV_NEWER, a == MEMKV_NEWER ? &copies[0] : &copies[1]);
 	if (a && b)
 		return explain(media, a == MEMKV_NOT_A_POOL && b == MEMKV_DAMAGED ? b : a, &copies[0]);
-	*mended = a || b || bit[0] || bit[1] || copies[0].version != copies[1].version;
+	*mended = a || b || bit[0] || bit[1];
 	*sb = a || (!b && copies[1].version > copies[0].version) ? copies[1] : copies[0];
 	return check_whole(media, sb);
 }

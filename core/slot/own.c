@@ -165,6 +165,21 @@ static bool can_resume(const struct control *c, const struct owned *owned, struc
 	return owned->word.state == OWNER_OPEN && gone(c, notes, owned->word.slot, owned->word.epoch);
 }
 
+bool own_resumable_anywhere(const struct control *c, const struct slot *me, const struct owned *owned)
+{
+	struct death_notes notes = {.me = me};
+
+	return owned->word.state == OWNER_PARKED ||
+	       (owned->word.state == OWNER_OPEN && gone(c, &notes, owned->word.slot, owned->word.epoch));
+}
+
+bool own_orphan(const struct control *c, const struct slot *me, const struct owned *owned)
+{
+	struct death_notes notes = {.me = me};
+
+	return owned->word.state == OWNER_LEAVING && gone(c, &notes, owned->word.slot, owned->word.epoch);
+}
+
 bool own_resumable(const struct control *c, const struct slot *me, const struct owned *owned)
 {
 	struct death_notes notes = {.me = me};

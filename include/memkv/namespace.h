@@ -90,6 +90,80 @@ struct memkv_grow_options {
  */
 int memkv_pool_grow(const char *path, const char *name, const struct memkv_grow_options *options);
 
+enum memkv_drain_flag {
+	MEMKV_DRAIN_EVICT = 1 << 0, /* blocks for which the other namespaces have no room go; not pinned ones */
+	MEMKV_DRAIN_UNDO = 1 << 1,  /* what a drain has emptied may be used again; nothing is moved */
+};
+
+/**
+ * struct memkv_drain_options - how to drain
+ * @size: sizeof(struct memkv_drain_options).
+ * @flags: enum memkv_drain_flag.
+ * @progress: called with segments looked at and to look at, or NULL.  Not 0 stops the drain; what was done stays.
+ * @context: handed to @progress.
+ */
+struct memkv_drain_options {
+	size_t size;
+	uint32_t flags;
+	int (*progress)(void *context, uint64_t done, uint64_t total);
+	void *context;
+};
+
+/**
+ * struct memkv_drain_report - what a drain did
+ * @segments, @segments_left: of the namespace: retired, and not.
+ * @blocks, @bytes: that were moved.
+ * @evicted: blocks that went, with MEMKV_DRAIN_EVICT.
+ */
+struct memkv_drain_report {
+	uint64_t segments, segments_left, blocks, bytes, evicted;
+};
+
+/**
+ * memkv_pool_drain() - move what is on a namespace to the others, so that it can be removed
+ * @pool: open for writing.
+ * @number: of the namespace; not 0.
+ * @options: or NULL.
+ * @report: receives what was done, also when it was not all; or NULL.
+ *
+ * Other agents may go on; while it runs this handle must not be used for anything else.
+ *
+ * Return: 0: it is empty, and nobody opens a segment there; MEMKV_NO_ROOM: not all blocks fit elsewhere, and none is lost;
+ * MEMKV_IN_USE: living agents write there; MEMKV_DEGRADED: it is lost; MEMKV_CONFLICT: there is no such namespace, or it is
+ * home; MEMKV_READ_ONLY; -ECANCELED; or -errno.
+ * Context: any thread.
+ */
+int memkv_pool_drain(struct memkv_pool *pool, uint32_t number, const struct memkv_drain_options *options,
+		     struct memkv_drain_report *report);
+
+/**
+ * memkv_pool_namespace_of() - the number of a namespace, by what a person calls it
+ * @pool: the pool.
+ * @name: its path, number or id.
+ *
+ * Return: the number; MEMKV_CONFLICT: there is none.
+ */
+int memkv_pool_namespace_of(struct memkv_pool *pool, const char *name);
+
+enum memkv_shrink_flag {
+	MEMKV_SHRINK_LOST = 1 << 0,    /* it is lost, and what is on it goes with it */
+	MEMKV_SHRINK_UNPIN = 1 << 1,   /* also when pinned blocks may be on it */
+	MEMKV_SHRINK_DRY_RUN = 1 << 2, /* only see whether it could be done */
+};
+
+/**
+ * memkv_pool_shrink() - a namespace that was drained, or is lost, is no part of the pool any more
+ * @path: of the pool's home.
+ * @name: the namespace's path, number or id.
+ * @flags: enum memkv_shrink_flag.
+ *
+ * No agent may have the pool open.  A file is removed, of a device both ends are wiped.
+ *
+ * Return: 0; MEMKV_NOT_EMPTY: drain it first; MEMKV_PINNED: it is lost, and pinned blocks have no copy elsewhere; MEMKV_DEGRADED:
+ * it is lost, and MEMKV_SHRINK_LOST was not said; MEMKV_IN_USE; MEMKV_CONFLICT: there is no such namespace, or it is home; or -errno.
+ */
+int memkv_pool_shrink(const char *path, const char *name, uint32_t flags);
+
 #ifdef __cplusplus
 }
 #endif

@@ -6,6 +6,7 @@
 """
 import os
 import shutil
+import subprocess
 import sys
 
 from several_tool import MIB, Folder, Hand, info, opened, run
@@ -159,6 +160,77 @@ def test_lost_and_destroyed(memkv, folder):
     os.rename(more, more + ".away")
     run(memkv, "pool", "destroy", pool, "--yes")
     assert os.listdir(folder) == ["b.away"]
+
+
+def test_drain_and_remove(memkv, folder):
+    """Blocks move; what has no room stays, or goes when that is allowed, but for what is pinned; then it can be removed."""
+    pool, more, third = (os.path.join(folder, name) for name in "abc")
+    run(memkv, "pool", "create", pool, "--size", "96M", "--max-block", "768K", "--namespace", more)
+    fill(pool)
+    refused(2, "is the pool's home", memkv, "pool", "drain", pool, pool)
+    refused(2, "has no namespace", memkv, "pool", "drain", pool, "7")
+    refused(2, "is the pool's home", memkv, "pool", "remove", pool, "0")
+    refused(3, "is not drained", memkv, "pool", "remove", pool, more, "--yes")
+    writer = opened(pool, "rw")
+    for seed in range(1000, 1003):
+        writer.expect(f"put {seed}", "ok")
+    open_there = [n["number"] for n in info(memkv, pool)["namespaces"]]
+    assert open_there == [0, 1]
+    said = subprocess.run([memkv, "pool", "drain", pool, more], capture_output=True)
+    assert said.returncode in (0, 5) and (said.returncode == 0 or b"living agents" in said.stderr), said
+    for seed in range(2000, 2010):  # it goes on, elsewhere
+        writer.expect(f"put {seed}", "ok")
+    refused(5, "in use by 1 live agent", memkv, "pool", "remove", pool, more, "--yes")
+    writer.quit()
+    run(memkv, "pool", "drain", pool, more)
+    every = [*range(BLOCKS), *range(1000, 1003), *range(2000, 2010)]
+    assert count_there(pool, every) == len(every)
+    namespaces = info(memkv, pool)["namespaces"]
+    assert namespaces[1]["segments_retired"] == namespaces[1]["segments"] and namespaces[1]["segments_free"] == 0
+    run(memkv, "pool", "check", pool)
+    run(memkv, "pool", "drain", pool, "1", "--undo")
+    assert info(memkv, pool)["namespaces"][1]["segments_retired"] == 0
+    fill(pool, 3000, 10)
+    run(memkv, "pool", "drain", pool, namespaces[1]["id"])
+    run(memkv, "pool", "remove", pool, more, "--dry-run")
+    assert os.path.exists(more)
+    run(memkv, "pool", "remove", pool, more, "--yes")
+    assert not os.path.exists(more) and states(memkv, pool) == ["there", "removed"]
+    every += range(3000, 3010)
+    assert count_there(pool, every) == len(every)
+    run(memkv, "pool", "grow", pool, third, "--size", "96M")
+    fill(pool, 4000, 10)
+    every += range(4000, 4010)
+    assert count_there(pool, every) == len(every) and states(memkv, pool) == ["there", "removed", "there"]
+    run(memkv, "pool", "check", pool)
+    # by giving up what is lost
+    os.unlink(third)
+    refused(5, "is lost", memkv, "pool", "remove", pool, "2", "--yes")
+    refused(5, "cannot be drained", memkv, "pool", "drain", pool, "2")
+    run(memkv, "pool", "remove", pool, "2", "--lost", "--yes")
+    assert states(memkv, pool) == ["there", "removed", "removed"] and not info(memkv, pool)["degraded"]
+    run(memkv, "pool", "check", pool)
+    fill(pool, 5000, 10)
+
+
+def test_drain_without_room(memkv, folder):
+    pool, more = os.path.join(folder, "a"), os.path.join(folder, "b")
+    run(memkv, "pool", "create", pool, "--size", "96M", "--max-block", "768K", "--namespace", more)
+    hand, seeds = opened(pool, "rw"), range(1200)
+    for seed in seeds:
+        hand.expect(f"put {seed}", "ok")
+    hand.quit()
+    before = count_there(pool, seeds)
+    refused(6, "nothing is lost", memkv, "pool", "drain", pool, more)
+    assert count_there(pool, seeds) == before
+    refused(2, "--yes", memkv, "pool", "drain", pool, more, "--evict")
+    run(memkv, "pool", "drain", pool, more, "--evict", "--yes")
+    after = count_there(pool, seeds)
+    assert 0 < after < before
+    run(memkv, "pool", "check", pool)
+    run(memkv, "pool", "remove", pool, more, "--yes")
+    assert count_there(pool, seeds) == after
+    fill(pool, 10000)
 
 
 def main():
