@@ -99,11 +99,11 @@ static int open_device(struct bench_scratch *s, const char *where)
 	return err;
 }
 
-int bench_scratch_open(struct bench_scratch *s, const char *where)
+int bench_scratch_open(struct bench_scratch *s, const char *where, uint32_t create_flags)
 {
 	struct stat st;
 
-	*s = (struct bench_scratch){.pool_fd = -1, .raw_fd = -1};
+	*s = (struct bench_scratch){.pool_fd = -1, .raw_fd = -1, .create_flags = create_flags};
 	int err = stat(where, &st) ? -errno : S_ISBLK(st.st_mode) ? open_device(s, where) : open_directory(s, where);
 	if (!err)
 		err = write_raw(s);
@@ -143,7 +143,8 @@ void bench_scratch_close(struct bench_scratch *s)
 int bench_scratch_renew(struct bench_scratch *s, uint64_t max_block)
 {
 	struct memkv_create_options o = {
-		.size = sizeof(o), .bytes = s->pool_bytes, .max_block = max_block, .flags = s->device ? MEMKV_CREATE_FORCE : 0};
+		.size = sizeof(o), .bytes = s->pool_bytes, .max_block = max_block,
+		.flags = s->create_flags | (s->device ? MEMKV_CREATE_FORCE : 0)};
 
 	close_pool(s);
 	int err = memkv_pool_create(s->pool, &o);

@@ -28,6 +28,7 @@ struct bench_extent {
  * @device: a block device, else a directory.
  * @made: there is a pool on the device that is ours to destroy.
  * @memory: the directory's file system is memory.
+ * @create_flags: what its pools are, beyond what their place makes of them.
  * @handle: the pool, NULL between rows; @pool_fd: its file, opened with O_DIRECT.
  * @raw_fd, @raw_at, @raw_bytes: space that was written before, for raw to write to.
  * @pool_memory, @raw_memory: the two files mapped, where the medium is memory; else NULL.
@@ -36,6 +37,7 @@ struct bench_extent {
 struct bench_scratch {
 	char directory[4096], pool[4096 + 16], raw[4096 + 16];
 	bool device, made, memory;
+	uint32_t create_flags;
 	uint64_t pool_bytes;
 	struct memkv_pool *handle;
 	int pool_fd, raw_fd;
@@ -51,7 +53,7 @@ struct bench_scratch {
  *
  * Return: 0 or negative, with the sentence in memkv_error_detail() or errno's; bench_scratch_close() in any case.
  */
-int bench_scratch_open(struct bench_scratch *scratch, const char *where);
+int bench_scratch_open(struct bench_scratch *scratch, const char *where, uint32_t create_flags);
 
 /** bench_scratch_close() - remove what was made; a device is left without a pool */
 void bench_scratch_close(struct bench_scratch *scratch);

@@ -48,8 +48,10 @@ void doctor_nvme_rdma(struct findings *all);
 
 /** doctor_fabrics() - what every transport of NVMe over Fabrics needs */
 void doctor_fabrics(struct findings *all, const char *medium);
-void doctor_cxl(struct findings *all);
 void doctor_gpu(struct findings *all);
+
+/* doctor_cxl.c */
+void doctor_cxl(struct findings *all);
 
 /** doctor_count() - how many entries a directory has whose names begin with @prefix; 0 when there is none */
 size_t doctor_count(const char *directory, const char *prefix);
@@ -62,6 +64,9 @@ bool doctor_read(const char *path, char *line, size_t room);
 
 /** doctor_has_program() - is it to be found in $PATH, or where programs of root are? */
 bool doctor_has_program(const char *name);
+
+/** doctor_program() - note whether a program is there, which a Debian package brings */
+void doctor_program(struct findings *all, const char *medium, const char *program, const char *package);
 
 /** doctor_library() - can it be loaded? */
 bool doctor_library(const char *name);

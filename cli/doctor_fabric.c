@@ -102,7 +102,7 @@ static void look_for(struct findings *all, const char *medium, const char *what,
 	finding_add(all, medium, what, found ? FINDING_OK : FINDING_LACKS, found ? "" : mend, "%s", found ? there : lacks);
 }
 
-static void look_for_program(struct findings *all, const char *medium, const char *program, const char *package)
+void doctor_program(struct findings *all, const char *medium, const char *program, const char *package)
 {
 	look_for(all, medium, program, package, doctor_has_program(program), "the program is there", "no such program");
 }
@@ -148,7 +148,7 @@ void doctor_fabrics(struct findings *all, const char *medium)
 	else
 		finding_add(all, medium, "libnvme.so.1", FINDING_LACKS, "build memkv where libnvme-dev is installed",
 			    "this memkv was built without libnvme, and cannot attach");
-	look_for_program(all, medium, "nvme", "nvme-cli");
+	doctor_program(all, medium, "nvme", "nvme-cli");
 }
 
 static void look_at_multipath(struct findings *all)
@@ -193,22 +193,6 @@ void doctor_nvme_tcp(struct findings *all)
 	doctor_fabrics(all, "nvme-tcp");
 	look_at_multipath(all);
 	look_at_attached(all);
-}
-
-void doctor_cxl(struct findings *all)
-{
-	size_t memory = doctor_count("/sys/bus/cxl/devices", "mem"), dax = doctor_count("/dev", "dax");
-
-	finding_add(all, "cxl", "CXL memory devices", FINDING_INFO, "", "%zu", memory);
-	if (dax)
-		finding_add(all, "cxl", "/dev/dax*", FINDING_OK, "", "%zu", dax);
-	else
-		finding_add(all, "cxl", "/dev/dax*", FINDING_LACKS,
-			    doctor_count("/sys/bus/dax/devices", "dax") ? "daxctl reconfigure-device --mode=devdax dax0.0" : "",
-			    "none");
-	doctor_module(all, "cxl", "device_dax");
-	doctor_module(all, "cxl", "cxl_mem");
-	look_for_program(all, "cxl", "daxctl", "daxctl");
 }
 
 /* ---- gpu --------------------------------------------------------------------------------------------------- */

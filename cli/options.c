@@ -24,6 +24,7 @@ enum value_kind {
 	KIND_PERCENT,
 	KIND_RATE, /* a size, or "none" */
 	KIND_TIMEOUT, /* a duration, or "off" */
+	KIND_YES_NO,
 };
 
 /**
@@ -65,6 +66,7 @@ static const struct option_row rows[] = {
 	{OPT_EVICT, "evict", 0, KIND_FLAG, 0, 0, NULL, "let blocks go for which there is no room elsewhere, but for pinned ones"},
 	{OPT_UNDO, "undo", 0, KIND_FLAG, 0, 0, NULL, "what was emptied may be used again"},
 	{OPT_LOST, "lost", 0, KIND_FLAG, 0, 0, NULL, "also one that is lost, with all that is on it"},
+	{OPT_COHERENT, "coherent", 0, KIND_YES_NO, 0, 1, "yes|no", "no: memory of hosts that do not see each other's stores"},
 	{OPT_REPAIR, "repair", 0, KIND_FLAG, 0, 0, NULL, "put right what is found, while no other agent is attached"},
 	{OPT_META_ONLY, "meta-only", 0, KIND_FLAG, 0, 0, NULL, "check headers and tables only, no payload"},
 	{OPT_SAMPLE, "sample", 0, KIND_PERCENT, 1, UINT64_C(100) * CLI_PERCENT, "P%", "read P percent of the blocks, chosen at random"},
@@ -236,6 +238,12 @@ static const char *parse_rate(const char *text, uint64_t *value)
 	return wrong ? wrong : *value ? NULL : "is too small";
 }
 
+static const char *parse_yes_no(const char *text, uint64_t *value)
+{
+	*value = strcmp(text, "yes") == 0;
+	return *value || strcmp(text, "no") == 0 ? NULL : "is neither yes nor no";
+}
+
 static const char *parse_timeout(const char *text, uint64_t *value)
 {
 	if (strcmp(text, "off") != 0)
@@ -292,6 +300,8 @@ static const char *parse_value(const struct option_row *row, const char *text, u
 		wrong = parse_rate(text, value);
 	else if (row->kind == KIND_TIMEOUT)
 		wrong = parse_timeout(text, value);
+	else if (row->kind == KIND_YES_NO)
+		wrong = parse_yes_no(text, value);
 	else
 		return NULL;
 	if (!wrong && *value < row->least)

@@ -75,6 +75,7 @@ enum cli_option_id {
 	OPT_EVICT,
 	OPT_UNDO,
 	OPT_LOST,
+	OPT_COHERENT,
 	OPT_COUNT,
 };
 
@@ -99,7 +100,7 @@ struct cli_word {
  * @word, @words: the words in their order.
  * @given: by enum cli_option_id, whether the option was there.
  * @number: values of options that are a size, count, duration, deadline (in microseconds), time-out (seconds, or CLI_OFF),
- *          class, rate (bytes a second, 0 for none) or percentage (in units of 1 / CLI_PERCENT).
+ *          class, rate (bytes a second, 0 for none), yes or no (1, 0) or percentage (in units of 1 / CLI_PERCENT).
  * @text: values as written.
  */
 struct cli_args {

@@ -247,6 +247,7 @@ int verb_bench(const struct cli_args *args)
 	struct bench_setup setup = {.slice_s = SLICE_S, .scratch = &scratch, .next_key = 1};
 	struct wish wish;
 	const char *where = args->words ? args->word[0].text : getenv("TMPDIR");
+	bool incoherent = args->given[OPT_COHERENT] && !args->number[OPT_COHERENT];
 	int err = parse(args, &setup, &wish);
 
 	where = where && *where ? where : "/var/tmp";
@@ -256,7 +257,7 @@ int verb_bench(const struct cli_args *args)
 	interrupt_defer();
 	struct json_object *document = report_json() ? report_document() : NULL;
 	struct json_object *rows = document ? json_object_new_array() : NULL;
-	err = bench_scratch_open(&scratch, where);
+	err = bench_scratch_open(&scratch, where, incoherent ? MEMKV_CREATE_INCOHERENT : 0);
 	if (!err)
 		err = transfers(&setup, &wish, rows);
 	if (!err)

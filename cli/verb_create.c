@@ -90,6 +90,14 @@ static int plan_create(const struct cli_args *args, const char *path, const stru
 			      plan.over_pool ? "a pool" : "data that is not memkv's");
 }
 
+static uint32_t create_flags(const struct cli_args *args)
+{
+	bool incoherent = args->given[OPT_COHERENT] && !args->number[OPT_COHERENT];
+
+	return (args->given[OPT_FORCE] ? MEMKV_CREATE_FORCE : 0u) | (args->given[OPT_SHARE] ? MEMKV_CREATE_SHARE : 0u) |
+	       (incoherent ? MEMKV_CREATE_INCOHERENT : 0u);
+}
+
 /* --namespace, as often as it was said; each in memory of its own, since a place stays until the next is looked for */
 static int take_namespaces(const struct cli_args *args, const char **list, size_t *count)
 {
@@ -126,7 +134,7 @@ int verb_pool_create(const struct cli_args *args)
 		return EXIT_USAGE;
 	struct memkv_create_options options = {
 		.size = sizeof(options),
-		.flags = (args->given[OPT_FORCE] ? MEMKV_CREATE_FORCE : 0u) | (args->given[OPT_SHARE] ? MEMKV_CREATE_SHARE : 0u),
+		.flags = create_flags(args),
 		.slots = (uint32_t)args->number[OPT_SLOTS],
 		.bytes = args->number[OPT_SIZE],
 		.max_block = args->number[OPT_MAX_BLOCK],

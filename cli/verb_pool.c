@@ -44,6 +44,7 @@ static void info_json(struct json_object *into, const struct memkv_pool_info *in
 	report_add_number(segments, "leaving", info->segments_leaving);
 	json_object_object_add(into, "segments", segments);
 	report_add_flag(into, "direct_io", info->direct_io != 0);
+	report_add_flag(into, "coherent", info->coherent != 0);
 	if (memkv_fabric_way(info->path, way, sizeof(way)) >= 0)
 		report_add_text(into, "way", way);
 }

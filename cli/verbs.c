@@ -12,7 +12,9 @@ static const char create_text[] =
 	"--namespace names a further file or device that the pool lies on as well; --size is that of each file then.\n"
 	"A file that holds anything is only overwritten with --force, and then after a yes or with --yes.\n"
 	"--share is for a block device that several hosts reach: agents on all of them can write at the same time.\n"
-	"An experiment still: not for data that counts.\n";
+	"An experiment still: not for data that counts.\n"
+	"--coherent no is for memory (a DAX device, a file in memory) that hosts share whose caches are not coherent with each\n"
+	"other: one agent writes, the others read, and each reads and writes past its caches.\n";
 
 static const char info_text[] =
 	"Room is given in bytes and in blocks of --block-size (default: the largest block).  Of a pool that lies on several\n"
@@ -132,7 +134,9 @@ static const char bench_text[] =
 	"full, flood, amplify and amplify_pinned ask what a full pool (of 1 GiB) costs: puts of two agents beside the\n"
 	"same after everything was evicted; p99 of gets of pinned blocks while another agent writes twenty times the\n"
 	"pool, beside raw reads and a raw writer of that rate (ratio is raw / memkv); and the bytes given to the\n"
-	"medium for a byte put, with nothing pinned and with a third of the room pinned at random.\n";
+	"medium for a byte put, with nothing pinned and with a third of the room pinned at random.\n"
+	"\n"
+	"--coherent no: the scratch pool is memory (DIR on tmpfs) as hosts share it whose caches are not coherent.\n";
 
 static const char doctor_text[] =
 	"Tries what each medium needs: files (in DIR, or $TMPDIR, or /var/tmp), memory and DAX, block devices, NVMe-oF\n"
@@ -166,7 +170,7 @@ static const char discover_text[] =
 const struct cli_verb cli_verbs[] = {
 	{"pool create", "POOL [--size 4G] [--name N]", "format a pool", create_text,
 	 B(POOL_NAME) | B(SIZE) | B(MAX_BLOCK) | B(SEGMENT) | B(SLOTS) | B(BLOCKS) | B(BLOCK_SIZE) | B(FORCE) |
-		 B(SHARE) | B(NAMESPACE) | B(DRY_RUN) | B(YES),
+		 B(SHARE) | B(COHERENT) | B(NAMESPACE) | B(DRY_RUN) | B(YES),
 	 verb_pool_create},
 	{"pool info", "POOL [--block-size B]", "sizes, room and use", info_text, B(BLOCK_SIZE), verb_pool_info},
 	{"pool scan", "[PATH...]", "find pools on this machine", scan_text, 0, verb_pool_scan},
@@ -200,7 +204,7 @@ const struct cli_verb cli_verbs[] = {
 		 B(LIVE) | B(LIMIT),
 	 verb_replay},
 	{"bench", "[DIR | DEVICE --yes]", "this machine's figures beside the raw medium", bench_text,
-	 B(PAIRS) | B(ONLY) | B(BLOCK_SIZE) | B(THREADS) | B(BLOCKS) | B(YES), verb_bench},
+	 B(PAIRS) | B(ONLY) | B(BLOCK_SIZE) | B(THREADS) | B(BLOCKS) | B(COHERENT) | B(YES), verb_bench},
 	{"discover", "URI", "what an NVMe-oF target offers", discover_text, B(HOST_NQN) | B(HOST_ID) | B(TLS), verb_discover},
 	{"attach", "URI [--persist]", "connect to an NVMe-oF subsystem", attach_text,
 	 FABRIC_OPTIONS | B(QUEUE_DEPTH) | B(IO_QUEUES) | B(KEEP_ALIVE) | B(FAST_IO_FAIL) | B(LOSS_TIMEOUT) |

@@ -31,6 +31,7 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(KILL_BY_PLACE, "a removal flags whatever block is described in the place by now")                            \
 	X(REMOVE_ONCE, "a removal does not look again for copies that turned up meanwhile")                            \
 	X(NOTE_ONCE, "a replacing put does not look again for what moved while it noted what is there")                \
+	X(OUTDONE_FORCED, "a replacing put that gives way to a higher one does so though it is pinned by now")         \
 	X(MISS_UNFLUSHED, "a removal that finds nothing any more does not see to it that this lasts")                  \
 	X(REMOVE_SPARES_MOVING, "a removal passes over copies that are just being moved")                              \
 	X(MOVE_BLIND, "a mover does not look whether the block was removed meanwhile")                                 \
@@ -51,8 +52,8 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(HOLDS_AT_RETIRE, "holds are looked for when a segment is chosen, and nobody looks again")                              \
 	X(HOLDS_UNSEEN, "who opens a segment anew does not look whether it is held")                                   \
 	X(FOLD_ONCE, "a follower that sees a segment opened anew does not look where its blocks have moved")           \
-	X(FOLD_NO_SECOND_LOOK, "a follower does not look whether the segment was reopened while it folded it")         \
-	X(SILENCE_BELIEVED, "a follower takes a second source that does not answer for one that knows nothing")
+	X(UNSEEN_NOT_LOST, "a follower that sees a segment for the first time thinks that nothing came and went there") \
+	X(FOLD_NO_SECOND_LOOK, "a follower does not look whether the segment was reopened while it folded it")
 
 /* what only a device shows */
 #define SIM_DEVICE_MUTANTS(X)                                                                                          \
@@ -61,8 +62,12 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(RING_UNSETTLED, "who continues a segment rings before the device says that it is OPEN again")                \
 	X(DROP_UNSETTLED, "a copy is forgotten though it was read before its block had landed, and is there now")      \
 	X(BEGUN_UNSETTLED, "a removal passes over what is just being opened anew, before the device says so")          \
+	X(SILENCE_BELIEVED, "a follower takes a second source that does not answer for one that knows nothing")        \
+	X(LOG_UNREAD_ENDS, "a log that the medium does not answer for counts as read to its end")                       \
+	X(UNREAD_SEEN, "a segment that could not be read at attach is not looked at again until it rings")             \
 	X(BROUGHT_IN_ORDER, "a table that was read as a whole counts as read in the order of its parts")               \
 	X(PLACES_NOT_GIVEN_BACK, "who spares a segment that was just being opened anew leaves its reserved places")    \
+	X(PIN_SENT, "a pin holds a block of which only the entry is known to be there")                                \
 	X(SENT_BEFORE_BLOCK, "an entry counts as live before its block has landed")                                    \
 	X(SENT_TRUSTED, "who continues a dead agent's segment does not look whether the sent blocks have landed")      \
 	X(LIFE_FROM_MIRROR, "a get believes its own mirror of a life word")                                            \
@@ -72,16 +77,38 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(OWED_FORGOTTEN, "a mirror's memory is given back though the device is still owed it")                        \
 	X(IMAGE_BEFORE, "a write of a mirror's block counts for what was stored after its image was taken")
 
+/* what only memory between hosts shows whose caches are not coherent: each write-back, drop and fence left out */
+#define SIM_LINES_MUTANTS(X)                                                                                           \
+	X(MARK_LEFT_OUT, "the lines of a structure are written over without a mark that it is being written")          \
+	X(MARK_NOT_WRITTEN_BACK, "that mark stays in the host's caches while the lines are written over")              \
+	X(MARK_UNFENCED, "the lines are written over before that mark is there for sure")                              \
+	X(WORDS_NOT_WRITTEN_BACK, "the words of what is published stay in the host's caches")                          \
+	X(WORDS_UNFENCED, "a check is stored before the words that it checks are there for sure")                      \
+	X(CHECK_NOT_WRITTEN_BACK, "the check of what is published stays in the host's caches")                         \
+	X(CHECK_UNFENCED, "a publish does not wait until its check is there")                                          \
+	X(REFRESH_UNDROPPED, "a refresh takes what the host's caches have")                                            \
+	X(REFRESH_UNFENCED, "a refresh loads before the lines are dropped for sure")                                   \
+	X(REFRESH_ONE_LOOK, "a refresh takes lines from before and after a write for one structure")                   \
+	X(PAYLOAD_NOT_WRITTEN_BACK, "payload stays in the host's caches when its entry is published")                  \
+	X(PAYLOAD_UNFENCED, "payload is written back, and its entry does not wait for it")                             \
+	X(GET_UNDROPPED, "a get takes payload that the host's caches have from before")                                \
+	X(GET_UNFENCED, "a get loads payload before its lines are dropped for sure")
+
 /* what only hosts show that share a device */
 #define SIM_SHARED_MUTANTS(X)                                                                                          \
 	X(TWO_ADOPTERS, "of those who adopted the same segment only the one with the highest OPEN counts as writing to it") \
 	X(REOPEN_AT_RISK, "a segment is opened though somebody has it open who is not proven gone")                    \
 	X(NO_LOOK_AFTER_OPEN, "nobody looks into the logs of the others once more after OPEN")                         \
 	X(DEL_FORGOTTEN_EARLY, "a removal is forgotten when the own mirror of the table says so, and not the device")  \
+	X(STALE_CLAIM_BELIEVED, "who stood still in its claim of a slot, and wrote over the cell of its holder, is believed") \
+	X(LOGS_UNREAD, "a get returns a block though the logs that may tell of its removal could not be read")         \
+	X(ADOPTED_SETTLED, "a segment that was adopted while we write to it counts as closed at once")                \
+	X(OWED_LOG_UNREAD, "the log of a slot's last holder is not read while its next one has no checkpoint yet")      \
+	X(NOT_VOUCHED, "a removal that met another's, not acknowledged yet, takes it for done")                        \
 	X(RESUMED_UNSEEN, "who continues another's segment does not look what that one has put there since")           \
 	X(GAP_SKIPPED, "a log record that is still on its way is taken for lost when others behind it have landed")
 
-#define SIM_MUTANTS(X) SIM_MAPPED_MUTANTS(X) SIM_DEVICE_MUTANTS(X) SIM_SHARED_MUTANTS(X)
+#define SIM_MUTANTS(X) SIM_MAPPED_MUTANTS(X) SIM_DEVICE_MUTANTS(X) SIM_LINES_MUTANTS(X) SIM_SHARED_MUTANTS(X)
 
 #ifdef MEMKV_SIM
 

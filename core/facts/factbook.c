@@ -181,21 +181,37 @@ static bool read_cell(struct factbook *l, struct factbook_source *source, uint32
 	source->final = false;
 	source->reader = (struct ring_reader){.who = identity_of_cell(&cell)};
 	source->reader.who.slot = slot;
+	source->owes = is_shared(l) && cell.owed_epoch && !MUTANT(OWED_LOG_UNREAD);
+	source->owed = (struct ring_reader){.who = {.slot = slot, .epoch = cell.owed_epoch, .nonce = cell.owed_nonce}};
 	if (cell.epoch)
 		(void)read_checkpoint(l, &source->reader);
+	if (source->owes)
+		(void)read_checkpoint(l, &source->owed);
 	source->known = unread(l) == before;
 	return source->known;
+}
+
+/* the log of the incarnation before, which has ended: once, to its end */
+static bool read_owed(struct factbook *l, struct factbook_source *source)
+{
+	uint64_t before = unread(l);
+
+	if (source->owes) {
+		read_ring(l, &source->owed, UINT64_MAX);
+		source->owes = unread(l) != before;
+	}
+	return !source->owes;
 }
 
 static void refresh_shared_slot(struct factbook *l, uint32_t slot)
 {
 	struct factbook_source *source = &l->sources[slot];
+	uint64_t before = unread(l);
 	bool left = false;
 
 	if ((l->writing && slot == l->me.slot) || !read_cell(l, source, slot, &left) || !source->reader.who.epoch ||
-	    source->final)
+	    source->final || !read_owed(l, source))
 		return;
-	uint64_t before = unread(l);
 	read_ring(l, &source->reader, source->told);
 	source->final = left && unread(l) == before; /* as it was before we read: nothing came behind that */
 	atomic_store(&source->tail, source->reader.next);
@@ -239,16 +255,11 @@ static bool refresh_shared(struct factbook *l)
 	return false;
 }
 
-static void refresh_slot(struct factbook *l, uint32_t slot)
+static void read_slot(struct factbook *l, struct factbook_source *source, uint32_t slot)
 {
 	const struct control *c = l->control;
-	struct factbook_source *source = &l->sources[slot];
 	uint64_t checks[SLOT_COPIES];
 
-	if (l->writing && slot == l->me.slot)
-		return;
-	if (source->known && !c->media->caps.mappable && !c->read_only)
-		return; /* such a medium has one writer: this process */
 	for (int i = 0; i < REREADS; i++) {
 		cell_checks(c, slot, checks);
 		bool same = memcmp(checks, source->cell_checks, sizeof(checks)) == 0;
@@ -266,10 +277,45 @@ static void refresh_slot(struct factbook *l, uint32_t slot)
 	}
 }
 
+/* A log that did not answer is read again from its checkpoint on, at each refresh; what never answers is damaged. */
+static void refresh_slot(struct factbook *l, uint32_t slot)
+{
+	enum { UNREAD_MAX = 64 };
+	const struct media *media = l->control->media;
+	struct factbook_source *source = &l->sources[slot];
+	uint64_t before = unread(l);
+
+	if (l->writing && slot == l->me.slot)
+		return;
+	if (source->known && !media->caps.mappable && !l->control->read_only)
+		return; /* such a medium has one writer: this process */
+	read_slot(l, source, slot);
+	if (unread(l) == before || MUTANT(LOG_UNREAD_ENDS)) {
+		source->unread = 0;
+	} else if (++source->unread < UNREAD_MAX) {
+		source->known = false;
+	} else {
+		source->unread = 0;
+		atomic_fetch_add(&l->damaged, 1);
+	}
+}
+
+/* everything counts as pinned */
+static bool is_blind(const struct factbook *l)
+{
+	bool silent = false;
+
+	for (uint32_t slot = 0; slot < l->control->layout.geo.slots; slot++)
+		silent |= l->sources[slot].unread > 0;
+	return l->facts.blind || silent;
+}
+
 static void tell(struct factbook *l)
 {
-	atomic_store_explicit(&l->pins, l->facts.blind ? UINT32_MAX : l->facts.pins, memory_order_release);
-	atomic_store_explicit(&l->session_pins, l->facts.blind ? UINT32_MAX : l->facts.session_pins, memory_order_release);
+	bool blind = is_blind(l);
+
+	atomic_store_explicit(&l->pins, blind ? UINT32_MAX : l->facts.pins, memory_order_release);
+	atomic_store_explicit(&l->session_pins, blind ? UINT32_MAX : l->facts.session_pins, memory_order_release);
 }
 
 static bool refresh(struct factbook *l)
@@ -297,7 +343,7 @@ void factbook_poll(struct factbook *l)
 	uint64_t bell = word_load(control_bell(l->control));
 
 	pthread_mutex_lock(&l->lock);
-	if (bell != l->bell) {
+	if (bell != l->bell || is_blind(l)) {
 		(void)refresh(l);
 		l->bell = bell;
 	}
@@ -375,8 +421,11 @@ static int write_checkpoint(struct factbook *l, const struct log_identity *who, 
 	const struct control *c = l->control;
 	struct checkpoint_header held;
 	unsigned area = 0;
+	uint64_t before = atomic_load(&c->media->unread);
 	bool any = checkpoint_best(c, who->slot, &held, &area);
 
+	if (atomic_load(&c->media->unread) != before)
+		return -EIO; /* one that holds need not have answered */
 	facts_drop_over(&l->facts, clock_utc_s());
 	tell(l);
 	if (is_shared(l) && l->facts.count >= fact_limit(l))
@@ -387,7 +436,7 @@ static int write_checkpoint(struct factbook *l, const struct log_identity *who, 
 			ownership_prune(&l->ownership, l->share.quiet, l->share.context);
 		count += ownership_copy(&l->ownership, who->slot, who->epoch, l->scratch + count, checkpoint_records(c) - count);
 	}
-	if (count > checkpoint_records(c) || l->facts.blind)
+	if (count > checkpoint_records(c) || is_blind(l))
 		return -ENOSPC;
 	struct checkpoint_header h = {
 		.slot = who->slot,
@@ -426,9 +475,27 @@ int factbook_take_over(void *context, const struct slot *next, const struct slot
 	if (!good || !source->known || !same_identity(&source->reader.who, before->epoch, before->nonce))
 		err = -EAGAIN; /* its cell cannot be read now, or is not what the caller saw */
 	else if (owes_checkpoint(l, &source->reader))
-		err = checkpoint_hold(l->control, heir.slot) ? write_checkpoint(l, &heir, 0) : -EIO;
+		err = write_checkpoint(l, &heir, 0);
 	pthread_mutex_unlock(&l->lock);
 	return err == -ENOSPC ? -EAGAIN : err;
+}
+
+int factbook_bring_over(struct factbook *l, const struct slot *slot)
+{
+	struct log_identity me = {.slot = slot->number, .epoch = slot->epoch, .nonce = slot->nonce};
+
+	if (!slot->cell.owed_epoch)
+		return 0;
+	pthread_mutex_lock(&l->lock);
+	/* what is known now has that log in it, whoever's cell names it */
+	int err = refresh(l) ? 0 : -EIO;
+	const struct factbook_source *source = &l->sources[slot->number];
+	if (!err && (!source->known || !same_identity(&source->reader.who, me.epoch, me.nonce) || source->owes))
+		err = -EAGAIN;
+	if (!err)
+		err = write_checkpoint(l, &me, 0);
+	pthread_mutex_unlock(&l->lock);
+	return err;
 }
 
 void factbook_attach(struct factbook *l, const struct slot *slot)
@@ -514,6 +581,35 @@ int factbook_state(struct factbook *l, struct record *r)
 	return err;
 }
 
+/* is there a record that we have read, and that its author has not told of? */
+static bool any_untold(const struct factbook *l)
+{
+	for (uint32_t n = 0; n < l->control->layout.geo.slots; n++) {
+		const struct factbook_source *source = &l->sources[n];
+		if ((n != l->me.slot || !l->writing) && source->known && source->reader.next > source->told)
+			return true;
+	}
+	return false;
+}
+
+int factbook_vouch(struct factbook *l, const uint8_t key[32])
+{
+	enum { SOME = 16 };
+	struct record again[SOME];
+	uint32_t count = 0;
+	int err = 0;
+
+	pthread_mutex_lock(&l->lock);
+	for (uint32_t i = 0; any_untold(l) && i < l->facts.places && count < SOME; i++)
+		if (l->facts.table[i].kind == RECORD_DEL && l->facts.table[i].slot != l->me.slot &&
+		    memcmp(l->facts.table[i].key, key, sizeof(again->key)) == 0)
+			again[count++] = l->facts.table[i];
+	for (uint32_t i = 0; !err && i < count && !MUTANT(NOT_VOUCHED); i++)
+		err = append(l, &again[i]);
+	pthread_mutex_unlock(&l->lock);
+	return err;
+}
+
 /* ---- looking ---- */
 
 uint32_t factbook_room(struct factbook *l)
@@ -525,14 +621,24 @@ uint32_t factbook_room(struct factbook *l)
 	return room;
 }
 
-bool factbook_pinned(struct factbook *l, const uint8_t key[32], uint64_t session_id)
+static bool pinned(struct factbook *l, const uint8_t key[32], uint64_t session_id, bool in_doubt)
 {
 	if (atomic_load_explicit(&l->pins, memory_order_acquire) == 0)
 		return false;
 	pthread_mutex_lock(&l->lock);
-	bool pinned = facts_pinned(&l->facts, key, session_id, clock_utc_s());
+	bool is = (in_doubt && is_blind(l)) || facts_pinned(&l->facts, key, session_id, clock_utc_s());
 	pthread_mutex_unlock(&l->lock);
-	return pinned;
+	return is;
+}
+
+bool factbook_pinned(struct factbook *l, const uint8_t key[32], uint64_t session_id)
+{
+	return pinned(l, key, session_id, true);
+}
+
+bool factbook_pins(struct factbook *l, const uint8_t key[32], uint64_t session_id)
+{
+	return pinned(l, key, session_id, false);
 }
 
 static bool copy_fact(struct factbook *l, const struct record *there, struct record *r)

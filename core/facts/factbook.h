@@ -42,7 +42,10 @@
 struct factbook_source {
 	uint64_t cell_checks[SLOT_COPIES]; /* check words of the cells as last looked at: unchanged, nothing to decode */
 	struct ring_reader reader;
+	struct ring_reader owed; /* shared devices: of an incarnation before, while its cell says so */
+	bool owes;
 	bool known;
+	uint32_t unread; /* how often in a row the medium did not answer: what it has stated is not all known */
 	bool final; /* its author has left, and all of it is read */
 	uint64_t told; /* shared devices: so many records are on the medium for certain, as its author said */
 	atomic_uint_fast64_t nonce, tail; /* how far it was read, for looks without the lock */
@@ -102,6 +105,9 @@ void factbook_close(struct factbook *l);
  */
 int factbook_take_over(void *context, const struct slot *next, const struct slot_cell *before);
 
+/* factbook_bring_over() - shared devices: we have the slot, and nobody states anything in it before this has returned 0 */
+int factbook_bring_over(struct factbook *l, const struct slot *slot);
+
 /* factbook_attach() - from now on this process states facts as @slot */
 void factbook_attach(struct factbook *l, const struct slot *slot);
 
@@ -128,8 +134,12 @@ int factbook_state(struct factbook *l, struct record *r);
 /* factbook_room() - how many facts about new subjects could still be stated */
 uint32_t factbook_room(struct factbook *l);
 
-/* factbook_pinned() - by what is known now; refresh first where it must be exact */
+/*
+ * factbook_pinned() - by what is known now; refresh first where it must be exact.  While a log cannot be read all may be pinned
+ * factbook_pins() - is a pin of it known?
+ */
 bool factbook_pinned(struct factbook *l, const uint8_t key[32], uint64_t session_id);
+bool factbook_pins(struct factbook *l, const uint8_t key[32], uint64_t session_id);
 
 /* factbook_of_key(), factbook_of_session() - the fact that holds; false: none */
 bool factbook_of_key(struct factbook *l, const uint8_t key[32], struct record *r);
@@ -158,6 +168,12 @@ uint64_t factbook_tail(struct factbook *l);
 
 /* factbook_removed() - was this birth removed, by what is known now?  Takes no lock, but for a rare overflow */
 bool factbook_removed(struct factbook *l, const uint8_t key[32], uint64_t birth);
+
+/*
+ * factbook_vouch() - whoever was told here that the blocks of @key are removed, by somebody whose removal is not acknowledged yet:
+ * state them as well, so that everybody knows.  0 or -errno.
+ */
+int factbook_vouch(struct factbook *l, const uint8_t key[32]);
 
 /* factbook_removed_in() - facts_removed_in() */
 bool factbook_removed_in(struct factbook *l, const uint8_t key[32], uint64_t birth, uint64_t segment);

@@ -21,8 +21,9 @@ struct slot_cell_disk {
 	char host_nqn[HOST_NQN_BYTES];
 	char version[24];
 	le64 node_device, node_inode;
-	le32 suspect_ms;
-	uint8_t reserved[132];
+	le32 suspect_ms, owed_epoch;
+	le64 owed_nonce;
+	uint8_t reserved[120];
 };
 _Static_assert(sizeof(struct slot_cell_disk) == CELL_LIVE, "slot cell");
 
@@ -93,6 +94,8 @@ void slot_cell_encode(const struct slot_cell *cell, unsigned copy, uint64_t pool
 		.node_device = le64_of(cell->node_device),
 		.node_inode = le64_of(cell->node_inode),
 		.suspect_ms = le32_of(cell->suspect_ms),
+		.owed_epoch = le32_of(cell->owed_epoch),
+		.owed_nonce = le64_of(cell->owed_nonce),
 	};
 
 	memcpy(disk.machine, cell->machine, sizeof(disk.machine));
@@ -127,6 +130,8 @@ enum check_result slot_cell_decode(const uint8_t live[CELL_LIVE], unsigned slot,
 		.node_device = le64_get(disk.node_device),
 		.node_inode = le64_get(disk.node_inode),
 		.suspect_ms = le32_get(disk.suspect_ms),
+		.owed_epoch = le32_get(disk.owed_epoch),
+		.owed_nonce = le64_get(disk.owed_nonce),
 	};
 	memcpy(cell->machine, disk.machine, sizeof(disk.machine));
 	memcpy(cell->boot, disk.boot, sizeof(disk.boot));

@@ -31,6 +31,9 @@ struct slot_cell {
 	char version[24];
 	uint64_t node_device, node_inode; /* shared: the inode that the holder's lock is on; 0: none */
 	uint32_t suspect_ms;		  /* shared: without a heartbeat for that long it may be taken for dead */
+	/* shared: of this slot, whose log no checkpoint of this incarnation holds yet; epoch 0: nobody's */
+	uint32_t owed_epoch;
+	uint64_t owed_nonce;
 };
 
 struct hold {

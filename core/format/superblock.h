@@ -19,8 +19,9 @@ enum { FORMAT_MAJOR = 1, FORMAT_MINOR = 0, SUPERBLOCK_LIVE = 512, POOL_NAME_BYTE
 #define FEATURES_READ_ONLY FEATURE_GROUPS
 enum { GROUPS_FROM = 8192 }; /* segments of a pool that is made with groups */
 #define FEATURE_SHARED (1ULL << 1) /* many hosts write; ownership is what the logs say (FORMAT.md, section 11) */
-#define FEATURE_NAMESPACES (1ULL << 2) /* several namespaces: FORMAT.md, section 15 */
-#define FEATURES_INCOMPATIBLE (FEATURE_SHARED | FEATURE_NAMESPACES)
+#define FEATURE_NAMESPACES (1ULL << 3) /* several namespaces: FORMAT.md, section 16 */
+#define FEATURE_INCOHERENT (1ULL << 2) /* memory, by hosts whose caches are not coherent (section 15) */
+#define FEATURES_INCOMPATIBLE (FEATURE_SHARED | FEATURE_INCOHERENT | FEATURE_NAMESPACES)
 
 enum { NAMESPACE_ENTRY_BYTES = 256, NAMESPACE_PATH_BYTES = 128 };
 enum namespace_state { NAMESPACE_USED = 1, NAMESPACE_REMOVED = 2 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See fold_all.h. */
 #include "core/index/fold_all.h"
+#include "core/base/simulate.h"
 #include "core/slot/own.h"
 
 #include <errno.h>
@@ -28,9 +29,11 @@ static bool pass_over(struct follower *f, uint64_t s)
 	return true;
 }
 
-/* the medium did not answer */
+/* the medium did not answer at attach: at the next step once more, be nothing rung since, and be the pulse zero */
 static void look_again(struct follower *f, uint64_t s)
 {
+	if (!MUTANT(UNREAD_SEEN))
+		f->segments[s].pulse = word_load(control_pulse(f->control, s)) - 1;
 	f->doorbell--;
 	if (f->groups)
 		f->groups[control_group_of(f->control, s)]--;

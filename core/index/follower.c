@@ -33,6 +33,7 @@ struct fold {
 	uint32_t gone_left; /* of these, above the first unsettled place */
 	bool settled;	    /* nobody is writing: what is not there never will be */
 	uint32_t unsettled; /* first place to look at again */
+	struct spent_pass spent; /* of settled places */
 };
 
 static void insert_ahead(struct fold *fold, uint32_t at)
@@ -127,10 +128,17 @@ static void fold_entry(void *context, uint32_t index, enum entry_state state, co
 	if (life == LIFE_SENT && !fold->settled && index < fold->unsettled)
 		fold->unsettled = index; /* whoever reads it too early drops it: look again until it is live */
 	/* one that is moving will be live in a moment, unless its mover died: then it stays behind in a settled segment */
-	if (life_counts(life) || (life == LIFE_MOVING && !fold->settled))
+	bool there = life_counts(life) || (life == LIFE_MOVING && !fold->settled);
+	if (there)
 		insert_later(fold, hash, place);
 	else
 		fold_gone(fold, index, hash, place);
+	if (index >= fold->unsettled)
+		return;
+	if (there)
+		spent_meet(&fold->spent, entry->expires_s);
+	else
+		fold->spent.pages += place.header_pages + place.pages;
 }
 
 static bool watches(const struct follower *f)
@@ -196,6 +204,7 @@ static void fold_places(struct follower *f, uint64_t s, uint64_t generation, uin
 		lose(f); /* copies that came and went since the last look */
 	if (watches(f) && fold.unsettled > from)
 		atomic_fetch_add(&f->settlements, 1);
+	spent_note(&f->spent[s], &fold.spent, from == 0);
 	seen->next = fold.unsettled;
 	seen->gone = fold.gone_left;
 }
@@ -273,20 +282,24 @@ bool follower_fold(struct follower *f, uint64_t s, const struct brought *brought
 	uint32_t from = changes != seen->changes || header.generation != seen->generation ? 0 : seen->next;
 	if (!brought && (!table_refresh_header(c, s) || !table_refresh_entries(c, s, from, count)))
 		return false;
+	bool same = (table_header_told(c, &f->recover, s, &again, &mended_again, &unread) && again.generation == header.generation) ||
+		    MUTANT(FOLD_NO_SECOND_LOOK);
+	if (!same && unread && !MUTANT(SILENCE_BELIEVED))
+		return false;
 	seen->pulse = pulse;
-	if (!MUTANT(FOLD_NO_SECOND_LOOK) && (!table_header_known(c, &f->recover, s, &again, &mended_again) ||
-					     again.generation != header.generation)) {
+	if (!same) {
 		lose(f);
 		return !c->shared; /* reopened under our eyes: its opener rings again, but on shared devices */
 	}
 	/* places that were reserved ahead, and given up meanwhile: their number is not final until it stays */
 	settled = settled && table_count(c, s, header.generation, NULL) == count;
 	if (header.generation != seen->generation) {
-		if (seen->generation)
+		if (seen->generation || !MUTANT(UNSEEN_NOT_LOST)) /* one that we never saw may have come and gone before this */
 			lose(f);
 		index_turn(f->index, s);
 		watch(f, s, false);
 		*seen = (struct follower_segment){.generation = header.generation, .pulse = pulse};
+		spent_forget(&f->spent[s]);
 		if (c->shared) /* ages and their clock are everybody's own there */
 			age_by_time(c, s, header.opened_s);
 	}
@@ -478,6 +491,7 @@ void follower_add(struct follower *f, uint64_t segment, const struct entry *entr
 		index_turn(f->index, segment);
 		watch(f, segment, false);
 		*seen = (struct follower_segment){.generation = entry->generation};
+		spent_forget(&f->spent[segment]);
 	}
 	if (!f->control->media->caps.mappable)
 		atomic_fetch_add(&f->settlements, 1); /* a step of ours may have found it before its block had landed */
@@ -570,24 +584,32 @@ bool follower_regain(struct follower *f, uint64_t first, uint64_t count)
 	return complete;
 }
 
+static void follower_free(struct follower *f)
+{
+	free(f->segments);
+	free(f->spent);
+	free(f->watched);
+	free(f->stirred);
+	free(f->groups);
+	f->segments = NULL;
+	f->spent = NULL;
+	f->watched = NULL;
+	f->stirred = NULL;
+	f->groups = NULL;
+}
+
 int follower_open(struct follower *f, const struct control *c, struct index *index, struct factbook *factbook,
 		  const struct follower_recover *recover)
 {
 	*f = (struct follower){.control = c, .index = index, .recover = *recover};
 	f->segments = calloc(c->layout.segments, sizeof(*f->segments));
+	f->spent = calloc(c->layout.segments, sizeof(*f->spent));
 	f->watched = calloc(c->layout.segments, sizeof(*f->watched));
 	f->stirred = c->shared ? calloc(div_up(c->layout.segments, 64), sizeof(*f->stirred)) : NULL;
 	f->groups = c->grouped ? calloc(MEMKV_GROUPS, sizeof(*f->groups)) : NULL;
 	f->factbook = factbook;
-	if (!f->segments || !f->watched || (c->shared && !f->stirred) || (c->grouped && !f->groups)) {
-		free(f->groups);
-		f->groups = NULL;
-		free(f->stirred);
-		f->stirred = NULL;
-		free(f->watched);
-		free(f->segments);
-		f->watched = NULL;
-		f->segments = NULL;
+	if (!f->segments || !f->spent || !f->watched || (c->shared && !f->stirred) || (c->grouped && !f->groups)) {
+		follower_free(f);
 		return -ENOMEM;
 	}
 	pthread_mutex_init(&f->lock, NULL);
@@ -650,12 +672,5 @@ void follower_close(struct follower *f)
 	follower_stop(f);
 	if (f->segments)
 		pthread_mutex_destroy(&f->lock);
-	free(f->segments);
-	free(f->watched);
-	free(f->stirred);
-	free(f->groups);
-	f->segments = NULL;
-	f->watched = NULL;
-	f->stirred = NULL;
-	f->groups = NULL;
+	follower_free(f);
 }

@@ -42,6 +42,7 @@
 
 #include "core/facts/factbook.h"
 #include "core/index/index.h"
+#include "core/index/spent.h"
 #include "core/log/table.h"
 
 #include <pthread.h>
@@ -72,6 +73,7 @@ struct follower {
 	struct factbook *factbook; /* stepped as well; NULL: none */
 	struct follower_recover recover;
 	struct follower_segment *segments;
+	struct spent *spent; /* one a segment */
 	uint64_t doorbell;
 	uint64_t *groups;    /* large pools: the doorbell of each group, as last folded; NULL: there are none */
 	uint32_t looks;	     /* how often the doorbell had moved */

@@ -61,8 +61,8 @@ bool table_header_told(const struct control *c, const struct follower_recover *r
 	}
 	if (blank && *mended && table_refresh(c, segment)) {
 		*mended = table_begun(c, segment, header->generation);
-		/* whoever begins it has withdrawn the header before the tail is there: look at it behind the tail */
-		if (*mended && c->media->caps.mappable && table_header(c, segment, &again) == CHECK_GOOD &&
+		/* whoever begins it has withdrawn the header before tail and entries are there: look at it behind these */
+		if (*mended && table_refresh_header(c, segment) && table_header(c, segment, &again) == CHECK_GOOD &&
 		    (again.generation || table_withdrawn(c, segment))) {
 			*header = again;
 			*mended = false;

@@ -4,7 +4,7 @@
  *
  * A medium has a control region at its start, reached through memory (map), and payload, reached through queues of
  * reads and writes.  What a medium can promise is in its caps; upper layers choose by them.  Files, files that
- * are memory, DAX devices, and block devices stand behind the same ops.
+ * are memory, DAX devices, memory without coherent caches, and block devices stand behind the same ops.
  *
  * Media that cannot be mapped give the control region as a private mirror of this process: what was stored in it
  * counts when it is *published*, what others published is there after a *refresh*.  A mirror has one writing process,
@@ -31,12 +31,14 @@ struct media_caps {
 	 * need not split it (scattered 4 KiB pages against max_segments): such commands go to a kernel worker first.
 	 */
 	uint32_t cut;
+	uint32_t write_cut;	 /* of writes, where they go another way; 0: the same */
 	bool mappable;		 /* control region is mapped; else it is a mirror: publish and refresh */
 	bool coherent;		 /* all hosts see a store at once: compare-and-swap works */
 	bool exact_death;	 /* locks prove that an incarnation is gone with all its writes */
 	bool volatile_cache;	 /* a completed write may be lost at power cut before flush */
 	bool direct;		 /* payload bypasses the page cache */
 	bool instant;		 /* a command is a copy: done when it is submitted */
+	bool lines;		 /* memory: hosts may share it whose caches are not coherent; the superblock tells */
 };
 
 enum media_direction { MEDIA_READ, MEDIA_WRITE };
@@ -98,6 +100,11 @@ struct media_ops {
 	void (*abandon)(struct media *media);
 	/* which inode the locks are on: in one boot the same for all who see it; 0 or -errno */
 	int (*node)(struct media *media, uint64_t *device, uint64_t *inode);
+	/*
+	 * NULL: nothing to do.  It has failed, and is to be closed: what is stored from now on must not reach what may lie
+	 * there by then.  One call, nobody else uses it.
+	 */
+	void (*forsake)(struct media *media);
 	/* make all of the medium readable at media->payload; NULL: this medium cannot.  One call at a time. */
 	int (*map_payload)(struct media *media);
 	/*
@@ -108,7 +115,7 @@ struct media_ops {
 	int (*renew)(struct media *media, struct media *found);
 };
 
-enum { MEDIA_LOCAL_RANGES = 2 };
+enum { MEDIA_LOCAL_RANGES = 2, MEDIA_WORD_RANGES = 2 };
 
 struct media {
 	const struct media_ops *ops;
@@ -121,8 +128,8 @@ struct media {
 	 * Once true, stays true: a publish failed.  What stands on the medium there is not known, and must not be
 	 * written again with other bytes; so nothing more is acknowledged, and this handle writes no more.
 	 */
-	atomic_uint_fast64_t unread; /* refreshes that failed */
 	atomic_bool unpublished;
+	atomic_uint_fast64_t unread; /* how many refreshes have failed: what was read meanwhile need not be all there is */
 	/*
 	 * Shared media: ranges of the control region that are this process's own business.  They are neither published nor
 	 * refreshed.
@@ -130,6 +137,12 @@ struct media {
 	struct media_range {
 		uint64_t from, to;
 	} local[MEDIA_LOCAL_RANGES];
+	/*
+	 * Where stores do not reach the medium in sectors (media_lines.c): the mark in the check word of what is being written, and
+	 * the ranges of the control region that have no such words; each word there is for itself.
+	 */
+	uint64_t withdrawn;
+	struct media_range words[MEDIA_WORD_RANGES];
 	char *path;
 	/* several in one (media_join.h) */
 	struct media_member *members; /* NULL: this is no join of several */
@@ -261,6 +274,9 @@ int media_block_descriptor(const struct media *media);
  */
 int media_block_claim(const char *path, int flags);
 
+/* media_file_is_memory() - are the file's pages the medium itself: tmpfs, a DAX file system? */
+bool media_file_is_memory(int fd);
+
 /* media_is_dax() - is it the node of a DAX device (/dev/daxX.Y)? */
 bool media_is_dax(const struct stat *st);
 
@@ -272,6 +288,19 @@ bool media_is_dax(const struct stat *st);
  * Return: 0 or a negative code with a sentence.
  */
 int media_dax_open(const char *path, unsigned flags, struct media **media);
+
+/*
+ * media_lines_over() - memory (caps.lines) as hosts share it whose caches are not coherent: by a mirror, and cache lines
+ * @memory: open; from now on it belongs to *@media.
+ *
+ * For reading; media_lines_claim() makes it one for writing, which one process of a host can have: 0, MEMKV_NO_SLOT or
+ * -errno.  media_lines_off() takes it apart and gives @memory back.
+ *
+ * Return: 0 or a negative code with a sentence; then @memory is as it was.
+ */
+int media_lines_over(struct media *memory, struct media **media);
+int media_lines_claim(struct media *media);
+struct media *media_lines_off(struct media *media);
 
 /* media_open() - the medium that is at @path, by what it is */
 int media_open(const char *path, unsigned flags, struct media **media);

@@ -21,8 +21,7 @@
 #include "core/base/environ.h"
 #include "core/base/fail.h"
 #include "core/base/words.h"
-#include "core/media/media.h"
-#include "core/media/nvme_passthrough.h"
+#include "core/media/media_block.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -37,48 +36,13 @@
 #include <unistd.h>
 
 enum {
-	MIRROR_BLOCK = 4096,
-	MIRROR_WORDS = MIRROR_BLOCK / sizeof(uint64_t),
 	BLOCK_MEMORY_ALIGN = 512, /* where the kernel does not tell */
 	BLOCK_CUT = 1 << 18,
+	COMMAND_CUT = 1 << 20,
 	BLOCK_CUT_LEAST = 1 << 16,
-	PASSAGES = 16,
-	LATER_MAX = 32,
-	REFRESH_BYTES = 1 << 20,
 	CLAIM_PAUSE_US = 5000,
 	CLAIM_WAIT_US = 1000000,
 };
-
-/* where blocks go to the medium: those of one passage one after the other, so that no older image lands last */
-struct passage {
-	pthread_mutex_t lock; /* held over I/O of this process */
-	atomic_uint_fast64_t asked;
-	uint64_t block, covered; /* written last, and up to which request its image counts */
-	uint8_t *image;
-};
-
-struct media_block {
-	struct media base;
-	int fd;
-	struct nvme_passthrough nvme;
-	bool writer, shared;
-	_Atomic uint64_t *held;	   /* bitmap; shared: blocks that this process alone writes */
-	_Atomic uint64_t *present; /* bitmap: mirrored blocks that were read or are written here */
-	pthread_mutex_t refresh_lock; /* over a read and its stores: the mirror never goes back in time */
-	uint8_t *bounce;
-	uint8_t *images; /* of the passages */
-	struct passage passages[PASSAGES];
-	pthread_mutex_t settle_lock; /* over the writes of a settle: it ends when all that was put off before is written */
-	struct media_queue *queue;   /* under settle_lock */
-	pthread_mutex_t later_lock;
-	uint64_t later[LATER_MAX]; /* blocks to publish at the next settle */
-	unsigned later_count;
-};
-
-static struct media_block *block_of(struct media *media)
-{
-	return CONTAINER_OF(media, struct media_block, base);
-}
 
 /* ---- the mirror ---- */
 
@@ -121,9 +85,15 @@ static int write_image(struct media_block *b, uint8_t *image, uint64_t offset)
 	return nvme_command_refused(err) ? move_whole(b->fd, MEDIA_WRITE, image, MIRROR_BLOCK, offset) : err;
 }
 
+static int device_move(struct media_block *b, enum media_direction direction, uint8_t *memory, size_t length, uint64_t offset)
+{
+	return direction == MEDIA_WRITE ? write_image(b, memory, offset)
+					: move_whole(b->fd, direction, memory, length, offset);
+}
+
 static int block_map_control(struct media *media, size_t bytes)
 {
-	struct media_block *b = block_of(media);
+	struct media_block *b = media_block_of(media);
 	uint64_t blocks = div_up(bytes, MIRROR_BLOCK);
 	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (media->place ? MAP_FIXED : 0);
 	void *mirror = mmap(media->place, bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
@@ -146,7 +116,7 @@ static bool all_zero(const uint8_t *bytes)
 
 static int read_blocks(struct media_block *b, uint64_t first, uint64_t count)
 {
-	int err = move_whole(b->fd, MEDIA_READ, b->bounce, count * MIRROR_BLOCK, first * MIRROR_BLOCK);
+	int err = b->move(b, MEDIA_READ, b->bounce, count * MIRROR_BLOCK, first * MIRROR_BLOCK);
 
 	for (uint64_t i = 0; !err && i < count; i++) {
 		const uint8_t *image = b->bounce + i * MIRROR_BLOCK;
@@ -171,7 +141,7 @@ static bool own_truth(const struct media_block *b, uint64_t block)
 
 static int block_refresh(struct media *media, uint64_t offset, size_t length)
 {
-	struct media_block *b = block_of(media);
+	struct media_block *b = media_block_of(media);
 	uint64_t at = offset / MIRROR_BLOCK, end = div_up(offset + length, MIRROR_BLOCK);
 	int err = 0;
 
@@ -196,7 +166,7 @@ static int block_refresh(struct media *media, uint64_t offset, size_t length)
 
 static int block_hold(struct media *media, uint64_t offset, size_t length)
 {
-	struct media_block *b = block_of(media);
+	struct media_block *b = media_block_of(media);
 	uint64_t first = offset / MIRROR_BLOCK, end = div_up(offset + length, MIRROR_BLOCK);
 	bool there = false;
 
@@ -218,7 +188,7 @@ static int block_hold(struct media *media, uint64_t offset, size_t length)
 
 static void block_let_go(struct media *media, uint64_t offset, size_t length)
 {
-	struct media_block *b = block_of(media);
+	struct media_block *b = media_block_of(media);
 	uint64_t first = offset / MIRROR_BLOCK, end = div_up(offset + length, MIRROR_BLOCK);
 
 	for (uint64_t block = first; b->shared && block < end; block++)
@@ -245,7 +215,7 @@ static uint64_t next_later(const struct media_block *b, uint64_t first, uint64_t
 
 static void block_forget(struct media *media, uint64_t offset, size_t length)
 {
-	struct media_block *b = block_of(media);
+	struct media_block *b = media_block_of(media);
 	uint64_t page = page_bytes(); /* the kernel gives back whole pages of its own */
 	uint64_t first = round_up(offset, page) / MIRROR_BLOCK, end = round_down(offset + length, page) / MIRROR_BLOCK;
 
@@ -281,7 +251,7 @@ static int publish_block(struct media_block *b, uint64_t block)
 	} else if (p->block != block || p->covered < ticket) {
 		uint64_t covered = atomic_load(&p->asked);
 		words_load(p->image, b->base.control + block * MIRROR_BLOCK, MIRROR_WORDS);
-		err = write_image(b, p->image, block * MIRROR_BLOCK);
+		err = b->move(b, MEDIA_WRITE, p->image, MIRROR_BLOCK, block * MIRROR_BLOCK);
 		p->block = block;
 		p->covered = err ? 0 : MUTANT(IMAGE_BEFORE) ? atomic_load(&p->asked) : covered;
 	}
@@ -293,7 +263,7 @@ static int publish_block(struct media_block *b, uint64_t block)
 
 static int block_publish(struct media *media, uint64_t offset, size_t length)
 {
-	struct media_block *b = block_of(media);
+	struct media_block *b = media_block_of(media);
 	uint64_t end = div_up(offset + length, MIRROR_BLOCK);
 	int err = 0;
 
@@ -332,7 +302,7 @@ static int block_publish_later(struct media *media, uint64_t offset, size_t leng
 	if (is_local(media, offset, length))
 		return 0;
 	for (uint64_t block = offset / MIRROR_BLOCK; block < end && !err; block++)
-		if (!put_off(block_of(media), block))
+		if (!put_off(media_block_of(media), block))
 			err = block_publish(media, block * MIRROR_BLOCK, MIRROR_BLOCK);
 	return err;
 }
@@ -396,6 +366,16 @@ static int publish_together(struct media_block *b, const uint64_t *blocks, unsig
 	return err;
 }
 
+/* likewise, where nothing is ever on the way */
+static int publish_each(struct media_block *b, const uint64_t *blocks, unsigned count)
+{
+	int err = 0;
+
+	for (unsigned i = 0; i < count && !err; i++)
+		err = publish_block(b, blocks[i]);
+	return err;
+}
+
 static bool all_own(const struct media_block *b, const uint64_t *blocks, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++)
@@ -406,7 +386,7 @@ static bool all_own(const struct media_block *b, const uint64_t *blocks, unsigne
 
 static int block_settle(struct media *media)
 {
-	struct media_block *b = block_of(media);
+	struct media_block *b = media_block_of(media);
 	uint64_t blocks[LATER_MAX], chosen[PASSAGES];
 	int err = 0;
 
@@ -422,7 +402,7 @@ static int block_settle(struct media *media)
 	}
 	while (count > 0 && !err) {
 		unsigned n = choose_apart(blocks, &count, chosen);
-		err = publish_together(b, chosen, n);
+		err = b->queue ? publish_together(b, chosen, n) : publish_each(b, chosen, n);
 	}
 	pthread_mutex_unlock(&b->settle_lock);
 	return err;
@@ -432,7 +412,7 @@ static int block_settle(struct media *media)
 
 static int block_queue_open(struct media *media, unsigned depth, struct media_queue **queue)
 {
-	struct media_block *b = block_of(media);
+	struct media_block *b = media_block_of(media);
 	int err = queue_uring_open(media, b->fd, &b->nvme, depth, queue);
 
 	if (err == -ENOSYS || err == -EPERM || err == -ENOMEM)
@@ -442,7 +422,7 @@ static int block_queue_open(struct media *media, unsigned depth, struct media_qu
 
 static int block_flush(struct media *media)
 {
-	struct media_block *b = block_of(media);
+	struct media_block *b = media_block_of(media);
 	int err = nvme_goes(&b->nvme, true) ? nvme_passthrough_flush(&b->nvme) : -ENOSYS;
 
 	if (!nvme_command_refused(err))
@@ -453,7 +433,7 @@ static int block_flush(struct media *media)
 /* what the mirror knows is of another life; what was put off is not written any more */
 static int block_renew(struct media *media, struct media *found)
 {
-	struct media_block *b = block_of(media);
+	struct media_block *b = media_block_of(media);
 	int err = 0;
 
 	pthread_mutex_lock(&b->settle_lock);
@@ -461,7 +441,7 @@ static int block_renew(struct media *media, struct media *found)
 		pthread_mutex_lock(&b->passages[i].lock);
 	pthread_mutex_lock(&b->refresh_lock);
 	pthread_mutex_lock(&b->later_lock);
-	if (found != media && dup3(block_of(found)->fd, b->fd, O_CLOEXEC) < 0)
+	if (found != media && dup3(media_block_of(found)->fd, b->fd, O_CLOEXEC) < 0)
 		err = -errno;
 	b->later_count = err ? b->later_count : 0;
 	if (!err && media->control)
@@ -482,24 +462,24 @@ static bool block_alive(struct media *media)
 {
 	uint64_t bytes = 0;
 
-	if (ioctl(block_of(media)->fd, BLKGETSIZE64, &bytes) || bytes < media->caps.bytes)
+	if (ioctl(media_block_of(media)->fd, BLKGETSIZE64, &bytes) || bytes < media->caps.bytes)
 		atomic_store(&media->failed, true);
 	return !atomic_load(&media->failed);
 }
 
-static int block_lock(struct media *media, uint64_t offset) { return media_lock(block_of(media)->fd, offset); }
-static int block_unlock(struct media *media, uint64_t offset) { return media_unlock(block_of(media)->fd, offset); }
+static int block_lock(struct media *media, uint64_t offset) { return media_lock(media_block_of(media)->fd, offset); }
+static int block_unlock(struct media *media, uint64_t offset) { return media_unlock(media_block_of(media)->fd, offset); }
 
 static int block_lock_held(struct media *media, uint64_t offset)
 {
-	return media_lock_held(block_of(media)->fd, offset);
+	return media_lock_held(media_block_of(media)->fd, offset);
 }
 
 static int block_node(struct media *media, uint64_t *device, uint64_t *inode)
 {
 	struct stat st;
 
-	if (fstat(block_of(media)->fd, &st))
+	if (fstat(media_block_of(media)->fd, &st))
 		return -errno;
 	*device = (uint64_t)st.st_dev;
 	*inode = (uint64_t)st.st_ino;
@@ -508,7 +488,7 @@ static int block_node(struct media *media, uint64_t *device, uint64_t *inode)
 
 static void block_abandon(struct media *media)
 {
-	struct media_block *b = block_of(media);
+	struct media_block *b = media_block_of(media);
 
 	if (b->queue)
 		b->queue->ops->abandon(b->queue);
@@ -519,9 +499,9 @@ static void block_abandon(struct media *media)
 	b->fd = -1;
 }
 
-static void block_close(struct media *media)
+void media_block_free(struct media_block *b)
 {
-	struct media_block *b = block_of(media);
+	struct media *media = &b->base;
 
 	if (media->control)
 		munmap(media->control, media->control_bytes);
@@ -540,6 +520,11 @@ static void block_close(struct media *media)
 	free(b->bounce);
 	free(media->path);
 	free(b);
+}
+
+static void block_close(struct media *media)
+{
+	media_block_free(media_block_of(media));
 }
 
 static const struct media_ops block_ops = {
@@ -630,7 +615,7 @@ static uint32_t memory_align(int fd)
 	return BLOCK_MEMORY_ALIGN;
 }
 
-static struct media_block *new_block(const char *path)
+struct media_block *media_block_new(const char *path)
 {
 	struct media_block *b = calloc(1, sizeof(*b));
 
@@ -646,12 +631,27 @@ static struct media_block *new_block(const char *path)
 		pthread_mutex_init(&b->passages[i].lock, NULL);
 		b->passages[i].image = b->images + (size_t)i * MIRROR_BLOCK;
 	}
-	b->base.ops = &block_ops;
+	b->ops = block_ops;
+	b->base.ops = &b->ops;
+	b->move = device_move;
 	b->fd = b->nvme.fd = -1;
 	if (b->base.path && b->images && b->bounce)
 		return b;
 	block_close(&b->base);
 	return NULL;
+}
+
+/*
+ * What one command of ours carries: nobody splits or merges it.  Of less than the least the queue makes several, one after
+ * the other.
+ */
+static uint32_t command_cut(const struct nvme_passthrough *nvme)
+{
+	uint32_t cut = COMMAND_CUT;
+
+	while (cut > BLOCK_CUT_LEAST && cut > nvme->shape.most)
+		cut /= 2;
+	return cut;
 }
 
 int media_block_open(const char *path, unsigned flags, struct media **media)
@@ -662,7 +662,7 @@ int media_block_open(const char *path, unsigned flags, struct media **media)
 
 	if (fd < 0)
 		return fd;
-	struct media_block *b = new_block(path);
+	struct media_block *b = media_block_new(path);
 	if (!b) {
 		close(fd);
 		return fail(-ENOMEM, "%s: no memory to open the pool", path);
@@ -690,8 +690,10 @@ int media_block_open(const char *path, unsigned flags, struct media **media)
 		.direct = true,
 	};
 	nvme_passthrough_open(fd, bytes, !b->writer, &b->nvme);
-	while (b->nvme.fd >= 0 && b->base.caps.cut > BLOCK_CUT_LEAST && b->base.caps.cut > b->nvme.shape.most)
-		b->base.caps.cut /= 2; /* cut there, its parts go together; cut by the queue, one after the other */
+	if (nvme_goes(&b->nvme, true))
+		b->base.caps.write_cut = command_cut(&b->nvme);
+	if (nvme_goes(&b->nvme, false))
+		b->base.caps.cut = command_cut(&b->nvme);
 	int err = b->writer ? block_queue_open(&b->base, PASSAGES, &b->queue) : 0;
 	if (err) {
 		block_close(&b->base);
@@ -703,7 +705,7 @@ int media_block_open(const char *path, unsigned flags, struct media **media)
 
 int media_block_lost(const char *path, unsigned flags, uint64_t bytes, struct media **media)
 {
-	struct media_block *b = new_block(path);
+	struct media_block *b = media_block_new(path);
 
 	if (!b)
 		return fail(-ENOMEM, "%s: no memory to open the pool", path);

@@ -164,6 +164,16 @@ static int file_renew(struct media *media, struct media *found)
 	return f->mapped && madvise(f->mapped, f->mapped_bytes, MADV_DONTFORK) ? -errno : 0;
 }
 
+/* as if all of it had been cut off (sigbus_guard.h) */
+static void file_forsake(struct media *media)
+{
+	struct media_file *f = media_file_of(media);
+
+	if (f->mapped && !f->read_only)
+		(void)mmap(f->mapped, f->mapped_bytes, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+}
+
 static void file_abandon(struct media *media)
 {
 	struct media_file *f = media_file_of(media);
@@ -221,6 +231,7 @@ static const struct media_ops file_ops = {
 	.abandon = file_abandon,
 	.map_payload = file_map_payload,
 	.renew = file_renew,
+	.forsake = file_forsake,
 };
 
 int media_file_descriptor(const struct media *media)

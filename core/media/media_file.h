@@ -39,9 +39,6 @@ int media_file_make(const char *path, int fd, unsigned flags, uint64_t bytes, st
  */
 int media_file_map(struct media_file *f, size_t bytes, int (*map)(struct media_file *f, size_t bytes));
 
-/* media_file_is_memory() - are the file's pages the medium itself? */
-bool media_file_is_memory(int fd);
-
 /* media_file_become_memory() - such a file is mapped whole, and payload moves by loads and stores */
 int media_file_become_memory(struct media_file *f);
 

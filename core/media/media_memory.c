@@ -108,6 +108,7 @@ int media_file_become_memory(struct media_file *f)
 	caps->memory_align = 1;
 	caps->cut = MEMORY_CUT;
 	caps->instant = true;
+	caps->lines = true;
 	caps->direct = true;
 	/* below two pages it is no pool, which is for upper layers to say */
 	return caps->bytes < 2 * MEMORY_PAGE ? 0 : media_file_map(f, caps->bytes, map_memory);

@@ -15,7 +15,7 @@ enum {
 	LBA_SHIFT_MIN = 9,
 	LBA_SHIFT_MAX = 12,
 	MOST_UNKNOWN = 128 << 10, /* what every controller that memkv knows of takes */
-	MOST = 1 << 20,
+	MOST = (1 << 20) + (1 << 16), /* the largest cut of a transfer, and a header */
 	PAGE_BYTES = 4096, /* of the device: on kernels with larger pages no more are needed */
 	BLOCKS_MAX = 1 << 16,
 };
@@ -78,7 +78,7 @@ size_t nvme_command_bytes(const struct nvme_shape *shape, const struct iovec *pi
 	return round_down(min_u64(bytes, shape->most), 1ULL << shape->lba_shift);
 }
 
-int nvme_command_io(const struct nvme_shape *shape, uint8_t opcode, uint64_t offset, size_t bytes, bool fua,
+int nvme_command_io(const struct nvme_shape *shape, uint8_t opcode, uint64_t offset, size_t bytes,
 		    struct nvme_uring_cmd *command)
 {
 	uint64_t block = 1ULL << shape->lba_shift;
@@ -91,7 +91,7 @@ int nvme_command_io(const struct nvme_shape *shape, uint8_t opcode, uint64_t off
 		.nsid = shape->nsid,
 		.cdw10 = (uint32_t)first,
 		.cdw11 = (uint32_t)(first >> 32),
-		.cdw12 = (uint32_t)(count - 1) | (fua && opcode == NVME_WRITE ? (uint32_t)NVME_FUA : 0), /* counted from 0 */
+		.cdw12 = (uint32_t)(count - 1), /* counted from 0; no other bit is set */
 	};
 	return 0;
 }

@@ -4,7 +4,9 @@
  * queue_uring.c.  No I/O here.
  *
  * A command is a read or a write of whole logical blocks, of at most what controller, transport and kernel let one
- * command carry; nobody splits it further on, so whoever has more sends several.
+ * command carry; nobody splits it further on, so whoever has more sends several.  Writes do not ask to survive power loss one
+ * by one (FUA): a block is several, devices that have no such write of their own (nvmet on a file) flush for each, and one flush
+ * for all of them is what a durable put needs.
  */
 #ifndef MEMKV_MEDIA_NVME_COMMAND_H
 #define MEMKV_MEDIA_NVME_COMMAND_H
@@ -15,7 +17,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-enum { NVME_FLUSH = 0x00, NVME_WRITE = 0x01, NVME_READ = 0x02, NVME_FUA = 1 << 30 /* of dword 12 */ };
+enum { NVME_FLUSH = 0x00, NVME_WRITE = 0x01, NVME_READ = 0x02 };
 
 /**
  * struct nvme_shape - what has to be known of a namespace to build commands for it
@@ -55,12 +57,11 @@ size_t nvme_command_bytes(const struct nvme_shape *shape, const struct iovec *pi
  * nvme_command_io() - a read or a write
  * @opcode: NVME_READ or NVME_WRITE.
  * @offset, @bytes: of the namespace; whole logical blocks, at most nvme_command_bytes().
- * @fua: a write that survives power loss when it is completed.
  * @command: receives it, but for the memory: addr and data_len (bytes; or, of a list, its length) are the caller's.
  *
  * Return: 0; -EINVAL: not whole blocks, nothing, or too much.
  */
-int nvme_command_io(const struct nvme_shape *shape, uint8_t opcode, uint64_t offset, size_t bytes, bool fua,
+int nvme_command_io(const struct nvme_shape *shape, uint8_t opcode, uint64_t offset, size_t bytes,
 		    struct nvme_uring_cmd *command);
 
 /** nvme_command_flush() - what was completed before survives power loss after it */

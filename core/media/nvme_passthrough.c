@@ -110,7 +110,7 @@ static int try_command(const struct nvme_passthrough *p, void *memory, size_t by
 	struct io_uring ring;
 	struct io_uring_cqe *cqe;
 	struct nvme_uring_cmd command;
-	int err = nvme_command_io(&p->shape, NVME_READ, 0, bytes, false, &command);
+	int err = nvme_command_io(&p->shape, NVME_READ, 0, bytes, &command);
 
 	if (!err)
 		err = io_uring_queue_init(1, &ring, IORING_SETUP_SQE128 | IORING_SETUP_CQE32);
@@ -150,6 +150,19 @@ static bool command_works(struct nvme_passthrough *p, const char *generic)
 
 /* ---- open and close ---- */
 
+/* is no network between? */
+static bool is_local(const char *name)
+{
+	struct nvme_namespace ns;
+
+	if (nvme_namespace_read("", name, &ns))
+		return false;
+	for (unsigned i = 0; i < ns.paths; i++)
+		if (strcmp(ns.path[i].transport, "pcie"))
+			return false;
+	return ns.paths > 0;
+}
+
 void nvme_passthrough_open(int block, uint64_t bytes, bool read_only, struct nvme_passthrough *p)
 {
 	const char *wish = getenv("MEMKV_PASSTHROUGH");
@@ -159,7 +172,7 @@ void nvme_passthrough_open(int block, uint64_t bytes, bool read_only, struct nvm
 	*p = (struct nvme_passthrough){.fd = -1};
 	if (!name_of(block, name, &transfer, &segments))
 		return;
-	p->reads = wish && !strcmp(wish, "all");
+	p->reads = wish ? !strcmp(wish, "all") : is_local(name);
 	p->writes = !read_only;
 	if (wish && !strcmp(wish, "off")) {
 		say(p, "by block I/O: MEMKV_PASSTHROUGH is off");
@@ -175,6 +188,16 @@ void nvme_passthrough_open(int block, uint64_t bytes, bool read_only, struct nvm
 	if (p->fd >= 0)
 		say(p, "%sNVMe passthrough (/dev/%s)%s", read_only ? "reads by " : p->reads ? "reads and writes by " : "writes by ",
 		    generic, p->reads ? "" : ", reads by block I/O");
+}
+
+void nvme_passthrough_renew(struct nvme_passthrough *p, const struct nvme_passthrough *found)
+{
+	if (p->fd < 0)
+		return; /* block I/O, as before */
+	if (found->fd < 0 || dup3(found->fd, p->fd, O_CLOEXEC) < 0)
+		atomic_store(&p->refused, true);
+	else
+		p->shape = found->shape;
 }
 
 void nvme_passthrough_close(struct nvme_passthrough *p)
@@ -212,7 +235,7 @@ static int outcome(struct nvme_passthrough *p, int result)
 int nvme_passthrough_write(struct nvme_passthrough *p, const void *memory, size_t bytes, uint64_t offset)
 {
 	struct nvme_uring_cmd command;
-	int err = nvme_command_io(&p->shape, NVME_WRITE, offset, bytes, false, &command);
+	int err = nvme_command_io(&p->shape, NVME_WRITE, offset, bytes, &command);
 
 	if (err)
 		return err;

@@ -10,8 +10,9 @@
  *
  * Used for writes and flushes wherever it can be: the kernel has the character device (5.19 and later, for io_uring), the
  * process may open it, the kernel lets it send such commands (before 6.2 it must be root), the namespace has no metadata.
- * Where not, block I/O does the same work, and a sentence says why.  Reads go by the block layer, which may repeat them as it
- * likes, unless MEMKV_PASSTHROUGH=all; =off: nothing goes this way.
+ * Where not, block I/O does the same work, and a sentence says why.  Reads go this way where no network is between, since there
+ * they measure better so, and over a network not (tests/lab/README.md); one that fails goes to the block layer, which may repeat
+ * it as it likes, and by another path.  MEMKV_PASSTHROUGH=all sends all reads this way, =writes none, =off nothing at all.
  *
  * A process that gives root up after it has opened a pool is refused by older kernels from then on: the command has not been
  * sent then, and it and all later ones go by the block layer.
@@ -49,6 +50,9 @@ struct nvme_passthrough {
  * @p: is set, whatever comes of it; nvme_passthrough_close() ends it.
  */
 void nvme_passthrough_open(int block, uint64_t bytes, bool read_only, struct nvme_passthrough *p);
+
+/** nvme_passthrough_renew() - the namespace was lost and is there again, perhaps as another device, to which @found leads */
+void nvme_passthrough_renew(struct nvme_passthrough *p, const struct nvme_passthrough *found);
 
 /** nvme_passthrough_close() - also of one that has none */
 void nvme_passthrough_close(struct nvme_passthrough *p);

@@ -9,8 +9,8 @@
  * flight keeps it.
  *
  * NVMe passthrough (nvme_passthrough.h): the same ring, with larger entries, takes commands of our own to the device.  They
- * move all or nothing, are cut to what one carries, one part after the other, and what fails is never sent again; but what the
- * kernel has refused to send goes as block I/O.  They hold the character device and not the block device, on whose description
+ * move all or nothing, are cut to what one carries, one part after the other.  A write that fails is never sent again; a read
+ * that fails, and what the kernel has refused to send, goes as block I/O.  They hold the character device and not the block device, on whose description
  * claim and locks are.  So here the latter *is* registered with the ring, which the kernel takes apart when all commands are
  * back: after a kill the claim falls that much later, and still says that nothing is under way any more.
  *
@@ -34,6 +34,7 @@ struct command {
 	unsigned count;
 	uint64_t offset;
 	unsigned number; /* of its last submission, counted by the ring */
+	bool plain;	 /* as block I/O, whatever else could be */
 	size_t sent;	 /* as a command of our own, so many bytes; 0: as block I/O */
 	struct iovec parts[MEDIA_IO_PIECES]; /* these */
 	struct command *next_free;
@@ -57,10 +58,10 @@ static bool build_part(struct queue_uring *q, struct command *c, struct nvme_uri
 	unsigned parts = 0;
 
 	c->sent = 0;
-	if (!q->nvme || !nvme_goes(q->nvme, write))
+	if (!q->nvme || c->plain || !nvme_goes(q->nvme, write))
 		return false;
 	size_t sent = nvme_command_bytes(&q->nvme->shape, c->at, c->count);
-	if (nvme_command_io(&q->nvme->shape, write ? NVME_WRITE : NVME_READ, c->offset, sent, false, command))
+	if (nvme_command_io(&q->nvme->shape, write ? NVME_WRITE : NVME_READ, c->offset, sent, command))
 		return false;
 	c->sent = sent;
 	for (; sent > 0; parts++) {
@@ -139,16 +140,20 @@ static struct media_io *finish(struct queue_uring *q, struct command *c, int res
 	return io;
 }
 
-/* what a command of our own has moved, or -errno; -EAGAIN: it has not been sent */
-static int moved_by_command(struct queue_uring *q, const struct command *c, int result)
+/* what a command of our own has moved, or -errno; -EAGAIN: it has not been sent, or may be once more */
+static int moved_by_command(struct queue_uring *q, struct command *c, int result)
 {
 	if (result == 0)
 		return (int)c->sent;
 	if (result == -EAGAIN)
 		return result;
-	if (!nvme_command_refused(result))
+	if (nvme_command_refused(result)) {
+		nvme_passthrough_refuse(q->nvme, result);
+		return -EAGAIN;
+	}
+	if (c->io->direction == MEDIA_WRITE)
 		return nvme_command_errno(result);
-	nvme_passthrough_refuse(q->nvme, result);
+	c->plain = true; /* the kernel knows of other paths, and when this one is back */
 	return -EAGAIN;
 }
 

@@ -226,15 +226,17 @@ static bool cells_current(const struct block_read *r)
 	return r->cells == pool->sb.geo.slots || virgins >= LEASE_STEP;
 }
 
-static bool removed_by_anybody(struct block_read *r)
+/* BLOCK_GOOD: it was not, before the read began; BLOCK_IO: nobody can tell now */
+static enum block_verdict removed_by_anybody(struct block_read *r)
 {
 	struct factbook *book = &r->pool->factbook;
 
 	if (!r->pool->control.shared)
-		return false;
-	if (!cells_current(r))
-		factbook_refresh(book);
-	return factbook_removed(book, r->header.key, r->header.birth);
+		return BLOCK_GOOD;
+	bool known = cells_current(r) || factbook_refresh(book) || MUTANT(LOGS_UNREAD);
+	if (factbook_removed(book, r->header.key, r->header.birth))
+		return BLOCK_REMOVED;
+	return known ? BLOCK_GOOD : BLOCK_IO;
 }
 
 /* may the block be handed out? (life word and, unless any_time, expiry) */
@@ -249,8 +251,9 @@ static enum block_verdict alive(struct block_read *r)
 	/* a place that was given up keeps its life word: whoever removes the block afterwards does not come here */
 	if (!MUTANT(GENERATION_UNSEEN) && !generation_stands(r))
 		return BLOCK_MISMATCH;
-	if (removed_by_anybody(r))
-		return BLOCK_REMOVED;
+	enum block_verdict stated = removed_by_anybody(r);
+	if (stated != BLOCK_GOOD)
+		return stated;
 	if (!r->any_time && h->expires_s && clock_utc_s() >= h->expires_s)
 		return BLOCK_EXPIRED;
 	return BLOCK_GOOD;
@@ -428,7 +431,7 @@ void block_read_init(struct block_read *read, struct memkv_pool *pool, struct la
 bool block_kept(const struct block_read *read)
 {
 	factbook_poll(&read->pool->factbook); /* what was acknowledged has rung */
-	return factbook_pinned(&read->pool->factbook, read->header.key, read->header.session_id);
+	return factbook_pins(&read->pool->factbook, read->header.key, read->header.session_id);
 }
 
 /* ---- pieces ---- */

@@ -292,8 +292,7 @@ static void drop_closing(struct aside *aside)
 
 void deadline_close(void (*close)(struct memkv_pool *pool), struct memkv_pool *pool)
 {
-	bool may_hang = !pool->media->caps.mappable || deputies_late(&pool->deputies);
-	struct closing *closing = may_hang ? calloc(1, sizeof(*closing)) : NULL;
+	struct closing *closing = rejoin_may_hang(pool) ? calloc(1, sizeof(*closing)) : NULL;
 	int err = -ENOMEM;
 
 	if (closing) {

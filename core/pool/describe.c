@@ -66,16 +66,16 @@ static void count_blocks(struct memkv_pool *pool, struct memkv_pool_info *info)
 
 int memkv_pool_describe(struct memkv_pool *pool, struct memkv_pool_info *info)
 {
-	int err = pool_usable(pool);
+	POOL_USE use = pool_enter(pool, ENTRY_CALL);
 
-	if (err)
-		return err;
+	if (!use.inside)
+		return use.result;
 	if (!info)
 		return fail(-EINVAL, "describe: a place for the answer is needed");
 	const struct control *c = &pool->control;
 	const struct geometry *geo = &c->layout.geo;
 	*info = (struct memkv_pool_info){
-		.path = pool->media->path,
+		.path = pool->path,
 		.medium = pool->media->ops->name,
 		.format_major = pool->sb.major,
 		.format_minor = pool->sb.minor,
@@ -84,6 +84,7 @@ int memkv_pool_describe(struct memkv_pool *pool, struct memkv_pool_info *info)
 		.entries_per_segment = geo->entries,
 		.slots = geo->slots,
 		.direct_io = pool->media->caps.direct,
+		.coherent = pool->media->caps.coherent,
 	};
 	for (unsigned n = 0; n < c->layout.extent_count; n++) {
 		const struct extent *e = &c->layout.extents[n];
@@ -104,9 +105,10 @@ int memkv_pool_describe(struct memkv_pool *pool, struct memkv_pool_info *info)
 
 uint64_t memkv_pool_room(struct memkv_pool *pool, uint64_t block_size)
 {
+	POOL_USE use = pool_enter(pool, ENTRY_LOOK);
 	uint64_t room = 0;
 
-	for (unsigned n = 0; !pool_usable(pool) && n < pool->control.layout.extent_count; n++)
+	for (unsigned n = 0; use.inside && n < pool->control.layout.extent_count; n++)
 		if (namespace_in_pool(&pool->sb, n))
 			room += layout_room(&pool->control.layout, n, block_size);
 	return room;
@@ -122,10 +124,13 @@ int memkv_pool_counters(struct memkv_pool *pool, struct memkv_counters *out)
 #define COUNTER_READ(name) .name = atomic_load_explicit(&pool->counters.name, memory_order_relaxed),
 		POOL_COUNTERS(COUNTER_READ)
 #undef COUNTER_READ
-		.entries_damaged = atomic_load(&pool->follower.entries_damaged),
-		.entries_mended = atomic_load(&pool->follower.entries_mended),
-		.words_mended = atomic_load(&pool->follower.words_mended),
 	};
+	POOL_USE use = pool_enter(pool, ENTRY_LOOK);
+	if (use.inside) {
+		out->entries_damaged += atomic_load(&pool->follower.entries_damaged);
+		out->entries_mended += atomic_load(&pool->follower.entries_mended);
+		out->words_mended += atomic_load(&pool->follower.words_mended);
+	}
 	return 0;
 }
 
@@ -158,10 +163,10 @@ static void describe_namespace(const struct memkv_pool *pool, unsigned n, struct
 
 int64_t memkv_pool_namespaces(struct memkv_pool *pool, struct memkv_namespace *list, size_t room)
 {
-	int err = pool_usable(pool);
+	POOL_USE use = pool_enter(pool, ENTRY_CALL);
 
-	if (err)
-		return err;
+	if (!use.inside)
+		return use.result;
 	(void)control_refresh_words(&pool->control, CONTROL_OWNER_WORDS);
 	for (unsigned n = 0; list && n < pool->control.layout.extent_count && n < room; n++)
 		describe_namespace(pool, n, &list[n]);

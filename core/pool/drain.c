@@ -229,7 +229,8 @@ int memkv_pool_drain(struct memkv_pool *pool, uint32_t number, const struct memk
 {
 	struct drain d = {.pool = pool};
 	struct memkv_drain_report ignored;
-	int err = pool_usable(pool);
+	POOL_USE use = pool_enter(pool, ENTRY_WRITE);
+	int err = use.inside ? 0 : use.result;
 
 	if (!err)
 		err = options_take(&d.options, sizeof(d.options), options, "drain");

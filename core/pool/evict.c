@@ -114,11 +114,12 @@ static int run(struct evict *evict)
 
 int memkv_evict(struct memkv_pool *pool, const struct memkv_evict_options *options, struct memkv_evict_report *report)
 {
+	bool dry = options && options->size >= offsetof(struct memkv_evict_options, dry_run) + sizeof(int) && options->dry_run;
+	POOL_USE use = pool_enter(pool, dry ? ENTRY_CALL : ENTRY_WRITE);
 	struct evict evict = {.pool = pool, .report = report, .o = {.size = sizeof(evict.o)}};
-	int err = pool_usable(pool);
 
-	if (err)
-		return err;
+	if (!use.inside)
+		return use.result;
 	if (!report)
 		return fail(-EINVAL, "evict: a place for the report is needed");
 	*report = (struct memkv_evict_report){0};
@@ -128,13 +129,10 @@ int memkv_evict(struct memkv_pool *pool, const struct memkv_evict_options *optio
 		return fail(-EINVAL, "evict: class %u is over 31", evict.o.class_id);
 	if (pool->read_only && !evict.o.dry_run)
 		return fail(MEMKV_READ_ONLY, "%s was opened read-only; evict needs it open for writing", pool->media->path);
-	if (atomic_load(&pool->media->failed) || !control_published(&pool->control))
-		return fail(MEMKV_FAILED, "%s: the pool's medium is gone, was cut short or failed; open it again",
-			    pool->media->path);
 	uint64_t now = clock_utc_s();
 	evict.stored_before = evict.o.older_than_s > now ? 0 : now - evict.o.older_than_s;
 	evict.entries = entries_alloc(pool);
-	err = run(&evict);
+	int err = run(&evict);
 	entries_free(pool, evict.entries);
 	return err;
 }

@@ -39,7 +39,9 @@ static void after_fork_child(void)
 		for (uint32_t n = 0; n < NAMESPACES_MAX; n++)
 			if (pool->namespaces.visits.media[n])
 				pool->namespaces.visits.media[n]->ops->abandon(pool->namespaces.visits.media[n]);
-		pool->media->ops->abandon(pool->media);
+		if (pool->media)
+			pool->media->ops->abandon(pool->media);
+		holds_abandon(&pool->holds);
 	}
 	open_pools = NULL;
 	pthread_mutex_unlock(&open_lock);
@@ -82,6 +84,6 @@ int pool_usable(const struct memkv_pool *pool)
 	if (!pool)
 		return fail(-EINVAL, "a pool handle is needed");
 	if (atomic_load_explicit(&pool->forked, memory_order_relaxed))
-		return fail(MEMKV_EFORK, "%s was opened before fork(); open it again in the child", pool->media->path);
+		return fail(MEMKV_EFORK, "%s was opened before fork(); open it again in the child", pool->path);
 	return 0;
 }

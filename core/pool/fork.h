@@ -8,7 +8,7 @@ struct memkv_pool;
 /* what happens between hold and release, no child sees half of: descriptors that are opened, written down, closed */
 void fork_hold(void);
 void fork_release(void);
-/* between hold and release: a child gives up what this pool has; its medium is there */
+/* between hold and release: a child gives up what this handle has */
 void fork_register(struct memkv_pool *pool);
 void fork_unregister(struct memkv_pool *pool);
 

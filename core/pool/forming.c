@@ -64,6 +64,8 @@ int forming_open(struct forming *f, const char *path, bool look_only, bool force
 {
 	int err = target_open(&f->target, path, look_only);
 
+	if (!err && f->opened)
+		err = f->opened(&f->target, f->opened_context);
 	if (!err)
 		err = look_what_is_there(f, force, ours); /* without a lock, which would get into the way of those who attach */
 	if (!err && !look_only)

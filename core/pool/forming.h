@@ -28,6 +28,8 @@ struct forming {
 	struct extent extent;
 	uint64_t allocate; /* bytes that a file system has to find now */
 	struct forming_progress *progress;
+	int (*opened)(struct target *t, void *context); /* called when it is open, before it is looked at; or NULL */
+	void *opened_context;
 };
 
 /*

@@ -340,11 +340,12 @@ static bool known_absent(struct memkv_pool *pool, const struct memkv_key *key)
 int64_t memkv_get(struct memkv_pool *pool, const struct memkv_key *key, void *buffer, size_t length,
 		  struct memkv_get_options *options)
 {
+	POOL_USE use = pool_enter(pool, ENTRY_GET);
 	struct memkv_get_options o;
-	int err = pool_usable(pool);
 
-	if (!err)
-		err = options_take(&o, sizeof(o), options, "get");
+	if (!use.inside)
+		return use.result;
+	int err = options_take(&o, sizeof(o), options, "get");
 	if (err)
 		return err;
 	if (!key || !buffer || length == 0)
@@ -357,13 +358,14 @@ int64_t memkv_get(struct memkv_pool *pool, const struct memkv_key *key, void *bu
 int64_t memkv_get_at(struct memkv_pool *pool, const struct memkv_locator *locator, void *buffer, size_t length,
 		     struct memkv_get_options *options)
 {
+	POOL_USE use = pool_enter(pool, ENTRY_GET);
 	struct memkv_get_options o;
 	struct memkv_key key;
 	struct located at;
-	int err = pool_usable(pool);
 
-	if (!err)
-		err = options_take(&o, sizeof(o), options, "get");
+	if (!use.inside)
+		return use.result;
+	int err = options_take(&o, sizeof(o), options, "get");
 	if (err)
 		return err;
 	if (!locator || !buffer || length == 0)
@@ -403,11 +405,11 @@ int header_seek(struct memkv_pool *pool, const struct memkv_key *key, const stru
 int64_t memkv_get_ranges(struct memkv_pool *pool, const struct memkv_key *key, const struct memkv_range *ranges,
 			 size_t range_count)
 {
+	POOL_USE use = pool_enter(pool, ENTRY_GET);
 	struct get get;
-	int err = pool_usable(pool);
 
-	if (err)
-		return err;
+	if (!use.inside)
+		return use.result;
 	if (!key || !ranges || range_count == 0)
 		return fail(-EINVAL, "get: a key and at least one range are needed");
 	get_begin(&get, pool, key);
@@ -452,10 +454,10 @@ static bool match_again(struct memkv_pool *pool, const struct memkv_key *key)
 
 int memkv_match(struct memkv_pool *pool, const struct memkv_key *keys, size_t key_count, uint32_t flags)
 {
-	int err = pool_usable(pool);
+	POOL_USE use = pool_enter(pool, ENTRY_LOOK);
 
-	if (err)
-		return err;
+	if (!use.inside)
+		return use.result;
 	if (!keys && key_count)
 		return fail(-EINVAL, "match: keys are needed");
 	if (atomic_load(&pool->media->failed))
@@ -503,10 +505,10 @@ static int describe_found(void *context, const struct block_header *h, struct pl
 
 int memkv_stat(struct memkv_pool *pool, const struct memkv_key *key, struct memkv_block_info *info)
 {
-	int err = pool_usable(pool);
+	POOL_USE use = pool_enter(pool, ENTRY_GET);
 
-	if (err)
-		return err;
+	if (!use.inside)
+		return use.result;
 	if (!key || !info)
 		return fail(-EINVAL, "stat: a key and a place for the answer are needed");
 	follower_step(&pool->follower);

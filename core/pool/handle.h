@@ -9,10 +9,12 @@
 #include "core/index/follower.h"
 #include "core/pool/deputy.h"
 #include "core/pool/fork.h"
+#include "core/pool/entrance.h"
 #include "core/pool/holds.h"
 #include "core/pool/lane.h"
 #include "core/pool/several.h"
 #include "core/pool/pins.h"
+#include "core/pool/rejoin.h"
 #include "core/pool/room.h"
 #include "core/pool/share.h"
 #include "core/slot/slot.h"
@@ -24,7 +26,8 @@
 	X(puts) X(put_bytes) X(puts_exist) X(puts_differ) X(puts_no_room) X(puts_failed) X(gets) X(get_bytes)        \
 	X(miss_absent) X(miss_expired) X(miss_removed) X(miss_damaged) X(miss_reclaimed) X(miss_io) X(removes)       \
 	X(evicted_blocks) X(evicted_bytes) X(moved_blocks) X(moved_bytes) X(segments_opened) X(segments_resumed)     \
-	X(segments_reclaimed) X(segments_held) X(holds) X(holds_refused) X(keeps) X(grace_cut) X(miss_timedout) X(miss_lost)
+	X(segments_reclaimed) X(segments_held) X(holds) X(holds_refused) X(keeps) X(grace_cut) X(miss_timedout) \
+	X(entries_damaged) X(entries_mended) X(words_mended) X(rejoins) X(rejoins_failed) X(miss_lost)
 
 struct pool_counters {
 #define COUNTER_FIELD(name) atomic_uint_fast64_t name;
@@ -32,6 +35,10 @@ struct pool_counters {
 #undef COUNTER_FIELD
 };
 
+/*
+ * A handle, and what it is attached to now.  The first part is made by attach_pool() and given up by detach_pool(), which may
+ * happen again and again while the handle is open, but never while a call is inside (entrance.h); it is all zero in between.
+ */
 struct memkv_pool {
 	struct media *media;
 	struct superblock sb;
@@ -49,10 +56,16 @@ struct memkv_pool {
 	struct namespaces namespaces;
 	struct deputies deputies; /* for calls with a deadline */
 	struct pins pins;
-	struct holdings holds;
-	bool read_only;
-	atomic_bool forked;
+	bool read_only; /* asked for, or all that can be had for now */
 	atomic_int life_guesses; /* mirrored media: is it worth while to guess where a block's entry lies? (block_io.c) */
+
+	/* ---- from open to close */
+	char *path; /* first of this part: detach_pool() */
+	struct memkv_pool_options options; /* complete */
+	atomic_bool forked;
+	struct entrance entrance;
+	struct rejoin rejoin;
+	struct holdings holds;
 	struct pool_counters counters;
 	struct memkv_pool *next_open; /* list for fork */
 };
@@ -64,6 +77,17 @@ static inline void count(atomic_uint_fast64_t *counter, uint64_t n)
 
 /* pool_usable() - 0, MEMKV_EFORK, or -EINVAL for NULL */
 int pool_usable(const struct memkv_pool *pool);
+
+/*
+ * pool_open.c: attach_pool() - everything that a handle needs, by what it was opened with; @read_only: no slot, nothing is written
+ * detach_pool() - nobody is inside: leave the pool as far as the medium lets us, and give all of it back
+ *
+ * Return: 0; what memkv_pool_open() says; MEMKV_FAILED: there is another pool than the one that the handle had.
+ */
+int attach_pool(struct memkv_pool *pool, bool read_only);
+void detach_pool(struct memkv_pool *pool);
+/* pool_open.c: what stands in the superblocks of what is at a path now; nothing is claimed, changed or kept */
+int pool_peek(const char *path, unsigned flags, struct superblock *sb);
 
 /* superblocks.c: the better of the two copies; *mended when one of them was not right */
 int superblocks_read(struct lane *lane, struct superblock *sb, bool *mended);

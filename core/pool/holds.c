@@ -2,17 +2,21 @@
 /* See holds.h and include/memkv/hold.h. */
 #include "core/pool/holds.h"
 #include "core/base/fail.h"
+#include "core/pool/handle.h"
 #include "core/pool/locate.h"
 #include "core/slot/own.h"
 
 #include <memkv/hold.h>
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 _Static_assert((int)MEMKV_HOLD_SEGMENTS == (int)HOLDS_PER_CELL, "as many as a cell has places");
 
 enum { TRIES = 8 /* for a copy that stays where it is while it is being held */ };
+
+/* ---- with the handle, and with what it is attached to ---- */
 
 void holds_open(struct holdings *holds)
 {
@@ -20,9 +24,103 @@ void holds_open(struct holdings *holds)
 	pthread_mutex_init(&holds->lock, NULL);
 }
 
-void holds_close(struct holdings *holds)
+/* under the lock, and with fork held */
+static void drop_relic(struct holdings *holds, struct relic *relic)
 {
+	struct relic **at = &holds->relics;
+
+	while (*at != relic)
+		at = &(*at)->next;
+	*at = relic->next;
+	if (relic->media)
+		relic->media->ops->close(relic->media);
+	free(relic);
+}
+
+static bool in_use(const struct relic *relic)
+{
+	for (uint32_t i = 0; i < HOLDS_PER_CELL; i++)
+		if (relic->users[i])
+			return true;
+	return false;
+}
+
+void holds_close(struct memkv_pool *pool)
+{
+	struct holdings *holds = &pool->holds;
+
+	fork_hold();
+	while (holds->relics)
+		drop_relic(holds, holds->relics);
+	fork_release();
 	pthread_mutex_destroy(&holds->lock);
+}
+
+int holds_attach(struct memkv_pool *pool)
+{
+	struct holdings *holds = &pool->holds;
+	struct relic *spare = calloc(1, sizeof(*spare));
+
+	if (!spare)
+		return fail(-ENOMEM, "%s: no memory to open the pool", pool->path);
+	pthread_mutex_lock(&holds->lock);
+	holds->cell = (struct hold_cell){0};
+	memset(holds->users, 0, sizeof(holds->users));
+	holds->attachment = pool->rejoin.attachments;
+	holds->spare = spare;
+	pthread_mutex_unlock(&holds->lock);
+	return 0;
+}
+
+void holds_detach(struct memkv_pool *pool)
+{
+	struct holdings *holds = &pool->holds;
+	bool held = false;
+
+	fork_hold();
+	pthread_mutex_lock(&holds->lock);
+	struct relic *relic = holds->spare;
+	for (uint32_t i = 0; i < HOLDS_PER_CELL; i++)
+		held |= holds->users[i] > 0;
+	if (held) {
+		relic->attachment = holds->attachment;
+		memcpy(relic->holds, holds->cell.holds, sizeof(relic->holds));
+		memcpy(relic->users, holds->users, sizeof(relic->users));
+		relic->next = holds->relics;
+		holds->relics = relic;
+	} else {
+		free(relic);
+	}
+	holds->spare = NULL;
+	holds->attachment = 0;
+	memset(holds->users, 0, sizeof(holds->users));
+	pthread_mutex_unlock(&holds->lock);
+	fork_release();
+}
+
+bool holds_keep(struct memkv_pool *pool)
+{
+	struct holdings *holds = &pool->holds;
+	struct relic *relic;
+
+	pthread_mutex_lock(&holds->lock);
+	for (relic = holds->relics; relic && relic->media; relic = relic->next)
+		;
+	if (relic && !in_use(relic)) {
+		drop_relic(holds, relic);
+		relic = NULL;
+	}
+	if (relic)
+		relic->media = pool->media;
+	pthread_mutex_unlock(&holds->lock);
+	return relic != NULL;
+}
+
+void holds_abandon(struct holdings *holds)
+{
+	for (struct relic *relic = holds->relics; relic; relic = relic->next)
+		if (relic->media)
+			relic->media->ops->abandon(relic->media);
 }
 
 bool holds_there(struct memkv_pool *pool, uint64_t segment)
@@ -170,25 +268,21 @@ static int hold_copy(void *context, const struct block_header *h, struct place a
 		.segment = h->segment,
 		.index = h->index,
 		.place = place,
+		.reserved = {pool->rejoin.attachments},
 	};
 	return 0;
 }
 
+/* inside */
 static int ready(struct memkv_pool *pool, bool good_arguments)
 {
-	int err = pool_usable(pool);
-
-	if (err)
-		return err;
 	if (!good_arguments)
 		return fail(-EINVAL, "hold: a key or a locator, and a place for the hold, are needed");
 	if (pool->read_only)
 		return fail(MEMKV_READ_ONLY, "%s was opened read-only; a hold needs it open for writing", pool->media->path);
-	if (pool->media->payload)
-		return 0;
 	fork_hold(); /* no child sees a mapping that is not kept out of children yet */
 	pthread_mutex_lock(&pool->holds.lock);
-	err = pool->media->payload ? 0 : media_map_payload(pool->media);
+	int err = pool->media->payload ? 0 : media_map_payload(pool->media);
 	pthread_mutex_unlock(&pool->holds.lock);
 	fork_release();
 	return err;
@@ -213,39 +307,83 @@ static int hold_any(struct memkv_pool *pool, const struct memkv_key *key, const 
 	return err;
 }
 
-int memkv_hold(struct memkv_pool *pool, const struct memkv_key *key, struct memkv_hold *hold)
+static int enter_and_hold(struct memkv_pool *pool, const struct memkv_key *key, const struct memkv_locator *locator,
+			  struct memkv_hold *hold)
 {
 	if (hold)
 		*hold = (struct memkv_hold){0};
-	int err = ready(pool, key && hold);
-	return err ? err : hold_any(pool, key, NULL, hold);
+	POOL_USE use = pool_enter(pool, ENTRY_HOLD);
+	if (!use.inside)
+		return use.result;
+	int err = ready(pool, (key || locator) && hold);
+	return err ? err : hold_any(pool, key, locator, hold);
+}
+
+int memkv_hold(struct memkv_pool *pool, const struct memkv_key *key, struct memkv_hold *hold)
+{
+	return enter_and_hold(pool, key, NULL, hold);
 }
 
 int memkv_hold_at(struct memkv_pool *pool, const struct memkv_locator *locator, struct memkv_hold *hold)
 {
-	if (hold)
-		*hold = (struct memkv_hold){0};
-	int err = ready(pool, locator && hold);
-	return err ? err : hold_any(pool, NULL, locator, hold);
+	return enter_and_hold(pool, NULL, locator, hold);
+}
+
+static int no_hold(void)
+{
+	return fail(-EINVAL, "hold: nothing is held by this");
 }
 
 static bool of_this_pool(const struct memkv_pool *pool, const struct memkv_hold *hold)
 {
 	const struct geometry *geo = &pool->sb.geo;
 
-	return hold && hold->data && hold->segment < geo->segments && hold->index < geo->entries && hold->place < HOLDS_PER_CELL;
+	return hold->segment < geo->segments && hold->index < geo->entries && hold->place < HOLDS_PER_CELL;
 }
 
 int memkv_hold_valid(const struct memkv_pool *pool, const struct memkv_hold *hold)
 {
-	int err = pool_usable(pool);
+	POOL_USE use = pool_enter(pool, ENTRY_LOOK);
 
-	if (err)
-		return err;
+	if (use.result)
+		return use.result;
+	if (!hold || !hold->data)
+		return no_hold();
+	if (!use.inside || hold->reserved[0] != pool->rejoin.attachments)
+		return 0; /* what it was held by has been given up */
 	if (!of_this_pool(pool, hold))
-		return fail(-EINVAL, "hold: nothing is held by this");
+		return no_hold();
 	loads_done();
 	return stands(pool, hold->segment, hold->generation, hold->index, hold->birth);
+}
+
+/* under the lock, and with fork held: a hold of an attachment that was given up; false: there is none like it */
+static bool release_relic(struct holdings *holds, const struct memkv_hold *hold, const struct hold *was)
+{
+	struct relic *relic = holds->relics;
+
+	while (relic && relic->attachment != hold->reserved[0])
+		relic = relic->next;
+	if (!relic || !relic->users[hold->place] || !same_place(&relic->holds[hold->place], was))
+		return false;
+	relic->users[hold->place]--;
+	if (relic->media && !in_use(relic))
+		drop_relic(holds, relic);
+	return true;
+}
+
+/* a hold of what is attached; *current: it says so */
+static bool release_current(struct memkv_pool *pool, const struct memkv_hold *hold, const struct hold *was, bool *current)
+{
+	struct holdings *holds = &pool->holds;
+
+	pthread_mutex_lock(&holds->lock);
+	*current = hold->reserved[0] == holds->attachment;
+	bool mine = *current && holds->users[hold->place] && same_place(&holds->cell.holds[hold->place], was);
+	if (mine)
+		give_place(pool, hold->place);
+	pthread_mutex_unlock(&holds->lock);
+	return mine;
 }
 
 int memkv_release(struct memkv_pool *pool, struct memkv_hold *hold)
@@ -254,13 +392,16 @@ int memkv_release(struct memkv_pool *pool, struct memkv_hold *hold)
 
 	if (valid < 0)
 		return valid;
-	struct holdings *holds = &pool->holds;
 	struct hold was = {.segment = hold->segment, .generation = hold->generation};
-	pthread_mutex_lock(&holds->lock);
-	bool mine = holds->users[hold->place] && same_place(&holds->cell.holds[hold->place], &was);
-	if (mine)
-		give_place(pool, hold->place);
-	pthread_mutex_unlock(&holds->lock);
+	bool sane = hold->place < HOLDS_PER_CELL, current = false;
+	bool mine = sane && release_current(pool, hold, &was, &current);
+	if (sane && !current) {
+		fork_hold();
+		pthread_mutex_lock(&pool->holds.lock);
+		mine = release_relic(&pool->holds, hold, &was);
+		pthread_mutex_unlock(&pool->holds.lock);
+		fork_release();
+	}
 	if (!mine)
 		return fail(-EINVAL, "hold: nothing is held by this; it was released before, or is another handle's");
 	*hold = (struct memkv_hold){0};

@@ -18,6 +18,9 @@
  * not count (their slot's lock is free, or the slot has another epoch).
  *
  * Several blocks of one segment share a place.
+ *
+ * What is held belongs to one attachment of the handle (rejoin.h).  When that is given up its holds have lapsed; but their bytes
+ * may be read as long as they are not released, so the medium's mappings stay until then.
  */
 #ifndef MEMKV_POOL_HOLDS_H
 #define MEMKV_POOL_HOLDS_H
@@ -27,15 +30,41 @@
 #include <pthread.h>
 
 struct memkv_pool;
+struct media;
+
+/* what is left of an attachment that was given up */
+struct relic {
+	struct media *media; /* NULL: it is just being given up */
+	uint32_t attachment;
+	struct hold holds[HOLDS_PER_CELL];
+	uint32_t users[HOLDS_PER_CELL];
+	struct relic *next;
+};
 
 struct holdings {
 	pthread_mutex_t lock;
 	struct hold_cell cell; /* as it was written */
 	uint32_t users[HOLDS_PER_CELL];
+	uint32_t attachment;  /* that they are of; 0: there is none */
+	struct relic *spare;  /* for the end of this attachment */
+	struct relic *relics; /* of earlier ones; changed with fork held as well (fork.h), which is taken first */
 };
 
+/* holds_open(), holds_close() - with the handle */
 void holds_open(struct holdings *holds);
-void holds_close(struct holdings *holds);
+void holds_close(struct memkv_pool *pool);
+
+/*
+ * holds_attach() - an attachment begins; 0 or -ENOMEM
+ * holds_detach() - it ends: nothing is held by it any more
+ * holds_keep() - its medium would be closed now; true: somebody may still read there, so that the last release does that.  Fork
+ * is held.
+ * holds_abandon() - in a forked child
+ */
+int holds_attach(struct memkv_pool *pool);
+void holds_detach(struct memkv_pool *pool);
+bool holds_keep(struct memkv_pool *pool);
+void holds_abandon(struct holdings *holds);
 
 /* holds_there() - under room.refill: does anybody hold this segment, so that it must not be opened anew? */
 bool holds_there(struct memkv_pool *pool, uint64_t segment);

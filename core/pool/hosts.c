@@ -99,11 +99,11 @@ static int add_pins(struct memkv_pool *pool, struct memkv_host *hosts, uint32_t 
 
 int64_t memkv_hosts(struct memkv_pool *pool, struct memkv_host *hosts, size_t room)
 {
-	int err = pool_usable(pool);
+	POOL_USE use = pool_enter(pool, ENTRY_CALL);
 	struct identity id;
 
-	if (err)
-		return err;
+	if (!use.inside)
+		return use.result;
 	uint32_t slots = pool->sb.geo.slots;
 	struct memkv_host *all = calloc(slots, sizeof(*all));
 	if (!all)
@@ -118,7 +118,7 @@ int64_t memkv_hosts(struct memkv_pool *pool, struct memkv_host *hosts, size_t ro
 	for (uint32_t slot = 0; slot < slots; slot++)
 		read_host(pool, &id, slot, &all[slot]);
 	add_segments(pool, all, slots);
-	err = add_pins(pool, all, slots);
+	int err = add_pins(pool, all, slots);
 	if (!err && hosts)
 		memcpy(hosts, all, min_u64(room, slots) * sizeof(*all));
 	free(all);
@@ -127,12 +127,12 @@ int64_t memkv_hosts(struct memkv_pool *pool, struct memkv_host *hosts, size_t ro
 
 int memkv_host_fence(struct memkv_pool *pool, uint32_t slot, uint32_t epoch)
 {
-	int err = pool_usable(pool);
+	POOL_USE use = pool_enter(pool, ENTRY_CALL);
 	struct memkv_host host;
 	struct identity id;
 
-	if (err)
-		return err;
+	if (!use.inside)
+		return use.result;
 	if (slot >= pool->sb.geo.slots || epoch == 0)
 		return MEMKV_MISS;
 	identity_read(&id);

@@ -103,16 +103,14 @@ static bool keep_key(struct memkv_pool *pool, const struct memkv_key *key, struc
 	return false;
 }
 
-static int check_arguments(const struct memkv_pool *pool, bool good_pointers, uint32_t keep_ms)
+static int check_arguments(struct memkv_pool *pool, bool good_pointers, uint32_t keep_ms)
 {
-	int err = pool_usable(pool);
-
-	if (err)
-		return err;
 	if (!good_pointers)
 		return fail(-EINVAL, "keep: keys and a place for a locator of each are needed");
 	if (keep_ms > MEMKV_KEEP_MAX_MS)
 		return fail(-EINVAL, "keep: %u ms are longer than %d, which is the longest", keep_ms, MEMKV_KEEP_MAX_MS);
+	if (pool->read_only && !(pool->options.flags & MEMKV_OPEN_READ_ONLY))
+		return rejoin_refuse(pool);
 	if (pool->read_only)
 		return fail(MEMKV_READ_ONLY, "%s was opened read-only; keep needs it open for writing, to tell that it is in use",
 			    pool->media->path);
@@ -125,9 +123,12 @@ static int check_arguments(const struct memkv_pool *pool, bool good_pointers, ui
 int memkv_match_keep(struct memkv_pool *pool, const struct memkv_key *keys, size_t key_count, uint32_t keep_ms, uint32_t flags,
 		     struct memkv_locator *locators)
 {
-	int err = check_arguments(pool, !key_count || (keys && locators), keep_ms);
+	POOL_USE use = pool_enter(pool, ENTRY_LOOK);
 	uint64_t found = 0;
 
+	if (!use.inside)
+		return use.result;
+	int err = check_arguments(pool, !key_count || (keys && locators), keep_ms);
 	if (err)
 		return err;
 	if (atomic_load(&pool->media->failed))

@@ -60,7 +60,9 @@ _Static_assert(LANE_DEPTH == 64, "free_ios has a bit for each");
 static bool next_command(struct lane *lane, struct media_io *io)
 {
 	struct transfer *t = &lane->transfer;
-	uint64_t room = lane->media->caps.cut + t->first_extra;
+	const struct media_caps *caps = &lane->media->caps;
+	bool own_cut = t->direction == MEDIA_WRITE && caps->write_cut;
+	uint64_t room = (own_cut ? caps->write_cut : caps->cut) + t->first_extra;
 
 	t->first_extra = 0;
 	io->direction = t->direction;

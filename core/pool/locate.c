@@ -82,11 +82,11 @@ static int locate_found(void *context, const struct block_header *h, struct plac
 
 int memkv_locator_of(struct memkv_pool *pool, const struct memkv_key *key, struct memkv_locator *locator)
 {
+	POOL_USE use = pool_enter(pool, ENTRY_GET);
 	struct of_block of = {pool, locator};
-	int err = pool_usable(pool);
 
-	if (err)
-		return err;
+	if (!use.inside)
+		return use.result;
 	if (!key || !locator)
 		return fail(-EINVAL, "locator: a key and a place for the locator are needed");
 	return header_seek(pool, key, NULL, locate_found, &of);

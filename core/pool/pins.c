@@ -4,6 +4,7 @@
 #include "core/base/environ.h"
 #include "core/base/fail.h"
 #include "core/pool/move.h"
+#include "core/pool/newest.h"
 #include "core/pool/remove.h"
 #include "core/slot/own.h"
 
@@ -149,16 +150,16 @@ int pins_admit(struct memkv_pool *pool, uint64_t session_id, uint64_t pages)
 
 int memkv_pin_room(struct memkv_pool *pool, struct memkv_pin_limits *limits)
 {
+	POOL_USE use = pool_enter(pool, ENTRY_CALL);
 	struct census census = {.pool = pool};
 	uint64_t by_key;
-	int err = pool_usable(pool);
 
-	if (err)
-		return err;
+	if (!use.inside)
+		return use.result;
 	if (!limits)
 		return fail(-EINVAL, "pins: a place for the answer is needed");
 	factbook_refresh(&pool->factbook);
-	err = pages_by_key(pool, &by_key);
+	int err = pages_by_key(pool, &by_key);
 	if (!err && atomic_load(&pool->factbook.session_pins))
 		err = take_census(&census);
 	if (!err)
@@ -192,13 +193,18 @@ static enum holds look_at(struct memkv_pool *pool, uint64_t segment, uint64_t ge
 	enum life life = table_life(c, segment, e->index, e->birth);
 	if (!life_counts(life) || (known && owned.word.state == OWNER_FREE))
 		return HOLDS_NOT;
+	/* sent: only its entry is known to be there, and who sent it may be dead; moved, it is read */
+	if (life == LIFE_SENT && !MUTANT(PIN_SENT))
+		return HOLDS_ELSEWHERE;
 	/* in doubt: somebody may have looked at the facts before ours was stated, and decide by that at any time */
 	return known && owned.word.state != OWNER_LEAVING && life != LIFE_REMOVING ? HOLDS : HOLDS_ELSEWHERE;
 }
 
-/* the fact stands: does this copy hold, if need be in a new place? */
-static bool hold(struct memkv_pool *pool, uint64_t segment, uint64_t generation, const struct entry *e)
+/* the fact stands: does this copy hold, if need be in a new place?  *no_room: there is none for it */
+static bool hold(struct memkv_pool *pool, uint64_t segment, uint64_t generation, const struct entry *e, bool *no_room)
 {
+	enum move_result moved = MOVE_GONE;
+
 	follower_keep(&pool->follower); /* mirrored media: the table is not given back while it is looked at */
 	enum holds holds = look_at(pool, segment, generation, e);
 	follower_unkeep(&pool->follower, segment);
@@ -206,7 +212,10 @@ static bool hold(struct memkv_pool *pool, uint64_t segment, uint64_t generation,
 	/* whoever put it may have died, or stand still, before it told: what is pinned others must find, and look for */
 	if (holds == HOLDS && !MUTANT(PIN_UNTOLD))
 		control_ring_entry(&pool->control, segment);
-	return holds == HOLDS || (holds == HOLDS_ELSEWHERE && move_anywhere(pool, segment, e) == MOVE_DONE);
+	if (holds == HOLDS_ELSEWHERE)
+		moved = move_anywhere(pool, segment, e);
+	*no_room |= moved == MOVE_NO_ROOM;
+	return holds == HOLDS || moved == MOVE_DONE;
 }
 
 struct by_key {
@@ -221,12 +230,19 @@ static bool is_copy(void *context, const struct entry *e)
 	return e->page == want->page && memcmp(e->key, want->key, sizeof(e->key)) == 0;
 }
 
-/* the entry of the copy at @place; false: there is none */
+/*
+ * The entry of the copy at @place; false: there is none.  Where tables are at hand it is found by halves; what that does
+ * not find, for damage or because the table has to be brought in, is looked for in all of it.
+ */
 static bool find_entry(struct memkv_pool *pool, struct entry *entries, const uint8_t *key, struct place place,
 		       uint64_t *segment, uint64_t *generation)
 {
 	const struct layout *layout = &pool->control.layout;
 
+	if (pool->media->caps.mappable && copy_entry(pool, key, place, segment, &entries[0])) {
+		*generation = entries[0].generation;
+		return true;
+	}
 	*segment = layout_segment_of(layout, place.page);
 	struct by_key want = {key, (uint32_t)(place.page - (layout_segment(layout, *segment) >> PAGE_SHIFT))};
 	return entries_collect(pool, *segment, is_copy, &want, entries, generation) > 0;
@@ -250,8 +266,10 @@ static enum pins_copy any_copy_holds(struct memkv_pool *pool, struct entry *entr
 {
 	struct place places[COPIES_MAX];
 	uint64_t segment, generation;
+	bool no_room = false;
 
-	for (int i = 0; i < TRIES; i++) {
+	/* where there was no room, all of the pool was gone through for some */
+	for (int i = 0; i < TRIES && !no_room; i++) {
 		bool any = false;
 		follower_step(&pool->follower);
 		uint32_t count = follower_copies(&pool->follower, key, places, COPIES_MAX);
@@ -264,13 +282,13 @@ static enum pins_copy any_copy_holds(struct memkv_pool *pool, struct entry *entr
 				continue;
 			struct entry e = entries[0];
 			any = true;
-			if (hold(pool, segment, generation, &e))
+			if (hold(pool, segment, generation, &e, &no_room))
 				return PINS_COPY_HOLDS;
 		}
 		if (!any)
 			return PINS_COPY_NONE;
 	}
-	return PINS_COPY_UNSURE;
+	return no_room ? PINS_COPY_NO_ROOM : PINS_COPY_UNSURE;
 }
 
 enum pins_copy pins_copy_of(struct memkv_pool *pool, const uint8_t key[32], const struct births *only, uint64_t below)
@@ -284,12 +302,11 @@ enum pins_copy pins_copy_of(struct memkv_pool *pool, const uint8_t key[32], cons
 
 /* ---- stating ---- */
 
-static int ready(struct memkv_pool *pool, bool good_arguments, const char *what)
+/* @use: the call's own */
+static int ready(struct memkv_pool *pool, const struct pool_use *use, bool good_arguments, const char *what)
 {
-	int err = pool_usable(pool);
-
-	if (err)
-		return err;
+	if (!use->inside)
+		return use->result;
 	if (!good_arguments)
 		return fail(-EINVAL, "%s: a key, or the name of a session of 1 to %d bytes, is needed", what, MEMKV_SESSION_MAX);
 	if (pool->control.shared)
@@ -297,9 +314,6 @@ static int ready(struct memkv_pool *pool, bool good_arguments, const char *what)
 					    "put what must stay into a pool of one writing agent", pool->media->path);
 	if (pool->read_only)
 		return fail(MEMKV_READ_ONLY, "%s was opened read-only; %s needs it open for writing", pool->media->path, what);
-	if (atomic_load(&pool->media->failed) || !control_published(&pool->control))
-		return fail(MEMKV_FAILED, "%s: the pool's medium is gone, was cut short or failed; open it again",
-			    pool->media->path);
 	return 0;
 }
 
@@ -359,7 +373,11 @@ static int pin_one(struct memkv_pool *pool, struct entry *entries, const struct 
 	if (err)
 		return err;
 	/* else the fact stays: to take it back would take back what others pin at this moment as well */
-	return any_copy_holds(pool, entries, key->bytes, NULL, 0) == PINS_COPY_HOLDS ? 0 : MEMKV_MISS;
+	enum pins_copy copy = any_copy_holds(pool, entries, key->bytes, NULL, 0);
+	if (copy == PINS_COPY_NO_ROOM)
+		return fail(MEMKV_PIN_LIMIT, "%s: the block is in a segment that is being emptied, and there is no room to move it to; "
+					     "unpin some, or use a larger pool", pool->media->path);
+	return copy == PINS_COPY_HOLDS ? 0 : MEMKV_MISS;
 }
 
 /* a segment is FREE as room for moves; else there must be pins already, and it is made when there is room again */
@@ -427,8 +445,9 @@ static int64_t pin_keys(struct memkv_pool *pool, struct entry *entries, const st
 int64_t memkv_pin(struct memkv_pool *pool, const struct memkv_key *keys, size_t count,
 		  const struct memkv_pin_options *options, int *results)
 {
+	POOL_USE use = pool_enter(pool, ENTRY_WRITE);
 	uint64_t until_s = 0;
-	int err = ready(pool, keys && count, "pin");
+	int err = ready(pool, &use, keys && count, "pin");
 
 	if (!err)
 		err = end_of(options, &until_s);
@@ -445,7 +464,8 @@ int64_t memkv_pin(struct memkv_pool *pool, const struct memkv_key *keys, size_t 
 int64_t memkv_pin_prefix(struct memkv_pool *pool, const struct memkv_key *keys, size_t count,
 			 const struct memkv_pin_options *options)
 {
-	int err = ready(pool, keys && count, "pin");
+	POOL_USE use = pool_enter(pool, ENTRY_WRITE);
+	int err = ready(pool, &use, keys && count, "pin");
 	int found = err ? err : memkv_match(pool, keys, count, MEMKV_LOOK_FRESH);
 
 	if (found <= 0)
@@ -480,11 +500,12 @@ static int64_t hold_session(struct memkv_pool *pool, struct entry *entries, uint
 	struct session_look look = {id};
 	uint64_t generation;
 	int64_t held = 0;
+	bool no_room = false;
 
 	for (uint64_t s = 0; s < pool->control.layout.segments; s++) {
 		uint32_t n = entries_collect(pool, s, of_session, &look, entries, &generation);
 		for (uint32_t i = 0; i < n; i++)
-			held += hold(pool, s, generation, &entries[i]);
+			held += hold(pool, s, generation, &entries[i], &no_room);
 	}
 	return held;
 }
@@ -515,8 +536,9 @@ static int admit_session(struct memkv_pool *pool, const struct record *pin)
 
 int64_t memkv_pin_session(struct memkv_pool *pool, const char *session, const struct memkv_pin_options *options)
 {
+	POOL_USE use = pool_enter(pool, ENTRY_WRITE);
 	struct record pin = {.kind = RECORD_SESSION, .state = SESSION_PINNED};
-	int err = ready(pool, session_name_fits(session), "pin");
+	int err = ready(pool, &use, session_name_fits(session), "pin");
 
 	if (!err)
 		err = end_of(options, &pin.until_s);
@@ -538,8 +560,9 @@ int64_t memkv_pin_session(struct memkv_pool *pool, const char *session, const st
 
 int memkv_unpin_session(struct memkv_pool *pool, const char *session)
 {
+	POOL_USE use = pool_enter(pool, ENTRY_WRITE);
 	struct record r;
-	int err = ready(pool, session_name_fits(session), "unpin");
+	int err = ready(pool, &use, session_name_fits(session), "unpin");
 
 	if (err)
 		return err;
@@ -552,9 +575,10 @@ int memkv_unpin_session(struct memkv_pool *pool, const char *session)
 
 int64_t memkv_unpin(struct memkv_pool *pool, const struct memkv_key *keys, size_t count, int *results)
 {
+	POOL_USE use = pool_enter(pool, ENTRY_WRITE);
 	struct record r;
 	int64_t unpinned = 0;
-	int err = ready(pool, keys && count, "unpin");
+	int err = ready(pool, &use, keys && count, "unpin");
 
 	if (err)
 		return err;
@@ -603,13 +627,13 @@ static void describe(const struct record *r, struct memkv_pin_info *info)
 
 int64_t memkv_pins(struct memkv_pool *pool, struct memkv_pin_info *pins, size_t room)
 {
+	POOL_USE use = pool_enter(pool, ENTRY_CALL);
 	uint64_t now = clock_utc_s();
 	int64_t found = 0;
 	uint32_t count;
-	int err = pool_usable(pool);
 
-	if (err)
-		return err;
+	if (!use.inside)
+		return use.result;
 	factbook_refresh(&pool->factbook);
 	struct record *facts = copy_facts(pool, &count);
 	if (!facts)

@@ -42,6 +42,7 @@ enum pins_copy {
 	PINS_COPY_HOLDS,
 	PINS_COPY_NONE,   /* there is no such block any more */
 	PINS_COPY_UNSURE, /* there is one, and it may yet go */
+	PINS_COPY_NO_ROOM, /* likewise, and there is no room to move it to */
 };
 enum pins_copy pins_copy_of(struct memkv_pool *pool, const uint8_t key[32], const struct births *only, uint64_t below);
 

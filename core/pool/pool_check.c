@@ -322,6 +322,18 @@ static void note_unknown(struct check *check)
 		repaired(check, blank && repair_blank_table(check->pool, check->segment));
 }
 
+/*
+ * On shared devices a segment that was adopted is called SEALED, and has the places that its writer left open until somebody opens
+ * it anew.
+ */
+static bool closed_by_writer(const struct check *check)
+{
+	if (!check->pool->control.shared)
+		return true;
+	struct holding h = factbook_holding(&check->pool->factbook, check->segment);
+	return h.slot == generation_slot(check->generation) && h.epoch == generation_epoch(check->generation);
+}
+
 /* one look at the segment's table; false: it changed hands or was opened anew meanwhile, so nothing of it counts */
 static bool read_table(struct check *check, struct table_header *header)
 {
@@ -342,9 +354,11 @@ static bool read_table(struct check *check, struct table_header *header)
 		note_unknown(check);
 	if (!check->generation)
 		return true;
+	if (c->shared) /* the OPEN of this generation was stated before its header was written */
+		(void)factbook_refresh(&pool->factbook);
 	uint32_t places = table_count(c, check->segment, header->generation, &tail);
 	bool owner_known = own_refresh(c, check->segment) && own_look(c, check->segment, &owned); /* after the count, before the entries: see follower.h */
-	check->closed = owner_known && own_closed(c, &owned);
+	check->closed = owner_known && own_closed(c, &owned) && closed_by_writer(check);
 	check->settled = check->closed || (owner_known && own_resumable(c, &pool->slot, &owned));
 	note(check, tail != CHECK_GOOD, true);
 	if (check->repair && tail != CHECK_GOOD && check->settled)
@@ -452,16 +466,17 @@ static int take_options(struct check *check, const struct memkv_check_options *g
 int memkv_pool_check(struct memkv_pool *pool, const struct memkv_check_options *options,
 		     struct memkv_check_report *report)
 {
+	bool repair = options && options->size >= offsetof(struct memkv_check_options, repair) + sizeof(int) && options->repair;
+	POOL_USE use = pool_enter(pool, repair ? ENTRY_WRITE : ENTRY_CALL);
 	struct memkv_check_options o;
 	struct check check = {.pool = pool, .report = report};
-	int err = pool_usable(pool);
 
-	if (err)
-		return err;
+	if (!use.inside)
+		return use.result;
 	if (!report)
 		return fail(-EINVAL, "check: a place for the report is needed");
 	*report = (struct memkv_check_report){0};
-	err = take_options(&check, options, &o);
+	int err = take_options(&check, options, &o);
 	if (err)
 		return err;
 	size_t bytes = round_up(pool->sb.geo.max_block, PAGE);

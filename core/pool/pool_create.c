@@ -11,6 +11,7 @@
 #include "core/base/options_take.h"
 #include "core/pool/forming.h"
 #include "core/pool/grow.h"
+#include "core/media/cache_lines.h"
 #include "core/pool/handle.h"
 
 #include <errno.h>
@@ -76,6 +77,8 @@ static int check_options(const struct memkv_create_options *o, const char *path)
 		return fail(MEMKV_CONFLICT, "%s: a pool has at most %d namespaces", path, NAMESPACES_MAX);
 	if (o->namespace_count && o->blocks)
 		return fail(MEMKV_CONFLICT, "--blocks sets the size of a pool of one namespace; with --namespace use --size");
+	if (o->namespace_count && o->flags & MEMKV_CREATE_INCOHERENT)
+		return fail(MEMKV_CONFLICT, "--coherent no is for pools of one namespace: leave --namespace out");
 	if (o->namespace_count && o->flags & MEMKV_CREATE_SHARE)
 		return fail(MEMKV_CONFLICT, "--share is for pools of one namespace: leave --namespace out");
 	for (size_t i = 0; i < o->namespace_count; i++) {
@@ -103,12 +106,33 @@ static int prepare_further(struct creation *c, bool look_only)
 	return err;
 }
 
+/* no compare-and-swap, no page cache: for memory alone */
+static int check_incoherent(struct target *t, void *context)
+{
+	const struct creation *c = context;
+
+	if (!(c->options.flags & MEMKV_CREATE_INCOHERENT))
+		return 0;
+	if (c->options.flags & MEMKV_CREATE_SHARE)
+		return fail(MEMKV_CONFLICT, "%s: --coherent no and --share cannot go together yet: one agent writes to such memory, others "
+					    "read", t->path);
+	if (!cache_lines_usable())
+		return fail(-EOPNOTSUPP, "%s: this build does not know the cache instructions of its processor", t->path);
+	t->incoherent = true;
+	return t->memory || t->fd < 0 || media_file_is_memory(t->fd)
+		       ? 0
+		       : fail(MEMKV_CONFLICT, "%s is not memory: --coherent no is for DAX devices (and files on tmpfs or a DAX file system) "
+					      "that hosts share whose caches are not coherent", t->path);
+}
+
 /* everything up to the first change; with look_only, also whether there would be room */
 static int prepare(struct creation *c, const char *path, const struct memkv_create_options *options, bool look_only)
 {
 	memset(c, 0, sizeof(*c));
 	c->home.target.fd = -1;
 	c->home.progress = &c->progress;
+	c->home.opened = check_incoherent;
+	c->home.opened_context = c;
 	if (!path || !*path)
 		return fail(-EINVAL, "create: a path is needed");
 	int err = options_take(&c->options, sizeof(c->options), options, "create");
@@ -150,7 +174,9 @@ static int describe(struct creation *c)
 	sb->version = 1;
 	if (c->options.flags & MEMKV_CREATE_SHARE)
 		sb->features_incompatible |= FEATURE_SHARED;
-	else if (sb->geo.segments >= GROUPS_FROM)
+	if (c->options.flags & MEMKV_CREATE_INCOHERENT)
+		sb->features_incompatible |= FEATURE_INCOHERENT;
+	if (!(c->options.flags & MEMKV_CREATE_SHARE) && sb->geo.segments >= GROUPS_FROM)
 		sb->features_read_only |= FEATURE_GROUPS;
 	sb->created_s = clock_utc_s();
 	sb->home_device = (uint64_t)c->home.target.st.st_dev;
@@ -188,6 +214,7 @@ int memkv_pool_create(const char *path, const struct memkv_create_options *optio
 	c->progress.total = c->home.allocate + c->home.extent.control_bytes - PAGE;
 	for (unsigned i = 0; i < c->further_count; i++)
 		c->progress.total += c->further[i].allocate + c->further[i].extent.control_bytes - PAGE;
+	c->home.target.control_bytes = c->layout.control_bytes;
 	if (!err)
 		err = forming_clear(&c->home);
 	for (unsigned i = 0; !err && i < c->further_count; i++)

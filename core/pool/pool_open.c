@@ -28,6 +28,8 @@ static int read_superblocks(struct memkv_pool *pool)
 	if (err)
 		return fail(err, "%s: no queue to the medium: %s", pool->media->path, strerror(-err));
 	err = superblocks_read(lane, &pool->sb, &pool->superblock_mended);
+	if (!err)
+		err = rejoin_same(pool, &pool->sb);
 	if (err)
 		return err;
 	if (!pool->read_only && (pool->sb.features_read_only & ~FEATURES_READ_ONLY))
@@ -51,6 +53,24 @@ static int check_home(const struct memkv_pool *pool)
 		    pool->sb.ordinal, pool->sb.name[0] ? " " : "", pool->sb.name);
 }
 
+/* where structures lie, for media that write them line by line; and none of another kind may pass for them */
+static int settle_coherence(struct memkv_pool *pool, const struct layout *layout)
+{
+	struct media *media = pool->media;
+	bool incoherent = pool->sb.features_incompatible & FEATURE_INCOHERENT;
+	uint64_t last = layout->offset[REGION_STATISTICS] + layout->length[REGION_STATISTICS];
+
+	if (incoherent && (media->caps.coherent || !media->caps.lines))
+		return fail(MEMKV_CONFLICT,
+			    "%s was made with --coherent no, which is for memory that hosts share, and is not used as such here; copy it "
+			    "to a DAX device or a file in memory, and do not ask for buffering", media->path);
+	media->withdrawn = htole64(CHECK_WRITING);
+	media->words[0] = (struct media_range){layout->offset[REGION_OWNER_WORDS],
+					       layout->offset[REGION_OWNER_WORDS] + layout->length[REGION_OWNER_WORDS]};
+	media->words[1] = (struct media_range){layout->offset[REGION_HEAT], last};
+	return 0;
+}
+
 static int attach_control(struct memkv_pool *pool)
 {
 	struct control *c = &pool->control;
@@ -61,6 +81,8 @@ static int attach_control(struct memkv_pool *pool)
 			      .grouped = pool->sb.features_read_only & FEATURE_GROUPS,
 			      .shared = pool->sb.features_incompatible & FEATURE_SHARED};
 	int err = superblock_layout(&pool->sb, &c->layout);
+	if (!err)
+		err = settle_coherence(pool, &c->layout);
 	if (!err)
 		err = pool->media->ops->map_control(pool->media, c->layout.control_bytes);
 	c->base = pool->media->control;
@@ -193,31 +215,75 @@ static int complete_options(const struct memkv_pool_options *given, struct memkv
 }
 
 /* from here on descriptors and locks exist that a child must not keep */
-static int open_medium(struct memkv_pool *pool, const char *path, unsigned flags)
+static int open_medium(struct memkv_pool *pool, unsigned flags)
 {
 	fork_hold();
-	int err = media_open(path, flags, &pool->media);
-	if (!err)
-		fork_register(pool);
+	int err = media_open(pool->path, flags, &pool->media);
 	fork_release();
 	return err;
+}
+
+static bool may_be_lines(const struct media *media)
+{
+	return media->caps.lines && media->caps.bytes >= 2 * PAGE;
+}
+
+/*
+ * Memory that hosts share without coherent caches is told by its superblock, which is read as such memory is: what the
+ * host's caches have of it may be of another pool.  What cannot be told is found out by the opening proper.
+ */
+static int open_by_lines(struct memkv_pool *pool)
+{
+	struct superblock sb = {0};
+	struct media *lines;
+	struct lane lane;
+	bool mended;
+
+	if (!may_be_lines(pool->media))
+		return 0;
+	if (media_lines_over(pool->media, &lines))
+		return 0; /* then no pool opens that needs it */
+	int err = lane_open(&lane, lines);
+	if (!err) {
+		err = superblocks_read(&lane, &sb, &mended);
+		lane_close(&lane);
+	}
+	if (err || !(sb.features_incompatible & FEATURE_INCOHERENT)) {
+		(void)media_lines_off(lines);
+		return 0;
+	}
+	pool->media = lines;
+	return pool->read_only ? 0 : media_lines_claim(lines);
 }
 
 static void close_medium(struct memkv_pool *pool)
 {
 	fork_hold();
-	fork_unregister(pool);
-	pool->media->ops->close(pool->media);
+	if (pool->media && !holds_keep(pool))
+		pool->media->ops->close(pool->media);
+	pool->media = NULL;
 	fork_release();
 }
 
-static void tear_down(struct memkv_pool *pool)
+/* what has happened is counted on */
+static void keep_counts(struct memkv_pool *pool)
+{
+	const struct follower *f = &pool->follower;
+
+	count(&pool->counters.entries_damaged, atomic_load(&f->entries_damaged));
+	count(&pool->counters.entries_mended, atomic_load(&f->entries_mended));
+	count(&pool->counters.words_mended, atomic_load(&f->words_mended));
+}
+
+void detach_pool(struct memkv_pool *pool)
 {
 	deputies_close(&pool->deputies);
 	follower_stop(&pool->follower);
 	give_end(pool);
 	room_close(&pool->room); /* gives segments back, under the follower's lock */
 	share_leave(pool);
+	holds_detach(pool);
+	keep_counts(pool);
 	follower_close(&pool->follower);
 	if (pool->slot.epoch)
 		slot_leave(&pool->control, &pool->slot);
@@ -229,8 +295,31 @@ static void tear_down(struct memkv_pool *pool)
 	close_medium(pool);
 	namespaces_close(pool);
 	pins_close(&pool->pins);
-	holds_close(&pool->holds);
-	free(pool);
+	fork_hold(); /* a child sees all of this, or zeros */
+	memset(pool, 0, offsetof(struct memkv_pool, path));
+	fork_release();
+}
+
+int pool_peek(const char *path, unsigned flags, struct superblock *sb)
+{
+	struct media *media, *lines;
+	struct lane lane;
+	bool mended;
+	int err = media_open(path, flags | MEDIA_OPEN_READ_ONLY, &media); /* no lock, no claim: a child may keep it */
+
+	if (err)
+		return err;
+	if (may_be_lines(media) && media_lines_over(media, &lines) == 0)
+		media = lines; /* what the caches have of it may be of another pool */
+	err = lane_open(&lane, media);
+	if (err)
+		fail(err, "%s: no queue to the medium: %s", path, strerror(-err));
+	else
+		err = superblocks_read(&lane, sb, &mended);
+	if (lane.queue)
+		lane_close(&lane);
+	media->ops->close(media);
+	return err;
 }
 
 /*
@@ -240,56 +329,102 @@ static void tear_down(struct memkv_pool *pool)
 static bool is_shared_device(const char *path)
 {
 	struct stat st;
-	struct superblock sb = {0};
-	struct lane lane;
-	struct media *media;
-	bool mended;
+	struct superblock sb;
 
-	if (stat(path, &st) || !S_ISBLK(st.st_mode))
-		return false;
-	int err = media_open(path, MEDIA_OPEN_READ_ONLY, &media); /* no lock, no claim: a child may keep it */
-	if (!err) {
-		err = lane_open(&lane, media);
-		if (!err) {
-			err = superblocks_read(&lane, &sb, &mended);
-			lane_close(&lane);
-		}
-		media->ops->close(media);
-	}
-	return !err && sb.features_incompatible & FEATURE_SHARED;
+	return stat(path, &st) == 0 && S_ISBLK(st.st_mode) && pool_peek(path, 0, &sb) == 0 &&
+	       sb.features_incompatible & FEATURE_SHARED;
+}
+
+int attach_pool(struct memkv_pool *pool, bool read_only)
+{
+	unsigned flags = pool->options.flags & MEMKV_OPEN_BUFFERED ? MEDIA_OPEN_BUFFERED : 0;
+
+	pool->rejoin.attachments++;
+	pool->read_only = read_only;
+	pins_open(&pool->pins);
+	if (read_only)
+		flags |= MEDIA_OPEN_READ_ONLY;
+	else if (is_shared_device(pool->path))
+		flags |= MEDIA_OPEN_SHARED;
+	int err = read_only ? 0 : file_system_check(pool->path, pool->path);
+	if (!err)
+		err = holds_attach(pool);
+	if (!err)
+		err = open_medium(pool, flags);
+	if (!err)
+		err = open_by_lines(pool);
+	if (!err)
+		deputies_open(&pool->deputies, pool, pool->options.deadline_calls);
+	if (!err)
+		err = attach(pool, pool->path, flags, &pool->options);
+	if (err)
+		detach_pool(pool);
+	return err;
+}
+
+/* ---- handles ---- */
+
+static void free_handle(struct memkv_pool *pool)
+{
+	fork_hold();
+	fork_unregister(pool);
+	fork_release();
+	holds_close(pool);
+	rejoin_fini(&pool->rejoin);
+	free(pool->path);
+	free(pool);
+}
+
+static struct memkv_pool *new_handle(const char *path, const struct memkv_pool_options *o)
+{
+	struct memkv_pool *pool = calloc(1, sizeof(*pool));
+
+	if (!pool)
+		return NULL;
+	pool->options = *o;
+	pool->path = strdup(path);
+	rejoin_init(&pool->rejoin);
+	holds_open(&pool->holds);
+	fork_hold();
+	fork_register(pool);
+	fork_release();
+	if (pool->path)
+		return pool;
+	free_handle(pool);
+	return NULL;
+}
+
+static void tear_down(struct memkv_pool *pool)
+{
+	rejoin_stop(pool);
+	entrance_shut(&pool->entrance);
+	if (pool->rejoin.attached)
+		detach_pool(pool);
+	free_handle(pool);
 }
 
 /* all options are complete */
 static int open_pool(const char *path, const struct memkv_pool_options *o, struct memkv_pool **out)
 {
-	unsigned flags = o->flags & MEMKV_OPEN_BUFFERED ? MEDIA_OPEN_BUFFERED : 0;
-	struct memkv_pool *pool = calloc(1, sizeof(*pool));
+	struct memkv_pool *pool = new_handle(path, o);
 
 	if (!pool)
 		return fail(-ENOMEM, "%s: no memory", path);
-	pins_open(&pool->pins);
-	holds_open(&pool->holds);
-	pool->read_only = o->flags & MEMKV_OPEN_READ_ONLY;
-	if (pool->read_only)
-		flags |= MEDIA_OPEN_READ_ONLY;
-	else if (is_shared_device(path))
-		flags |= MEDIA_OPEN_SHARED;
-	int err = pool->read_only ? 0 : file_system_check(path, path);
-	if (!err)
-		err = open_medium(pool, path, flags);
+	int err = o->flags & MEMKV_OPEN_LAZY ? 0 : attach_pool(pool, o->flags & MEMKV_OPEN_READ_ONLY);
 	if (err) {
-		pins_close(&pool->pins);
-		holds_close(&pool->holds);
-		free(pool);
+		free_handle(pool);
 		return err;
 	}
-	deputies_open(&pool->deputies, pool, o->deadline_calls);
-	err = attach(pool, path, flags, o);
-	if (err)
+	if (!(o->flags & MEMKV_OPEN_LAZY))
+		rejoin_attached(pool);
+	err = o->flags & MEMKV_OPEN_NO_FOLLOWER ? 0 : rejoin_start(pool);
+	if (err) {
+		fail(err, "%s: cannot start the thread that keeps the pool attached: %s", path, strerror(-err));
 		tear_down(pool);
-	else
-		*out = pool;
-	return err;
+		return err;
+	}
+	*out = pool;
+	return 0;
 }
 
 int memkv_pool_open(const char *path, const struct memkv_pool_options *options, struct memkv_pool **out)
@@ -306,34 +441,26 @@ int memkv_pool_open(const char *path, const struct memkv_pool_options *options, 
 
 int memkv_pool_probe(const char *path, struct memkv_pool_label *label)
 {
-	struct memkv_pool *pool = path && label && label->size >= sizeof(label->size) ? calloc(1, sizeof(*pool)) : NULL;
+	struct superblock sb;
 
-	if (!pool)
+	if (!path || !label || label->size < sizeof(label->size))
 		return fail(-EINVAL, "probe: a path and a place for the answer, with its size, are needed");
-	pool->read_only = true;
-	int err = open_medium(pool, path, MEDIA_OPEN_READ_ONLY | MEDIA_OPEN_BUFFERED);
+	int err = pool_peek(path, MEDIA_OPEN_BUFFERED, &sb);
 	if (err == MEMKV_CONFLICT) /* devices are never read through the page cache */
-		err = open_medium(pool, path, MEDIA_OPEN_READ_ONLY);
-	if (!err) {
-		err = read_superblocks(pool);
-		if (!err) {
-			const struct superblock *sb = &pool->sb;
-			struct memkv_pool_label found = {
-				.size = label->size,
-				.format_major = sb->major,
-				.format_minor = sb->minor,
-				.bytes = sb->geo.bytes,
-				.created_s = sb->created_s,
-			};
-			memcpy(found.uuid, sb->uuid, sizeof(found.uuid));
-			memcpy(found.name, sb->name, sizeof(found.name));
-			memcpy(label, &found, min_u64(label->size, sizeof(found)));
-		}
-		lane_close(&pool->recover_lane);
-		close_medium(pool);
-	}
-	free(pool);
-	return err;
+		err = pool_peek(path, 0, &sb);
+	if (err)
+		return err;
+	struct memkv_pool_label found = {
+		.size = label->size,
+		.format_major = sb.major,
+		.format_minor = sb.minor,
+		.bytes = sb.geo.bytes,
+		.created_s = sb.created_s,
+	};
+	memcpy(found.uuid, sb.uuid, sizeof(found.uuid));
+	memcpy(found.name, sb.name, sizeof(found.name));
+	memcpy(label, &found, min_u64(label->size, sizeof(found)));
+	return 0;
 }
 
 void memkv_pool_close(struct memkv_pool *pool)
@@ -345,10 +472,10 @@ void memkv_pool_close(struct memkv_pool *pool)
 
 int memkv_pool_refresh(struct memkv_pool *pool)
 {
-	int err = pool_usable(pool);
+	POOL_USE use = pool_enter(pool, ENTRY_CALL);
 
-	if (err)
-		return err;
+	if (!use.inside)
+		return use.result;
 	if (!pool->media->ops->alive(pool->media))
 		return fail(MEMKV_FAILED, "%s: the pool's file is gone or was cut short", pool->media->path);
 	namespaces_tend(pool);

@@ -290,7 +290,7 @@ static int write_block(struct put *put, const struct births *replaced)
 		lane_join(put->lane, h->page * PAGE, put->lane->header, (size_t)h->header_pages * PAGE);
 	else
 		write.op.step(&write.op);
-	put->sent = !pool->media->caps.mappable && !(put->options->flags & MEMKV_PUT_DURABLE);
+	put->sent = !pool->media->caps.mappable && !pool->media->caps.instant && !(put->options->flags & MEMKV_PUT_DURABLE);
 	if (!pool->media->caps.mappable || put->place.prepare || put->place.open)
 		lane_kick(put->lane); /* the block first: it goes while we do something else */
 	send_entry(put);
@@ -405,21 +405,19 @@ int put_block(struct memkv_pool *pool, struct lane *lane, const struct memkv_key
 int memkv_put(struct memkv_pool *pool, const struct memkv_key *key, const void *data, size_t length,
 	      const struct memkv_put_options *options)
 {
+	POOL_USE use = pool_enter(pool, ENTRY_WRITE);
 	struct memkv_put_options o;
-	int result = pool_usable(pool);
 
-	if (result)
-		return result;
-	result = options_take(&o, sizeof(o), options, "put");
+	if (!use.inside) {
+		if (use.result == MEMKV_FAILED)
+			count(&pool->counters.puts_failed, 1);
+		return use.result;
+	}
+	int result = options_take(&o, sizeof(o), options, "put");
 	if (!result)
 		result = check_arguments(pool, key, data, length, &o);
 	if (result)
 		return result;
-	if (atomic_load(&pool->media->failed) || !control_published(&pool->control)) {
-		count(&pool->counters.puts_failed, 1);
-		return fail(MEMKV_FAILED, "%s: the pool's medium is gone, was cut short or failed; restore it and open it again",
-			    pool->media->path);
-	}
 	if (o.deadline_us)
 		return count_result(pool, length, deadline_put(pool, key, data, length, &o));
 	struct lane *lane = lane_acquire(&pool->lanes);

@@ -21,7 +21,7 @@ struct survey {
 	struct memkv_pool *pool;
 	uint64_t segment;
 	bool cool; /* lower the heat of what is hot */
-	uint64_t hot_pages, pinned_pages, pinned_blocks, blocks, bytes;
+	uint64_t hot_pages, live_pages, pinned_pages, pinned_blocks, blocks, bytes; /* live: not pinned */
 };
 
 static uint64_t pages_of(const struct entry *e) { return e->header_pages + block_pages(e->length); }
@@ -46,6 +46,7 @@ static bool count_block(void *context, const struct entry *e)
 		return false;
 	s->blocks++;
 	s->bytes += e->length;
+	s->live_pages += pages_of(e);
 	unsigned heat = heat_read(s->pool, s->segment, e->page);
 	if (heat)
 		s->hot_pages += pages_of(e);
@@ -99,8 +100,20 @@ void reclaim_leave(struct room *room, struct owned *victim)
 	(void)own_move(c, victim, OWNER_SEALED, &room->pool->slot);
 }
 
+static uint64_t half_of_segment(const struct memkv_pool *pool, uint64_t segment)
+{
+	return layout_segment_pages(&pool->control.layout, segment) / 2;
+}
+
+/* half of it or less is left: that moves, rather than that something of others goes */
+static bool sparse(const struct memkv_pool *pool, const struct survey *s)
+{
+	return s->live_pages + s->pinned_pages <= half_of_segment(pool, s->segment);
+}
+
 static void spare(struct room *room, struct owned *victim)
 {
+	spent_forget(&room->pool->follower.spent[victim->segment]); /* else it would be the next one again */
 	control_renew_age(&room->pool->control, victim->segment);
 	reclaim_leave(room, victim);
 }
@@ -111,21 +124,39 @@ void reclaim_refuse(struct room *room, struct owned *victim)
 	spare(room, victim);
 }
 
+struct taste {
+	struct memkv_pool *pool;
+	uint64_t now_s;
+	bool moves; /* what is left of a victim will move */
+};
+
+static unsigned rank_of(void *context, uint64_t segment)
+{
+	const struct taste *taste = context;
+	const struct memkv_pool *pool = taste->pool;
+	enum spent_rank rank = spent_rank(&pool->follower.spent[segment], layout_segment_pages(&pool->control.layout, segment),
+					  taste->now_s);
+
+	return rank == SPENT_HALF && !taste->moves ? SPENT_LITTLE : rank;
+}
+
 /*
- * The oldest that is not mostly in use - after some second chances, the oldest - and with at most so much pinned.  0,
+ * The most spent, else the oldest that is not mostly in use - after some second chances, the oldest - and with at most so much pinned.  0,
  * MEMKV_NO_ROOM, or -errno: then the dead have moved what cannot be flushed, and the segment stays LEAVING, ours, until we are
  * dead in our turn.
  */
-static int choose(struct room *room, struct owned *victim, struct room_left pinned_max)
+static int choose(struct room *room, struct owned *victim, struct room_left pinned_max, bool moves)
 {
 	struct memkv_pool *pool = room->pool;
+	struct taste taste = {pool, clock_utc_s(), moves};
 	const struct control *c = &pool->control;
 	uint64_t passed_over = 0, first_passed = UINT64_MAX;
 
 	if (MUTANT(PIN_LOOK_AT_RETIRE_ONLY))
 		factbook_refresh(&pool->factbook);
-	for (int chance = 0; own_take_oldest(c, &pool->slot, victim);) {
-		uint64_t half = layout_segment_pages(&c->layout, victim->segment) / 2;
+	for (int chance = 0; own_take_oldest(c, &pool->slot, rank_of, &taste, victim);) {
+		bool hinted = rank_of(&taste, victim->segment) != SPENT_LITTLE;
+		uint64_t half = half_of_segment(pool, victim->segment);
 		int err = victim->orphan && !MUTANT(MOVED_UNFLUSHED) ? pool->media->ops->flush(pool->media) : 0;
 		if (err)
 			return err;
@@ -138,6 +169,11 @@ static int choose(struct room *room, struct owned *victim, struct room_left pinn
 				return MEMKV_NO_ROOM; /* it was made the youngest then: all the others have been looked at */
 			if (passed_over == 1)
 				first_passed = victim->segment;
+			continue;
+		}
+		if (hinted && !sparse(pool, &s)) { /* it was opened anew, or told wrongly */
+			spent_forget(&pool->follower.spent[victim->segment]);
+			reclaim_leave(room, victim);
 			continue;
 		}
 		if (chance == SECOND_CHANCES || s.hot_pages + s.pinned_pages <= half)
@@ -166,23 +202,25 @@ static bool move_pinned(struct room *room, uint64_t segment)
 	return true;
 }
 
-struct hot {
+struct used {
 	struct memkv_pool *pool;
 	uint64_t segment;
+	bool all;
 };
 
-static bool want_hot(void *context, const struct entry *e)
+static bool want_used(void *context, const struct entry *e)
 {
-	struct hot *hot = context;
+	struct used *used = context;
 
-	return !expired(e) && heat_read(hot->pool, hot->segment, e->page) > 0;
+	return !expired(e) && (used->all || heat_read(used->pool, used->segment, e->page) > 0);
 }
 
-static void move_hot(struct room *room, uint64_t segment, uint64_t pages_left)
+/* what was used since it was written, or all that there is */
+static void move_used(struct room *room, uint64_t segment, bool all, uint64_t pages_left)
 {
-	struct hot hot = {room->pool, segment};
+	struct used used = {room->pool, segment, all};
 	uint64_t generation;
-	uint32_t n = entries_collect(room->pool, segment, want_hot, &hot, room->entries, &generation);
+	uint32_t n = entries_collect(room->pool, segment, want_used, &used, room->entries, &generation);
 
 	for (uint32_t i = 0; i < n; i++) {
 		uint64_t pages = pages_of(&room->entries[i]);
@@ -214,17 +252,19 @@ static void prepare_one(struct room *room)
 	struct memkv_pool *pool = room->pool;
 
 	if (room->next_ready || own_any_ready(&pool->control, &pool->slot, pins_there(pool)) ||
-	    choose(room, &room->next, room_rest(room)))
+	    choose(room, &room->next, room_rest(room), true))
 		return;
 	room->next_since_us = clock_monotonic_us();
 	uint64_t rest = room_rest(room).pages, segment = room->next.segment;
-	uint64_t half = layout_segment_pages(&pool->control.layout, segment) / 2;
+	uint64_t half = half_of_segment(pool, segment);
+	struct survey s = survey(pool, segment, false);
+	bool all = sparse(pool, &s);
 	if (!move_pinned(room, segment)) {
 		leave(room, &room->next);
 		return;
 	}
 	uint64_t taken = rest - min_u64(rest, room_rest(room).pages); /* other threads' puts among it */
-	move_hot(room, segment, half - min_u64(half, taken));
+	move_used(room, segment, all, half - min_u64(half, taken));
 	room->next_ready = true;
 	(void)reclaim_secure(room); /* when it fails it is tried again before the segment goes */
 }
@@ -242,6 +282,24 @@ void reclaim_prepare(struct room *room)
 	}
 	if (!room->early_count)
 		prepare_one(room);
+}
+
+void reclaim_reconsider(struct room *room)
+{
+	struct taste taste = {room->pool, clock_utc_s(), false};
+	uint64_t segments = room->pool->control.layout.segments, s = 0;
+
+	struct owned owned;
+
+	if (!room->next_ready || rank_of(&taste, room->next.segment) != SPENT_LITTLE)
+		return;
+	while (s < segments && (rank_of(&taste, s) == SPENT_LITTLE || !own_look(&room->pool->control, s, &owned) ||
+				owned.word.state != OWNER_SEALED))
+		s++;
+	if (s == segments || moves_settle(room->pool, room->next.segment))
+		return;
+	reclaim_leave(room, &room->next);
+	room->next_ready = false;
 }
 
 bool reclaim_chosen(const struct room *room, uint64_t *wait_us)
@@ -272,7 +330,7 @@ int reclaim_secure(struct room *room)
 
 int reclaim_take(struct room *room, struct owned *owned)
 {
-	return choose(room, owned, (struct room_left){0});
+	return choose(room, owned, (struct room_left){0}, false);
 }
 
 bool reclaim_confirm(struct room *room, struct owned *victim, struct gone *gone)
@@ -310,8 +368,8 @@ static struct room_left smaller(struct room_left a, struct room_left b)
 /* a victim, emptied: one without pinned blocks; else with few; else one whose pinned blocks fit at all */
 static bool empty_one(struct room *room, struct owned *victim, struct room_left left)
 {
-	if (choose(room, victim, (struct room_left){0}) &&
-	    (!left.blocks || (choose(room, victim, smaller(left, half_of(room))) && choose(room, victim, left))))
+	if (choose(room, victim, (struct room_left){0}, false) &&
+	    (!left.blocks || (choose(room, victim, smaller(left, half_of(room)), false) && choose(room, victim, left, false))))
 		return false;
 	if (move_pinned(room, victim->segment))
 		return moves_settle(room->pool, victim->segment) == 0;

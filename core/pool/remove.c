@@ -186,8 +186,10 @@ static bool meet_indexed(struct hunt *hunt, int *removed, bool *unread)
 	struct place places[COPIES_MAX];
 	bool gone = false;
 
-	*unread = false;
+	uint64_t before = atomic_load(&hunt->pool->media->unread);
 	follower_step(f);
+	/* shared devices: the logs, or a table, could not be read, so there may be copies that we do not know of */
+	*unread = hunt->pool->control.shared && atomic_load(&hunt->pool->media->unread) != before && !MUTANT(LOGS_UNREAD);
 	uint32_t count = follower_copies(f, hunt->key, places, COPIES_MAX);
 	for (uint32_t i = 0; i < count; i++) {
 		meet_copy(hunt, places[i]);
@@ -230,13 +232,16 @@ int births_remove(struct memkv_pool *pool, const uint8_t *key, const struct birt
 		return hunt.error;
 	if (hunt.outdone && !unread) {
 		struct births own = {.births = {mine}, .count = 1};
-		int more = births_remove(pool, key, &own, 0, true);
-		unread = more < 0;
-		removed += more;
+		/* whoever has pinned the key meanwhile may go by this copy, and the higher one be gone: then both stay */
+		int more = births_remove(pool, key, &own, 0, MUTANT(OUTDONE_FORCED));
+		unread = more < 0 && more != MEMKV_PINNED;
+		removed += more > 0 ? more : 0;
 	}
 	/* copies that were passed over since their segment is just being opened anew: mirrored media must know that as well */
 	if (!MUTANT(BEGUN_UNSETTLED))
 		(void)pool->media->ops->settle(pool->media);
+	if (pool->control.shared && !unread && factbook_vouch(&pool->factbook, key))
+		return -EIO;
 	return unread ? -EIO : removed;
 }
 
@@ -259,19 +264,16 @@ static int remove_refused(const struct memkv_pool *pool)
 
 int memkv_remove_with(struct memkv_pool *pool, const struct memkv_key *key, uint32_t flags)
 {
+	POOL_USE use = pool_enter(pool, ENTRY_WRITE);
 	bool force = flags & MEMKV_REMOVE_UNPIN;
-	int err = pool_usable(pool);
 
-	if (err)
-		return err;
+	if (!use.inside)
+		return use.result;
 	if (!key)
 		return fail(-EINVAL, "remove: a key is needed");
 	if (pool->read_only)
 		return fail(MEMKV_READ_ONLY, "%s was opened read-only; remove needs it open for writing", pool->media->path);
-	if (atomic_load(&pool->media->failed) || !control_published(&pool->control))
-		return fail(MEMKV_FAILED, "%s: the pool's medium is gone, was cut short or failed; open it again",
-			    pool->media->path);
-	err = force ? unpin_first(pool, key->bytes) : 0;
+	int err = force ? unpin_first(pool, key->bytes) : 0;
 	if (err)
 		return err;
 	int removed = births_remove(pool, key->bytes, NULL, 0, force);

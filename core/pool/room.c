@@ -480,6 +480,7 @@ static int fetch(struct room *room, struct writer *w)
 	uint64_t wait_us;
 	int err = -EAGAIN;
 
+	reclaim_reconsider(room);
 	for (uint64_t tries = 0; err == -EAGAIN && control_published(c); tries++) {
 		struct owned victim;
 		if (!share_in_lease(pool))

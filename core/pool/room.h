@@ -9,7 +9,9 @@
  * emptied.  When the current segment is half full and nothing is ready, the victim is chosen early (LEAVING) and its
  * blocks that were used again since they were written move into the rest of the current one - up to half a segment;
  * a victim with more than that is given a second chance instead: its heat is lowered, its age renewed.  A victim's
- * other blocks stay readable until it is opened anew.  That is when a block or two are all that the current one still
+ * other blocks stay readable until it is opened anew.  A segment of which half or more is removed, replaced or expired
+ * (core/index/spent.h) goes before any older one, and all that is left of it moves: so nothing is evicted while there is
+ * such room.  That is when a block or two are all that the current one still
  * takes: early enough that puts need not wait for it, late enough that a process hardly ever has two of them empty.
  * Both are done by a put whose own block is on its way to the medium meanwhile: room_ahead().
  *
@@ -159,6 +161,8 @@ void reclaim_refuse(struct room *room, struct owned *victim);
 void reclaim_leave(struct room *room, struct owned *victim);
 /* reclaim_retire() - a LEAVING segment of ours becomes RETIRED, and what is left in it goes; false: it is SEALED again */
 bool reclaim_retire(struct room *room, struct owned *victim);
+/* reclaim_reconsider() - the victim that was chosen before is given back when a spent segment has turned up since */
+void reclaim_reconsider(struct room *room);
 /* reclaim_chosen() - is there a victim that was chosen before?  *wait_us: how long it should stay readable still (keep.h) */
 bool reclaim_chosen(const struct room *room, uint64_t *wait_us);
 /* reclaim_next() - take the one that was chosen first; 0, or -errno of the flush that it needs (and it stays) */

@@ -30,19 +30,22 @@ static bool word_is_mine(const struct memkv_pool *pool, uint64_t segment, struct
 	return own_look(&pool->control, segment, owned) && is_me(pool, owned->word.slot, owned->word.epoch);
 }
 
-static void note_lost(struct memkv_pool *pool, uint64_t segment, bool lost)
+static void note(_Atomic uint64_t *bitmap, uint64_t segment, bool on)
 {
-	_Atomic uint64_t *bits = &pool->share.lost[segment / 64];
-
-	if (lost)
-		atomic_fetch_or(bits, 1ULL << segment % 64);
+	if (on)
+		atomic_fetch_or(&bitmap[segment / 64], 1ULL << segment % 64);
 	else
-		atomic_fetch_and(bits, ~(1ULL << segment % 64));
+		atomic_fetch_and(&bitmap[segment / 64], ~(1ULL << segment % 64));
+}
+
+static bool is_noted(const _Atomic uint64_t *bitmap, uint64_t segment)
+{
+	return atomic_load(&bitmap[segment / 64]) >> segment % 64 & 1;
 }
 
 bool share_lost(const struct memkv_pool *pool, uint64_t segment)
 {
-	return pool->control.shared && (atomic_load(&pool->share.lost[segment / 64]) >> segment % 64 & 1);
+	return pool->control.shared && is_noted(pool->share.lost, segment);
 }
 
 /*
@@ -54,20 +57,23 @@ static void ownership_changed(void *context, uint64_t segment)
 	struct memkv_pool *pool = context;
 	const struct ownership *o = &pool->factbook.ownership;
 	struct holding h = ownership_of(o, segment);
-	bool mine = is_me(pool, h.slot, h.epoch), marked = false;
-	struct own_mark mark;
 	struct owned owned;
+	bool mine = is_me(pool, h.slot, h.epoch), marked = false;
+	bool word_mine = word_is_mine(pool, segment, &owned);
+	struct own_mark mark;
 
 	for (uint32_t n = 0; !marked && ownership_mark(o, segment, n, &mark); n++)
 		marked = !is_me(pool, mark.slot, mark.epoch);
-	if (marked)
+	if (is_noted(pool->share.open, segment) && (mine || !MUTANT(ADOPTED_SETTLED))) { /* also when it was adopted from us meanwhile */
+		if (!word_mine)
+			set_word(&pool->control, segment, OWNER_OPEN, pool->slot.number, pool->slot.epoch);
+	} else if (marked) {
 		set_word(&pool->control, segment, OWNER_OPEN, mark.slot, mark.epoch);
-	else if (!mine)
+	} else if (!mine || !word_mine) {
 		set_word(&pool->control, segment, h.state, h.slot, h.epoch);
-	else if (!word_is_mine(pool, segment, &owned))
-		set_word(&pool->control, segment, h.state, h.slot, h.epoch);
+	}
 	if (pool->slot.epoch)
-		note_lost(pool, segment, !mine && ownership_last(o, segment, pool->slot.number, pool->slot.epoch));
+		note(pool->share.lost, segment, !mine && ownership_last(o, segment, pool->slot.number, pool->slot.epoch));
 	follower_stirred(&pool->follower, segment);
 }
 
@@ -197,6 +203,8 @@ bool share_quiet(void *context, uint32_t slot, uint32_t epoch)
 
 	if (is_me(pool, slot, epoch))
 		return false;
+	if (MUTANT(REOPEN_AT_RISK))
+		return true;
 	pthread_mutex_lock(&share->watch_lock);
 	bool quiet = lease_quiet(&share->watch, &pool->control, &share->timing, slot, epoch);
 	pthread_mutex_unlock(&share->watch_lock);
@@ -228,8 +236,12 @@ static bool state_seals(struct memkv_pool *pool)
 		records[i].version = factbook_last(&pool->factbook, records[i].subject) + 1;
 	good = good && (count == 0 || factbook_log(&pool->factbook, records, count, false) == 0);
 	for (unsigned i = 0; good && i < count; i++) {
+		note(share->open, records[i].subject, false);
 		control_let_go(c, table_at(c, records[i].subject), c->layout.table_bytes);
-		note_lost(pool, records[i].subject, false);
+		pthread_mutex_lock(&pool->factbook.lock);
+		ownership_changed(pool, records[i].subject);
+		pthread_mutex_unlock(&pool->factbook.lock);
+		note(share->lost, records[i].subject, false);
 	}
 	pthread_mutex_unlock(&share->flush_lock);
 	return good;
@@ -256,7 +268,7 @@ static bool at_risk(struct memkv_pool *pool, uint64_t segment, uint64_t *level)
 	for (uint32_t n = 0; factbook_mark(&pool->factbook, segment, n, &mark); n++) {
 		if (is_me(pool, mark.slot, mark.epoch))
 			continue;
-		if (!share_quiet(pool, mark.slot, mark.epoch) && !MUTANT(REOPEN_AT_RISK)) {
+		if (!share_quiet(pool, mark.slot, mark.epoch)) {
 			set_word(&pool->control, segment, OWNER_OPEN, mark.slot, mark.epoch);
 			return true;
 		}
@@ -311,8 +323,10 @@ static bool open_segment(struct memkv_pool *pool, uint64_t segment)
 	bool looked = MUTANT(NO_LOOK_AFTER_OPEN) || factbook_refresh(book);
 	h = factbook_holding(book, segment);
 	if (looked && is_me(pool, h.slot, h.epoch) && h.version == r.version && !at_risk(pool, segment, &level) &&
-	    control_hold(c, table_at(c, segment), c->layout.table_bytes))
+	    control_hold(c, table_at(c, segment), c->layout.table_bytes)) {
+		note(pool->share.open, segment, true);
 		return true;
+	}
 	put_off_seal(pool, segment, r.state == OWNER_OPEN ? OWNER_SEALED : r.state); /* nothing was written */
 	return false;
 }
@@ -364,9 +378,10 @@ static bool share_mine(void *context, uint64_t segment)
 
 static bool share_writing(void *context, uint64_t segment)
 {
+	const struct memkv_pool *pool = context;
 	struct owned owned;
 
-	return word_is_mine(context, segment, &owned) && owned.word.state == OWNER_OPEN;
+	return is_noted(pool->share.open, segment) && word_is_mine(pool, segment, &owned) && owned.word.state == OWNER_OPEN;
 }
 
 /* ---- the keeper ---- */
@@ -501,8 +516,13 @@ int share_open(struct memkv_pool *pool)
 		return err;
 	c->pass_us = share->timing.claim_ms * 1000ULL;
 	share->lost = calloc(div_up(pool->sb.geo.segments, 64), sizeof(*share->lost));
-	if (!share->lost)
+	share->open = calloc(div_up(pool->sb.geo.segments, 64), sizeof(*share->open));
+	if (!share->lost || !share->open) {
+		free(share->lost);
+		free(share->open);
+		share->lost = share->open = NULL;
 		return fail(-ENOMEM, "%s: no memory to attach", pool->media->path);
+	}
 	keep_local(pool);
 	pthread_mutex_init(&share->beat_lock, NULL);
 	pthread_mutex_init(&share->watch_lock, NULL);
@@ -529,6 +549,14 @@ void share_words(struct memkv_pool *pool)
 	pthread_mutex_unlock(&pool->factbook.lock);
 }
 
+/* what stands in the log before ours cannot be brought over: the next one may try, and finds it named still */
+static int give_slot_back(struct memkv_pool *pool, int err)
+{
+	slot_leave(&pool->control, &pool->slot);
+	pool->slot.epoch = 0;
+	return fail(err, "%s: what the slot's log says cannot be brought over: %s", pool->media->path, memkv_strerror(err));
+}
+
 int share_attach(struct memkv_pool *pool, const struct slot_guard *guard)
 {
 	struct share *share = &pool->share;
@@ -540,6 +568,11 @@ int share_attach(struct memkv_pool *pool, const struct slot_guard *guard)
 	struct log_identity me = {.slot = pool->slot.number, .epoch = pool->slot.epoch, .nonce = pool->slot.nonce};
 	if (!ring_hold(c, &me) || !checkpoint_hold(c, me.slot))
 		return fail(-EIO, "%s: the slot's log cannot be read", pool->media->path);
+	err = factbook_bring_over(&pool->factbook, &pool->slot);
+	if (!err)
+		err = lease_brought_over(c, &pool->slot);
+	if (err)
+		return give_slot_back(pool, err);
 	factbook_attach(&pool->factbook, &pool->slot);
 	pool->control.share = &share->ops;
 	pool->control.share_context = pool;
@@ -569,7 +602,8 @@ void share_close(struct memkv_pool *pool)
 		return;
 	stop_keeper(share);
 	free(share->lost);
-	share->lost = NULL;
+	free(share->open);
+	share->lost = share->open = NULL;
 	pthread_mutex_destroy(&share->beat_lock);
 	pthread_mutex_destroy(&share->watch_lock);
 	pthread_mutex_destroy(&share->adopt_lock);

@@ -58,6 +58,7 @@ struct share {
 	pthread_mutex_t flush_lock; /* over stating them */
 	atomic_uint_fast64_t good_us; /* when the last heartbeat that was completed began */
 	_Atomic uint64_t *lost;	      /* bitmap: segments that we had open and that were adopted by another */
+	_Atomic uint64_t *open;	      /* likewise: that we may write to: from the look behind OPEN until SEAL is stated */
 	struct own_share ops;
 	uint64_t wants, wanted_us;	  /* of ours: how many, and when the last; under room.refill */
 	struct want answered[SLOTS_MAX]; /* of others; the helper's */

@@ -61,9 +61,9 @@ static int number_of(const struct superblock *sb, const char *home_path, const c
 
 int memkv_pool_namespace_of(struct memkv_pool *pool, const char *name)
 {
-	int err = pool_usable(pool);
+	POOL_USE use = pool_enter(pool, ENTRY_CALL);
 
-	return err ? err : name ? number_of(&pool->sb, pool->media->path, name) : fail(-EINVAL, "a name is needed");
+	return !use.inside ? use.result : name ? number_of(&pool->sb, pool->media->path, name) : fail(-EINVAL, "a name is needed");
 }
 
 /* pins of blocks that are nowhere else; or -errno */

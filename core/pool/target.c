@@ -13,6 +13,7 @@
  */
 #include "core/pool/target.h"
 #include "core/base/fail.h"
+#include "core/media/cache_lines.h"
 #include "core/media/file_system.h"
 #include "core/media/signature.h"
 #include "core/pool/handle.h"
@@ -25,6 +26,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 /* the first page while a create is under way; see FORMAT.md */
@@ -83,9 +85,12 @@ static int open_dax(struct target *t)
 	t->fd = open(t->path, O_RDWR | O_CLOEXEC);
 	if (t->fd < 0)
 		return fail(-errno, "%s: cannot open: %s", t->path, strerror(errno));
+	struct media *lines;
 	int err = media_dax_open(t->path, 0, &t->memory);
 	if (err)
 		return err;
+	if (media_lines_over(t->memory, &lines) == 0) /* it may be shared, and this host's caches be of long ago */
+		t->memory = lines;
 	t->size = t->memory->caps.bytes;
 	err = t->memory->ops->queue_open(t->memory, 1, &t->queue);
 	return err ? fail(err, "%s: no memory", t->path) : 0;
@@ -371,11 +376,33 @@ int target_write(const struct target *t, const void *bytes, size_t length, uint6
 	return err;
 }
 
+/* a file in memory: the kernel has written through this host's caches */
+static int write_back(const struct target *t)
+{
+	struct stat st;
+
+	if (fstat(t->fd, &st))
+		return -errno;
+	size_t bytes = (size_t)st.st_size;
+	void *at = bytes ? mmap(NULL, bytes, PROT_READ, MAP_SHARED, t->fd, 0) : NULL;
+	if (at == MAP_FAILED)
+		return -errno;
+	if (bytes) {
+		cache_lines_write_back(at, min_u64(bytes, t->control_bytes));
+		cache_lines_write_back((uint8_t *)at + bytes - min_u64(bytes, PAGE), min_u64(bytes, PAGE));
+		cache_lines_fence();
+		munmap(at, bytes);
+	}
+	return 0;
+}
+
 int target_flush(const struct target *t)
 {
 	if (t->memory)
 		return t->memory->ops->flush(t->memory); /* each write was drained */
-	return fsync(t->fd) ? -errno : 0;
+	if (fsync(t->fd))
+		return -errno;
+	return t->incoherent ? write_back(t) : 0;
 }
 
 int target_zero_range(const struct target *t, uint64_t offset, uint64_t length)

@@ -20,12 +20,14 @@ struct target {
 	const char *path;
 	int fd;
 	bool device;		 /* has its size, and stays */
+	bool incoherent;	 /* what is written to a file leaves this host's caches with target_flush() */
 	struct media *memory;	 /* DAX devices: what it is read and written through; fd is for locks then */
 	struct media_queue *queue; /* of it */
 	bool unnamed;   /* a new file that has no name yet: target_name() */
 	bool made;      /* a new file that has one already: to be removed when the create fails */
 	bool look_only; /* nothing will be written: take no lock, make no file */
 	uint64_t size;  /* of the file or device */
+	uint64_t control_bytes; /* for incoherent files: how much of the beginning is written */
 	uint8_t *pages; /* TARGET_PEEK bytes, aligned, through which all bytes go */
 	struct stat st;
 };

@@ -17,7 +17,7 @@ struct memkv_iter {
 	struct memkv_filter filter;
 	uint64_t session_id;
 	uint64_t segment; /* next to read */
-	uint32_t at, count;
+	uint32_t at, count, room;
 	struct entry entries[];
 };
 
@@ -87,7 +87,7 @@ static void collect(void *context, uint32_t index, enum entry_state state, const
 	    !life_counts(table_life(&it->pool->control, it->segment, index, e->birth)) ||
 	    (it->pool->control.shared && factbook_removed(&it->pool->factbook, e->key, e->birth)) ||
 	    (e->expires_s && e->expires_s <= clock_utc_s() &&
-	     !factbook_pinned(&it->pool->factbook, e->key, e->session_id)) ||
+	     !factbook_pins(&it->pool->factbook, e->key, e->session_id)) ||
 	    !shown_here(it, e))
 		return;
 	it->entries[it->count++] = *e;
@@ -117,11 +117,12 @@ static bool load_segment(struct memkv_iter *it)
 
 int memkv_iter_open(struct memkv_pool *pool, const struct memkv_filter *filter, struct memkv_iter **out)
 {
+	POOL_USE use = pool_enter(pool, ENTRY_CALL);
 	struct memkv_filter wish;
-	int err = pool_usable(pool);
 
-	if (!err)
-		err = options_take(&wish, sizeof(wish), filter, "iterate");
+	if (!use.inside)
+		return use.result;
+	int err = options_take(&wish, sizeof(wish), filter, "iterate");
 	if (err)
 		return err;
 	if (!out)
@@ -130,6 +131,7 @@ int memkv_iter_open(struct memkv_pool *pool, const struct memkv_filter *filter, 
 	if (!it)
 		return fail(-ENOMEM, "%s: no memory to iterate", pool->media->path);
 	it->pool = pool;
+	it->room = pool->sb.geo.entries;
 	it->filter = wish;
 	it->session_id = session_id_of(it->filter.session);
 	follower_step(&pool->follower);
@@ -139,10 +141,12 @@ int memkv_iter_open(struct memkv_pool *pool, const struct memkv_filter *filter, 
 
 int memkv_iter_next(struct memkv_iter *it, struct memkv_block_info *info)
 {
-	int err = pool_usable(it->pool);
+	POOL_USE use = pool_enter(it->pool, ENTRY_CALL);
 
-	if (err)
-		return err;
+	if (!use.inside)
+		return use.result;
+	if (it->pool->sb.geo.entries != it->room)
+		return fail(MEMKV_FAILED, "%s was made anew while its blocks were listed; begin again", it->pool->path);
 	while (it->at == it->count)
 		if (!load_segment(it))
 			return 0;

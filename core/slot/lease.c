@@ -39,7 +39,8 @@ int lease_refresh(const struct control *c)
 
 	for (; any && read < slots; read += (uint32_t)min_u64(slots - read, LEASE_STEP)) {
 		uint32_t end = read + (uint32_t)min_u64(slots - read, LEASE_STEP);
-		if (!control_refresh(c, cell_at(c, 0, read), (size_t)(end - read) * PAGE))
+		if (!control_refresh(c, cell_at(c, 0, read), (size_t)(end - read) * PAGE) ||
+		    !control_refresh(c, cell_at(c, 1, read), (size_t)(end - read) * PAGE))
 			return -EIO;
 		any = false;
 		for (uint32_t n = read; n < end; n++)
@@ -229,24 +230,27 @@ static void let_all_go(const struct control *c, uint32_t number)
 {
 	control_let_go(c, cell_at(c, 0, number), PAGE);
 	control_let_go(c, cell_at(c, 1, number), PAGE);
-	/* the guard may have written what is owed */
-	control_let_go(c, control_at(c, layout_checkpoint(&c->layout, number, 0)),
-		       (size_t)c->layout.geo.checkpoint_bytes * CHECKPOINTS_PER_SLOT);
 }
 
-/* won: what is owed, then copy 0 */
-static int take(struct joining *j, const struct slot_guard *guard, struct slot *slot, const struct slot_cell *before)
+/* copy 0 is written, and somebody else was at it: where it names us still, nobody has the slot */
+static int give_up(const struct control *c, const struct slot *slot)
+{
+	struct slot_cell left = slot->cell;
+
+	left.state = SLOT_LEFT;
+	if (reads_back(c, slot->number, 0, slot->epoch, slot->nonce))
+		(void)write_copy(c, &left, 0);
+	return -EAGAIN;
+}
+
+/* won: copy 0, then copy 1 */
+static int take(struct joining *j, struct slot *slot, const struct slot_cell *before)
 {
 	const struct control *c = j->c;
-	bool owed = true;
 	uint64_t looked;
 
 	for (int tries = 0; tries < 4; tries++) {
 		int err = join(j, slot, before, &looked);
-		if (!err && owed) {
-			err = guard->take_over(guard->facts, slot, before);
-			owed = false;
-		}
 		if (err)
 			return err;
 		if (!in_time(j->timing, looked))
@@ -257,7 +261,7 @@ static int take(struct joining *j, const struct slot_guard *guard, struct slot *
 		/* copy 1 as well: whoever stood still before that write may have come after others' whole lives */
 		if (!reads_back(c, slot->number, 0, slot->epoch, slot->nonce) ||
 		    !reads_back(c, slot->number, 1, slot->epoch, slot->nonce))
-			return -EAGAIN;
+			return give_up(c, slot);
 		if (!control_hold(c, cell_at(c, 0, slot->number), PAGE) || !write_copy(c, &slot->cell, 1))
 			return -EIO;
 		return 0;
@@ -278,7 +282,11 @@ static int try_claim(struct joining *j, const struct slot_guard *guard, const st
 		err = slot_begin(c, n, before->epoch + 1, slot);
 	if (!err) {
 		slot->cell.suspect_ms = j->timing->suspect_ms;
-		err = take(j, guard, slot, before);
+		/* nothing but cells is written before the slot is ours: what stands in its log is brought over after that */
+		bool owes = before->owed_epoch != 0; /* it never came so far */
+		slot->cell.owed_epoch = owes ? before->owed_epoch : before->epoch;
+		slot->cell.owed_nonce = owes ? before->owed_nonce : before->nonce;
+		err = take(j, slot, before);
 	}
 	if (err == -EAGAIN)
 		j->pass[n] = 8;
@@ -363,6 +371,15 @@ int lease_claim(const struct control *c, const struct lease_timing *timing, cons
 }
 
 /* ---- heartbeats ---- */
+
+int lease_brought_over(const struct control *c, struct slot *slot)
+{
+	slot->cell.owed_epoch = 0;
+	slot->cell.owed_nonce = 0;
+	slot_write_copy(c, &slot->cell, 0);
+	slot_write_copy(c, &slot->cell, 1);
+	return control_published(c) ? c->media->ops->flush(c->media) : -EIO;
+}
 
 int lease_beat(const struct control *c, struct slot *slot, uint64_t log_tail)
 {

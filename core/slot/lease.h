@@ -6,13 +6,16 @@
  *
  *   look -> copy 1 of the cell: JOINING, the next epoch, a nonce -> completed within `claim` of the look, else from the start
  *   -> wait 2 x claim: whoever had looked before us has written by now -> read back: copy 1 still ours, copy 0 as it was
- *   -> what is owed to the incarnation before (struct slot_guard) -> still within `claim` of the last look, else look again
+ *   -> still within `claim` of the last look, else look again
  *   -> copy 0: ACTIVE -> after `claim`: both still ours -> copy 1      (tests/model/slot_claim_lease.pml)
+ *   -> what stands in the log of the incarnation before goes into a checkpoint; until then the cell names that one as well, and
+ *   everybody reads its log.  (Before, another might have won, and have a checkpoint there.)  -> both copies, naming nobody
  *
  * Copy 0 tells who holds the slot; nobody but the one who has won writes it.  Who wakes up late in its claim disturbs copy 1,
- * which nobody believes; or, having stood still between the last look and the write, copy 0, which its holder writes anew at
- * the next heartbeat; but copy 1 is another's then, and it gives up.  Slots are used up from the first on, with gaps of less than LEASE_STEP: behind that many virgin ones all
- * are virgin.  (A gap is a slot whose segments are just being taken over by somebody who may be dead: nobody waits for that.)
+ * which nobody believes while it says JOINING; or, having stood still between the last look and the write, copy 0, which its
+ * holder writes anew at the next heartbeat; but copy 1 is another's then, and it gives up.  Until then copy 1 tells: it is ACTIVE,
+ * of that epoch, and another's.  Slots are used up from the first on, with gaps of less than LEASE_STEP: behind that many virgin
+ * ones all are virgin.  (A gap is a slot whose claim is just being made by somebody who may be dead: nobody waits for that.)
  *
  * Lease.  The holder writes a counter every `beat`.  Who has not completed a write for `self` promises nothing any more.
  * Whoever watches a counter stand still for `suspect` of his own clock may take over (core/pool/share.h) what the incarnation
@@ -69,6 +72,9 @@ int lease_refresh(const struct control *c);
  */
 int lease_claim(const struct control *c, const struct lease_timing *timing, const struct slot_guard *guard,
 		struct slot *slot);
+
+/* lease_brought_over() - the log of the incarnation before stands in our checkpoint; 0 or -errno */
+int lease_brought_over(const struct control *c, struct slot *slot);
 
 /* lease_beat() - write the next heartbeat, with @log_tail; 0 or -EIO */
 int lease_beat(const struct control *c, struct slot *slot, uint64_t log_tail);

@@ -317,29 +317,37 @@ static uint64_t age_of(const struct control *c, uint64_t segment)
 	return now;
 }
 
-bool own_take_oldest(const struct control *c, const struct slot *me, struct owned *owned)
+bool own_take_oldest(const struct control *c, const struct slot *me, unsigned (*rank)(void *context, uint64_t segment),
+		     void *context, struct owned *owned)
 {
 	struct death_notes notes = {.me = me};
 
 	for (;;) {
 		struct owned best = {.segment = UINT64_MAX};
 		uint64_t best_age = UINT64_MAX;
+		unsigned best_rank = UINT32_MAX;
 
 		for (uint64_t s = 0; s < c->layout.segments; s++) {
 			struct owned seen = {0};
 			enum owner_state state = says(c, s);
 			bool writable = state == OWNER_FREE || state == OWNER_OPEN || state == OWNER_PARKED;
-			if (writable || (state == OWNER_SEALED && age_of(c, s) >= best_age))
+			if (writable)
+				continue;
+			unsigned ranked = state == OWNER_SEALED ? rank(context, s) : 0;
+			if (ranked > best_rank || (state == OWNER_SEALED && ranked == best_rank && age_of(c, s) >= best_age))
 				continue;
 			if (!look_or_rebuild(c, s, &seen, &notes) || !ours_to_take(c, s))
 				continue;
 			bool orphan = seen.word.state == OWNER_LEAVING &&
 				      gone(c, &notes, seen.word.slot, seen.word.epoch);
 			uint64_t age = orphan ? 0 : age_of(c, s);
-			if ((seen.word.state == OWNER_SEALED || orphan) && age < best_age) {
+			ranked = orphan ? 0 : rank(context, s); /* its word may have changed, or been damaged */
+			bool better = ranked < best_rank || (ranked == best_rank && age < best_age);
+			if ((seen.word.state == OWNER_SEALED || orphan) && better) {
 				best = seen;
 				best.orphan = orphan;
 				best_age = age;
+				best_rank = ranked;
 			}
 		}
 		if (best.segment == UINT64_MAX || !control_published(c))

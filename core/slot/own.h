@@ -93,7 +93,11 @@ bool own_any_free(const struct control *c);
  */
 bool own_take_ready(const struct control *c, const struct slot *me, bool keep_free, struct owned *owned, bool *resumed);
 
-/* own_take_oldest() - the oldest SEALED segment (or LEAVING of the dead) becomes our LEAVING; false: there is none */
-bool own_take_oldest(const struct control *c, const struct slot *me, struct owned *owned);
+/*
+ * own_take_oldest() - a SEALED segment (or LEAVING of the dead) becomes our LEAVING; false: there is none
+ * @rank: those of the lowest rank go first, and of these the oldest; LEAVING ones of the dead before all.
+ */
+bool own_take_oldest(const struct control *c, const struct slot *me, unsigned (*rank)(void *context, uint64_t segment),
+		     void *context, struct owned *owned);
 
 #endif

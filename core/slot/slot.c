@@ -30,6 +30,15 @@ enum check_result slot_read_copy(const struct control *c, uint32_t number, unsig
 	return result;
 }
 
+/*
+ * On shared devices: who stood still in its claim may write over copy 0 of the one who has won meanwhile.  That one has written copy
+ * 1, which says ACTIVE only of who has won.
+ */
+static bool outlived(const struct control *c, const struct slot_cell *first, const struct slot_cell *second)
+{
+	return c->shared && !MUTANT(STALE_CLAIM_BELIEVED) && second->epoch == first->epoch && second->nonce != first->nonce;
+}
+
 /* *holds: which copy the cell was taken from */
 static enum check_result read_copies(const struct control *c, uint32_t number, struct slot_cell *cell, unsigned *holds)
 {
@@ -38,12 +47,11 @@ static enum check_result read_copies(const struct control *c, uint32_t number, s
 	enum check_result a = slot_read_copy(c, number, 0, &copies[0], &known[0]);
 	enum check_result b = slot_read_copy(c, number, 1, &copies[1], &known[1]);
 
-	if (c->shared)
+	if (c->shared) /* whoever joins writes into copy 1, and has not got the slot yet */
 		known[1] = known[1] && copies[1].state != SLOT_JOINING;
 	if (!known[0] && !known[1])
 		return CHECK_BAD;
-	/* on shared devices whoever joins writes into copy 1, and has not got the slot yet */
-	*holds = !known[0] || (known[1] && copies[1].epoch > copies[0].epoch && !c->shared);
+	*holds = !known[0] || (known[1] && (copies[1].epoch > copies[0].epoch || outlived(c, &copies[0], &copies[1])));
 	*cell = copies[*holds];
 	return a == CHECK_GOOD && b == CHECK_GOOD ? CHECK_GOOD : CHECK_MENDED;
 }
@@ -308,4 +316,9 @@ uint64_t slot_new_generation(struct slot *slot)
 	if (counter >> GENERATION_COUNTER_BITS)
 		return 0;
 	return generation_make(slot->number, slot->epoch, counter);
+}
+
+bool slot_worn(const struct slot *slot)
+{
+	return atomic_load_explicit(&slot->openings, memory_order_relaxed) >> GENERATION_COUNTER_BITS;
 }

@@ -32,7 +32,7 @@ struct slot {
 struct slot_guard {
 	int (*look)(void *context);
 	void *context;
-	int (*take_over)(void *facts, const struct slot *next, const struct slot_cell *before);
+	int (*take_over)(void *facts, const struct slot *next, const struct slot_cell *before); /* not on shared devices */
 	void *facts;
 };
 
@@ -101,5 +101,7 @@ static inline uint64_t slot_new_birth(struct slot *slot)
 
 /* slot_new_generation() - 0 when the incarnation has used up its openings (2^24 - 1): leave and attach again */
 uint64_t slot_new_generation(struct slot *slot);
+/* slot_worn() - has slot_new_generation() said 0? */
+bool slot_worn(const struct slot *slot);
 
 #endif

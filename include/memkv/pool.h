@@ -11,6 +11,14 @@
  *
  * Threads: a `struct memkv_pool *` may be used from any number of threads at once; open and close are the exception
  * (nobody may use a handle that is being closed).
+ * Failure: when the medium is gone, was cut short or failed, or the agent has lost its slot, the handle stays good.  Gets are
+ * misses (counted as the medium's), exists and match find nothing, whatever would write answers MEMKV_FAILED (puts are
+ * counted) with a sentence that says why; what can still be read may be found for some time.  A thread of the handle's looks for
+ * the pool at the path it was opened by, and attaches it anew when it answers, as a new incarnation; then everything goes on.
+ * Holds of before have lapsed.  On a network not before the last of the writes that failed can have landed; and while
+ * the medium takes no writes, or all slots are taken, the pool is attached for reading only.  Another pool at the path (another uuid) is left
+ * alone.  memkv_counters tells how often that was (@rejoins), memkv_set_log() hears of it.  A handle without a follower
+ * (MEMKV_OPEN_NO_FOLLOWER) has no such thread: calls that write, and memkv_pool_refresh(), do it on their way.
  * Fork: in a child every call on an inherited handle returns MEMKV_EFORK; memkv_pool_close() in the child frees
  * nothing that the parent uses.
  */
@@ -39,6 +47,7 @@ enum memkv_create_flag {
 	MEMKV_CREATE_FORCE = 1 << 0, /* overwrite foreign data, or a pool that nobody has open */
 	MEMKV_CREATE_THIN = 1 << 1,  /* allocate the control region only: a full file system fails puts later on */
 	MEMKV_CREATE_SHARE = 1 << 2, /* a block device that agents on several hosts write to at once */
+	MEMKV_CREATE_INCOHERENT = 1 << 3, /* memory that hosts share whose caches are not coherent with each other */
 };
 
 /**
@@ -171,12 +180,14 @@ enum memkv_open_flag {
 	MEMKV_OPEN_CLI = 1 << 1,         /* may use the slot kept for short-lived commands */
 	MEMKV_OPEN_NO_FOLLOWER = 1 << 2, /* no thread: others' puts appear at memkv_pool_refresh() and fresh calls */
 	MEMKV_OPEN_BUFFERED = 1 << 3,    /* payload through the page cache even where O_DIRECT works */
+	MEMKV_OPEN_LAZY = 1 << 4,        /* returns at once, and misses until the pool can be reached */
 };
 
 /**
  * struct memkv_pool_options - how to open
  * @size: sizeof(struct memkv_pool_options).
- * @flags: enum memkv_open_flag.
+ * @flags: enum memkv_open_flag.  With MEMKV_OPEN_LAZY only options are looked at before the call returns: the pool is attached
+ *         in the background, and the handle is as one whose pool has failed until it can be (see above).
  * @lanes: payload operations that can be in flight at once from all threads; 0: 16, at most 64.
  * @poll_us: the follower's polling interval in microseconds; 0: 1000, on block devices 10000.
  * @deadline_us: microseconds after which memkv_pool_open() returns whatever the medium does; 0: when it has done.
@@ -205,7 +216,7 @@ struct memkv_pool_options {
  * destroys it; MEMKV_NETWORK: for writing, on a file system that other machines may share; MEMKV_TIMEDOUT: the medium
  * did not answer by the deadline (what is opened later is closed again; four such attempts at a time wait in a process,
  * further ones end at once); or -errno.
- * Context: any thread.  Starts one follower thread unless told not to.
+ * Context: any thread.  Starts one follower thread, and one that sees to it that the pool stays attached, unless told not to.
  */
 int memkv_pool_open(const char *path, const struct memkv_pool_options *options, struct memkv_pool **pool);
 
@@ -505,7 +516,9 @@ enum memkv_feature_text { MEMKV_FEATURE_TEXT = 128 };
  * @segments_free, @segments_open, @segments_sealed, @segments_parked, @segments_leaving: by state.
  * @blocks, @block_bytes: live blocks and their payload bytes.
  * @direct_io: whether payload goes past the page cache (O_DIRECT).
- * @medium: "file", "memory", "block device".
+ * @medium: "file", "memory", "dax", "incoherent memory", "block device".
+ * @coherent: whether whoever has the medium sees the others' stores at once: all but block devices and memory that was made with
+ *            MEMKV_CREATE_INCOHERENT.
  */
 struct memkv_pool_info {
 	uint8_t uuid[16];
@@ -530,6 +543,7 @@ struct memkv_pool_info {
 	uint64_t blocks;
 	uint64_t block_bytes;
 	int direct_io;
+	int coherent;
 };
 
 /**
@@ -559,6 +573,7 @@ uint64_t memkv_pool_room(struct memkv_pool *pool, uint64_t block_size);
  * did not answer by the deadline), lost (a namespace of the pool is lost, and the block may be there).
  * @segments_held: how often a segment was not emptied because somebody held a block of it.
  * @holds, @holds_refused: holds made; answered with -EAGAIN.
+ * @rejoins: how often the handle has attached its pool anew, since that had failed; @rejoins_failed: attempts that came to nothing.
  * @keeps: locators given out with a time to keep; @grace_cut: segments opened anew before such a time had to be over.
  */
 struct memkv_counters {
@@ -571,6 +586,7 @@ struct memkv_counters {
 	uint64_t holds, holds_refused, keeps, grace_cut;
 	uint64_t entries_damaged, entries_mended, words_mended;
 	uint64_t miss_timedout;
+	uint64_t rejoins, rejoins_failed;
 	uint64_t miss_lost;
 };
 

@@ -2,7 +2,7 @@
 /*
  * One agent, driven by lines on stdin; every answer is a line on stdout.
  *
- *   block_hand POOL rw|ro|live
+ *   block_hand POOL rw|ro|live|lazy
  *     put SEED   get SEED   rm SEED   fresh SEED   wait SEED MILLISECONDS   burst FIRST COUNT
  *     fill FIRST COUNT   flags   memory   quit   misses (by cause: absent, lost, io, other)
  *     durable SEED   replace SEED: put so
@@ -290,7 +290,9 @@ int main(int argc, char **argv)
 
 	if (argc != 3)
 		return 2;
-	if (strcmp(argv[2], "rw") != 0)
+	if (strcmp(argv[2], "lazy") == 0)
+		options.flags = MEMKV_OPEN_LAZY;
+	else if (strcmp(argv[2], "rw") != 0)
 		options.flags = MEMKV_OPEN_READ_ONLY;
 	if (strcmp(argv[2], "ro") == 0)
 		options.flags |= MEMKV_OPEN_NO_FOLLOWER;

@@ -4,13 +4,17 @@
 A device is marked to go with its last user as soon as it is there, and this process is one: so it never outlives the
 test, however that ends.
 """
+import fcntl
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
+import time
 
 SKIPPED = 77
+LOOP_SET_STATUS64, LOOP_GET_STATUS64 = 0x4C04, 0x4C05
 
 # under the address sanitizer: what libpmem2 keeps of a mapping for good is not ours to free
 os.environ.setdefault("LSAN_OPTIONS", "print_suppressions=0:suppressions=" +
@@ -60,6 +64,13 @@ class LoopDevice:
         os.truncate(self.image, size)
         subprocess.run(["losetup", "-c", self.path], check=True)
 
+    def limit(self, size):
+        """As if the device ended there, what lies behind untouched; 0: all of it is there again."""
+        info = bytearray(232)
+        fcntl.ioctl(self.fd, LOOP_GET_STATUS64, info)
+        struct.pack_into("<Q", info, 4 * 8, size)
+        fcntl.ioctl(self.fd, LOOP_SET_STATUS64, bytes(info))
+
     def close(self):
         if self.fd >= 0:
             os.close(self.fd)
@@ -108,6 +119,13 @@ class Hand:
         got = self.ask(line)
         assert got in wanted, f"{line}: {got!r}, not {' or '.join(wanted)}"
         return got
+
+    def until(self, line, wanted, seconds=60):
+        """Ask again and again until that is the answer."""
+        end = time.monotonic() + seconds
+        while (got := self.ask(line)) != wanted:
+            assert time.monotonic() < end, f"{line}: still {got!r} after {seconds} s, not {wanted}"
+            time.sleep(0.05)
 
     def quit(self):
         self.process.stdin.close()

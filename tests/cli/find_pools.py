@@ -118,7 +118,7 @@ def test_doctor(tool, folder):
             assert finding["said"], finding
     fake = os.path.join(folder, "bin")
     os.mkdir(fake)
-    for program in ("nvme", "daxctl"):
+    for program in ("nvme", "daxctl", "ndctl", "cxl"):
         with open(os.path.join(fake, program), "w", encoding="ascii") as f:
             f.write("#!/bin/sh\n")
         os.chmod(os.path.join(fake, program), 0o755)

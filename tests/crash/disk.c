@@ -249,12 +249,13 @@ static int publish_page(struct disk_media *m, uint64_t page)
 {
 	struct disk *disk = m->disk;
 	uint8_t image[PAGE];
-	int err = atomic_load(&m->base.unpublished) ? -EIO : refuse(disk, DISK_PUBLISH);
+	bool stopped = atomic_load(&m->base.unpublished);
+	int err = stopped ? -EIO : refuse(disk, DISK_PUBLISH);
 
 	words_load(image, m->base.control + page * PAGE, PAGE / 8);
-	if (!err || disk->fault.effect == EFFECT_WHOLE)
+	if (!err || (disk->fault.effect == EFFECT_WHOLE && !stopped))
 		memcpy(disk->image + page * PAGE, image, PAGE);
-	else if (disk->fault.effect == EFFECT_HALF && !atomic_load(&m->base.unpublished))
+	else if (disk->fault.effect == EFFECT_HALF && !stopped)
 		memcpy(disk->image + page * PAGE, image, PAGE / 2);
 	if (disk->journal && !err) {
 		uint64_t event = journal_note(disk->journal, EVENT_WRITE, page * PAGE, image, PAGE, 0);

@@ -5,7 +5,7 @@
  *
  *   owner     look: adopted? stop -> log OPEN, completed -> look once more: adopted? stop -> segment header -> payload,
  *             completed -> acknowledged; when every write in it is resolved: log SEAL. And again
- *   adopter   suspects whenever it likes, rightly or not; wins the claim (adopt_register.pml; here one step); reads every
+ *   adopter   suspects whenever it likes, rightly or not; is the only one to adopt it (several at once: adopt_marks.pml); reads every
  *             log that may name the segment to its end; logs ADOPT, completed; then, before each OPEN, reads the logs of
  *             those it adopted once more: one of them shows the segment OPEN, and is not proven gone: at risk, not opened.
  *             Else it goes on as an owner
@@ -14,7 +14,7 @@
  * Each may stop anywhere for ever, or go on after any time; each may be killed, with a write on its way that lands later.
  * Nothing is assumed about how late. Proven gone: killed, and no write on its way (a fence; another boot and T).
  *
- * Left out: who wins (adopt_register.pml); other segments; readers, who verify everything; the log as bytes: a record
+ * Left out: several who adopt at once (adopt_marks.pml); other segments; readers, who verify everything; the log as bytes: a record
  * has landed or not, one at a time ("one unresolved log write"), and a log is read in one step.
  *
  * Shown: what was acknowledged and not evicted by whoever has the segment by right is never written over.

@@ -174,16 +174,16 @@ static int many(char **argv)
 	}
 	if (memkv_pool_open(argv[2], NULL, &pool))
 		fill_die("the host that puts");
-	(void)put_number(pool, (uint64_t)1 << 41); /* it has a segment */
+	(void)put_number(pool, (uint64_t)getpid() << 32 | UINT32_MAX); /* it has a segment */
 	double last_attach = s->attach_ms[count - 1];
 	atomic_store(&s->phase, 1);
 	usleep((useconds_t)(seconds * 1e6));
 	atomic_store(&s->phase, 2);
 	double from = fill_now_s(), cpu = cpu_s();
-	uint64_t puts = 0, refused = 0;
+	uint64_t puts = 0, refused = 0, numbers = (uint64_t)getpid() << 32; /* new ones in every run */
 	for (; fill_now_s() < from + seconds; puts++) {
-		atomic_store(&s->last, (uint64_t)1 << 42 | puts);
-		refused += put_number(pool, (uint64_t)1 << 42 | puts) != 0;
+		atomic_store(&s->last, numbers + puts);
+		refused += put_number(pool, numbers + puts) != 0;
 		double due = from + (double)(puts + 1) / PUTS_A_SECOND, now = fill_now_s();
 		if (due > now)
 			usleep((useconds_t)((due - now) * 1e6));

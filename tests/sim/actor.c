@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { LIVE_CALLS_MIN = 3, LIVE_CALLS = 250, SURVIVOR_ROUNDS = 3 };
+enum { LIVE_CALLS_MIN = 3, LIVE_CALLS = 250, BRIEF_CALLS = 12, SURVIVOR_ROUNDS = 3 };
 
 struct memkv_key key_of(uint32_t key)
 {
@@ -39,6 +39,7 @@ void call_end(struct thread *t, int64_t result)
 {
 	trace(EVENT_RETURN, t->agent, t->call.kind, t->call.key, (uint64_t)result);
 	t->call = (struct call){.instance = UINT32_MAX, .removal = UINT32_MAX, .pin = UINT32_MAX};
+	fortune_hot(t->agent);
 }
 
 static uint32_t some_key(void)
@@ -68,11 +69,21 @@ static uint32_t choose_version(uint32_t key)
 	return oracle_version(key, PAYLOAD_MIN + (draw(4) ? max / (1 + draw(3)) : draw(max + 1)));
 }
 
+/* most of what is put is not there yet */
+static uint32_t rather_absent(uint32_t key)
+{
+	for (int tries = 0; tries < 4 && oracle_there(key) && draw(4); tries++)
+		key = some_key();
+	return key;
+}
+
 static int do_put(struct thread *t, uint32_t key)
 {
 	const struct setup *s = &world.setup;
-	struct memkv_key k = key_of(key);
 	bool durable = chance(s->durable), replace = chance(s->replace);
+	if (!replace && world.phase == PHASE_RUN && !on_shared())
+		key = rather_absent(key);
+	struct memkv_key k = key_of(key);
 	uint64_t ttl = chance(s->ttl) ? 1 + draw(30) : 0;
 	uint32_t version = choose_version(key);
 	uint32_t session = s->pin && !draw(3) ? 1 + draw(SESSIONS_MAX) : 0;
@@ -106,8 +117,10 @@ static void do_get(struct thread *t, uint32_t key, bool fresh)
 		.size = sizeof(o), .flags = MEMKV_GET_UPTO, .meta = &instance, .meta_room = sizeof(instance)};
 
 	call_begin(t, CALL_GET, key);
-	if (fresh)
+	if (fresh) {
 		(void)memkv_pool_refresh(t->agent->pool);
+		oracle_looked(t);
+	}
 	int64_t result = memkv_get(t->agent->pool, &k, buffer_of(t, false), PAYLOAD_MAX - PAGE, &o);
 	if (result == MEMKV_MISS && world.clock > 0 && t->call.clock_low != NEVER)
 		cover(COVER_EXPIRED);
@@ -194,6 +207,7 @@ static void do_refresh(struct thread *t)
 {
 	call_begin(t, CALL_REFRESH, UINT32_MAX);
 	int result = memkv_pool_refresh(t->agent->pool);
+	oracle_looked(t);
 	call_end(t, result);
 }
 
@@ -217,7 +231,7 @@ static void do_check(struct thread *t)
 		broken("check fails with %s", memkv_code_name(result));
 	/* a device that did not answer who continued a segment: a block that never landed stays sent, also when it is sealed */
 	bool left_open = on_device() && world.troubles;
-	if (!result && !cuts && !t->call.troubled && !on_shared() && ((r.bad && !left_open) || (r.records_bad && !world.troubles)))
+	if (!result && !cuts && !t->call.troubled && ((r.bad && !left_open) || (r.records_bad && !world.troubles)))
 		broken("check finds %llu damaged blocks, %llu damaged records, and nothing was damaged",
 		       (unsigned long long)r.bad, (unsigned long long)r.records_bad);
 	call_end(t, result);
@@ -238,10 +252,34 @@ static void do_list(struct thread *t)
 	call_end(t, (int64_t)count);
 }
 
+/* half of the processes do a bit of everything, the others mostly one thing; false: this time it is something else */
+static bool in_role(struct thread *t, uint32_t key)
+{
+	const struct agent *a = t->agent;
+
+	if (a->role == ROLE_ANY || draw(4) == 0)
+		return false;
+	if (a->role == ROLE_LAZY) /* never follows: what it knows becomes old */
+		do_get(t, key, false);
+	else if (a->role == ROLE_LOOKS)
+		do_refresh(t);
+	else if (a->read_only)
+		return false;
+	else if (a->role == ROLE_REMOVES)
+		do_remove(t, key);
+	else if (a->role == ROLE_PUTS)
+		(void)do_put(t, key);
+	else
+		pin_call(t, key);
+	return true;
+}
+
 static void some_call(struct thread *t)
 {
 	uint32_t key = some_key(), what = draw(1000);
 
+	if (in_role(t, key))
+		return;
 	if (chance(world.setup.pin) && !t->agent->read_only)
 		pin_call(t, key);
 	else if (chance(world.setup.remove) && !t->agent->read_only)
@@ -284,6 +322,16 @@ static void note_adopted(const struct agent *a)
 		}
 }
 
+/* lines that are read while they change: whoever looks again finds them whole, and calls nothing damage */
+static void no_damage(const struct agent *a)
+{
+	const struct follower *f = &a->pool->follower;
+
+	if (world.setup.medium == MEDIUM_LINES && !world.cuts &&
+	    (atomic_load(&f->entries_damaged) || atomic_load(&f->entries_mended)))
+		broken("agent %u counts damage, and nothing was damaged", a->number);
+}
+
 static void work(struct thread *t)
 {
 	struct agent *a = t->agent;
@@ -304,6 +352,7 @@ static void work(struct thread *t)
 		some_call(t);
 		a->quit |= device_fenced(a) && draw(4) == 0;
 		note_adopted(a);
+		no_damage(a);
 	}
 }
 
@@ -324,7 +373,7 @@ static int open_pool(struct thread *t)
 	struct memkv_pool *pool;
 
 	a->read_only = world.phase == PHASE_RUN && chance(world.setup.read_only);
-	if (world.setup.medium == MEDIUM_BLOCK && world.phase == PHASE_RUN)
+	if (one_writer() && world.phase == PHASE_RUN)
 		a->read_only = device_has_writer() ? draw(8) != 0 : draw(4) == 0;
 	if (a->read_only)
 		o.flags |= MEMKV_OPEN_READ_ONLY;
@@ -332,7 +381,7 @@ static int open_pool(struct thread *t)
 		o.flags |= MEMKV_OPEN_CLI;
 	call_begin(t, CALL_OPEN, UINT32_MAX);
 	int err = memkv_pool_open("pool", &o, &pool);
-	bool claimed = world.setup.medium == MEDIUM_BLOCK && (err == MEMKV_NO_SLOT || err == MEMKV_IN_USE);
+	bool claimed = one_writer() && (err == MEMKV_NO_SLOT || err == MEMKV_IN_USE);
 	if (claimed)
 		cover(COVER_CLAIM_HELD);
 	else if (err == MEMKV_NO_SLOT)
@@ -420,7 +469,7 @@ void actor_main(void *context)
 	struct agent *a = t->agent;
 
 	if (open_pool(t) == 0) {
-		a->calls_left = LIVE_CALLS_MIN + draw(LIVE_CALLS);
+		a->calls_left = LIVE_CALLS_MIN + draw(world.setup.brief ? BRIEF_CALLS : LIVE_CALLS);
 		if (world.phase == PHASE_SURVIVE) {
 			survive(t);
 		} else {

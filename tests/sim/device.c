@@ -31,6 +31,8 @@ void device_reset(void)
 
 bool device_has_writer(void)
 {
+	if (world.setup.medium == MEDIUM_LINES)
+		return medium_locked(MEDIA_WRITER_BYTE);
 	for (int i = 0; i < DESCRIPTORS_MAX; i++)
 		if (descriptors[i].holder && descriptors[i].exclusive)
 			return true;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What happened, for people: the last events of a run, a hash over all of them, and what all runs together met. */
+#include "core/format/record.h"
 #include "sim.h"
 
 #include <inttypes.h>
@@ -120,6 +121,10 @@ static void line_text(const struct line *l, char *text, size_t room)
 	case EVENT_SPAWN:
 		snprintf(text, room, "process %" PRIu64 " starts", l->a);
 		return;
+	case EVENT_STATED:
+		snprintf(text, room, "    %u@%u states %s of segment %u, version %" PRIx64, (uint32_t)(l->b >> 32), (uint32_t)l->b,
+			 record_kind_name((enum record_kind)(l->a >> 32)), (uint32_t)l->a, l->c);
+		return;
 	case EVENT_PHASE:
 		snprintf(text, room, "---- %s ----", phases[l->a % 5]);
 		return;
@@ -180,8 +185,10 @@ unsigned coverage_print(uint64_t floor)
 	unsigned under = 0;
 
 	for (int i = 0; i < COVER_COUNT; i++) {
-		bool low = i < COVER_FLOORED && coverage[i] < floor;
-		if (texts[i] && (i < COVER_FLOORED || coverage[i]))
+		/* runs of one kind are judged by the rows of that kind */
+		bool judged = i != COVER_FLOORED && (i > COVER_FLOORED) == (sim_kind_wanted == MEDIUM_SHARED);
+		bool low = judged && coverage[i] < floor;
+		if (texts[i] && (i < COVER_FLOORED || coverage[i] || low))
 			printf("%12" PRIu64 "  %s%s\n", coverage[i], texts[i], low ? "   <-- under the floor" : "");
 		under += low;
 	}

@@ -96,6 +96,7 @@ static void first_time(struct shadow_place *p, const struct entry *e, uint32_t s
 static void life_landed(struct shadow_place *p, const struct entry *e, uint32_t segment, enum life life)
 {
 	bool there = life_counts(life) && (p->damaged || watch_block_there(e, segment, p->instance));
+	bool flagged = life == LIFE_REMOVED && p->life == SHADOW_LIVE;
 
 	if (life_counts(life) && p->life == SHADOW_REMOVED)
 		broken("segment %u, place %u: a life word goes back to live", segment, e->index);
@@ -115,6 +116,8 @@ static void life_landed(struct shadow_place *p, const struct entry *e, uint32_t 
 		p->life = life == LIFE_MOVING ? SHADOW_MOVING : SHADOW_REMOVED;
 	if (life == LIFE_SENT && !there)
 		cover(COVER_SENT_FIRST);
+	if (flagged && !on_shared())
+		oracle_flagged(p->instance, segment, e->index);
 }
 
 static void entry_landed(const struct agent *a, uint32_t segment, uint32_t index)
@@ -194,7 +197,7 @@ void landed_payload(const struct command *c, uint64_t page)
 	struct entry e;
 
 	if (on_shared() && c->segment != NEVER)
-		stated_write_landed(c->segment, c->generation);
+		stated_write_landed(c);
 	for (uint32_t i = 0; i < world.layout.geo.entries; i++) {
 		struct shadow_place *p = &s->places[i];
 		if (p->generation != s->generation || p->instance == UINT32_MAX || in_segment < p->page ||

@@ -67,6 +67,8 @@ static void complete(uint32_t active)
 			q->waiter->state = THREAD_READY;
 	}
 	trace(EVENT_COMPLETE, c->agent, c->direction, c->page, c->fails);
+	if (c->direction == MEDIA_WRITE && !c->ghost)
+		fortune_hot(c->agent);
 	medium_deactivate(active);
 }
 
@@ -162,6 +164,8 @@ bool medium_writes_else(uint64_t segment, const struct agent *but)
 
 bool medium_writes_blocks(uint64_t segment)
 {
+	if (world.setup.medium == MEDIUM_LINES)
+		return lines_on_the_way(segment);
 	for (uint32_t i = 0; i < world.active_count; i++) {
 		const struct command *c = &world.commands[world.active[i]];
 		if (c->direction == MEDIA_WRITE && c->segment == segment &&
@@ -246,6 +250,8 @@ int medium_submit(struct sim_queue *q, struct media_io *io)
 	faults_of(c);
 	world.active[world.active_count++] = n;
 	q->agent->in_flight++;
+	if (io->direction == MEDIA_WRITE)
+		fortune_hot(q->agent);
 	return 0;
 }
 
@@ -403,6 +409,8 @@ static int sim_lock_held(struct media *media, uint64_t offset)
 	return media_lock_held(0, offset);
 }
 
+bool medium_locked(uint64_t offset) { return *lock_of(offset) != NULL; }
+
 void medium_unlock_all(struct agent *agent)
 {
 	for (uint32_t i = 0; i < world.lock_count; i++)
@@ -443,7 +451,7 @@ static const struct media_ops sim_ops = {
 static int open_simulated(const char *path, unsigned flags, struct media **media)
 {
 	struct sim_media *m = calloc(1, sizeof(*m));
-	bool memory = world.setup.medium == MEDIUM_MEMORY;
+	bool lines = world.setup.medium == MEDIUM_LINES, memory = lines || world.setup.medium == MEDIUM_MEMORY;
 
 	(void)flags;
 	if (!m)
@@ -462,7 +470,8 @@ static int open_simulated(const char *path, unsigned flags, struct media **media
 			 .exact_death = true,
 			 .volatile_cache = true,
 			 .direct = true,
-			 .instant = memory},
+			 .instant = memory,
+			 .lines = lines},
 	};
 	*media = &m->base;
 	return 0;
@@ -472,7 +481,7 @@ int media_open(const char *path, unsigned flags, struct media **media)
 {
 	struct agent *a = world.thread->agent;
 
-	if (!on_device())
+	if (!on_device() || world.setup.medium == MEDIUM_LINES)
 		return open_simulated(path, flags, media);
 	int err = media_block_open(path, flags, media);
 	a->device = err ? NULL : *media;

@@ -99,6 +99,11 @@ void medium_cut(void)
 {
 	bool device = on_device(), parts = device && world.setup.sector == SECTOR;
 
+	if (world.setup.medium == MEDIUM_LINES) { /* what is in no cache is there */
+		memcpy(world.durable, world.image, world.layout.geo.bytes);
+		medium_reset();
+		return;
+	}
 	if (world.active_count)
 		cover(COVER_CUT_IN_FLIGHT);
 	for (uint32_t i = 0; i < world.active_count; i++)
@@ -170,7 +175,8 @@ void faults_of(struct command *c)
 		return;
 	if (chance(world.setup.late))
 		c->late_until = world.now + 100 + draw(4000);
-	c->fails = chance(world.setup.io_error);
+	/* what fails when the power has just come back fails while much is read that nobody has looked at since */
+	c->fails = chance(world.setup.io_error * (world.now < world.cut_until ? 8 : 1));
 	if (!c->fails)
 		return;
 	cover(c->direction == MEDIA_READ ? COVER_READ_ERROR : COVER_WRITE_ERROR);

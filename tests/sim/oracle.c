@@ -122,12 +122,12 @@ bool oracle_present(const struct instance *i)
 	return false;
 }
 
-static bool removed_meanwhile(const struct instance *i)
+static bool removed_since(const struct instance *i, bool or_by_itself)
 {
 	for (uint32_t n = 0; n < world.removal_count; n++) {
 		const struct removal *r = &world.removals[n];
 		if ((r->key == i->key || r->key == UINT32_MAX) && r->end >= i->begin &&
-		    r->instance != (uint32_t)(i - world.instances))
+		    (or_by_itself || r->instance != (uint32_t)(i - world.instances)))
 			return true;
 	}
 	return false;
@@ -144,6 +144,8 @@ bool oracle_asked(uint32_t instance)
 	}
 	return false;
 }
+
+static bool removed_meanwhile(const struct instance *i) { return removed_since(i, false); }
 
 bool oracle_firm(const struct instance *i, uint64_t before)
 {
@@ -278,6 +280,18 @@ void oracle_live(uint32_t instance, uint32_t segment, uint32_t index)
 		broken("segment %u, place %u: put %u becomes live again, and was removed", segment, index, instance);
 }
 
+/*
+ * A replacing put that meets a higher one removes itself.  In a segment that is being emptied a block may go anyway: the old place
+ * of a copy is flagged when that could be flushed at last, and the copy may have been evicted meanwhile.
+ */
+void oracle_flagged(uint32_t instance, uint32_t segment, uint32_t index)
+{
+	const struct instance *i = &world.instances[instance];
+
+	if (!oracle_present(i) && !removed_since(i, true) && world.shadow[segment].owner.state != OWNER_LEAVING)
+		broken("segment %u, place %u: put %u is flagged as removed, and nobody removes key %u", segment, index, instance, i->key);
+}
+
 /* ---- looks ---- */
 
 static bool must_be_found(const struct thread *t)
@@ -295,6 +309,28 @@ static void missed(struct thread *t, const char *how)
 	/* a writer that could not publish does not look any more (it still answers of what it knew) */
 	if (!t->call.troubled && !device_fenced(t->agent) && must_be_found(t))
 		broken("key %u: %s, though it was acknowledged, not removed, and is there", t->call.key, how);
+}
+
+/* what a call asks for by its key holds for all: whatever was there when the look began is in the index now */
+void oracle_looked(struct thread *t)
+{
+	struct memkv_pool *pool = t->agent->pool;
+	struct place place;
+
+	if (t->call.troubled || device_fenced(t->agent) || on_shared() || follower_losses(&pool->follower) & 1)
+		return;
+	for (uint32_t s = 0; s < world.layout.geo.segments; s++)
+		for (uint32_t n = 0; world.shadow[s].generation && n < world.layout.geo.entries; n++) {
+			const struct shadow_place *p = &world.shadow[s].places[n];
+			if (p->generation != world.shadow[s].generation || p->life != SHADOW_LIVE || p->instance == UINT32_MAX ||
+			    !(oracle_firm(&world.instances[p->instance], t->call.begin) ||
+			      oracle_owed_key(world.instances[p->instance].key, t->call.begin)))
+				continue;
+			struct memkv_key k = key_of(world.instances[p->instance].key);
+			if (!index_find(pool->index, index_hash(pool->index, k.bytes), 0, &place))
+				broken("key %u: put %u was acknowledged, or pinned, and is in segment %u, place %u; a fresh look does not see it",
+				       world.instances[p->instance].key, p->instance, s, n);
+		}
 }
 
 static uint32_t version_of(const uint8_t *bytes, int64_t length)
@@ -420,6 +456,14 @@ void oracle_after_cut(void)
 	for (uint32_t n = 0; n < world.instance_count; n++)
 		if (world.instances[n].survives && !oracle_present(&world.instances[n]))
 			broken("key %u: put %u was acknowledged as durable, and a power cut took it", world.instances[n].key, n);
+	for (uint32_t s = 0; s < world.layout.geo.segments && !on_shared(); s++)
+		for (uint32_t n = 0; world.shadow[s].generation && n < world.layout.geo.entries; n++) {
+			const struct shadow_place *p = &world.shadow[s].places[n];
+			if (p->generation == world.shadow[s].generation && p->life == SHADOW_LIVE && p->instance != UINT32_MAX &&
+			    !p->damaged && gone_before(&world.instances[p->instance], NEVER))
+				broken("key %u: put %u was removed, and a power cut brought it back", world.instances[p->instance].key,
+				       p->instance);
+		}
 	oracle_pins_hold();
 }
 
@@ -461,7 +505,11 @@ static void agent_agrees(const struct agent *a)
 			bool there = indexed(a->pool, key, page);
 			/* a process that died before it told of a put or a removal: that was not acknowledged */
 			const struct instance *put = &world.instances[p->instance];
-			if ((live && !there && (!put->acked || given_up(a, s, n, p->birth))) || (!live && there && (p->untold || !gone_before(put, NEVER))))
+			/* a power cut took the word that says OPEN, and left the table: who attaches passes FREE segments over */
+			bool lost = world.shadow[s].owner.state == OWNER_FREE;
+			if (live && !there && (lost || !put->acked || given_up(a, s, n, p->birth)))
+				continue;
+			if (!live && there && (p->untold || !gone_before(put, NEVER)))
 				continue;
 			if (live != there && p->life != SHADOW_MOVING)
 				broken("agent %u, after it looked: key %u (put %u) in segment %u, place %u is %s, its index says %s",

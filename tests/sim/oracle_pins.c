@@ -113,7 +113,7 @@ void oracle_kept(struct instance *i)
 		i->kept = settled(i);
 }
 
-static bool any_there(uint32_t key)
+bool oracle_there(uint32_t key)
 {
 	for (uint32_t n = 0; n < world.instance_count; n++)
 		if (world.instances[n].key == key && oracle_present(&world.instances[n]))
@@ -131,7 +131,7 @@ void oracle_pin_done(struct thread *t, bool done)
 	p->acked = ++world.order;
 	p->over |= p->until && world.clock >= p->until;
 	/* what a power cut has left of a block may be enough for who pins, who does not read it */
-	p->over |= world.cuts && !p->is_session && !any_there(p->subject);
+	p->over |= world.cuts && !p->is_session && !oracle_there(p->subject);
 	if (p->over)
 		return;
 	cover(p->is_session ? COVER_PIN_SESSION : COVER_PIN);
@@ -187,7 +187,7 @@ void oracle_pins_hold(void)
 		const struct pin *p = &pins[n];
 		if (!owed(p))
 			continue;
-		if (!p->is_session && !any_there(p->subject))
+		if (!p->is_session && !oracle_there(p->subject))
 			broken("key %u is pinned (pin %u), and no copy is left", p->subject, n);
 		for (uint32_t m = 0; p->is_session && m < world.instance_count && !world.failed; m++) {
 			const struct instance *i = &world.instances[m];

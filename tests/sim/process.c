@@ -7,6 +7,7 @@
 #include "redirect.h"
 
 #include "core/base/environ.h"
+#include "core/media/late_write.h"
 #include "core/pool/deadline.h"
 #include "sim.h"
 
@@ -163,6 +164,8 @@ int sim_mutex_unlock(pthread_mutex_t *mutex)
 	for (int i = 0; a && i < THREADS_ALL; i++)
 		if (a->threads[i].state == THREAD_WAITS_LOCK && a->threads[i].waits_for == mutex)
 			a->threads[i].state = THREAD_READY;
+	if (a)
+		fortune_unlocked();
 	return 0;
 }
 
@@ -355,6 +358,25 @@ void deputies_open(struct deputies *all, struct memkv_pool *pool, uint32_t limit
 	(void)limit;
 }
 void deputies_close(struct deputies *all) { (void)all; }
+bool deputies_late(struct deputies *all) { (void)all; return false; }
+void deputy_cond_open(pthread_cond_t *cond) { (void)cond; }
+bool deputy_wait(pthread_cond_t *cond, pthread_mutex_t *lock, uint64_t until_us)
+{
+	(void)cond, (void)lock, (void)until_us;
+	return false;
+}
+
+/* a handle that has failed stays so here: its process ends, and another one attaches */
+int rejoin_start(struct memkv_pool *pool) { (void)pool; return 0; }
+void rejoin_stop(struct memkv_pool *pool) { (void)pool; }
+void rejoin_by_caller(struct memkv_pool *pool) { (void)pool; }
+
+/* no network is between a simulated process and its medium */
+bool late_write_of_device(const char *root, const char *path, struct late_write *late)
+{
+	(void)root, (void)path, (void)late;
+	return false;
+}
 
 void deadline_close(void (*close)(struct memkv_pool *pool), struct memkv_pool *pool) { close(pool); }
 

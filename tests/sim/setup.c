@@ -65,6 +65,26 @@ static void choose_faults(struct setup *s)
 	s->flush_error = draw(8) ? 0 : 2000;
 }
 
+/* what goes wrong at the points that matter, and how far one thread falls behind another */
+static void choose_schedule(struct setup *s)
+{
+	if (s->cut) {
+		s->durable = ONE_OF(3000, 30000);
+		s->io_error = draw(2) ? s->io_error : ONE_OF(100, 1500);
+	}
+	if (s->tight && draw(4) == 0) { /* all about a few keys */
+		s->keys = 2 + draw(3);
+		s->remove = ONE_OF(8000, 20000);
+		s->pin = on_device() ? 0 : ONE_OF(8000, 25000);
+	}
+	s->hot_kill = draw(3) ? 0 : ONE_OF(10, 40, 120);
+	s->hot_stop = draw(3) ? 0 : ONE_OF(10, 60);
+	s->hot_stall = draw(2) ? 0 : ONE_OF(100, 600, 3000);
+	s->hot_cut = s->cut && draw(2) ? ONE_OF(6, 30) : 0;
+	s->ranked = draw(4) == 0;
+	s->brief = draw(6) == 0;
+}
+
 static void choose_calls(struct setup *s)
 {
 	s->durable = s->cut ? 30000 : 1500;
@@ -77,6 +97,8 @@ static void choose_calls(struct setup *s)
 	s->pin = draw(2) ? 0 : ONE_OF(2000, 8000, 25000);
 	if (s->medium >= MEDIUM_BLOCK)
 		s->pin = 0; /* the oracle of pins sees what is shared, and there that is only what has landed */
+	if (s->medium == MEDIUM_LINES)
+		s->io_error = s->flush_error = 0; /* loads and stores do not fail */
 }
 
 /* several hosts: times are those of a lease (sim.c), so runs are longer and misfortunes rarer */
@@ -138,6 +160,8 @@ void setup_choose(struct setup *s, struct geometry *geo)
 		tighten(s);
 	if (s->medium == MEDIUM_SHARED)
 		share(s, geo);
+	else
+		choose_schedule(s);
 }
 
 /* a new pool, as create leaves it */
@@ -148,7 +172,9 @@ void setup_format(const struct geometry *geo)
 
 	if (on_shared())
 		sb.features_incompatible |= FEATURE_SHARED;
-	else if (world.pool_seed & 1)
+	if (world.setup.medium == MEDIUM_LINES)
+		sb.features_incompatible |= FEATURE_INCOHERENT;
+	if (!on_shared() && world.pool_seed & 1)
 		sb.features_read_only |= FEATURE_GROUPS;
 	layout_compute(geo, &world.layout);
 	if (geo->bytes / PAGE > IMAGE_PAGES_MAX)

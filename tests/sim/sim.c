@@ -9,7 +9,7 @@
  *   sim --rare [--seeds N]           those
  *   sim --mutant NAME ...            runs with that bug, on the kind of medium that shows it (or that a later --kind says)
  *   sim --floor N                    a row of the coverage table under N fails
- *   sim --kind file|memory|block|shared  all seeds with this medium
+ *   sim --kind file|memory|block|shared|lines  all seeds with this medium
  *   sim --repeat N                   of every Nth seed the run is made twice, and must be the same
  */
 #include "sim.h"
@@ -45,21 +45,23 @@ static const struct {
 	{"none", "the code as it is", MEDIUM_KINDS},
 #define MAPPED_ROW(name, text) {#name, text, MEDIUM_FILE},
 #define DEVICE_ROW(name, text) {#name, text, MEDIUM_BLOCK},
+#define LINES_ROW(name, text) {#name, text, MEDIUM_LINES},
 #define SHARED_ROW(name, text) {#name, text, MEDIUM_SHARED},
-	SIM_MAPPED_MUTANTS(MAPPED_ROW) SIM_DEVICE_MUTANTS(DEVICE_ROW) SIM_SHARED_MUTANTS(SHARED_ROW)
+	SIM_MAPPED_MUTANTS(MAPPED_ROW) SIM_DEVICE_MUTANTS(DEVICE_ROW) SIM_LINES_MUTANTS(LINES_ROW) SIM_SHARED_MUTANTS(SHARED_ROW)
+#undef LINES_ROW
 #undef MAPPED_ROW
 #undef DEVICE_ROW
 #undef SHARED_ROW
 };
 
-static const char *const kinds[MEDIUM_KINDS] = {"file", "memory", "block", "shared"};
+static const char *const kinds[MEDIUM_KINDS] = {"file", "memory", "block", "shared", "lines"};
 
 /* not caught within 10,000 seeds: what shows them takes more than one coincidence.  The long form has them. */
 static const enum sim_mutant rare[] = {
-	MUTANT_BIRTHS_COUNTED,	   MUTANT_NOTE_ONCE,	     MUTANT_MISS_UNFLUSHED,
-	MUTANT_MOVE_FROM_WITHDRAWN, MUTANT_FOLD_ONCE,	     MUTANT_FOLD_NO_SECOND_LOOK,
-	MUTANT_SILENCE_BELIEVED,   MUTANT_BEGUN_UNSETTLED, MUTANT_BROUGHT_IN_ORDER,
-	MUTANT_PIN_UNTOLD,	   MUTANT_PLACES_NOT_GIVEN_BACK,
+	MUTANT_NOTE_ONCE,	     MUTANT_MISS_UNFLUSHED,
+	MUTANT_MOVE_FROM_WITHDRAWN, MUTANT_FOLD_NO_SECOND_LOOK,
+	MUTANT_BEGUN_UNSETTLED,
+	MUTANT_PIN_UNTOLD,	   MUTANT_PLACES_NOT_GIVEN_BACK, MUTANT_OUTDONE_FORCED,
 };
 
 static bool is_rare(int m)
@@ -137,7 +139,9 @@ static int run_seeds(const struct wish *w)
 	if (under)
 		printf("%u rows of the coverage table are under %" PRIu64 "\n", under, w->floor);
 	/* a pool that dies early proves nothing */
-	bool lively = w->floor == 0 || t.second_half * 5 > (t.first_half + t.second_half) * 2;
+	/* what hosts had open that fell silent, and are not proven gone, is written to by nobody: there it may be less */
+	uint64_t percent = sim_kind_wanted == MEDIUM_SHARED ? 30 : 40;
+	bool lively = w->floor == 0 || t.second_half * 100 > (t.first_half + t.second_half) * percent;
 	if (!lively)
 		printf("too few acknowledgements lie in the second half of the runs\n");
 	return under || !lively;

@@ -6,11 +6,13 @@
  * shared words and each medium event is one.
  *
  *   setup.c    what a seed decides beforehand            watch.c    what happens to the pool's memory, and may it?
- *   world.c    the scheduler, kills, stops, power cuts   oracle.c   what calls answer, and may they?
+ *   world.c    the scheduler                             oracle.c   what calls answer, and may they?
+ *   fortune.c  kills, stops, stalls, power cuts
  *   medium.c   the medium behind core/media/media.h      actor.c    what the processes do
  *   medium_faults.c   what goes wrong with it
  *   device.c   a block device below core/media           landed.c   what reaches a device, and may it?
  *   process.c  memory, locks, clock of a process         events.c   what a person reads; coverage
+ *   lines.c    memory of hosts that are not coherent
  *   stated.c   what logs on a shared device say          oracle_pins.c  pins
  */
 #ifndef MEMKV_TESTS_SIM_SIM_H
@@ -37,6 +39,7 @@ enum {
 	INSTANCES_MAX = 3000,
 	REMOVALS_MAX = 3000,
 	COPIES_MAX = 8,
+	RANKS = 1000,
 	PAYLOAD_MIN = 16, /* the stamp */
 	PAYLOAD_MAX = 6 * PAGE,
 	IMAGE_PAGES_MAX = 800,
@@ -48,7 +51,7 @@ enum {
 
 /* ---- what a seed decides beforehand ---- */
 
-enum medium_kind { MEDIUM_FILE, MEDIUM_MEMORY, MEDIUM_BLOCK, MEDIUM_SHARED, MEDIUM_KINDS };
+enum medium_kind { MEDIUM_FILE, MEDIUM_MEMORY, MEDIUM_BLOCK, MEDIUM_SHARED, MEDIUM_LINES, MEDIUM_KINDS };
 
 struct setup {
 	enum medium_kind medium;
@@ -62,6 +65,9 @@ struct setup {
 	uint32_t sector;		   /* of a device: what it writes whole, SECTOR or PAGE */
 	/* chances out of 65536 */
 	uint32_t kill, stop, stall, cut, write_back, clock_jump; /* a slice */
+	uint32_t hot_kill, hot_stop, hot_stall, hot_cut;	   /* a hot point: fortune.c */
+	bool ranked;						   /* threads have priorities, which change now and then */
+	bool brief;						   /* processes do not live long */
 	uint32_t late, io_error;				   /* a command */
 	uint32_t flush_error;
 	uint32_t durable, replace, again, ttl, hot, remove, read_only; /* a call */
@@ -101,6 +107,7 @@ struct thread {
 	struct agent *agent;
 	uint32_t number;
 	uint64_t asleep_until; /* stalled, or idle */
+	uint32_t rank;	       /* the highest of those that can run does, mostly, where threads are ranked */
 	void *(*own_run)(void *context); /* of the library's own */
 	void *own_context;
 	const void *waits_for; /* lock */
@@ -120,6 +127,7 @@ struct agent {
 	struct sim_media *media;
 	struct media *device; /* of the block kind: its mirror */
 	bool read_only, quit;
+	enum role { ROLE_ANY, ROLE_LAZY, ROLE_LOOKS, ROLE_REMOVES, ROLE_PUTS, ROLE_PINS, ROLES } role;
 	bool rests;    /* waits for the phase to change */
 	bool troubled; /* the medium said no to it, once */
 	bool attached; /* slot and epoch are right */
@@ -239,6 +247,8 @@ struct world {
 	struct thread *last;
 	enum phase { PHASE_RUN, PHASE_QUIET, PHASE_LOOK, PHASE_READ, PHASE_SURVIVE } phase;
 	bool ended, errors_over;
+	enum fate { FATE_NONE, FATE_KILL, FATE_CUT } fate; /* decided at a hot point */
+	struct agent *fated;
 	struct agent agents[AGENTS_MAX];
 	struct command commands[COMMANDS_MAX];
 	uint32_t active[COMMANDS_MAX], active_count, idle[COMMANDS_MAX], idle_count;
@@ -251,6 +261,7 @@ struct world {
 	struct stated stated[SEGMENTS_LIMIT]; /* shared: who holds it, as all logs on the device say */
 	uint32_t epochs[SLOTS_MAX];
 	uint64_t reopenings, cuts, troubles;
+	uint64_t cut_until; /* shortly after a power cut */
 	struct version versions[INSTANCES_MAX];
 	struct instance instances[INSTANCES_MAX];
 	struct removal removals[REMOVALS_MAX];
@@ -284,6 +295,13 @@ void agent_kill(struct agent *agent);
 void agent_gone(struct agent *agent);
 void thread_start(struct thread *thread, void (*run)(void *context));
 
+/* fortune.c: misfortunes, between slices and at hot points */
+void fortune_befalls(void);
+/* something that others go by has just been changed, or is about to be (by this process) */
+void fortune_hot(struct agent *agent);
+void fortune_unlocked(void);
+void fortune_ranks(void);
+
 /* medium.c */
 void medium_reset(void);
 /* one event of a command in flight */
@@ -294,6 +312,7 @@ void medium_mark(uint64_t offset);
 /* a dead process's commands: each sector lands or does not, some time */
 void medium_orphan(struct agent *agent);
 void medium_unlock_all(struct agent *agent);
+bool medium_locked(uint64_t offset);
 bool medium_writes_to(uint64_t segment, const struct agent *but);
 /* likewise, not counting those of the segment's own header */
 bool medium_writes_blocks(uint64_t segment);
@@ -315,6 +334,16 @@ bool device_fenced(const struct agent *agent);
 
 static inline bool on_device(void) { return world.setup.medium >= MEDIUM_BLOCK; }
 static inline bool on_shared(void) { return world.setup.medium == MEDIUM_SHARED; }
+static inline bool one_writer(void) { return world.setup.medium == MEDIUM_BLOCK || world.setup.medium == MEDIUM_LINES; }
+
+/* lines.c */
+void lines_reset(void);
+/* what a host that died leaves of what it has stored */
+void lines_died(const struct agent *agent, bool booted);
+/* has any host payload of a segment in its cache that the memory does not have? */
+bool lines_on_the_way(uint64_t segment);
+int production_lines_over(struct media *memory, struct media **media);
+struct media *production_lines_off(struct media *media);
 
 /* process.c */
 uint64_t host_us(const struct agent *agent);
@@ -346,7 +375,7 @@ void landed_untold(const struct agent *agent);
 
 /* stated.c: a page of a log ring has landed; a write of a segment has */
 void stated_landed(uint64_t offset, const uint8_t *before);
-void stated_write_landed(uint64_t segment, uint64_t generation);
+void stated_write_landed(const struct command *command);
 
 /* oracle.c */
 void payload_fill(uint8_t *to, uint32_t version);
@@ -357,6 +386,10 @@ void oracle_put_done(struct thread *t, int result, bool replace);
 uint32_t oracle_version(uint32_t key, uint32_t length);
 void oracle_get_done(struct thread *t, int64_t result, const uint8_t *bytes, const uint32_t *instance, bool fresh);
 void oracle_found(struct thread *t, int found, bool fresh);
+/* a fresh look, which began with the call, has just ended */
+void oracle_looked(struct thread *t);
+/* a live block is flagged as removed: by whoever removes it, or as the old place of a copy */
+void oracle_flagged(uint32_t instance, uint32_t segment, uint32_t index);
 /* @key UINT32_MAX: whatever it likes, and says nothing of; @force: pinned or not */
 void oracle_remove(struct thread *t, uint32_t key, bool force);
 void oracle_remove_done(struct thread *t, int result);
@@ -399,6 +432,8 @@ bool oracle_pinnable(uint32_t key);
 /* must it be, by key or session; by key, from before? */
 bool oracle_owed(uint32_t key, uint32_t session);
 bool oracle_owed_key(uint32_t key, uint64_t before);
+/* is there a live copy of the key? */
+bool oracle_there(uint32_t key);
 
 /* actor_pins.c */
 void pin_call(struct thread *t, uint32_t key);
@@ -414,7 +449,7 @@ struct memkv_key key_of(uint32_t key);
 
 enum event { EVENT_CALL, EVENT_RETURN, EVENT_WORD, EVENT_OWNER, EVENT_HEADER, EVENT_ENTRY, EVENT_LIFE, EVENT_SUBMIT, EVENT_LAND,
 	     EVENT_COMPLETE, EVENT_FLUSH, EVENT_LOCK, EVENT_KILL, EVENT_GONE, EVENT_STOP, EVENT_STALL, EVENT_CUT, EVENT_CLOCK,
-	     EVENT_SPAWN, EVENT_PHASE };
+	     EVENT_SPAWN, EVENT_PHASE, EVENT_STATED };
 
 /* remember and hash an event; a and b mean what the kind says */
 void trace(enum event event, const struct agent *agent, uint64_t a, uint64_t b, uint64_t c);
@@ -497,7 +532,7 @@ const char *call_name(enum call_kind kind);
 	X(SURVIVOR, "all but one dead, and the survivor used every segment")                                         \
 	X(AGREED, "processes compared with the medium after all was quiet")
 
-/* of the kind that no everyday form has yet */
+/* of hosts that share a device: a run of that kind (sim/shared) has its floor for these */
 #define COVERED_SHARED(X)                                                                                            \
 	X(GHOST, "shared: a write that its host has given up, and that is on the way")                               \
 	X(GHOST_LANDS, "shared: such a write landed")                                                                \
@@ -511,7 +546,7 @@ const char *call_name(enum call_kind kind);
 	X(DEL, "shared: a removal stated")
 
 #define NOT_YET(X)                                                                                                   \
-	X("a write landing after adoption, wrong suspicion, contended claims: --kind shared, see README.md")
+	X("of hosts that share a device: sim/shared")
 
 enum covered {
 #define COVERED_ENUM(name, text) COVER_##name,

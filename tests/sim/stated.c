@@ -99,6 +99,7 @@ void stated_landed(uint64_t offset, const uint8_t *before)
 	for (uint64_t at = 0; at < PAGE; at += RECORD_BYTES) {
 		if (memcmp(world.image + offset + at, before + at, RECORD_BYTES) == 0 || !record_of(world.image + offset + at, &r))
 			continue;
+		trace(EVENT_STATED, NULL, (uint64_t)r.kind << 32 | r.subject, incarnation_value(r.slot, r.epoch), r.version);
 		if (r.kind == RECORD_DEL)
 			removal_stated(&r);
 		else if (ownership_about(&r) && r.subject < world.layout.geo.segments)
@@ -106,11 +107,15 @@ void stated_landed(uint64_t offset, const uint8_t *before)
 	}
 }
 
-/* a write of whoever began @generation lands: has the segment another holder by now? */
-void stated_write_landed(uint64_t segment, uint64_t generation)
+/* a write lands: has its segment another holder by now than the host that sent it? */
+void stated_write_landed(const struct command *c)
 {
-	const struct stated *held = &world.stated[segment];
+	const struct stated *held = &world.stated[c->segment];
+	const struct agent *a = c->agent;
+	bool here = a->attached && a->life == c->life && !c->ghost;
+	uint32_t slot = here ? a->slot : generation_slot(c->generation);
+	uint32_t epoch = here ? a->epoch : generation_epoch(c->generation);
 
-	if (held->version && (held->slot != generation_slot(generation) || held->epoch != generation_epoch(generation)))
+	if (held->version && (held->slot != slot || held->epoch != epoch))
 		cover(COVER_LAND_ADOPTED);
 }

@@ -296,9 +296,12 @@ static void life_changed(uint32_t segment, uint32_t index, uint64_t offset)
 		if (p->life != SHADOW_LIVE)
 			broken("segment %u, place %u: put in doubt, and is not live", segment, index);
 	} else if (life == LIFE_REMOVED) {
+		bool live = p->life == SHADOW_LIVE;
 		if (p->life == SHADOW_MOVING)
 			cover(COVER_MOVE_REMOVED);
 		p->life = SHADOW_REMOVED;
+		if (live)
+			oracle_flagged(p->instance, segment, index);
 		oracle_pins_hold();
 	} else {
 		broken("segment %u, place %u: a life word of no meaning", segment, index);
@@ -352,6 +355,19 @@ static void table_stored(enum sim_kind kind, uint64_t offset)
 	}
 }
 
+/* words are stored one by one; the one that counts is the check word, or one that is swapped or added to */
+static bool is_hot(enum sim_kind kind, uint64_t offset)
+{
+	const struct layout *l = &world.layout;
+	uint64_t at = offset - l->offset[REGION_TABLES];
+
+	if (kind != SIM_STORE || on_shared())
+		return true;
+	if (at < l->length[REGION_TABLES])
+		return at % l->table_bytes == TABLE_TAIL_OFFSET || at % ENTRY_BYTES == 8;
+	return offset % RECORD_BYTES == 8 || draw(8) == 0;
+}
+
 void sim_after(enum sim_kind kind, const void *at, int done)
 {
 	const struct layout *l = &world.layout;
@@ -360,8 +376,11 @@ void sim_after(enum sim_kind kind, const void *at, int done)
 	if (on_device() && world.thread) {
 		const struct media *m = actor()->device;
 		offset = m && m->control ? (uint64_t)((const uint8_t *)at - m->control) : NEVER;
-		if (offset < l->control_bytes && done)
+		if (offset < l->control_bytes && done) {
 			landed_mirror_stored(actor(), kind, offset);
+			if (is_hot(kind, offset))
+				fortune_hot(actor());
+		}
 		return;
 	}
 	if (!world.thread || offset >= l->control_bytes)
@@ -375,6 +394,8 @@ void sim_after(enum sim_kind kind, const void *at, int done)
 		return;
 	}
 	medium_mark(offset);
+	if (is_hot(kind, offset))
+		fortune_hot(actor());
 	if (owner)
 		owner_changed((uint32_t)((offset - l->offset[REGION_OWNER_WORDS]) / 8));
 	else if (table)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The scheduler.  A slice runs one thread for some points, or lets one event of the medium happen; between slices
- * processes are killed, stopped, resumed and started, the power goes, the clock jumps.  Every decision is drawn from
+ * The scheduler.  A slice runs one thread for some points, or lets one event of the medium happen; what goes wrong
+ * between slices is in fortune.c.  Every decision is drawn from
  * the seed's random numbers, in the order in which it is needed, so a seed is one run, whatever the machine.
  */
 #include "core/pool/handle.h"
@@ -13,7 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { CALL_POINTS_MAX = 400000, STACKS = AGENTS_MAX * THREADS_ALL, LONG_STOP = 14, QUIET_SLICES_MAX = 4000000 };
+enum { CALL_POINTS_MAX = 400000, STACKS = AGENTS_MAX * THREADS_ALL, QUIET_SLICES_MAX = 4000000 };
 
 struct world world;
 
@@ -105,6 +105,7 @@ void thread_start(struct thread *t, void (*run)(void *context))
 	t->state = THREAD_READY;
 	t->asleep_until = 0;
 	t->held = 0;
+	t->rank = world.setup.ranked ? draw(RANKS) : 0;
 	t->call = (struct call){.instance = UINT32_MAX, .removal = UINT32_MAX, .pin = UINT32_MAX};
 	fiber_start(&t->fiber, run, t);
 }
@@ -116,6 +117,7 @@ void agent_spawn(struct agent *a)
 	a->state = AGENT_UP;
 	a->stopped_until = 0;
 	a->quit = a->rests = a->troubled = a->attached = a->read_only = a->checkpoints = false;
+	a->role = on_shared() || draw(2) ? ROLE_ANY : (enum role)draw(world.setup.pin ? ROLES : ROLE_PINS);
 	a->pool = NULL;
 	a->device = NULL;
 	a->threads_running = a->in_flight = 0;
@@ -151,6 +153,8 @@ void agent_kill(struct agent *a)
 			oracle_died(t);
 		t->state = THREAD_NONE;
 	}
+	if (world.setup.medium == MEDIUM_LINES)
+		lines_died(a, draw(4) == 0);
 	medium_orphan(a);
 }
 
@@ -163,85 +167,6 @@ static void bury(void)
 			device_close_all(&world.agents[i]);
 			agent_gone(&world.agents[i]);
 		}
-}
-
-/* ---- what goes wrong ---- */
-
-static struct agent *some_agent(void)
-{
-	/* rather the one that was just in the middle of something */
-	struct agent *a = world.last && draw(2) ? world.last->agent : &world.agents[draw(world.setup.agents)];
-
-	return a->state == AGENT_UP ? a : NULL;
-}
-
-static uint64_t long_time(void)
-{
-	return 1ULL << draw(LONG_STOP) << draw(3);
-}
-
-static void stop(struct agent *a)
-{
-	a->stopped_until = world.now + long_time();
-	world.steps++;
-	trace(EVENT_STOP, a, a->stopped_until - world.now, 0, 0);
-}
-
-static void stall(struct thread *t)
-{
-	t->asleep_until = world.now + long_time();
-	trace(EVENT_STALL, t->agent, t->number, t->asleep_until - world.now, 0);
-}
-
-static void power_cut(void)
-{
-	world.cuts++;
-	world.steps++;
-	cover(COVER_CUT);
-	trace(EVENT_CUT, NULL, world.cuts, 0, 0);
-	oracle_before_cut();
-	for (int i = 0; i < AGENTS_MAX; i++)
-		if (world.agents[i].state == AGENT_UP)
-			agent_kill(&world.agents[i]);
-	medium_cut();
-	device_reset();
-	for (int i = 0; i < AGENTS_MAX; i++) {
-		world.agents[i].in_flight = 0;
-		if (world.agents[i].state == AGENT_DYING)
-			agent_gone(&world.agents[i]);
-	}
-	watch_rebuild();
-	oracle_after_cut();
-}
-
-static void clock_jump(void)
-{
-	uint64_t to = draw(2) ? world.clock + draw(40) : world.clock - min_u64(world.clock - 1000, draw(20));
-
-	if (to < world.clock)
-		cover(COVER_CLOCK_BACK);
-	world.clock = to;
-	oracle_pins_clock();
-	trace(EVENT_CLOCK, NULL, to, 0, 0);
-}
-
-static void misfortunes(void)
-{
-	const struct setup *s = &world.setup;
-	struct agent *a;
-
-	if (chance(s->kill) && (a = some_agent()))
-		agent_kill(a);
-	if (chance(s->stop) && (a = some_agent()) && !agent_stopped(a))
-		stop(a);
-	if (chance(s->stall) && world.last && world.last->state == THREAD_READY)
-		stall(world.last);
-	if (chance(s->clock_jump))
-		clock_jump();
-	if (chance(s->write_back))
-		medium_write_back();
-	if (chance(s->cut))
-		power_cut();
 }
 
 /* ---- slices ---- */
@@ -313,6 +238,19 @@ static void start_processes(void)
 			agent_spawn(&world.agents[i]);
 }
 
+/* ranked threads: one that does not come to its turn for long falls behind what the others do, and meets what they left */
+static struct thread *choose(struct thread **threads, uint32_t count, uint32_t pick)
+{
+	struct thread *best = threads[pick];
+
+	if (!world.setup.ranked || draw(16) == 0)
+		return best;
+	for (uint32_t i = 0; i < count; i++)
+		if (threads[i]->rank > best->rank)
+			best = threads[i];
+	return best;
+}
+
 static void slice(void)
 {
 	struct thread *threads[STACKS];
@@ -330,7 +268,7 @@ static void slice(void)
 	}
 	uint32_t pick = draw(n);
 	if (pick < thread_count) {
-		run_thread(threads[pick]);
+		run_thread(choose(threads, thread_count, pick));
 	} else {
 		world.now++;
 		medium_event(commands[pick - thread_count]);
@@ -371,6 +309,7 @@ static void begin(uint64_t seed)
 	setup_format(&geo);
 	medium_reset();
 	device_reset();
+	lines_reset();
 	watch_reset();
 	oracle_pins_reset();
 	for (uint32_t i = 0; i < AGENTS_MAX; i++) {
@@ -452,7 +391,7 @@ bool world_run(uint64_t seed)
 	while (!world.ended && world.now < world.setup.points_end) {
 		start_processes();
 		slice();
-		misfortunes();
+		fortune_befalls();
 		bury();
 	}
 	if (!world.failed)

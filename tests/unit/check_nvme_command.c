@@ -80,7 +80,8 @@ START_TEST(limits_of_a_command)
 		{128 << 10, 0, 128 << 10},
 		{512 << 10, 127, 512 << 10},
 		{1 << 20, 65535, 1 << 20},
-		{(uint64_t)2147483647 * 1024, 65535, 1 << 20}, /* nvme-tcp's "no limit" */
+		{2 << 20, 65535, (1 << 20) + (64 << 10)},
+		{(uint64_t)2147483647 * 1024, 65535, (1 << 20) + (64 << 10)}, /* nvme-tcp's "no limit" */
 		{130 << 10, 0, 128 << 10}, /* never a part of a page */
 	};
 	struct nvme_shape shape;
@@ -149,17 +150,17 @@ START_TEST(transfers_are_cut_and_covered)
 		uint64_t start = random_next(&random) % (1ULL << 50) / 4096 * 4096, at = start;
 		uint64_t left = 4096 * (1 + random_next(&random) % 1024), commands = 0;
 		uint64_t wanted = div_up(left, shape.most);
-		bool write = random_next(&random) & 1, fua = random_next(&random) & 1;
+		bool write = random_next(&random) & 1;
 		while (left > 0) {
 			struct nvme_uring_cmd c;
 			struct iovec rest = {(void *)(uintptr_t)(at % (1 << 30) / 4096 * 4096), left};
 			size_t bytes = nvme_command_bytes(&shape, &rest, 1);
-			ck_assert_int_eq(nvme_command_io(&shape, write ? NVME_WRITE : NVME_READ, at, bytes, fua, &c), 0);
+			ck_assert_int_eq(nvme_command_io(&shape, write ? NVME_WRITE : NVME_READ, at, bytes, &c), 0);
 			ck_assert_uint_eq(c.opcode, write ? 1 : 2);
 			ck_assert_uint_eq(c.nsid, shape.nsid);
 			ck_assert_uint_eq(((uint64_t)c.cdw11 << 32 | c.cdw10) * block, at);
 			ck_assert_uint_eq(((uint64_t)(c.cdw12 & 0xffff) + 1) * block, bytes);
-			ck_assert_uint_eq(c.cdw12 & ~0xffffU, write && fua ? 0x40000000U : 0);
+			ck_assert_uint_eq(c.cdw12 & ~0xffffU, 0);
 			ck_assert(c.flags == 0 && c.metadata == 0 && c.metadata_len == 0 && c.cdw13 == 0 && c.cdw14 == 0 &&
 				  c.cdw15 == 0 && c.cdw2 == 0 && c.cdw3 == 0 && c.timeout_ms == 0);
 			at += bytes;
@@ -176,10 +177,10 @@ START_TEST(bad_ranges)
 	struct nvme_shape shape = {.nsid = 1, .lba_shift = 12, .most = 65536, .segments = 17};
 	struct nvme_uring_cmd c = {.opcode = 99};
 
-	ck_assert_int_eq(nvme_command_io(&shape, NVME_WRITE, 0, 0, false, &c), -EINVAL);
-	ck_assert_int_eq(nvme_command_io(&shape, NVME_WRITE, 512, 4096, false, &c), -EINVAL);
-	ck_assert_int_eq(nvme_command_io(&shape, NVME_WRITE, 4096, 4096 + 512, false, &c), -EINVAL);
-	ck_assert_int_eq(nvme_command_io(&shape, NVME_WRITE, 4096, 65536 + 4096, false, &c), -EINVAL);
+	ck_assert_int_eq(nvme_command_io(&shape, NVME_WRITE, 0, 0, &c), -EINVAL);
+	ck_assert_int_eq(nvme_command_io(&shape, NVME_WRITE, 512, 4096, &c), -EINVAL);
+	ck_assert_int_eq(nvme_command_io(&shape, NVME_WRITE, 4096, 4096 + 512, &c), -EINVAL);
+	ck_assert_int_eq(nvme_command_io(&shape, NVME_WRITE, 4096, 65536 + 4096, &c), -EINVAL);
 	ck_assert_uint_eq(c.opcode, 99);
 	nvme_command_flush(&shape, &c);
 	ck_assert(c.opcode == 0 && c.nsid == 1 && c.cdw10 == 0 && c.cdw12 == 0 && c.addr == 0 && c.data_len == 0);

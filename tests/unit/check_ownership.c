@@ -202,6 +202,43 @@ START_TEST(zombies)
 }
 END_TEST
 
+/* two adopt the same segment and open it: each is seen by the other, whichever of them holds it */
+START_TEST(two_adopters)
+{
+	struct ownership o;
+	struct own_mark mark;
+
+	ck_assert_int_eq(ownership_open(&o, SEGMENTS, SLOTS), 0);
+	struct holding h = ownership_of(&o, 3);
+	uint64_t adopted = ownership_adopted(&h);
+	struct record records[] = {
+		state(RECORD_ADOPT, 3, adopted, 1, 1),	state(RECORD_ADOPT, 3, adopted, 2, 1),
+		state(RECORD_OPEN, 3, adopted + 5, 2, 1), state(RECORD_OPEN, 3, adopted + 1, 1, 1),
+	};
+	for (unsigned i = 0; i < ARRAY_COUNT(records); i++)
+		ck_assert(ownership_fold(&o, &records[i]));
+	ck_assert_uint_eq(ownership_of(&o, 3).slot, 2);
+	ck_assert(ownership_mark(&o, 3, 0, &mark) && mark.slot == 2);
+	ck_assert(ownership_mark(&o, 3, 1, &mark) && mark.slot == 1);
+	ck_assert(!ownership_mark(&o, 3, 2, &mark));
+	/* the one that gives way says so; the other's mark stays, also when it does not hold the segment */
+	struct record way = state(RECORD_SEAL, 3, adopted + 6, 2, 1);
+	ck_assert(ownership_fold(&o, &way));
+	ck_assert(ownership_mark(&o, 3, 0, &mark) && mark.slot == 1);
+	ck_assert(!ownership_mark(&o, 3, 1, &mark));
+	/* the next adoption's OPEN voids it */
+	h = ownership_of(&o, 3);
+	struct record next[] = {state(RECORD_ADOPT, 3, ownership_adopted(&h), 2, 1),
+				state(RECORD_OPEN, 3, ownership_adopted(&h) + 1, 2, 1)};
+	ck_assert(ownership_fold(&o, &next[0]));
+	ck_assert(ownership_mark(&o, 3, 0, &mark) && mark.slot == 1);
+	ck_assert(ownership_fold(&o, &next[1]));
+	ck_assert(ownership_mark(&o, 3, 0, &mark) && mark.slot == 2);
+	ck_assert(!ownership_mark(&o, 3, 1, &mark));
+	ownership_close(&o);
+}
+END_TEST
+
 START_TEST(nonsense)
 {
 	struct ownership o;
@@ -224,7 +261,7 @@ END_TEST
 
 int main(void)
 {
-	const TTest *const tests[] = {any_order, checkpoints, zombies, nonsense, NULL};
+	const TTest *const tests[] = {any_order, checkpoints, zombies, two_adopters, nonsense, NULL};
 
 	return unit_run("ownership", tests);
 }

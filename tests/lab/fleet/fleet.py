@@ -334,6 +334,14 @@ def tally(answer):
     return tuple(int(word) for word in words)
 
 
+def other_agents(host, device):
+    """What the pool says, on this host, of agents of other hosts that have not left: (state, open segments) each."""
+    lines = host.run(f"memkv host ls {device} --json").splitlines()
+    rows = [json.loads(line) for line in lines if line.startswith("{")]  # and not what is said of the connection
+    return [(row["state"], row.get("segments", 0)) for row in rows
+            if not row["local"] and row["state"] not in ("unused", "left")]
+
+
 def acknowledged(lines):
     """The seeds of a burst's lines that were stored."""
     return [int(m.group(1)) for m in (re.match(r"(\d+) ok$", line) for line in lines) if m]

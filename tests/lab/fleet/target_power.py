@@ -111,11 +111,12 @@ def durable(target, a, b, writer, device_b, seeds):
 def unnoticed(target, a, b, device_b):
     """Power is lost while nobody writes, after segments were opened that no flush has reached; then durable puts.
 
-    On default settings the writer's process only sees that its I/O takes longer.  Small blocks, and few of them afterwards:
+    On default settings, and by block I/O, the writer's process only sees that its I/O takes longer; by passthrough a put
+    would be refused.  Small blocks, and few of them afterwards:
     their entries lie in other blocks of the table than its header, which is written again now and then.
     """
     a.run("run nvme disconnect-all")
-    writer = a.pool(1, a.connect(target), "rw", 8192)
+    writer = a.hand(1, f"env MEMKV_PASSTHROUGH=off lab_hand pool {a.connect(target)} rw 8192")
     expect(writer.ask(f"put {UNNOTICED} 1 d").startswith("ok "), "a durable put")
     power_cut(target, writer, (a, b), f"burst {UNNOTICED + 1000} {UNFLUSHED}", UNFLUSHED + 1)
     for seed in range(UNNOTICED + 1, UNNOTICED + 4):

@@ -3,15 +3,20 @@
 """One target, two hosts: what one puts the other reads, every byte checked; the writing host loses power, the other
 carries on.
 
-With LAB_OPTIONS=share both hosts write: the pool is made with --share, both replay at once, and the survivor adopts.
+With LAB_OPTIONS=share both hosts write: the pool is made with --share, both replay at once, and the survivor gives the other
+up and adopts its room.
 """
 import json
+import time
 
-from fleet import Fleet, acknowledged, expect, main, note, option, passed, tally
+from fleet import Fleet, acknowledged, expect, main, note, option, other_agents, passed, tally
 
 MIB = 1 << 20
 TRACE = "sessions=8,turns=3,new=2,seed=5"
-FIRST_BURST, SECOND_BURST = 0, 100000
+FIRST_BURST, SECOND_BURST, FLOOD = 0, 100000, 200000
+LOST = 200 if option("share") else 60  # puts that A does before it loses power
+SILENT_S, ADOPTED_S = 60, 200  # in which B finds A silent; in which it has A's room
+LEFT_OPEN = 40  # blocks that fit into the two segments which a host may leave open; those nobody writes to
 
 
 def replay_command(device):
@@ -49,25 +54,51 @@ def replays(a, b, device_a, device_b):
     passed("a replay on A, then the same on B: B gets every block, exact, and puts none")
 
 
+def adopt(b, device_b, reader, count):
+    """B finds A silent, and writes more than fits: A's blocks go for B's as soon as B owns their segments, and not before."""
+    began = time.monotonic()
+    while (seen := [state for state, _ in other_agents(b, device_b)]) != ["silent"]:
+        expect(time.monotonic() < began + SILENT_S, f"B takes A for {seen}")
+        time.sleep(1)
+    silent = time.monotonic() - began
+    flood = b.pool(3, device_b, "rw", MIB)
+    written, left, first_left = 0, count, None
+    while left > LEFT_OPEN:
+        expect(time.monotonic() < began + ADOPTED_S, f"{left} of A's {count} blocks are still there after {written} MiB")
+        flood.tell(f"burst {FLOOD + written} 40")
+        expect(len(acknowledged(flood.answer() for _ in range(40))) == 40 and flood.answer() == "done", "B's puts")
+        written += 40
+        left, _, wrong, _ = tally(reader.ask(f"check {FIRST_BURST} {count}"))
+        expect(wrong == 0, f"{wrong} wrong")
+        first_left = left if first_left is None else first_left
+    flood.quit()
+    open_left = other_agents(b, device_b)
+    expect(len(open_left) == 1 and open_left[0][0] == "silent" and open_left[0][1] <= 2, f"A's slot: {open_left}")
+    passed(f"B found A silent within {silent:.0f} s; {time.monotonic() - began:.0f} s after its end, with {written} MiB written, B had "
+           f"adopted its room: {left} of its {count} blocks are left, in the {open_left[0][1]} segments that A left open")
+
+
 def power_lost(a, b, device_a, device_b):
     reader = b.pool(1, device_b, "live")
     writer = a.pool(1, device_a, "rw")
     writer.tell(f"burst {FIRST_BURST} 100000")
-    lines = [writer.answer() for _ in range(60)]
+    lines = [writer.answer() for _ in range(LOST)]
     a.power_off()
     lines += writer.channel.rest()
     seeds = acknowledged(lines)
-    expect(len(seeds) >= 60, f"only {len(seeds)} puts were acknowledged: {lines[-3:]}")
+    expect(len(seeds) >= LOST, f"only {len(seeds)} puts were acknowledged: {lines[-3:]}")
     for seed in seeds:
         got = reader.ask(f"fresh {seed}").split()[0]
         expect(got == "1", f"block {seed}, acknowledged by the host that lost power, is {got}")
     passed(f"A lost power in the middle of a put: all {len(seeds)} blocks that it acknowledged are there on B, exact")
     heir = b.pool(2, device_b, "rw")
     expect(heir.ask(f"check {FIRST_BURST} {len(seeds)}").split()[:3] == [str(len(seeds)), "0", "0"], "B, now writing")
+    if option("share"):
+        adopt(b, device_b, reader, len(seeds))
     heir.tell(f"burst {SECOND_BURST} 200")
     new = acknowledged(heir.answer() for _ in range(200))
     expect(heir.answer() == "done" and len(new) == 200, f"{len(new)} of B's 200 puts were stored")
-    for first, count in ((FIRST_BURST, len(seeds)), (SECOND_BURST, 200)):
+    for first, count in ((FIRST_BURST, 0 if option("share") else len(seeds)), (SECOND_BURST, 200)):
         hits, _, wrong, _ = tally(reader.ask(f"check {first} {count}"))
         expect(hits == count and wrong == 0, f"{hits} of {count} blocks from {first} on are there, {wrong} wrong")
     heir.quit()

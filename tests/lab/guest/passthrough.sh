@@ -54,7 +54,8 @@ way_is() { # DEVICE TEXT
 
 # ---- commands, counted by the controller and by the block layer ----
 run memkv pool create $local_disk
-way_is $local_disk "writes by NVMe passthrough (/dev/ng0n1), reads by block I/O"
+way_is $local_disk "reads and writes by NVMe passthrough (/dev/ng0n1)"
+MEMKV_PASSTHROUGH=writes way_is $local_disk "writes by NVMe passthrough (/dev/ng0n1), reads by block I/O"
 MEMKV_PASSTHROUGH=off way_is $local_disk "by block I/O: MEMKV_PASSTHROUGH is off"
 by_controller() { nvme smart-log $local_disk -o json | sed -n "s/.*\"host_$1_commands\" *: *\"\{0,1\}\([0-9]*\).*/\1/p"; }
 by_block() { awk "{print \$$1}" /sys/class/block/nvme0n1/stat; } # 1: reads, 5: writes
@@ -144,7 +145,7 @@ state_is() { # STATE SECONDS
 }
 disk() { dd if=/dev/ram0 bs=1M iflag=direct 2>/dev/null | md5sum; } # past the page cache, which the target goes past
 run memkv pool create "$remote" --max-block 1M
-way_is "$remote" "writes by NVMe passthrough"
+way_is "$remote" "writes by NVMe passthrough (/dev/ng1n1), reads by block I/O"
 
 hand off "$remote" rw $MIB
 expect ok "put 1 1"

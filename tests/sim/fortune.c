@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What goes wrong: processes are killed, stopped and resumed, threads stand still, the power goes, the clock jumps; between
+ * slices, by a chance for each, and at hot points.
+ */
+#include "sim.h"
+
+enum { LONG_STOP = 14 };
+
+static struct agent *some_agent(void)
+{
+	/* rather the one that was just in the middle of something */
+	struct agent *a = world.last && draw(2) ? world.last->agent : &world.agents[draw(world.setup.agents)];
+
+	return a->state == AGENT_UP ? a : NULL;
+}
+
+static uint64_t long_time(void)
+{
+	return 1ULL << draw(LONG_STOP) << draw(3);
+}
+
+static void stop(struct agent *a)
+{
+	a->stopped_until = world.now + long_time();
+	world.steps++;
+	trace(EVENT_STOP, a, a->stopped_until - world.now, 0, 0);
+}
+
+static void stall(struct thread *t)
+{
+	t->asleep_until = world.now + long_time();
+	trace(EVENT_STALL, t->agent, t->number, t->asleep_until - world.now, 0);
+}
+
+static void power_cut(void)
+{
+	enum { AFTERMATH = 3000 };
+
+	world.cuts++;
+	world.cut_until = on_shared() ? 0 : world.now + AFTERMATH;
+	world.steps++;
+	cover(COVER_CUT);
+	trace(EVENT_CUT, NULL, world.cuts, 0, 0);
+	oracle_before_cut();
+	for (int i = 0; i < AGENTS_MAX; i++)
+		if (world.agents[i].state == AGENT_UP)
+			agent_kill(&world.agents[i]);
+	medium_cut();
+	device_reset();
+	for (int i = 0; i < AGENTS_MAX; i++) {
+		world.agents[i].in_flight = 0;
+		if (world.agents[i].state == AGENT_DYING)
+			agent_gone(&world.agents[i]);
+	}
+	watch_rebuild();
+	oracle_after_cut();
+}
+
+static void clock_jump(void)
+{
+	uint64_t to = draw(2) ? world.clock + draw(40) : world.clock - min_u64(world.clock - 1000, draw(20));
+
+	if (to < world.clock)
+		cover(COVER_CLOCK_BACK);
+	world.clock = to;
+	oracle_pins_clock();
+	trace(EVENT_CLOCK, NULL, to, 0, 0);
+}
+
+/* ---- hot points ---- */
+
+/*
+ * Most of what can go wrong goes wrong right behind a change that others go by, or right behind an answer: a point chosen at
+ * random is seldom one of these.  So there misfortunes have chances of their own.
+ */
+void fortune_hot(struct agent *a)
+{
+	const struct setup *s = &world.setup;
+	const struct call *call = world.thread ? &world.thread->call : NULL;
+	enum { MOVING = 64, ANSWERED = 16, CUT_ANSWERED = 48 };
+	uint32_t weight = call && call->moving ? MOVING : call && !call->kind ? ANSWERED : 1;
+
+	if (world.phase != PHASE_RUN || a->state != AGENT_UP || world.fate)
+		return;
+	if (chance(s->hot_kill * weight))
+		world.fate = FATE_KILL;
+	else if (chance(s->hot_cut * (weight == ANSWERED ? CUT_ANSWERED : weight)))
+		world.fate = FATE_CUT;
+	else if (chance(s->hot_stop) && !agent_stopped(a))
+		stop(a);
+	else if (world.thread && chance(s->hot_stall))
+		stall(world.thread);
+	else
+		return;
+	world.fated = a;
+	world.budget = -1; /* the next point is not passed */
+}
+
+/* what a thread has just learned under a lock may be old when it goes by it */
+void fortune_unlocked(void)
+{
+	if (world.phase != PHASE_RUN || world.thread->agent->state != AGENT_UP || !chance(world.setup.hot_stall))
+		return;
+	stall(world.thread);
+	world.budget = -1;
+}
+
+/* what a hot point has decided */
+static void fulfil(void)
+{
+	enum fate fate = world.fate;
+
+	world.fate = FATE_NONE;
+	if (fate == FATE_KILL && world.fated->state == AGENT_UP)
+		agent_kill(world.fated);
+	else if (fate == FATE_CUT)
+		power_cut();
+}
+
+void fortune_ranks(void)
+{
+	enum { CHANGES = 300 };
+
+	if (world.setup.ranked && world.last && chance(CHANGES))
+		world.last->rank = draw(RANKS);
+}
+
+/* ---- between slices ---- */
+
+void fortune_befalls(void)
+{
+	const struct setup *s = &world.setup;
+	struct agent *a;
+
+	fulfil();
+	fortune_ranks();
+	if (chance(s->kill) && (a = some_agent()))
+		agent_kill(a);
+	if (chance(s->stop) && (a = some_agent()) && !agent_stopped(a))
+		stop(a);
+	if (chance(s->stall) && world.last && world.last->state == THREAD_READY)
+		stall(world.last);
+	if (chance(s->clock_jump))
+		clock_jump();
+	if (chance(s->write_back))
+		medium_write_back();
+	if (chance(s->cut))
+		power_cut();
+}
