@@ -62,6 +62,10 @@ static const struct option_row rows[] = {
 	{OPT_BLOCKS, "blocks", 0, KIND_COUNT, 1, INT64_MAX, "N", "make room for exactly N blocks of --block-size"},
 	{OPT_BLOCK_SIZE, "block-size", 'b', KIND_SIZE, 1, BLOCK_MOST, "SIZE", "size of one block"},
 	{OPT_SHARE, "share", 0, KIND_FLAG, 0, 0, NULL, "a device that agents on several hosts write to"},
+	{OPT_NAMESPACE, "namespace", 0, KIND_KEY_NAME, 0, 0, "PATH", "a further file or device that the pool lies on; may be repeated"},
+	{OPT_EVICT, "evict", 0, KIND_FLAG, 0, 0, NULL, "let blocks go for which there is no room elsewhere, but for pinned ones"},
+	{OPT_UNDO, "undo", 0, KIND_FLAG, 0, 0, NULL, "what was emptied may be used again"},
+	{OPT_LOST, "lost", 0, KIND_FLAG, 0, 0, NULL, "also one that is lost, with all that is on it"},
 	{OPT_COHERENT, "coherent", 0, KIND_YES_NO, 0, 1, "yes|no", "no: memory of hosts that do not see each other's stores"},
 	{OPT_REPAIR, "repair", 0, KIND_FLAG, 0, 0, NULL, "put right what is found, while no other agent is attached"},
 	{OPT_META_ONLY, "meta-only", 0, KIND_FLAG, 0, 0, NULL, "check headers and tables only, no payload"},
@@ -311,6 +315,7 @@ static const char *parse_value(const struct option_row *row, const char *text, u
 static int take_option(struct cli_args *args, const struct option_row *row, const char *value)
 {
 	if (row->kind == KIND_KEY_NAME) {
+		args->given[row->id] = true;
 		args->word[args->words++] = (struct cli_word){.text = value, .is_name = true};
 		return 0;
 	}

@@ -71,6 +71,10 @@ enum cli_option_id {
 	OPT_OLDER_THAN,
 	OPT_ALL,
 	OPT_SHARE,
+	OPT_NAMESPACE, /* becomes a word, as OPT_KEY_NAME does */
+	OPT_EVICT,
+	OPT_UNDO,
+	OPT_LOST,
 	OPT_COHERENT,
 	OPT_COUNT,
 };
@@ -83,7 +87,7 @@ _Static_assert(OPT_COUNT <= 64, "a verb's options are the bits of one word");
 /**
  * struct cli_word - an argument that is no option
  * @text: it.
- * @is_name: it came with --name: text to make a key of.
+ * @is_name: it came with --name: text to make a key of; or with --namespace: a place.
  */
 struct cli_word {
 	const char *text;

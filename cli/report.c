@@ -45,6 +45,7 @@ static int exit_code_of_memkv(int result)
 	case MEMKV_FOREIGN:
 	case MEMKV_POOL_EXISTS:
 	case MEMKV_PINNED:
+	case MEMKV_NOT_EMPTY:
 	case MEMKV_NETWORK:
 	case MEMKV_NO_FABRIC:
 	case MEMKV_HOST_REFUSED:
@@ -58,6 +59,7 @@ static int exit_code_of_memkv(int result)
 	case MEMKV_IN_USE:
 	case MEMKV_FENCED:
 	case MEMKV_UNKNOWN:
+	case MEMKV_DEGRADED:
 	case MEMKV_TIMEDOUT:
 	case MEMKV_EFORK:
 		return EXIT_BUSY;

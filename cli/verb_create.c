@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* memkv pool create. */
 #include "cli/access.h"
+#include "cli/address.h"
 #include "cli/interrupt.h"
 #include "cli/pool_text.h"
 #include "cli/progress.h"
@@ -8,6 +9,8 @@
 #include "cli/verbs.h"
 
 #include <inttypes.h>
+#include <limits.h>
+#include <memkv/namespace.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -95,11 +98,39 @@ static uint32_t create_flags(const struct cli_args *args)
 	       (incoherent ? MEMKV_CREATE_INCOHERENT : 0u);
 }
 
+/* --namespace, as often as it was said; each in memory of its own, since a place stays until the next is looked for */
+static int take_namespaces(const struct cli_args *args, const char **list, size_t *count)
+{
+	static char kept[MEMKV_NAMESPACES_MAX][PATH_MAX];
+
+	*count = 0;
+	for (size_t i = 0; i < args->words; i++) {
+		if (!args->word[i].is_name)
+			continue;
+		if (*count == MEMKV_NAMESPACES_MAX)
+			return report_usage(args->verb, "a pool has at most %d namespaces", MEMKV_NAMESPACES_MAX);
+		const char *place;
+		int rc = address_place(args->verb, args->word[i].text, &place);
+		if (rc)
+			return rc;
+		snprintf(kept[*count], PATH_MAX, "%s", place);
+		list[*count] = kept[*count];
+		++*count;
+	}
+	return 0;
+}
+
 int verb_pool_create(const struct cli_args *args)
 {
-	const char *path;
+	const char *path, *namespaces[MEMKV_NAMESPACES_MAX];
+	size_t namespace_count;
 
 	if (access_place(args, &path) || check_create_args(args, path))
+		return EXIT_USAGE;
+	char home[PATH_MAX];
+	snprintf(home, sizeof(home), "%s", path);
+	path = home;
+	if (take_namespaces(args, namespaces, &namespace_count))
 		return EXIT_USAGE;
 	struct memkv_create_options options = {
 		.size = sizeof(options),
@@ -113,6 +144,8 @@ int verb_pool_create(const struct cli_args *args)
 		.name = args->text[OPT_POOL_NAME],
 		.progress = progress_step,
 		.context = (void *)"written bytes",
+		.namespaces = namespaces,
+		.namespace_count = namespace_count,
 	};
 	int rc = plan_create(args, path, &options);
 	if (rc || args->given[OPT_DRY_RUN])

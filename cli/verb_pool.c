@@ -7,6 +7,7 @@
 
 #include <inttypes.h>
 #include <memkv/fabric.h>
+#include <memkv/namespace.h>
 #include <stdio.h>
 
 enum { WAY_ROOM = 320 };
@@ -46,6 +47,53 @@ static void info_json(struct json_object *into, const struct memkv_pool_info *in
 	report_add_flag(into, "coherent", info->coherent != 0);
 	if (memkv_fabric_way(info->path, way, sizeof(way)) >= 0)
 		report_add_text(into, "way", way);
+}
+
+static const char *state_text(int state)
+{
+	return state == MEMKV_NAMESPACE_THERE ? "there" : state == MEMKV_NAMESPACE_LOST ? "lost" : "removed";
+}
+
+static void namespaces_json(struct json_object *into, const struct memkv_namespace *list, int64_t count)
+{
+	struct json_object *all = json_object_new_array();
+	bool degraded = false;
+
+	for (int64_t i = 0; i < count; i++) {
+		struct json_object *one = json_object_new_object();
+		char id[POOL_UUID_TEXT];
+		pool_uuid_text(list[i].id, id);
+		report_add_number(one, "number", list[i].number);
+		report_add_text(one, "path", list[i].path);
+		report_add_text(one, "state", state_text(list[i].state));
+		report_add_text(one, "id", id);
+		report_add_number(one, "bytes", list[i].bytes);
+		report_add_number(one, "control_bytes", list[i].control_bytes);
+		report_add_number(one, "segments", list[i].segments);
+		report_add_number(one, "segments_free", list[i].segments_free);
+		report_add_number(one, "segments_retired", list[i].segments_retired);
+		json_object_array_add(all, one);
+		degraded |= list[i].state == MEMKV_NAMESPACE_LOST;
+	}
+	report_add_flag(into, "degraded", degraded);
+	json_object_object_add(into, "namespaces", all);
+}
+
+static void namespaces_table(const struct memkv_namespace *list, int64_t count)
+{
+	char size[REPORT_SIZE_TEXT];
+
+	for (int64_t i = 0; count > 1 && i < count; i++) {
+		printf("%s %2u  %s  ", i ? "         " : "namespace", list[i].number, report_size_text(list[i].bytes, size));
+		report_safe_text(stdout, list[i].path);
+		if (list[i].state == MEMKV_NAMESPACE_LOST)
+			printf("  LOST: its blocks are misses until it is back\n");
+		else if (list[i].state == MEMKV_NAMESPACE_REMOVED)
+			printf("  removed\n");
+		else
+			printf("  segments %" PRIu64 ", free %" PRIu64 ", retired %" PRIu64 "\n", list[i].segments,
+			       list[i].segments_free, list[i].segments_retired);
+	}
 }
 
 static void info_table(const struct memkv_pool_info *info, uint64_t block_size, uint64_t room)
@@ -89,10 +137,15 @@ int pool_describe(const char *path, uint64_t block_size, struct json_object *doc
 	} else {
 		uint64_t size = block_size ? block_size : info.max_block;
 		uint64_t room = memkv_pool_room(pool, size);
-		if (document)
+		struct memkv_namespace list[MEMKV_NAMESPACES_MAX];
+		int64_t count = memkv_pool_namespaces(pool, list, MEMKV_NAMESPACES_MAX);
+		if (document) {
 			info_json(document, &info, size, room);
-		else
+			namespaces_json(document, list, count);
+		} else {
 			info_table(&info, size, room);
+			namespaces_table(list, count);
+		}
 	}
 	memkv_pool_close(pool);
 	return rc;

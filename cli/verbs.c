@@ -9,13 +9,32 @@
 static const char create_text[] =
 	"Formats a file as a pool.  Without --size a new file becomes 4 GiB large, an existing one keeps its size.\n"
 	"--blocks with --block-size makes a pool that holds exactly so many blocks of that size.\n"
+	"--namespace names a further file or device that the pool lies on as well; --size is that of each file then.\n"
 	"A file that holds anything is only overwritten with --force, and then after a yes or with --yes.\n"
 	"--share is for a block device that several hosts reach: agents on all of them can write at the same time.\n"
 	"An experiment still: not for data that counts.\n"
 	"--coherent no is for memory (a DAX device, a file in memory) that hosts share whose caches are not coherent with each\n"
 	"other: one agent writes, the others read, and each reads and writes past its caches.\n";
 
-static const char info_text[] = "Room is given in bytes and in blocks of --block-size (default: the largest block).\n";
+static const char info_text[] =
+	"Room is given in bytes and in blocks of --block-size (default: the largest block).  Of a pool that lies on several\n"
+	"files or devices, each is told with its state: there, lost, or removed.\n";
+
+static const char grow_text[] =
+	"Adds a file or block device to a pool, as NAMESPACE: of the same sort as those that it lies on.  No agent may have\n"
+	"the pool open.  A file gets --size (default: what an existing one has, else 4 GiB), a device is used whole.\n"
+	"Stopped at any moment the pool has grown or not, and nothing is lost.\n";
+
+static const char drain_text[] =
+	"Moves the blocks on NAMESPACE (its path, number or id) to the pool's others, pinned ones first, then those used most,\n"
+	"so that it can be removed.  Agents may go on; nothing more is put there.  Where the others have no room it ends with 6,\n"
+	"and nothing is lost; with --evict, after a yes, what finds no room goes, but for pinned blocks.  It ends with 5 while\n"
+	"living agents write there.  Stopped or repeated at any time it goes on where it was; --undo takes it back.\n";
+
+static const char remove_text[] =
+	"Takes NAMESPACE (its path, number or id) out of the pool: one that was drained; a file is removed, a device looks empty\n"
+	"then.  No agent may have the pool open.  With --lost one that is lost, with all that is on it; refused when pinned\n"
+	"blocks may be there, unless --unpin.\n";
 
 static const char check_text[] =
 	"Reads and verifies everything while the pool is in use.  Ends with 4 when damage was found; the keys of\n"
@@ -151,10 +170,15 @@ static const char discover_text[] =
 const struct cli_verb cli_verbs[] = {
 	{"pool create", "POOL [--size 4G] [--name N]", "format a pool", create_text,
 	 B(POOL_NAME) | B(SIZE) | B(MAX_BLOCK) | B(SEGMENT) | B(SLOTS) | B(BLOCKS) | B(BLOCK_SIZE) | B(FORCE) |
-		 B(SHARE) | B(COHERENT) | B(DRY_RUN) | B(YES),
+		 B(SHARE) | B(COHERENT) | B(NAMESPACE) | B(DRY_RUN) | B(YES),
 	 verb_pool_create},
 	{"pool info", "POOL [--block-size B]", "sizes, room and use", info_text, B(BLOCK_SIZE), verb_pool_info},
 	{"pool scan", "[PATH...]", "find pools on this machine", scan_text, 0, verb_pool_scan},
+	{"pool grow", "POOL NAMESPACE [--size 4G]", "add a file or device to a pool", grow_text,
+	 B(SIZE) | B(FORCE) | B(DRY_RUN) | B(YES), verb_pool_grow},
+	{"pool drain", "POOL NAMESPACE", "empty a file or device of a pool", drain_text, B(EVICT) | B(UNDO) | B(YES), verb_pool_drain},
+	{"pool remove", "POOL NAMESPACE", "take an empty file or device out of a pool", remove_text,
+	 B(LOST) | B(UNPIN) | B(DRY_RUN) | B(YES), verb_pool_remove},
 	{"pool check", "POOL [--sample P% | --repair]", "read and verify everything, online", check_text,
 	 B(META_ONLY) | B(SAMPLE) | B(MAX_RATE) | B(REPAIR) | B(YES) | B(DRY_RUN), verb_pool_check},
 	{"pool destroy", "POOL --yes", "remove a pool", destroy_text, B(YES) | B(DRY_RUN), verb_pool_destroy},

@@ -358,7 +358,7 @@ static int open_shared(struct factbook *l)
 		l->removed_places *= 2;
 	l->removed = calloc(l->removed_places, sizeof(*l->removed));
 	l->wants = calloc(c->layout.geo.slots, sizeof(*l->wants));
-	return l->removed && l->wants ? ownership_open(&l->ownership, c->layout.geo.segments, c->layout.geo.slots) : -ENOMEM;
+	return l->removed && l->wants ? ownership_open(&l->ownership, c->layout.segments, c->layout.geo.slots) : -ENOMEM;
 }
 
 int factbook_open(struct factbook *l, const struct control *c)
@@ -402,7 +402,7 @@ static uint32_t fact_limit(const struct factbook *l)
 	uint32_t records = checkpoint_records(l->control), slots = l->control->layout.geo.slots;
 
 	if (is_shared(l)) { /* ownership is not refused: at most that much (ownership_copy) */
-		uint64_t owned = 3ULL * l->control->layout.geo.segments;
+		uint64_t owned = 3ULL * l->control->layout.segments;
 		records = (uint32_t)(owned < records ? records - owned : 0);
 	}
 	return records - (slots < records / 2 ? slots : records / 2);

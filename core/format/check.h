@@ -28,6 +28,7 @@ enum check_kind {
 	CHECK_BLOCK_HEADER,
 	CHECK_DIGEST,
 	CHECK_LOCATOR, /* travels, and is never on the media */
+	CHECK_NAMESPACE,
 };
 
 /* check_seed() - the seed for a structure of @kind at @place (two numbers, for instance segment and index) */

@@ -14,6 +14,7 @@
 
 enum { TYPICAL_BLOCK = 16 << 10, TYPICAL_BLOCK_BIG = 256 << 10, HEADER_SPACING = 512 << 10 };
 enum { RECORD = 128, SHARED_FACTS = 512 };
+#define NAMESPACE_ALIGN MIB(2) /* what any kernel maps at */
 #define BIG_POOL (1ULL << 40)
 
 uint64_t block_pages(uint64_t length)
@@ -236,11 +237,116 @@ int layout_compute(const struct geometry *geo, struct layout *layout)
 		at += layout->length[i];
 	}
 	layout->control_bytes = layout->offset[REGION_SEGMENTS];
+	layout->segments = segments;
+	layout->extent_count = 1;
+	layout->extents[0] = (struct extent){
+		.segments = segments,
+		.bytes = geo->bytes,
+		.control_bytes = layout->control_bytes,
+		.owner_words = layout->offset[REGION_OWNER_WORDS],
+		.ages = layout->offset[REGION_AGES],
+		.pulses = layout->offset[REGION_PULSES],
+		.heat = layout->offset[REGION_HEAT],
+		.tables = layout->offset[REGION_TABLES],
+		.first_page = layout->control_bytes >> PAGE_SHIFT,
+		.last_pages = geo->last_pages,
+	};
 	if (geo->bytes && at > geo->bytes)
 		return fail(MEMKV_GEOMETRY, "the pool's parts need %" PRIu64 " bytes, more than its %" PRIu64, at, geo->bytes);
 	if (at / PAGE >= POOL_PAGES_MAX)
 		return fail(MEMKV_GEOMETRY, "a pool is limited to 4 PiB");
 	return 0;
+}
+
+/* ---- further namespaces ---- */
+
+/* bytes before the segments of a namespace that has so many; and where its parts are, from its base */
+static uint64_t place_parts(const struct layout *layout, uint64_t segments, struct extent *e)
+{
+	e->owner_words = PAGE;
+	e->ages = e->owner_words + round_up(segments * 8, PAGE);
+	e->pulses = e->ages + round_up(segments * 8, PAGE);
+	e->heat = e->pulses + round_up(segments * 8, PAGE);
+	e->tables = e->heat + round_up(segments * layout->geo.heat_units, PAGE);
+	return e->tables + segments * layout->table_bytes;
+}
+
+static uint64_t end_of(const struct layout *layout)
+{
+	const struct extent *last = &layout->extents[layout->extent_count - 1];
+
+	return last->base + last->bytes;
+}
+
+static uint64_t segments_bytes(const struct layout *layout, const struct namespace_geometry *ns)
+{
+	return ((ns->segments - 1ULL) * layout->geo.segment_pages + ns->last_pages) * PAGE;
+}
+
+int layout_add(struct layout *layout, const struct namespace_geometry *ns)
+{
+	struct extent *e = &layout->extents[layout->extent_count];
+
+	if (layout->extent_count >= NAMESPACES_MAX)
+		return fail(MEMKV_GEOMETRY, "a pool has at most %d namespaces in its life, those that were removed included",
+			    NAMESPACES_MAX);
+	if (ns->base % NAMESPACE_ALIGN || ns->bytes % PAGE || ns->base < end_of(layout) || ns->segments < 1 ||
+	    ns->base / PAGE >= POOL_PAGES_MAX || ns->bytes / PAGE >= POOL_PAGES_MAX - ns->base / PAGE ||
+	    ns->first_segment != layout->segments || ns->segments >= SEGMENTS_MAX - layout->segments ||
+	    ns->last_pages < 3 || ns->last_pages > layout->geo.segment_pages)
+		return fail(MEMKV_GEOMETRY, "the sizes of the pool's namespaces contradict each other");
+	*e = (struct extent){.first_segment = ns->first_segment,
+			     .segments = ns->segments,
+			     .base = ns->base,
+			     .bytes = ns->bytes,
+			     .last_pages = ns->last_pages};
+	e->control_bytes = place_parts(layout, ns->segments, e);
+	if (e->control_bytes + segments_bytes(layout, ns) + PAGE > ns->bytes)
+		return fail(MEMKV_GEOMETRY, "a namespace of the pool is shorter than its parts");
+	uint64_t *parts[] = {&e->owner_words, &e->ages, &e->pulses, &e->heat, &e->tables};
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		*parts[i] += ns->base;
+	e->first_page = (ns->base + e->control_bytes) >> PAGE_SHIFT;
+	layout->extent_count++;
+	layout->segments += ns->segments;
+	return 0;
+}
+
+int namespace_choose(const struct layout *layout, uint64_t bytes, struct namespace_geometry *ns)
+{
+	struct extent parts;
+	uint64_t stride = (uint64_t)layout->geo.segment_pages * PAGE, segments = 0, most = min_u64(bytes / stride, SEGMENTS_MAX);
+	struct layout grown = *layout;
+
+	if (layout->extent_count >= NAMESPACES_MAX)
+		return layout_add(&grown, &(struct namespace_geometry){0});
+	while (segments < most) { /* the largest number that fits: what it needs grows with it */
+		uint64_t middle = most - (most - segments) / 2;
+		if (place_parts(layout, middle, &parts) + middle * stride + PAGE <= bytes)
+			segments = middle;
+		else
+			most = middle - 1;
+	}
+	if (segments == 0)
+		return fail(MEMKV_GEOMETRY, "a namespace of %" PRIu64 " bytes does not hold one segment of this pool (%" PRIu64
+					    " bytes); use a larger one", bytes, stride);
+	*ns = (struct namespace_geometry){
+		.base = round_up(end_of(layout), NAMESPACE_ALIGN),
+		.bytes = round_down(bytes, PAGE),
+		.first_segment = (uint32_t)layout->segments,
+		.segments = (uint32_t)segments,
+		.last_pages = layout->geo.segment_pages,
+	};
+	return layout_add(&grown, ns);
+}
+
+unsigned layout_namespace_at(const struct layout *layout, uint64_t offset)
+{
+	unsigned number = layout->extent_count - 1;
+
+	while (offset < layout->extents[number].base)
+		number--;
+	return number;
 }
 
 const char *region_name(enum region region)
@@ -270,38 +376,87 @@ uint64_t layout_checkpoint(const struct layout *layout, unsigned slot, unsigned 
 	       ((uint64_t)slot * CHECKPOINTS_PER_SLOT + area) * layout->geo.checkpoint_bytes;
 }
 
+uint64_t layout_owner_word(const struct layout *layout, uint64_t segment)
+{
+	const struct extent *e = layout_extent(layout, segment);
+
+	return e->owner_words + (segment - e->first_segment) * 8;
+}
+
+uint64_t layout_age(const struct layout *layout, uint64_t segment)
+{
+	const struct extent *e = layout_extent(layout, segment);
+
+	return e->ages + (segment - e->first_segment) * 8;
+}
+
+uint64_t layout_pulse(const struct layout *layout, uint64_t segment)
+{
+	const struct extent *e = layout_extent(layout, segment);
+
+	return e->pulses + (segment - e->first_segment) * 8;
+}
+
+uint64_t layout_heat(const struct layout *layout, uint64_t segment)
+{
+	const struct extent *e = layout_extent(layout, segment);
+
+	return e->heat + (segment - e->first_segment) * layout->geo.heat_units;
+}
+
 uint64_t layout_table(const struct layout *layout, uint64_t segment)
 {
-	return layout->offset[REGION_TABLES] + segment * layout->table_bytes;
+	const struct extent *e = layout_extent(layout, segment);
+
+	return e->tables + (segment - e->first_segment) * layout->table_bytes;
 }
 
 uint64_t layout_segment(const struct layout *layout, uint64_t segment)
 {
-	return layout->offset[REGION_SEGMENTS] + segment * layout->geo.segment_pages * PAGE;
+	const struct extent *e = layout_extent(layout, segment);
+
+	return (e->first_page + (segment - e->first_segment) * layout->geo.segment_pages) * PAGE;
 }
 
 uint64_t layout_segment_of(const struct layout *layout, uint64_t page)
 {
-	uint64_t first = layout->offset[REGION_SEGMENTS] >> PAGE_SHIFT;
+	const struct extent *e = &layout->extents[layout->extent_count - 1];
 
-	if (page < first)
+	while (e > layout->extents && page < e->base >> PAGE_SHIFT)
+		e--;
+	if (page < e->first_page)
 		return UINT64_MAX;
-	uint64_t segment = (page - first) / layout->geo.segment_pages;
-	uint64_t within = (page - first) % layout->geo.segment_pages;
-	return segment < layout->geo.segments && within < layout_segment_pages(layout, segment) ? segment : UINT64_MAX;
+	uint64_t segment = (page - e->first_page) / layout->geo.segment_pages;
+	uint64_t within = (page - e->first_page) % layout->geo.segment_pages;
+	bool there = segment < e->segments && within < layout_segment_pages(layout, e->first_segment + segment);
+	return there ? e->first_segment + segment : UINT64_MAX;
 }
 
 uint32_t layout_segment_pages(const struct layout *layout, uint64_t segment)
 {
-	return segment + 1 == layout->geo.segments ? layout->geo.last_pages : layout->geo.segment_pages;
+	const struct extent *e = layout_extent(layout, segment);
+
+	return segment + 1 == e->first_segment + e->segments ? e->last_pages : layout->geo.segment_pages;
 }
 
-uint64_t geometry_room(const struct geometry *geo, uint64_t block_size)
+static uint64_t room_of(const struct geometry *geo, uint64_t segments, uint64_t last_pages, uint64_t block_size)
 {
 	if (block_size == 0 || block_size > geo->max_block)
 		return 0;
 	uint64_t pages = block_pages(block_size) + header_pages(block_size, 0);
 	uint64_t full = min_u64((geo->segment_pages - 1) / pages, geo->entries);
-	uint64_t last = min_u64((geo->last_pages - 1) / pages, geo->entries);
-	return full * (geo->segments - 1) + last;
+	uint64_t last = min_u64((last_pages - 1) / pages, geo->entries);
+	return full * (segments - 1) + last;
+}
+
+uint64_t geometry_room(const struct geometry *geo, uint64_t block_size)
+{
+	return room_of(geo, geo->segments, geo->last_pages, block_size);
+}
+
+uint64_t layout_room(const struct layout *layout, unsigned number, uint64_t block_size)
+{
+	const struct extent *e = &layout->extents[number];
+
+	return room_of(&layout->geo, e->segments, e->last_pages, block_size);
 }

@@ -6,6 +6,14 @@
  *   checkpoints x 2 | segment tables | heat | ages | pulses | statistics | segments ... | superblock B
  *
  * All offsets are multiples of PAGE (4096), the default logical block, so that any image opens on any medium.
+ *
+ * A pool of several namespaces has one address space of pages.  The first namespace, *home*, is what a pool of one is; each
+ * further one is an extent behind it, with what belongs to its own segments:
+ *
+ *   superblock A | owner words | ages | pulses | heat | segment tables | segments ... | superblock B
+ *
+ * Segment numbers go on over the namespaces.  What belongs to a segment is found by layout_extent(), through the functions
+ * below; the regions that have no segment (slots, logs, statistics) are at home.
  */
 #ifndef MEMKV_FORMAT_LAYOUT_H
 #define MEMKV_FORMAT_LAYOUT_H
@@ -27,6 +35,7 @@ enum {
 	TENANTS_MAX = 64,
 	CLAIM_BYTES = 64,
 	ENTRY_BYTES = 128,
+	NAMESPACES_MAX = 15, /* of a pool, in all its life, the first included */
 };
 #define SEGMENTS_MAX (1ULL << 24)
 #define BLOCK_BYTES_MAX MIB(256)
@@ -68,14 +77,34 @@ enum region {
 	REGIONS,
 };
 
+/* A further namespace, as the superblock tells of it. */
+struct namespace_geometry {
+	uint64_t base;	/* where its first byte is in the pool's address space */
+	uint64_t bytes; /* superblocks included */
+	uint32_t first_segment, segments;
+	uint32_t last_pages;
+};
+
+/* The segments of one namespace, and where in the address space what belongs to them lies. */
+struct extent {
+	uint64_t first_segment, segments;
+	uint64_t base, bytes;	/* of the namespace */
+	uint64_t control_bytes; /* from @base to the first segment */
+	uint64_t owner_words, ages, pulses, heat, tables, first_page;
+	uint32_t last_pages;
+};
+
 struct layout {
-	struct geometry geo;
-	uint64_t offset[REGIONS];
+	struct geometry geo; /* of home */
+	uint64_t offset[REGIONS];  /* of home, as is length */
 	uint64_t length[REGIONS];
 	uint64_t table_bytes;	   /* one segment's table: header page and entries */
 	uint64_t claim_row_bytes;  /* one slot's claims */
-	uint64_t control_bytes;	   /* everything before the segments */
+	uint64_t control_bytes;	   /* of home: everything before the segments */
 	uint64_t heat_unit_pages;  /* pages that share a heat byte */
+	uint64_t segments;	   /* of all namespaces */
+	uint32_t extent_count;
+	struct extent extents[NAMESPACES_MAX];
 };
 
 /* What a person asks for; 0 means "choose". */
@@ -99,13 +128,48 @@ int geometry_choose(const struct geometry_wish *wish, struct geometry *geo);
  */
 int layout_compute(const struct geometry *geo, struct layout *layout);
 
+/*
+ * layout_add() - one more namespace, behind those that there are
+ *
+ * Return: 0; MEMKV_GEOMETRY when the numbers contradict each other or what is there.
+ */
+int layout_add(struct layout *layout, const struct namespace_geometry *ns);
+
+/*
+ * namespace_choose() - where a further namespace of @bytes would lie, and how many segments fit there
+ *
+ * Return: 0; MEMKV_GEOMETRY with a sentence.
+ */
+int namespace_choose(const struct layout *layout, uint64_t bytes, struct namespace_geometry *ns);
+
 const char *region_name(enum region region);
+
+/* layout_extent() - the namespace of a segment; of one that is none, the last */
+static inline const struct extent *layout_extent(const struct layout *layout, uint64_t segment)
+{
+	const struct extent *e = &layout->extents[layout->extent_count - 1];
+
+	while (segment < e->first_segment)
+		e--;
+	return e;
+}
+
+/* layout_namespace() - likewise, its number; layout_namespace_at() - the one at an offset, reserved gaps included */
+static inline unsigned layout_namespace(const struct layout *layout, uint64_t segment)
+{
+	return (unsigned)(layout_extent(layout, segment) - layout->extents);
+}
+unsigned layout_namespace_at(const struct layout *layout, uint64_t offset);
 
 /* Offsets of single things, in bytes from the start of the pool. */
 uint64_t layout_slot_cell(const struct layout *layout, unsigned copy, unsigned slot);
 /* ring of a slot's even or odd epochs; checkpoint area A (0) or B (1) of a slot */
 uint64_t layout_ring(const struct layout *layout, unsigned slot, uint32_t epoch);
 uint64_t layout_checkpoint(const struct layout *layout, unsigned slot, unsigned area);
+uint64_t layout_owner_word(const struct layout *layout, uint64_t segment);
+uint64_t layout_age(const struct layout *layout, uint64_t segment);
+uint64_t layout_pulse(const struct layout *layout, uint64_t segment);
+uint64_t layout_heat(const struct layout *layout, uint64_t segment);
 uint64_t layout_table(const struct layout *layout, uint64_t segment);
 uint64_t layout_segment(const struct layout *layout, uint64_t segment);
 /* layout_segment_of() - the segment that holds a pool page; UINT64_MAX when none does */
@@ -116,7 +180,8 @@ uint32_t layout_segment_pages(const struct layout *layout, uint64_t segment);
 uint64_t block_pages(uint64_t length);
 uint32_t header_pages(uint64_t length, uint32_t meta_length);
 
-/* geometry_room() - how many blocks of one size the whole pool can hold */
+/* geometry_room() - how many blocks of one size home can hold; layout_room() - how many one of the namespaces can */
 uint64_t geometry_room(const struct geometry *geo, uint64_t block_size);
+uint64_t layout_room(const struct layout *layout, unsigned number, uint64_t block_size);
 
 #endif

@@ -5,10 +5,12 @@
 #define MASK(bits) ((1ULL << (bits)) - 1)
 
 static const uint8_t legal_moves[8] = {
-	[OWNER_FREE] = 1 << OWNER_OPEN,
+	[OWNER_FREE] = 1 << OWNER_OPEN | 1 << OWNER_RETIRED,
+	[OWNER_RETIRED] = 1 << OWNER_FREE,
 	[OWNER_OPEN] = 1 << OWNER_SEALED | 1 << OWNER_PARKED | 1 << OWNER_OPEN,
 	[OWNER_SEALED] = 1 << OWNER_LEAVING,
-	[OWNER_LEAVING] = 1 << OWNER_OPEN | 1 << OWNER_SEALED | 1 << OWNER_LEAVING | 1 << OWNER_FREE,
+	[OWNER_LEAVING] = 1 << OWNER_OPEN | 1 << OWNER_SEALED | 1 << OWNER_LEAVING | 1 << OWNER_FREE |
+			  1 << OWNER_RETIRED,
 	[OWNER_PARKED] = 1 << OWNER_OPEN | 1 << OWNER_SEALED,
 };
 
@@ -52,7 +54,7 @@ bool owner_word_decode(uint64_t raw, uint64_t segment, uint64_t pool_seed, struc
 		.slot = (uint32_t)(value >> 42 & MASK(OWNER_SLOT_BITS)),
 		.epoch = (uint32_t)(value >> 12 & MASK(OWNER_EPOCH_BITS)),
 	};
-	return word->state >= OWNER_FREE && word->state <= OWNER_PARKED &&
+	return word->state >= OWNER_FREE && word->state <= OWNER_RETIRED &&
 	       word_check(payload, segment, pool_seed) == (value & MASK(OWNER_CHECK_BITS));
 }
 
@@ -74,6 +76,7 @@ const char *owner_state_name(enum owner_state state)
 	static const char *const names[] = {
 		[OWNER_FREE] = "free",	     [OWNER_OPEN] = "open",	[OWNER_SEALED] = "sealed",
 		[OWNER_LEAVING] = "leaving", [OWNER_PARKED] = "parked",
+		[OWNER_RETIRED] = "retired",
 	};
-	return state >= OWNER_FREE && state <= OWNER_PARKED ? names[state] : "damaged";
+	return state >= OWNER_FREE && state <= OWNER_RETIRED ? names[state] : "damaged";
 }

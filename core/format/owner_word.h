@@ -18,13 +18,15 @@
  *   LEAVING -> SEALED      the reclaimer changed its mind, or is proven dead
  *   LEAVING -> LEAVING     the reclaimer is proven dead: another goes on
  *   LEAVING -> FREE        emptied, its table withdrawn: kept as room for moves
+ *   FREE, LEAVING -> RETIRED  its namespace is to be removed: empty, and nobody takes it
+ *   RETIRED -> FREE        it is not to be removed after all
  */
 #ifndef MEMKV_FORMAT_OWNER_WORD_H
 #define MEMKV_FORMAT_OWNER_WORD_H
 
 #include "core/format/check.h"
 
-enum owner_state { OWNER_FREE = 1, OWNER_OPEN = 2, OWNER_SEALED = 3, OWNER_LEAVING = 4, OWNER_PARKED = 5 };
+enum owner_state { OWNER_FREE = 1, OWNER_OPEN = 2, OWNER_SEALED = 3, OWNER_LEAVING = 4, OWNER_PARKED = 5, OWNER_RETIRED = 6 };
 
 enum { OWNER_EPOCH_BITS = 30, OWNER_SLOT_BITS = 10, OWNER_TURN_BITS = 9, OWNER_CHECK_BITS = 12, OWNER_STATE_SHIFT = 61 };
 #define EPOCH_MAX ((1u << OWNER_EPOCH_BITS) - 1)

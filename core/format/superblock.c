@@ -15,9 +15,24 @@ struct superblock_disk {
 	char name[POOL_NAME_BYTES];
 	le64 bytes, max_block, segment_room;
 	le32 segments, segment_pages, last_pages, entries, slots, ring_bytes, checkpoint_bytes, heat_units;
-	le32 logical_block, reserved0;
-	uint8_t reserved[272];
+	le32 logical_block, ordinal, further, reserved0;
+	uint8_t id[16];
+	uint8_t reserved[248];
 };
+
+struct namespace_disk {
+	le32 magic, ordinal;
+	le64 check;
+	le64 base, bytes;
+	le32 first_segment, segments, last_pages, state;
+	uint8_t id[16], device[16];
+	char path[NAMESPACE_PATH_BYTES];
+	uint8_t reserved[48];
+};
+_Static_assert(sizeof(struct namespace_disk) == NAMESPACE_ENTRY_BYTES, "an entry is 256 bytes");
+_Static_assert(offsetof(struct namespace_disk, check) == 8, "check is word 1");
+_Static_assert(SUPERBLOCK_LIVE + (NAMESPACES_MAX - 1) * NAMESPACE_ENTRY_BYTES <= PAGE, "the table fits behind the superblock");
+
 _Static_assert(sizeof(struct superblock_disk) == SUPERBLOCK_LIVE, "superblock is 512 live bytes");
 _Static_assert(offsetof(struct superblock_disk, check) == 8, "check is word 1");
 _Static_assert(offsetof(struct superblock_disk, uuid) == 48, "as FORMAT.md says");
@@ -29,6 +44,62 @@ static const uint8_t magic_bytes[8] = {'M', 'E', 'M', 'K', 'V', 'P', 'L', '1'};
 static uint64_t seed_of_copy(unsigned copy)
 {
 	return check_seed(0x6D656D6B76706F6FULL, CHECK_SUPERBLOCK, copy, 0);
+}
+
+#define NAMESPACE_MAGIC 0x4350534E /* "NSPC" */
+
+static uint64_t seed_of_entry(uint64_t pool_seed, uint64_t version, uint32_t ordinal)
+{
+	return check_seed(pool_seed, CHECK_NAMESPACE, ordinal, version);
+}
+
+static void namespace_encode(const struct superblock *sb, uint32_t ordinal, uint8_t *at)
+{
+	const struct namespace_entry *ns = &sb->namespaces[ordinal - 1];
+	struct namespace_disk disk = {
+		.magic = le32_of(NAMESPACE_MAGIC),
+		.ordinal = le32_of(ordinal),
+		.base = le64_of(ns->geo.base),
+		.bytes = le64_of(ns->geo.bytes),
+		.first_segment = le32_of(ns->geo.first_segment),
+		.segments = le32_of(ns->geo.segments),
+		.last_pages = le32_of(ns->geo.last_pages),
+		.state = le32_of(ns->state),
+	};
+
+	memcpy(disk.id, ns->id, sizeof(disk.id));
+	memcpy(disk.device, ns->device, sizeof(disk.device));
+	memcpy(disk.path, ns->path, sizeof(disk.path));
+	check_set(&disk, sizeof(disk), seed_of_entry(sb->seed, sb->version, ordinal));
+	memcpy(at, &disk, sizeof(disk));
+}
+
+/* false: damaged, or no such numbers were ever written */
+static bool namespace_decode(struct superblock *sb, uint32_t ordinal, const uint8_t *at, bool *mended)
+{
+	struct namespace_entry *ns = &sb->namespaces[ordinal - 1];
+	struct namespace_disk disk;
+
+	memcpy(&disk, at, sizeof(disk));
+	enum check_result result = check_or_mend(&disk, sizeof(disk), seed_of_entry(sb->seed, sb->version, ordinal));
+	uint32_t state = le32_get(disk.state);
+	if (result == CHECK_BAD || le32_get(disk.magic) != NAMESPACE_MAGIC || le32_get(disk.ordinal) != ordinal ||
+	    (state != NAMESPACE_USED && state != NAMESPACE_REMOVED))
+		return false;
+	*mended |= result == CHECK_MENDED;
+	*ns = (struct namespace_entry){
+		.geo = {.base = le64_get(disk.base),
+			.bytes = le64_get(disk.bytes),
+			.first_segment = le32_get(disk.first_segment),
+			.segments = le32_get(disk.segments),
+			.last_pages = le32_get(disk.last_pages)},
+		.state = (enum namespace_state)state,
+	};
+	memcpy(ns->id, disk.id, sizeof(ns->id));
+	memcpy(ns->device, disk.device, sizeof(ns->device));
+	memcpy(ns->path, disk.path, sizeof(ns->path));
+	ns->path[sizeof(ns->path) - 1] = 0;
+	return true;
 }
 
 void superblock_encode(const struct superblock *sb, unsigned copy, uint8_t page[PAGE])
@@ -57,14 +128,19 @@ void superblock_encode(const struct superblock *sb, unsigned copy, uint8_t page[
 		.checkpoint_bytes = le32_of(sb->geo.checkpoint_bytes),
 		.heat_units = le32_of(sb->geo.heat_units),
 		.logical_block = le32_of(PAGE),
+		.ordinal = le32_of(sb->ordinal),
+		.further = le32_of(sb->further),
 	};
 
+	memcpy(disk.id, sb->id, sizeof(disk.id));
 	memcpy(disk.magic, magic_bytes, sizeof(disk.magic));
 	memcpy(disk.uuid, sb->uuid, sizeof(disk.uuid));
 	memcpy(disk.name, sb->name, sizeof(disk.name));
 	check_set(&disk, sizeof(disk), seed_of_copy(copy));
 	memset(page, 0, PAGE);
 	memcpy(page, &disk, sizeof(disk));
+	for (uint32_t n = 1; n <= sb->further; n++)
+		namespace_encode(sb, n, page + SUPERBLOCK_LIVE + (n - 1) * (size_t)NAMESPACE_ENTRY_BYTES);
 }
 
 bool superblock_magic(const uint8_t page[PAGE])
@@ -91,6 +167,22 @@ static void geometry_decode(const struct superblock_disk *disk, struct geometry 
 		.checkpoint_bytes = le32_get(disk->checkpoint_bytes),
 		.heat_units = le32_get(disk->heat_units),
 	};
+}
+
+/* the table of namespaces, where there is one; false: damaged */
+static bool table_decode(const struct superblock_disk *disk, const uint8_t page[PAGE], struct superblock *sb, bool *mended)
+{
+	if (!(sb->features_incompatible & FEATURE_NAMESPACES))
+		return true; /* whatever stands there means nothing */
+	sb->ordinal = le32_get(disk->ordinal);
+	sb->further = le32_get(disk->further);
+	memcpy(sb->id, disk->id, sizeof(sb->id));
+	if (sb->further >= NAMESPACES_MAX || sb->ordinal > sb->further)
+		return false;
+	for (uint32_t n = 1; n <= sb->further; n++)
+		if (!namespace_decode(sb, n, page + SUPERBLOCK_LIVE + (n - 1) * (size_t)NAMESPACE_ENTRY_BYTES, mended))
+			return false;
+	return sb->ordinal == 0 || memcmp(sb->id, sb->namespaces[sb->ordinal - 1].id, sizeof(sb->id)) == 0;
 }
 
 int superblock_decode(const uint8_t page[PAGE], unsigned copy, struct superblock *sb, bool *mended)
@@ -125,5 +217,30 @@ int superblock_decode(const uint8_t page[PAGE], unsigned copy, struct superblock
 	memcpy(sb->name, disk.name, sizeof(sb->name));
 	sb->name[POOL_NAME_BYTES - 1] = 0;
 	geometry_decode(&disk, &sb->geo);
-	return 0;
+	return table_decode(&disk, page, sb, mended) ? 0 : MEMKV_DAMAGED;
+}
+
+struct superblock superblock_on(const struct superblock *sb, unsigned number)
+{
+	struct superblock on = *sb;
+
+	on.ordinal = number;
+	memset(on.id, 0, sizeof(on.id));
+	if (number)
+		memcpy(on.id, sb->namespaces[number - 1].id, sizeof(on.id));
+	return on;
+}
+
+int superblock_layout(const struct superblock *sb, struct layout *layout)
+{
+	int err = layout_compute(&sb->geo, layout);
+
+	for (uint32_t n = 0; !err && n < sb->further; n++)
+		err = layout_add(layout, &sb->namespaces[n].geo);
+	return err;
+}
+
+uint64_t superblock_bytes(const struct superblock *sb)
+{
+	return sb->ordinal ? sb->namespaces[sb->ordinal - 1].geo.bytes : sb->geo.bytes;
 }

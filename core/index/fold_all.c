@@ -36,7 +36,7 @@ static void look_again(struct follower *f, uint64_t s)
 		f->segments[s].pulse = word_load(control_pulse(f->control, s)) - 1;
 	f->doorbell--;
 	if (f->groups)
-		f->groups[s / control_group_segments(f->control)]--;
+		f->groups[control_group_of(f->control, s)]--;
 	follower_stirred(f, s);
 }
 
@@ -46,8 +46,9 @@ enum { ATTACH_AHEAD = 32 << 20 /* bytes of tables that are fetched ahead */, HEA
 /* mirrored media: the tables from @first on that are brought in by one read, with their owner words around it */
 static uint64_t bring_tables(const struct control *c, uint64_t first, struct brought *brought)
 {
+	const struct extent *e = layout_extent(&c->layout, first);
 	uint64_t room = max_u64(1, ATTACH_READ / c->layout.table_bytes);
-	uint64_t most = min_u64(min_u64(room, ATTACH_TABLES), c->layout.geo.segments - first), count = 1;
+	uint64_t most = min_u64(min_u64(room, ATTACH_TABLES), e->first_segment + e->segments - first), count = 1;
 
 	while (count < most && (c->shared || !is_free(c, first + count)))
 		count++;
@@ -62,7 +63,7 @@ static uint64_t bring_tables(const struct control *c, uint64_t first, struct bro
 static void fold_brought(struct follower *f)
 {
 	struct brought brought[ATTACH_TABLES];
-	uint64_t segments = f->control->layout.geo.segments;
+	uint64_t segments = f->control->layout.segments;
 
 	for (uint64_t s = 0; s < segments;) {
 		if (pass_over(f, s)) {
@@ -93,7 +94,7 @@ static uint64_t table_used_bytes(uint32_t count) { return PAGE + (uint64_t)count
 static void count_tables(struct attach *a)
 {
 	const struct control *c = a->f->control;
-	uint64_t segments = c->layout.geo.segments, total = 0, asked = 0;
+	uint64_t segments = c->layout.segments, total = 0, asked = 0;
 	struct table_header header;
 
 	for (uint64_t s = 0; s < segments; s++) {
@@ -114,8 +115,8 @@ static void fold_tables(struct attach *a)
 {
 	const struct control *c = a->f->control;
 
-	for (uint64_t s = 0; s < c->layout.geo.segments; s++) {
-		for (; a->asked < c->layout.geo.segments && a->asked_bytes < a->folded_bytes + ATTACH_AHEAD; a->asked++) {
+	for (uint64_t s = 0; s < c->layout.segments; s++) {
+		for (; a->asked < c->layout.segments && a->asked_bytes < a->folded_bytes + ATTACH_AHEAD; a->asked++) {
 			uint32_t count = a->counts[a->asked];
 			if (count)
 				c->media->ops->ahead(c->media, layout_table(&c->layout, a->asked), table_used_bytes(count));
@@ -129,7 +130,7 @@ static void fold_tables(struct attach *a)
 
 int fold_all(struct follower *f)
 {
-	struct attach attach = {.f = f, .counts = calloc(f->control->layout.geo.segments, sizeof(*attach.counts))};
+	struct attach attach = {.f = f, .counts = calloc(f->control->layout.segments, sizeof(*attach.counts))};
 
 	if (!attach.counts)
 		return -ENOMEM;

@@ -10,109 +10,12 @@
 #include <stdlib.h>
 #include <time.h>
 
-struct place place_of_entry(const struct control *c, uint64_t segment, const struct entry *entry)
-{
-	return (struct place){
-		.page = (layout_segment(&c->layout, segment) >> PAGE_SHIFT) + entry->page,
-		.pages = (uint32_t)block_pages(entry->length),
-		.header_pages = entry->header_pages,
-	};
-}
-
-/* an entry whose numbers could not be those of a block in this segment is treated as damaged */
-static bool entry_fits(const struct control *c, uint64_t segment, const struct entry *e)
-{
-	uint64_t end = (uint64_t)e->page + e->header_pages + block_pages(e->length);
-
-	return e->page >= 1 && e->header_pages >= 1 && e->length >= 1 && e->length <= c->layout.geo.max_block &&
-	       end <= layout_segment_pages(&c->layout, segment);
-}
-
 /* a blank table is a segment that was never opened - or was wiped, when its owner word says that it was opened */
 static bool is_free(const struct control *c, uint64_t segment)
 {
 	struct owned owned;
 
 	return own_look(c, segment, &owned) && owned.word.state == OWNER_FREE;
-}
-
-/* *unread: the medium did not answer, so the header may be whole nevertheless */
-static bool header_known(const struct control *c, const struct follower_recover *recover, uint64_t segment,
-			 struct table_header *header, bool *mended, bool *unread)
-{
-	uint64_t before = recover ? recover->unread(recover->context) : 0;
-	struct table_header again;
-	bool blank = false;
-
-	*unread = false;
-
-	for (int tries = 0; tries < 3; tries++) { /* a table that is just being begun is whole a moment later */
-		enum check_result result = table_header(c, segment, header);
-		*mended = result == CHECK_MENDED;
-		if (result != CHECK_BAD && (header->generation || !recover || table_withdrawn(c, segment)))
-			return true;
-		blank = result != CHECK_BAD;
-		*unread = blank && !own_refresh(c, segment);
-		if (!*unread && blank && is_free(c, segment))
-			return true;
-		sched_yield();
-		if (*unread || (*unread = !table_refresh_header(c, segment)))
-			return false;
-	}
-	*mended = recover && recover->header(recover->context, segment, header);
-	*unread = recover && recover->unread(recover->context) != before;
-	if (*mended && table_header(c, segment, &again) == CHECK_GOOD && again.generation == header->generation) {
-		*mended = false; /* it came to be while we read */
-		return true;
-	}
-	if (blank && *mended && table_refresh(c, segment)) {
-		*mended = table_begun(c, segment, header->generation);
-		/* whoever begins it has withdrawn the header before tail and entries are there: look at it behind these */
-		if (*mended && table_refresh_header(c, segment) && table_header(c, segment, &again) == CHECK_GOOD &&
-		    (again.generation || table_withdrawn(c, segment))) {
-			*header = again;
-			*mended = false;
-		}
-	}
-	if (blank && !*mended)
-		*header = (struct table_header){.segment = (uint32_t)segment}; /* it is just being opened */
-	return blank || *mended;
-}
-
-bool table_header_known(const struct control *c, const struct follower_recover *recover, uint64_t segment,
-			struct table_header *header, bool *mended)
-{
-	bool unread;
-
-	return header_known(c, recover, segment, header, mended, &unread);
-}
-
-void table_walk(const struct control *c, const struct follower_recover *recover, uint64_t segment, uint64_t generation,
-		uint32_t from, uint32_t count, table_visit visit, void *context)
-{
-	uint32_t next_page = 1; /* where the next place's header must lie, when the one before is known */
-	struct entry entry;
-	bool mended;
-
-	if (from > 0)
-		next_page = table_entry(c, segment, generation, from - 1, &entry, &mended) == ENTRY_HERE
-				    ? entry.page + entry.header_pages + (uint32_t)block_pages(entry.length)
-				    : 0;
-	for (uint32_t i = from; i < count; i++) {
-		enum entry_state state = table_entry(c, segment, generation, i, &entry, &mended);
-		if (state == ENTRY_HERE && !(entry.flags & ENTRY_VOID) && !entry_fits(c, segment, &entry))
-			state = ENTRY_DAMAGED;
-		if (state == ENTRY_DAMAGED && next_page && recover &&
-		    recover->entry(recover->context, segment, generation, i, next_page, &entry) &&
-		    entry_fits(c, segment, &entry)) {
-			state = ENTRY_HERE;
-			mended = true;
-		}
-		next_page = state == ENTRY_HERE
-				    ? entry.page + entry.header_pages + (uint32_t)block_pages(entry.length)
-				    : 0;
-		visit(context, i, state, &entry, mended);
-	}
 }
 
 enum { FOLD_AHEAD = 16 }; /* inserts whose memory is on its way while the next entries are verified */
@@ -344,6 +247,9 @@ bool follower_fold(struct follower *f, uint64_t s, const struct brought *brought
 	bool mended, mended_again, unread;
 	uint64_t pulse = word_load(control_pulse(c, s));
 
+	if (!control_there(c, s))
+		return true; /* when it is, follower_regain() follows */
+
 	if (brought && is_blank(c, s) && is_free(c, s)) {
 		seen->pulse = pulse; /* whoever opens it rings */
 		return true;
@@ -353,7 +259,7 @@ bool follower_fold(struct follower *f, uint64_t s, const struct brought *brought
 	if (!brought && !table_refresh_header(c, s))
 		return false;
 	uint64_t changes = word_load(control_table(c, s) + TABLE_CHANGES_OFFSET);
-	bool known = header_known(c, &f->recover, s, &header, &mended, &unread);
+	bool known = table_header_told(c, &f->recover, s, &header, &mended, &unread);
 	if (unread && !MUTANT(SILENCE_BELIEVED))
 		return false;
 	if (!known) {
@@ -376,7 +282,7 @@ bool follower_fold(struct follower *f, uint64_t s, const struct brought *brought
 	uint32_t from = changes != seen->changes || header.generation != seen->generation ? 0 : seen->next;
 	if (!brought && (!table_refresh_header(c, s) || !table_refresh_entries(c, s, from, count)))
 		return false;
-	bool same = (header_known(c, &f->recover, s, &again, &mended_again, &unread) && again.generation == header.generation) ||
+	bool same = (table_header_told(c, &f->recover, s, &again, &mended_again, &unread) && again.generation == header.generation) ||
 		    MUTANT(FOLD_NO_SECOND_LOOK);
 	if (!same && unread && !MUTANT(SILENCE_BELIEVED))
 		return false;
@@ -436,8 +342,13 @@ static void fold_growth(struct follower *f, uint64_t s)
 static bool fold_pulses(struct follower *f, uint64_t first, uint64_t count)
 {
 	const struct control *c = f->control;
-	bool complete = control_refresh(c, control_pulse(c, first), count * 8);
+	bool complete = true;
 
+	for (uint64_t s = first, end; s < first + count; s = end) { /* each namespace has its own */
+		const struct extent *e = layout_extent(&c->layout, s);
+		end = min_u64(first + count, e->first_segment + e->segments);
+		complete &= !control_there(c, s) || control_refresh(c, control_pulse(c, s), (end - s) * 8);
+	}
 	for (uint64_t s = first; s < first + count; s++)
 		if (word_load(control_pulse(c, s)) != f->segments[s].pulse)
 			complete &= follower_fold(f, s, NULL);
@@ -447,14 +358,14 @@ static bool fold_pulses(struct follower *f, uint64_t first, uint64_t count)
 static bool fold_groups(struct follower *f)
 {
 	const struct control *c = f->control;
-	uint64_t segments = c->layout.geo.segments, size = control_group_segments(c);
+	uint64_t size = control_group_segments(c);
 	bool complete = true;
 
-	for (uint64_t g = 0; g * size < segments; g++) {
-		uint64_t rung = word_load(control_group(c, g));
+	for (uint64_t g = 0, last = control_group_of(c, c->layout.segments - 1); g <= last; g++) {
+		uint64_t rung = word_load(control_group(c, g)), end = g == last ? c->layout.segments : (g + 1) * size;
 		if (rung == f->groups[g])
 			continue;
-		if (fold_pulses(f, g * size, min_u64(size, segments - g * size)))
+		if (fold_pulses(f, g * size, end - g * size))
 			f->groups[g] = rung;
 		else
 			complete = false;
@@ -474,7 +385,7 @@ static bool fold_rung(struct follower *f)
 	if (!complete || (doorbell == f->doorbell && !torn))
 		return complete;
 	bool all = !f->groups || (doorbell != f->doorbell && ++f->looks % LOOK_AT_ALL == 0);
-	complete = all ? fold_pulses(f, 0, c->layout.geo.segments) : fold_groups(f);
+	complete = all ? fold_pulses(f, 0, c->layout.segments) : fold_groups(f);
 	if (complete)
 		f->doorbell = doorbell;
 	return complete;
@@ -492,7 +403,7 @@ static bool fold_stirred(struct follower *f)
 {
 	bool complete = true;
 
-	for (uint64_t word = 0; word < div_up(f->control->layout.geo.segments, 64); word++) {
+	for (uint64_t word = 0; word < div_up(f->control->layout.segments, 64); word++) {
 		uint64_t bits = atomic_exchange(&f->stirred[word], 0);
 		while (bits) {
 			uint64_t s = word * 64 + (unsigned)__builtin_ctzll(bits);
@@ -643,6 +554,36 @@ void follower_drop_read(struct follower *f, const uint8_t key[32], struct place 
 	pthread_mutex_unlock(&f->lock);
 }
 
+void follower_lose(struct follower *f, uint64_t first, uint64_t count)
+{
+	pthread_mutex_lock(&f->lock);
+	lose(f);
+	for (uint64_t s = first; s < first + count; s++) {
+		watch(f, s, false);
+		index_turn(f->index, s);
+		f->segments[s] = (struct follower_segment){0};
+	}
+	lose_end(f);
+	pthread_mutex_unlock(&f->lock);
+}
+
+bool follower_regain(struct follower *f, uint64_t first, uint64_t count)
+{
+	bool complete = true;
+
+	pthread_mutex_lock(&f->lock);
+	for (uint64_t s = first; s < first + count; s++)
+		complete &= follower_fold(f, s, NULL);
+	if (!complete) { /* look again */
+		f->doorbell--;
+		for (uint64_t g = 0; f->groups && g < MEMKV_GROUPS; g++)
+			f->groups[g]--;
+	}
+	lose_end(f);
+	pthread_mutex_unlock(&f->lock);
+	return complete;
+}
+
 static void follower_free(struct follower *f)
 {
 	free(f->segments);
@@ -661,10 +602,10 @@ int follower_open(struct follower *f, const struct control *c, struct index *ind
 		  const struct follower_recover *recover)
 {
 	*f = (struct follower){.control = c, .index = index, .recover = *recover};
-	f->segments = calloc(c->layout.geo.segments, sizeof(*f->segments));
-	f->spent = calloc(c->layout.geo.segments, sizeof(*f->spent));
-	f->watched = calloc(c->layout.geo.segments, sizeof(*f->watched));
-	f->stirred = c->shared ? calloc(div_up(c->layout.geo.segments, 64), sizeof(*f->stirred)) : NULL;
+	f->segments = calloc(c->layout.segments, sizeof(*f->segments));
+	f->spent = calloc(c->layout.segments, sizeof(*f->spent));
+	f->watched = calloc(c->layout.segments, sizeof(*f->watched));
+	f->stirred = c->shared ? calloc(div_up(c->layout.segments, 64), sizeof(*f->stirred)) : NULL;
 	f->groups = c->grouped ? calloc(MEMKV_GROUPS, sizeof(*f->groups)) : NULL;
 	f->factbook = factbook;
 	if (!f->segments || !f->spent || !f->watched || (c->shared && !f->stirred) || (c->grouped && !f->groups)) {
@@ -694,8 +635,13 @@ static void *follow(void *argument)
 
 	while (!atomic_load(&f->stop)) {
 		clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
-		if (steps++ % 64 == 0 && !media->ops->alive(media))
-			continue;
+		if (steps++ % 64 == 0) {
+			bool alive = media->ops->alive(media);
+			if (f->tend)
+				f->tend(f->tend_context);
+			if (!alive)
+				continue;
+		}
 		(void)media->ops->settle(media);
 		follower_step(f);
 		if (f->factbook && !f->control->shared)

@@ -88,6 +88,8 @@ struct follower {
 	atomic_uint_fast64_t losses;
 	atomic_uint_fast64_t settlements; /* places of OPEN segments that were looked at again, and settled */
 	uint32_t poll_us;
+	void (*tend)(void *context); /* called by the thread now and then, without a lock; NULL: nothing to tend */
+	void *tend_context;
 	atomic_uint_fast64_t entries_damaged, entries_mended, words_mended;
 };
 
@@ -100,6 +102,13 @@ void follower_close(struct follower *f);
 
 /* follower_stirred() - shared devices: something about the segment was read in the logs; any thread, no lock */
 void follower_stirred(struct follower *f, uint64_t segment);
+
+/*
+ * follower_lose() - the namespace of these segments is lost: what they hold is in the index no more
+ * follower_regain() - it is there again; false: not all of it could be read, and the next steps look again
+ */
+void follower_lose(struct follower *f, uint64_t first, uint64_t count);
+bool follower_regain(struct follower *f, uint64_t first, uint64_t count);
 
 /* follower_start() - a thread that steps every @poll_us; 0 or -errno */
 int follower_start(struct follower *f, uint32_t poll_us);
@@ -175,6 +184,10 @@ void table_walk(const struct control *c, const struct follower_recover *recover,
 /* table_header_known() - a segment's table header, from its second source where need be; false: nobody knows */
 bool table_header_known(const struct control *c, const struct follower_recover *recover, uint64_t segment,
 			struct table_header *header, bool *mended);
+
+/* table_header_told() - likewise; *unread: the medium did not answer, so the header may be whole nevertheless */
+bool table_header_told(const struct control *c, const struct follower_recover *recover, uint64_t segment,
+		       struct table_header *header, bool *mended, bool *unread);
 
 struct place place_of_entry(const struct control *c, uint64_t segment, const struct entry *entry);
 

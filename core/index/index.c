@@ -31,8 +31,11 @@ struct index {
 	uint64_t seed;
 	uint32_t shard_bits;
 	uint32_t capacity_max; /* entries in a half */
-	uint64_t first_page;
 	uint32_t segment_pages, segments;
+	uint32_t span_count;
+	struct span {
+		uint64_t first_page, first_segment;
+	} spans[INDEX_SPANS_MAX];
 	_Atomic uint32_t *turns;
 	struct shard *shards;
 	uint8_t *arena; /* shards x 2 halves x capacity_max entries of reserved address space */
@@ -84,7 +87,12 @@ static struct entry_pair *entries_of(const struct index *index, uint32_t shard, 
 
 static uint64_t segment_of(const struct index *index, uint64_t word1)
 {
-	return ((word1 >> 24) - index->first_page) / index->segment_pages;
+	const struct span *span = &index->spans[index->span_count - 1];
+	uint64_t page = word1 >> 24;
+
+	while (span > index->spans && page < span->first_page)
+		span--;
+	return span->first_segment + (page - span->first_page) / index->segment_pages;
 }
 
 static uint64_t turn_of(const struct index *index, uint64_t segment)
@@ -125,7 +133,8 @@ int index_open(uint64_t seed, uint64_t entries_max, uint32_t segments, uint64_t 
 	uint64_t shards = 1ULL << index->shard_bits;
 	index->seed = seed;
 	index->segments = segments;
-	index->first_page = first_page;
+	index->spans[0].first_page = first_page;
+	index->span_count = 1;
 	index->segment_pages = segment_pages;
 	/* a half is whole pages of the kernel's, which are given back without touching the other */
 	uint64_t step = max_u64(CAPACITY_STEP, page_bytes() / ENTRY_SIZE);
@@ -146,6 +155,12 @@ int index_open(uint64_t seed, uint64_t entries_max, uint32_t segments, uint64_t 
 		atomic_init(&index->shards[s].view, view_make(0, CAPACITY_STEP, 0));
 	*out = index;
 	return 0;
+}
+
+void index_add_span(struct index *index, uint64_t first_page, uint64_t first_segment)
+{
+	if (index->span_count < INDEX_SPANS_MAX)
+		index->spans[index->span_count++] = (struct span){first_page, first_segment};
 }
 
 void index_close(struct index *index)

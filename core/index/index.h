@@ -40,6 +40,8 @@ struct index;
 /* index_hash() - of a key, in this index */
 struct key_hash index_hash(const struct index *index, const uint8_t key[32]);
 
+enum { INDEX_SPANS_MAX = 16 };
+
 /*
  * index_open() - an empty index
  * @seed: the pool's.
@@ -50,6 +52,8 @@ struct key_hash index_hash(const struct index *index, const uint8_t key[32]);
  */
 int index_open(uint64_t seed, uint64_t entries_max, uint32_t segments, uint64_t first_page, uint32_t segment_pages,
 	       struct index **index);
+/* index_add_span() - the segments from @first_segment on lie from @first_page on, behind all others; before it is used */
+void index_add_span(struct index *index, uint64_t first_page, uint64_t first_segment);
 void index_close(struct index *index);
 
 /* ---- writer: the caller makes sure there is one at a time ---- */

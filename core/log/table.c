@@ -7,7 +7,7 @@ enum { HEADER_WORDS = TABLE_HEADER_BYTES / 8 };
 
 bool table_refresh_header(const struct control *c, uint64_t segment)
 {
-	return control_refresh(c, control_table(c, segment), PAGE);
+	return control_there(c, segment) && control_refresh(c, control_table(c, segment), PAGE);
 }
 
 bool table_refresh_entries(const struct control *c, uint64_t segment, uint32_t from, uint32_t end)
@@ -17,7 +17,7 @@ bool table_refresh_entries(const struct control *c, uint64_t segment, uint32_t f
 
 bool table_refresh(const struct control *c, uint64_t segment)
 {
-	return control_refresh(c, control_table(c, segment), c->layout.table_bytes);
+	return control_there(c, segment) && control_refresh(c, control_table(c, segment), c->layout.table_bytes);
 }
 
 void table_forget(const struct control *c, uint64_t segment)

@@ -107,6 +107,12 @@ struct media_ops {
 	void (*forsake)(struct media *media);
 	/* make all of the medium readable at media->payload; NULL: this medium cannot.  One call at a time. */
 	int (*map_payload)(struct media *media);
+	/*
+	 * Of one that was lost: @found, just opened, is the same again, and takes its place: under the same descriptor, and,
+	 * where there is a control region, at the same addresses.  What was there is forgotten.  @found stays the caller's to
+	 * close.  It may be @media itself, where that works again.  0 or -errno; NULL: this medium cannot.
+	 */
+	int (*renew)(struct media *media, struct media *found);
 };
 
 enum { MEDIA_LOCAL_RANGES = 2, MEDIA_WORD_RANGES = 2 };
@@ -138,7 +144,70 @@ struct media {
 	uint64_t withdrawn;
 	struct media_range words[MEDIA_WORD_RANGES];
 	char *path;
+	/* several in one (media_join.h) */
+	struct media_member *members; /* NULL: this is no join of several */
+	unsigned member_count;
+	void *place;	   /* a member's: where its control region is to be mapped; NULL: anywhere */
+	atomic_bool *fate; /* a member's: what is set when its mapping faults; NULL: its own `failed` */
 };
+
+/* One of several namespaces that are joined to one medium; the first is home. */
+struct media_member {
+	uint64_t base, end; /* its part of the address space */
+	struct media *medium; /* its `failed` says that it is lost; once it is found again it is not */
+	int fd;
+	bool removed;	      /* it is no part of the pool any more, and never comes back */
+	atomic_bool suspect;  /* it has answered with an error: is it still there? */
+	atomic_bool shunned;  /* it took no write: nothing is to be opened there for a while */
+	atomic_bool mourned;  /* it is lost, and those who wrote to it know that: a flush need not tell any more */
+};
+
+/* media_there() - can a member be reached?  media_takes() - and be written to?  media_whole() - can all be? */
+static inline bool media_there(const struct media *media, unsigned member)
+{
+	return !media->members ||
+	       !atomic_load_explicit(&media->members[member].medium->failed, memory_order_acquire);
+}
+
+static inline bool media_takes(const struct media *media, unsigned member)
+{
+	return media_there(media, member) &&
+	       !(media->members && atomic_load_explicit(&media->members[member].shunned, memory_order_relaxed));
+}
+
+static inline bool media_whole(const struct media *media)
+{
+	for (unsigned n = 0; n < media->member_count; n++)
+		if (!media->members[n].removed && !media_there(media, n))
+			return false;
+	return true;
+}
+
+/* media_member_at() - the member that an offset lies in; only where there are some */
+static inline struct media_member *media_member_at(const struct media *media, uint64_t offset)
+{
+	struct media_member *m = &media->members[media->member_count - 1];
+
+	while (offset < m->base)
+		m--;
+	return m;
+}
+
+/* Where a command goes: a descriptor, and an offset there. */
+struct media_spot {
+	int fd; /* -1: the namespace is lost */
+	uint64_t offset;
+};
+
+/* media_spot() - of a queue on @fd; where there are members, that of the member that @offset lies in */
+static inline struct media_spot media_spot(const struct media *media, int fd, uint64_t offset)
+{
+	if (!media || !media->members)
+		return (struct media_spot){fd, offset};
+	const struct media_member *m = media_member_at(media, offset);
+	bool there = !atomic_load_explicit(&m->medium->failed, memory_order_acquire);
+	return (struct media_spot){there ? m->fd : -1, offset - m->base};
+}
 
 struct media_queue_ops {
 	void (*close)(struct media_queue *queue);
@@ -186,6 +255,18 @@ int media_file_open(const char *path, unsigned flags, struct media **media);
  * code, each with a sentence.
  */
 int media_block_open(const char *path, unsigned flags, struct media **media);
+
+/*
+ * media_file_lost(), media_block_lost() - in the place of a file or device that is not there: failed, until it is renewed
+ * @bytes: that it has when it is there.
+ *
+ * Return: 0 or a negative code with a sentence.
+ */
+int media_file_lost(const char *path, unsigned flags, uint64_t bytes, struct media **media);
+int media_block_lost(const char *path, unsigned flags, uint64_t bytes, struct media **media);
+/* media_file_descriptor(), media_block_descriptor() - through which a medium of that kind is read and written */
+int media_file_descriptor(const struct media *media);
+int media_block_descriptor(const struct media *media);
 
 /*
  * media_block_claim() - open a device with O_EXCL besides @flags; -EBUSY when it is somebody else's.  A claim that is

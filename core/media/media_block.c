@@ -95,7 +95,8 @@ static int block_map_control(struct media *media, size_t bytes)
 {
 	struct media_block *b = media_block_of(media);
 	uint64_t blocks = div_up(bytes, MIRROR_BLOCK);
-	void *mirror = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (media->place ? MAP_FIXED : 0);
+	void *mirror = mmap(media->place, bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
 
 	if (mirror == MAP_FAILED)
 		return fail(-errno, "%s: no memory for a mirror of %zu bytes", media->path, bytes);
@@ -443,6 +444,34 @@ static int block_flush(struct media *media)
 	return fdatasync(b->fd) ? -errno : 0;
 }
 
+/* what the mirror knows is of another life; what was put off is not written any more */
+static int block_renew(struct media *media, struct media *found)
+{
+	struct media_block *b = media_block_of(media);
+	int err = 0;
+
+	pthread_mutex_lock(&b->settle_lock);
+	for (int i = 0; i < PASSAGES; i++)
+		pthread_mutex_lock(&b->passages[i].lock);
+	pthread_mutex_lock(&b->refresh_lock);
+	pthread_mutex_lock(&b->later_lock);
+	if (found != media && dup3(media_block_of(found)->fd, b->fd, O_CLOEXEC) < 0)
+		err = -errno;
+	b->later_count = err ? b->later_count : 0;
+	if (!err && media->control)
+		forget_blocks(b, 0, div_up(media->control_bytes, MIRROR_BLOCK));
+	for (int i = 0; i < PASSAGES; i++) {
+		b->passages[i].covered = err ? b->passages[i].covered : 0;
+		pthread_mutex_unlock(&b->passages[i].lock);
+	}
+	if (!err)
+		atomic_store(&media->unpublished, false);
+	pthread_mutex_unlock(&b->later_lock);
+	pthread_mutex_unlock(&b->refresh_lock);
+	pthread_mutex_unlock(&b->settle_lock);
+	return err;
+}
+
 static bool block_alive(struct media *media)
 {
 	uint64_t bytes = 0;
@@ -532,7 +561,13 @@ static const struct media_ops block_ops = {
 	.lock_held = block_lock_held,
 	.abandon = block_abandon,
 	.node = block_node,
+	.renew = block_renew,
 };
+
+int media_block_descriptor(const struct media *media)
+{
+	return CONTAINER_OF(media, const struct media_block, base)->fd;
+}
 
 int media_block_claim(const char *path, int flags)
 {
@@ -678,6 +713,33 @@ int media_block_open(const char *path, unsigned flags, struct media **media)
 		block_close(&b->base);
 		return fail(err, "%s: no memory to open the pool", path);
 	}
+	*media = &b->base;
+	return 0;
+}
+
+int media_block_lost(const char *path, unsigned flags, uint64_t bytes, struct media **media)
+{
+	struct media_block *b = media_block_new(path);
+
+	if (!b)
+		return fail(-ENOMEM, "%s: no memory to open the pool", path);
+	b->fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	b->writer = !(flags & MEDIA_OPEN_READ_ONLY);
+	b->base.caps = (struct media_caps){
+		.bytes = bytes,
+		.logical_block = MIRROR_BLOCK,
+		.memory_align = BLOCK_MEMORY_ALIGN,
+		.cut = BLOCK_CUT,
+		.exact_death = true,
+		.volatile_cache = true,
+		.direct = true,
+	};
+	int err = b->fd < 0 ? -errno : b->writer ? block_queue_open(&b->base, PASSAGES, &b->queue) : 0;
+	if (err) {
+		block_close(&b->base);
+		return fail(err, "%s: no memory to open the pool", path);
+	}
+	atomic_store(&b->base.failed, true);
 	*media = &b->base;
 	return 0;
 }

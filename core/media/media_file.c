@@ -32,7 +32,9 @@ enum { FILE_BLOCK = 4096, FILE_MEMORY_ALIGN = 512, FILE_CUT = 1 << 18 };
 
 static int map_file(struct media_file *f, size_t bytes)
 {
-	void *at = mmap(NULL, bytes, f->read_only ? PROT_READ : PROT_READ | PROT_WRITE, MAP_SHARED, f->fd, 0);
+	int protection = f->read_only && !f->lost ? PROT_READ : PROT_READ | PROT_WRITE;
+	int flags = f->lost ? MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE : MAP_SHARED;
+	void *at = mmap(f->base.place, bytes, protection, flags | (f->base.place ? MAP_FIXED : 0), f->lost ? -1 : f->fd, 0);
 
 	if (at == MAP_FAILED)
 		return fail(-errno, "%s: cannot be mapped: %s", f->base.path, strerror(errno));
@@ -49,7 +51,7 @@ int media_file_map(struct media_file *f, size_t bytes, int (*map)(struct media_f
 	f->mapped_bytes = bytes;
 	if (madvise(f->mapped, bytes, MADV_DONTFORK))
 		return fail(-errno, "%s: cannot keep the mapping out of children: %s", f->base.path, strerror(errno));
-	err = sigbus_guard_add(f->mapped, bytes, f->map_unit, &f->base.failed);
+	err = sigbus_guard_add(f->mapped, bytes, f->map_unit, f->base.fate ? f->base.fate : &f->base.failed);
 	return err ? fail(err, "%s: this process has too many pools open", f->base.path) : 0;
 }
 
@@ -146,6 +148,22 @@ static int file_map_payload(struct media *media)
 	return 0;
 }
 
+/* one mapping takes the place of the other at once: whoever reads there meanwhile sees one or the other */
+static int file_renew(struct media *media, struct media *found)
+{
+	struct media_file *f = media_file_of(media);
+	bool lost = f->lost;
+
+	if (dup3(media_file_of(found)->fd, f->fd, O_CLOEXEC) < 0)
+		return -errno;
+	f->lost = false;
+	if (f->mapped && map_file(f, f->mapped_bytes)) {
+		f->lost = lost;
+		return -EIO;
+	}
+	return f->mapped && madvise(f->mapped, f->mapped_bytes, MADV_DONTFORK) ? -errno : 0;
+}
+
 /* as if all of it had been cut off (sigbus_guard.h) */
 static void file_forsake(struct media *media)
 {
@@ -212,8 +230,30 @@ static const struct media_ops file_ops = {
 	.lock_held = file_lock_held,
 	.abandon = file_abandon,
 	.map_payload = file_map_payload,
+	.renew = file_renew,
 	.forsake = file_forsake,
 };
+
+int media_file_descriptor(const struct media *media)
+{
+	return CONTAINER_OF(media, const struct media_file, base)->fd;
+}
+
+int media_file_lost(const char *path, unsigned flags, uint64_t bytes, struct media **media)
+{
+	struct media_file *f;
+	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int err = fd < 0 ? fail(-errno, "%s: no descriptor: %s", path, strerror(errno)) : media_file_make(path, fd, flags, bytes, &f);
+
+	if (err)
+		return err;
+	f->lost = true;
+	f->base.caps.direct = !(flags & MEDIA_OPEN_BUFFERED);
+	f->base.caps.memory_align = f->base.caps.direct ? FILE_MEMORY_ALIGN : 1;
+	atomic_store(&f->base.failed, true);
+	*media = &f->base;
+	return 0;
+}
 
 /* does a direct read of the first block, into memory of the least alignment that we would use, work? */
 static bool direct_works(int fd)

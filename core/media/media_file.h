@@ -12,6 +12,7 @@ struct media_file {
 	struct media_ops ops; /* those of files, but for what is different with memory */
 	int fd;
 	bool read_only;
+	bool lost; /* there is no file (yet): what is mapped is nothing */
 	size_t map_unit; /* the kernel's unit of this mapping: a page, or a DAX device's alignment */
 	struct pmem2_source *source;
 	struct pmem2_map *map;

@@ -15,12 +15,13 @@ struct queue_sync {
 };
 
 /* moves the whole range or says why not */
-static int transfer(int fd, struct media_io *io)
+static int transfer(struct media_spot spot, struct media_io *io)
 {
 	struct iovec pieces[MEDIA_IO_PIECES];
 	struct iovec *at = pieces;
 	unsigned count = io->piece_count;
-	uint64_t offset = io->offset;
+	uint64_t offset = spot.offset;
+	int fd = spot.fd;
 
 	memcpy(pieces, io->pieces, sizeof(pieces));
 	while (count > 0) {
@@ -55,7 +56,7 @@ static int sync_submit(struct media_queue *queue, struct media_io *io)
 	io->length = 0;
 	for (uint32_t i = 0; i < io->piece_count; i++)
 		io->length += io->pieces[i].iov_len;
-	io->result = transfer(q->fd, io);
+	io->result = transfer(media_spot(queue->media, q->fd, io->offset), io);
 	q->done[(q->head + queue->used++) % queue->depth] = io;
 	return 0;
 }

@@ -78,14 +78,15 @@ static void prepare(struct queue_uring *q, struct command *c)
 {
 	c->number = q->ring.sq.sqe_tail;
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&q->ring); /* never NULL: one a command, depth of them */
+	struct media_spot spot = media_spot(q->base.media, q->fd, c->offset);
 	struct nvme_uring_cmd command;
 
 	if (build_part(q, c, &command))
 		nvme_passthrough_prepare(q->nvme, &command, true, sqe);
 	else if (c->io->direction == MEDIA_READ)
-		io_uring_prep_readv(sqe, q->fd, c->at, c->count, c->offset);
+		io_uring_prep_readv(sqe, spot.fd, c->at, c->count, spot.offset);
 	else
-		io_uring_prep_writev(sqe, q->fd, c->at, c->count, c->offset);
+		io_uring_prep_writev(sqe, spot.fd, c->at, c->count, spot.offset);
 	io_uring_sqe_set_data(sqe, c);
 	q->prepared++;
 }

@@ -4,6 +4,8 @@
 #include "core/pool/handle.h"
 #include "core/slot/own.h"
 
+#include <memkv/namespace.h>
+
 #include <errno.h>
 #include <string.h>
 
@@ -30,7 +32,7 @@ static void count_states(const struct control *c, struct memkv_pool_info *info)
 {
 	struct owned owned;
 
-	for (uint64_t s = 0; s < c->layout.geo.segments; s++) {
+	for (uint64_t s = 0; s < c->layout.segments; s++) {
 		if (!own_look(c, s, &owned))
 			continue;
 		info->segments_free += owned.word.state == OWNER_FREE;
@@ -50,7 +52,7 @@ static void count_blocks(struct memkv_pool *pool, struct memkv_pool_info *info)
 	struct table_header header;
 	bool mended;
 
-	for (usage.segment = 0; usage.segment < c->layout.geo.segments; usage.segment++) {
+	for (usage.segment = 0; usage.segment < c->layout.segments; usage.segment++) {
 		pthread_mutex_lock(&pool->follower.lock);
 		if (table_refresh(c, usage.segment) && table_header_known(c, recover, usage.segment, &header, &mended))
 			table_walk(c, recover, usage.segment, header.generation, 0,
@@ -77,9 +79,6 @@ int memkv_pool_describe(struct memkv_pool *pool, struct memkv_pool_info *info)
 		.medium = pool->media->ops->name,
 		.format_major = pool->sb.major,
 		.format_minor = pool->sb.minor,
-		.bytes = geo->bytes,
-		.control_bytes = c->layout.control_bytes,
-		.segments = geo->segments,
 		.segment_room = geo->segment_room,
 		.max_block = geo->max_block,
 		.entries_per_segment = geo->entries,
@@ -87,11 +86,17 @@ int memkv_pool_describe(struct memkv_pool *pool, struct memkv_pool_info *info)
 		.direct_io = pool->media->caps.direct,
 		.coherent = pool->media->caps.coherent,
 	};
+	for (unsigned n = 0; n < c->layout.extent_count; n++) {
+		const struct extent *e = &c->layout.extents[n];
+		info->bytes += namespace_in_pool(&pool->sb, n) ? e->bytes : 0;
+		info->control_bytes += namespace_in_pool(&pool->sb, n) ? e->control_bytes : 0;
+		info->segments += namespace_in_pool(&pool->sb, n) ? e->segments : 0;
+	}
 	memcpy(info->uuid, pool->sb.uuid, sizeof(info->uuid));
 	memcpy(info->name, pool->sb.name, sizeof(info->name));
 	for (uint32_t n = 0; n < geo->slots; n++)
 		info->slots_live += slot_locked(c, n) || (pool->slot.epoch && n == pool->slot.number);
-	if (!control_refresh_regions(c, REGION_OWNER_WORDS, REGION_OWNER_WORDS))
+	if (!control_refresh_words(c, CONTROL_OWNER_WORDS))
 		return fail(-EIO, "%s: the pool's control structures cannot be read", pool->media->path);
 	count_states(c, info);
 	count_blocks(pool, info);
@@ -101,8 +106,12 @@ int memkv_pool_describe(struct memkv_pool *pool, struct memkv_pool_info *info)
 uint64_t memkv_pool_room(struct memkv_pool *pool, uint64_t block_size)
 {
 	POOL_USE use = pool_enter(pool, ENTRY_LOOK);
+	uint64_t room = 0;
 
-	return use.inside ? geometry_room(&pool->sb.geo, block_size) : 0;
+	for (unsigned n = 0; use.inside && n < pool->control.layout.extent_count; n++)
+		if (namespace_in_pool(&pool->sb, n))
+			room += layout_room(&pool->control.layout, n, block_size);
+	return room;
 }
 
 int memkv_pool_counters(struct memkv_pool *pool, struct memkv_counters *out)
@@ -123,4 +132,43 @@ int memkv_pool_counters(struct memkv_pool *pool, struct memkv_counters *out)
 		out->words_mended += atomic_load(&pool->follower.words_mended);
 	}
 	return 0;
+}
+
+static void describe_namespace(const struct memkv_pool *pool, unsigned n, struct memkv_namespace *ns)
+{
+	const struct control *c = &pool->control;
+	const struct extent *e = &c->layout.extents[n];
+	const char *path = n ? pool->sb.namespaces[n - 1].path : pool->media->path;
+	bool there = n == 0 || media_there(pool->media, n);
+	struct owned owned;
+
+	*ns = (struct memkv_namespace){
+		.number = n,
+		.state = !namespace_in_pool(&pool->sb, n) ? MEMKV_NAMESPACE_REMOVED
+			 : there			   ? MEMKV_NAMESPACE_THERE
+							   : MEMKV_NAMESPACE_LOST,
+		.bytes = e->bytes,
+		.control_bytes = e->control_bytes,
+		.segments = e->segments,
+	};
+	memcpy(ns->path, path, min_u64(strlen(path), MEMKV_NAMESPACE_PATH_MAX));
+	if (n)
+		memcpy(ns->id, pool->sb.namespaces[n - 1].id, sizeof(ns->id));
+	for (uint64_t s = e->first_segment; there && s < e->first_segment + e->segments; s++) {
+		bool known = own_look(c, s, &owned);
+		ns->segments_free += known && owned.word.state == OWNER_FREE;
+		ns->segments_retired += known && owned.word.state == OWNER_RETIRED;
+	}
+}
+
+int64_t memkv_pool_namespaces(struct memkv_pool *pool, struct memkv_namespace *list, size_t room)
+{
+	POOL_USE use = pool_enter(pool, ENTRY_CALL);
+
+	if (!use.inside)
+		return use.result;
+	(void)control_refresh_words(&pool->control, CONTROL_OWNER_WORDS);
+	for (unsigned n = 0; list && n < pool->control.layout.extent_count && n < room; n++)
+		describe_namespace(pool, n, &list[n]);
+	return pool->control.layout.extent_count;
 }

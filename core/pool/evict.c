@@ -34,7 +34,7 @@ static int by_age(const void *a, const void *b)
 
 static struct aged *segments_by_age(struct memkv_pool *pool)
 {
-	uint64_t segments = pool->sb.geo.segments;
+	uint64_t segments = pool->control.layout.segments;
 	struct aged *order = calloc(segments, sizeof(*order));
 
 	for (uint64_t s = 0; order && s < segments; s++)
@@ -105,7 +105,7 @@ static int run(struct evict *evict)
 	}
 	follower_step(&pool->follower);
 	factbook_refresh(&pool->factbook);
-	for (uint64_t s = 0; s < pool->sb.geo.segments && !enough(evict); s++)
+	for (uint64_t s = 0; s < pool->control.layout.segments && !enough(evict); s++)
 		evict_segment(evict, order[s].segment);
 	free(order);
 	follower_step(&pool->follower);

@@ -35,6 +35,10 @@ static void after_fork_child(void)
 			abandon_lane(&pool->deputies.each[i].lane);
 		abandon_lane(&pool->recover_lane);
 		abandon_lane(&pool->room.lane);
+		abandon_lane(&pool->namespaces.visits.lane);
+		for (uint32_t n = 0; n < NAMESPACES_MAX; n++)
+			if (pool->namespaces.visits.media[n])
+				pool->namespaces.visits.media[n]->ops->abandon(pool->namespaces.visits.media[n]);
 		if (pool->media)
 			pool->media->ops->abandon(pool->media);
 		holds_abandon(&pool->holds);

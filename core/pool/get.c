@@ -54,6 +54,8 @@ static atomic_uint_fast64_t *cause_of(struct memkv_pool *pool, const struct get 
 {
 	struct pool_counters *c = &pool->counters;
 
+	if ((get->worst == BLOCK_IO || get->tried == 0) && !atomic_load(&pool->media->failed) && !control_whole(&pool->control))
+		return &c->miss_lost; /* as far as anybody can tell */
 	if (get->worst == BLOCK_IO || atomic_load(&pool->media->failed))
 		return &c->miss_io;
 	if (get->tried == 0)
@@ -329,7 +331,9 @@ static bool known_absent(struct memkv_pool *pool, const struct memkv_key *key)
 	if (!failed && (index_find(pool->index, index_hash(pool->index, key->bytes), 0, &place) ||
 			follower_lost(&pool->follower, losses)))
 		return false;
-	count(failed ? &pool->counters.miss_io : &pool->counters.miss_absent, 1);
+	count(failed				 ? &pool->counters.miss_io
+	      : control_whole(&pool->control) ? &pool->counters.miss_absent
+					       : &pool->counters.miss_lost, 1);
 	return true;
 }
 

@@ -109,7 +109,7 @@ static uint64_t choose(struct memkv_pool *pool)
 	uint64_t best = UINT64_MAX, best_age = UINT64_MAX;
 	struct owned owned;
 
-	for (uint64_t s = 0; s < c->layout.geo.segments; s++) {
+	for (uint64_t s = 0; s < c->layout.segments; s++) {
 		struct holding h = factbook_holding(&pool->factbook, s);
 		if (!is_mine(pool, &h) || h.offered || h.state == OWNER_OPEN || !own_look(c, s, &owned) ||
 		    (owned.word.state != OWNER_FREE && owned.word.state != OWNER_SEALED))

@@ -12,6 +12,7 @@
 #include "core/pool/entrance.h"
 #include "core/pool/holds.h"
 #include "core/pool/lane.h"
+#include "core/pool/several.h"
 #include "core/pool/pins.h"
 #include "core/pool/rejoin.h"
 #include "core/pool/room.h"
@@ -26,7 +27,7 @@
 	X(miss_absent) X(miss_expired) X(miss_removed) X(miss_damaged) X(miss_reclaimed) X(miss_io) X(removes)       \
 	X(evicted_blocks) X(evicted_bytes) X(moved_blocks) X(moved_bytes) X(segments_opened) X(segments_resumed)     \
 	X(segments_reclaimed) X(segments_held) X(holds) X(holds_refused) X(keeps) X(grace_cut) X(miss_timedout) \
-	X(entries_damaged) X(entries_mended) X(words_mended) X(rejoins) X(rejoins_failed)
+	X(entries_damaged) X(entries_mended) X(words_mended) X(rejoins) X(rejoins_failed) X(miss_lost)
 
 struct pool_counters {
 #define COUNTER_FIELD(name) atomic_uint_fast64_t name;
@@ -52,6 +53,7 @@ struct memkv_pool {
 	struct slot slot;
 	struct room room;
 	struct share share; /* shared devices */
+	struct namespaces namespaces;
 	struct deputies deputies; /* for calls with a deadline */
 	struct pins pins;
 	bool read_only; /* asked for, or all that can be had for now */

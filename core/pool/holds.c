@@ -252,7 +252,7 @@ static int hold_copy(void *context, const struct block_header *h, struct place a
 	const uint8_t *bytes = pool->media->payload + (at.page + h->header_pages) * PAGE;
 	if (looked != LOOK_HELD)
 		err = looked == LOOK_GONE ? 1 : not_now(pool, "the block is on its way out");
-	else if (hold_cell_over(c, &pool->slot, c->layout.geo.segments / 2))
+	else if (hold_cell_over(c, &pool->slot, c->layout.segments / 2))
 		err = not_now(pool, "half of the pool is held, which is the limit");
 	else if (!bytes_verify(h, bytes))
 		err = not_now(pool, "its bytes do not verify where they lie");

@@ -68,7 +68,7 @@ static void add_segments(struct memkv_pool *pool, struct memkv_host *hosts, uint
 	const struct layout *layout = &pool->control.layout;
 	struct owned owned;
 
-	for (uint64_t s = 0; s < layout->geo.segments; s++) {
+	for (uint64_t s = 0; s < layout->segments; s++) {
 		if (!own_look(&pool->control, s, &owned) ||
 		    (owned.word.state != OWNER_OPEN && owned.word.state != OWNER_LEAVING) || owned.word.slot >= slots)
 			continue;
@@ -108,7 +108,7 @@ int64_t memkv_hosts(struct memkv_pool *pool, struct memkv_host *hosts, size_t ro
 	struct memkv_host *all = calloc(slots, sizeof(*all));
 	if (!all)
 		return fail(-ENOMEM, "%s: no memory for %u slots", pool->media->path, slots);
-	if (!control_refresh_regions(&pool->control, REGION_OWNER_WORDS, REGION_OWNER_WORDS)) {
+	if (!control_refresh_words(&pool->control, CONTROL_OWNER_WORDS)) {
 		free(all);
 		return fail(-EIO, "%s: the pool's control structures cannot be read", pool->media->path);
 	}

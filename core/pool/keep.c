@@ -43,7 +43,7 @@ static uint64_t segments_leaving(const struct control *c)
 	struct owned owned;
 	uint64_t leaving = 0;
 
-	for (uint64_t s = 0; s < c->layout.geo.segments; s++)
+	for (uint64_t s = 0; s < c->layout.segments; s++)
 		leaving += own_look(c, s, &owned) && owned.word.state == OWNER_LEAVING;
 	return leaving;
 }
@@ -51,7 +51,7 @@ static uint64_t segments_leaving(const struct control *c)
 uint32_t keep_wanted(const struct room *room)
 {
 	const struct control *c = &room->pool->control;
-	uint64_t segments = c->layout.geo.segments;
+	uint64_t segments = c->layout.segments;
 
 	if (!keep_in_use(room->pool) || segments_leaving(c) >= segments / 8)
 		return 0;

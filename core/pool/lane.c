@@ -4,6 +4,7 @@
 
 #include "core/base/environ.h"
 #include "core/base/simulate.h"
+#include "core/media/media_join.h"
 #include "core/pool/fork.h"
 
 #include <errno.h>
@@ -169,8 +170,10 @@ void lane_advance(struct lane *lane)
 	bool tell = t->landed && io->result == 0 && from < to;
 	lane->free_ios |= 1ULL << (io - lane->ios);
 	t->in_flight--;
+	if (io->result)
+		media_join_suspect(lane->media, io);
 	if (io->result && t->result == 0)
-		t->result = io->result;
+		t->result = io->result == -EBADF ? -EIO : io->result; /* a namespace that is lost has no descriptor */
 	hand_out(lane); /* may use @io again */
 	if (tell) {
 		lane_kick(lane); /* the medium works on while we digest */

@@ -25,7 +25,7 @@ static bool place_exists(const struct memkv_pool *pool, const struct locator *l)
 {
 	const struct geometry *geo = &pool->sb.geo;
 
-	return l->segment < geo->segments && l->length <= geo->max_block && l->header_pages <= LANE_HEADER_PAGES &&
+	return l->segment < pool->control.layout.segments && l->length <= geo->max_block && l->header_pages <= LANE_HEADER_PAGES &&
 	       l->page + l->header_pages + block_pages(l->length) <= layout_segment_pages(&pool->control.layout, l->segment);
 }
 

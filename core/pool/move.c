@@ -164,7 +164,7 @@ static void give_place_up(struct memkv_pool *pool, const struct room_place *to)
 	control_ring_entry(&pool->control, to->segment);
 }
 
-enum move_result move_anywhere(struct memkv_pool *pool, uint64_t segment, const struct entry *old)
+static enum move_result move_where_room_is(struct memkv_pool *pool, uint64_t segment, const struct entry *old, bool settle)
 {
 	struct room_place to;
 	struct block_header h;
@@ -177,11 +177,21 @@ enum move_result move_anywhere(struct memkv_pool *pool, uint64_t segment, const 
 		result = write_copy(pool, segment, old, &h, &to);
 	else
 		give_place_up(pool, &to);
-	if (result == MOVE_DONE)
+	if (result == MOVE_DONE && settle)
 		(void)moves_settle(pool, segment); /* else it has two places, and both count */
 	pthread_mutex_unlock(&pool->room.refill);
 	room_release(&pool->room, &to);
 	return result;
+}
+
+enum move_result move_anywhere(struct memkv_pool *pool, uint64_t segment, const struct entry *old)
+{
+	return move_where_room_is(pool, segment, old, true);
+}
+
+enum move_result move_out(struct memkv_pool *pool, uint64_t segment, const struct entry *old)
+{
+	return move_where_room_is(pool, segment, old, false);
 }
 
 /* ---- entries ---- */

@@ -28,6 +28,9 @@ enum move_result move_to_rest(struct memkv_pool *pool, uint64_t segment, const s
 /* move_anywhere() - into the current segment or the next one, whatever it takes to get it; nothing is locked */
 enum move_result move_anywhere(struct memkv_pool *pool, uint64_t segment, const struct entry *old);
 
+/* move_out() - likewise, and the old place is settled later: moves_settle() */
+enum move_result move_out(struct memkv_pool *pool, uint64_t segment, const struct entry *old);
+
 /*
  * moves_settle() - what moved out of @segment is flushed; then its old places say removed; under room.refill
  *

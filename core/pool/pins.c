@@ -62,7 +62,7 @@ static int take_census(struct census *census)
 
 	if (!entries)
 		return fail(-ENOMEM, "%s: no memory to count what is pinned", pool->media->path);
-	for (uint64_t s = 0; s < pool->sb.geo.segments; s++)
+	for (uint64_t s = 0; s < pool->control.layout.segments; s++)
 		(void)entries_collect(pool, s, census_block, census, entries, &generation);
 	entries_free(pool, entries);
 	return 0;
@@ -102,9 +102,15 @@ static int pages_by_key(struct memkv_pool *pool, uint64_t *pages)
 /* half of the pool's pages; the rest is what moves live on */
 static uint64_t page_limit(const struct memkv_pool *pool)
 {
-	const struct geometry *geo = &pool->sb.geo;
+	const struct layout *layout = &pool->control.layout;
+	uint64_t pages = 0;
 
-	return ((geo->segments - 1ULL) * (geo->segment_pages - 1ULL) + geo->last_pages - 1) / 2;
+	for (unsigned n = 0; n < layout->extent_count; n++) {
+		const struct extent *e = &layout->extents[n];
+		if (namespace_in_pool(&pool->sb, n))
+			pages += (e->segments - 1) * (layout->geo.segment_pages - 1ULL) + e->last_pages - 1;
+	}
+	return pages / 2;
 }
 
 static int over_limit(const struct memkv_pool *pool, uint64_t pinned, uint64_t more)
@@ -496,7 +502,7 @@ static int64_t hold_session(struct memkv_pool *pool, struct entry *entries, uint
 	int64_t held = 0;
 	bool no_room = false;
 
-	for (uint64_t s = 0; s < pool->sb.geo.segments; s++) {
+	for (uint64_t s = 0; s < pool->control.layout.segments; s++) {
 		uint32_t n = entries_collect(pool, s, of_session, &look, entries, &generation);
 		for (uint32_t i = 0; i < n; i++)
 			held += hold(pool, s, generation, &entries[i], &no_room);

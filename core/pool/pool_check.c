@@ -112,7 +112,7 @@ static void tell(struct check *check)
 {
 	const struct memkv_check_options *o = check->options;
 
-	if (o->progress && o->progress(o->context, check->segment, check->pool->sb.geo.segments))
+	if (o->progress && o->progress(o->context, check->segment, check->pool->control.layout.segments))
 		check->stopped = true;
 }
 
@@ -386,6 +386,9 @@ static void check_segment(struct check *check)
 	struct table_header header;
 	bool same = false;
 
+	if (!control_there(&pool->control, check->segment))
+		return; /* what is lost is not damaged: memkv_pool_namespaces() tells of it */
+
 	bool owner_known = owner_word_good(&pool->control, check->segment);
 	record(check, !owner_known, true);
 	if (check->repair && !owner_known)
@@ -418,7 +421,7 @@ static void check_segment(struct check *check)
 
 static int run(struct check *check)
 {
-	uint64_t segments = check->pool->sb.geo.segments;
+	uint64_t segments = check->pool->control.layout.segments;
 
 	record(check, check->pool->superblock_mended, true);
 	if (check->repair && check->pool->superblock_mended) { /* whoever opens for writing mends it */

@@ -38,8 +38,19 @@ static int read_superblocks(struct memkv_pool *pool)
 	if (pool->sb.features_incompatible & FEATURE_SHARED && pool->media->caps.mappable)
 		return fail(MEMKV_CONFLICT, "%s was made with --share, which is for block devices, and is a file; copy it back to a device",
 			    pool->media->path);
-	pool->media->caps.bytes = pool->sb.geo.bytes;
+	if (pool->sb.features_incompatible & FEATURE_SHARED && pool->sb.further)
+		return fail(MEMKV_CONFLICT, "%s: a pool of several namespaces cannot be shared by several hosts' agents", pool->media->path);
+	pool->media->caps.bytes = superblock_bytes(&pool->sb);
 	return 0;
+}
+
+/* home, of several: the others go with it */
+static int check_home(const struct memkv_pool *pool)
+{
+	if (pool->sb.ordinal == 0)
+		return 0;
+	return fail(MEMKV_CONFLICT, "%s is namespace %u of the pool%s%s, and not its first one: open that", pool->media->path,
+		    pool->sb.ordinal, pool->sb.name[0] ? " " : "", pool->sb.name);
 }
 
 /* where structures lie, for media that write them line by line; and none of another kind may pass for them */
@@ -69,7 +80,7 @@ static int attach_control(struct memkv_pool *pool)
 			      .read_only = pool->read_only,
 			      .grouped = pool->sb.features_read_only & FEATURE_GROUPS,
 			      .shared = pool->sb.features_incompatible & FEATURE_SHARED};
-	int err = layout_compute(&pool->sb.geo, &c->layout);
+	int err = superblock_layout(&pool->sb, &c->layout);
 	if (!err)
 		err = settle_coherence(pool, &c->layout);
 	if (!err)
@@ -79,8 +90,8 @@ static int attach_control(struct memkv_pool *pool)
 		err = share_open(pool);
 	/* mirrored media: what is looked at without asking; tables are brought in by whoever looks into them */
 	if (!err && !(control_refresh_regions(c, REGION_SLOT_CELLS, REGION_SLOT_CELLS) &&
-		      control_refresh_regions(c, REGION_AGES, REGION_STATISTICS) && /* pulses before words: fold_all.c */
-		      control_refresh_regions(c, REGION_OWNER_WORDS, REGION_OWNER_WORDS)))
+		      control_refresh_regions(c, REGION_STATISTICS, REGION_STATISTICS) &&
+		      control_refresh_words(c, CONTROL_OWNER_WORDS | CONTROL_AGES | CONTROL_PULSES)))
 		err = fail(-EIO, "%s: the pool's control structures cannot be read", pool->media->path);
 	return err;
 }
@@ -89,8 +100,10 @@ static int attach_index(struct memkv_pool *pool)
 {
 	const struct layout *layout = &pool->control.layout;
 	struct follower_recover recover = recover_source(pool);
-	int err = index_open(pool->sb.seed, (uint64_t)layout->geo.segments * layout->geo.entries, layout->geo.segments,
+	int err = index_open(pool->sb.seed, layout->segments * layout->geo.entries, (uint32_t)layout->segments,
 			     layout->offset[REGION_SEGMENTS] >> PAGE_SHIFT, layout->geo.segment_pages, &pool->index);
+	for (unsigned n = 1; !err && n < layout->extent_count; n++)
+		index_add_span(pool->index, layout->extents[n].first_page, layout->extents[n].first_segment);
 
 	bool shared = pool->control.shared;
 	if (!err && shared) /* there the logs tell what the words say */
@@ -135,8 +148,10 @@ static int attach_writer(struct memkv_pool *pool, uint32_t flags)
 		return fail(-EIO, "%s: the slot's log cannot be read", pool->media->path);
 	if (!shared)
 		factbook_attach(&pool->factbook, &pool->slot);
-	if (pool->superblock_mended && !shared) /* there it has no one writer */
+	/* where namespaces come and go one copy may be older; on shared devices it has no one writer */
+	if ((pool->superblock_mended || pool->sb.further) && !shared)
 		superblocks_mend(&pool->recover_lane, &pool->sb);
+	namespaces_mend(pool);
 	err = room_open(&pool->room, pool);
 	if (err) {
 		share_leave(pool);
@@ -149,10 +164,16 @@ static int attach_writer(struct memkv_pool *pool, uint32_t flags)
 	return 0;
 }
 
-static int attach(struct memkv_pool *pool, const struct memkv_pool_options *o)
+static void tend(void *context) { namespaces_tend(context); }
+
+static int attach(struct memkv_pool *pool, const char *path, unsigned flags, const struct memkv_pool_options *o)
 {
 	int err = read_superblocks(pool);
 
+	if (!err)
+		err = check_home(pool);
+	if (!err)
+		err = namespaces_join(pool, path, flags);
 	if (!err)
 		err = attach_control(pool);
 	if (!err)
@@ -163,6 +184,10 @@ static int attach(struct memkv_pool *pool, const struct memkv_pool_options *o)
 		err = attach_index(pool);
 	if (!err)
 		err = attach_writer(pool, o->flags);
+	if (!err && pool->namespaces.several) {
+		pool->follower.tend = tend;
+		pool->follower.tend_context = pool;
+	}
 	if (!err && !(o->flags & MEMKV_OPEN_NO_FOLLOWER)) {
 		uint32_t usual = pool->media->caps.mappable ? POLL_DEFAULT_US : POLL_MIRRORED_US;
 		err = follower_start(&pool->follower, o->poll_us ? o->poll_us : usual);
@@ -268,6 +293,7 @@ void detach_pool(struct memkv_pool *pool)
 	lane_close(&pool->recover_lane);
 	index_close(pool->index);
 	close_medium(pool);
+	namespaces_close(pool);
 	pins_close(&pool->pins);
 	fork_hold(); /* a child sees all of this, or zeros */
 	memset(pool, 0, offsetof(struct memkv_pool, path));
@@ -330,7 +356,7 @@ int attach_pool(struct memkv_pool *pool, bool read_only)
 	if (!err)
 		deputies_open(&pool->deputies, pool, pool->options.deadline_calls);
 	if (!err)
-		err = attach(pool, &pool->options);
+		err = attach(pool, pool->path, flags, &pool->options);
 	if (err)
 		detach_pool(pool);
 	return err;
@@ -452,6 +478,7 @@ int memkv_pool_refresh(struct memkv_pool *pool)
 		return use.result;
 	if (!pool->media->ops->alive(pool->media))
 		return fail(MEMKV_FAILED, "%s: the pool's file is gone or was cut short", pool->media->path);
+	namespaces_tend(pool);
 	follower_step(&pool->follower);
 	return 0;
 }

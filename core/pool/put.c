@@ -197,7 +197,7 @@ static void publish(struct put *put, bool good)
 		table_publish(&pool->control, put->place.segment, &entry);
 	if (!MUTANT(RING_EARLY))
 		control_ring_entry(&pool->control, put->place.segment);
-	if (good && control_published(&pool->control))
+	if (good && control_published(&pool->control) && control_there(&pool->control, put->place.segment))
 		follower_add(&pool->follower, put->place.segment, &entry);
 }
 
@@ -311,6 +311,8 @@ static int write_block(struct put *put, const struct births *replaced)
 		err = MEMKV_UNKNOWN;
 	if (err == 0 && !MUTANT(ACK_UNFLUSHED) && flush_if(put))
 		err = MEMKV_UNKNOWN; /* others may have seen it, power loss may take it */
+	if (err == 0 && !control_there(&pool->control, put->place.segment))
+		err = MEMKV_UNKNOWN; /* its namespace was lost before that could be told */
 	room_release(&pool->room, &put->place);
 	return err;
 }
@@ -410,7 +412,7 @@ int put_block(struct memkv_pool *pool, struct lane *lane, const struct memkv_key
 	 * What was there before goes once the new block is there.  What turns up in between is another's replacing put: of
 	 * two at once one stays (remove.c).
 	 */
-	int result = replace ? note_replaced(&put, &before) : 0;
+	int result = replace && !control_whole(&pool->control) ? MEMKV_DEGRADED : replace ? note_replaced(&put, &before) : 0;
 	if (!result)
 		result = write_block(&put, replace ? &before : NULL);
 	return !result && replace ? remove_replaced(&put, &before) : result;

@@ -165,7 +165,7 @@ static int choose(struct room *room, struct owned *victim, struct room_left pinn
 		struct survey s = survey(pool, victim->segment, false);
 		if (s.pinned_pages > pinned_max.pages || s.pinned_blocks > pinned_max.blocks || holds_there(pool, victim->segment)) {
 			spare(room, victim);
-			if (victim->segment == first_passed || ++passed_over > c->layout.geo.segments)
+			if (victim->segment == first_passed || ++passed_over > c->layout.segments)
 				return MEMKV_NO_ROOM; /* it was made the youngest then: all the others have been looked at */
 			if (passed_over == 1)
 				first_passed = victim->segment;
@@ -287,7 +287,7 @@ void reclaim_prepare(struct room *room)
 void reclaim_reconsider(struct room *room)
 {
 	struct taste taste = {room->pool, clock_utc_s(), false};
-	uint64_t segments = room->pool->sb.geo.segments, s = 0;
+	uint64_t segments = room->pool->control.layout.segments, s = 0;
 
 	struct owned owned;
 
@@ -377,8 +377,8 @@ static bool empty_one(struct room *room, struct owned *victim, struct room_left 
 	return false;
 }
 
-/* an emptied victim becomes FREE: room that is kept for moves */
-static bool set_free(struct room *room, struct owned *victim)
+/* an emptied victim becomes FREE: room that is kept for moves; or RETIRED */
+static bool set_empty(struct room *room, struct owned *victim, enum owner_state state)
 {
 	struct memkv_pool *pool = room->pool;
 	uint64_t segment = victim->segment;
@@ -391,7 +391,7 @@ static bool set_free(struct room *room, struct owned *victim)
 	count(&pool->counters.evicted_bytes, gone.bytes);
 	count(&pool->counters.grace_cut, keep_in_use(pool)); /* room for moves is needed now */
 	table_withdraw(&pool->control, segment);
-	bool freed = own_move(&pool->control, victim, OWNER_FREE, &pool->slot);
+	bool freed = own_move(&pool->control, victim, state, &pool->slot);
 	control_ring(&pool->control, segment);
 	return freed;
 }
@@ -416,5 +416,10 @@ bool reclaim_reserve(struct room *room, uint32_t pages)
 		room->next_ready = true;
 		left = room_rest(room);
 	}
-	return empty_one(room, &victim, big ? left : beside(left, pages)) && set_free(room, &victim);
+	return empty_one(room, &victim, big ? left : beside(left, pages)) && set_empty(room, &victim, OWNER_FREE);
+}
+
+bool reclaim_retire(struct room *room, struct owned *victim)
+{
+	return set_empty(room, victim, OWNER_RETIRED);
 }

@@ -294,6 +294,9 @@ int memkv_remove_with(struct memkv_pool *pool, const struct memkv_key *key, uint
 		return fail(MEMKV_UNKNOWN, "%s: the removal could not be written, and may come back", pool->media->path);
 	/* also when nothing was there: another's removal, or the eviction, that we have seen need not be on the medium yet */
 	err = removed == 0 && MUTANT(MISS_UNFLUSHED) ? 0 : pool->media->ops->flush(pool->media);
+	if (!err && !control_whole(&pool->control))
+		return fail(MEMKV_DEGRADED, "%s: a namespace of the pool is lost: what it holds under this key comes back with it; what "
+					    "could be reached is removed", pool->media->path);
 	if (!err && removed == 0)
 		return MEMKV_MISS;
 	return err ? fail(err, "%s: the removal is in force, but could not be flushed: %s", pool->media->path,

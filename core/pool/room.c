@@ -70,7 +70,7 @@ void room_close(struct room *room)
 		return;
 	for (int i = 0; i < WRITERS_MAX; i++) {
 		struct writer *w = &room->writers[i];
-		if (w->used)
+		if (w->used && !w->lost)
 			close_writer(room, w, writer_full(room, w) ? OWNER_SEALED : OWNER_PARKED);
 	}
 	if (room->fresh_ready)
@@ -104,7 +104,8 @@ static void seal_if_resolved(struct room *room, struct writer *w)
 {
 	if (!w->closing || (w->in_flight && !MUTANT(SEAL_EARLY)))
 		return;
-	close_writer(room, w, OWNER_SEALED);
+	if (!w->lost)
+		close_writer(room, w, OWNER_SEALED);
 	w->used = false;
 }
 
@@ -187,7 +188,7 @@ static bool refresh_table(struct memkv_pool *pool, uint64_t segment)
 /* only what is not zero: a mirror's untouched pages cost nothing */
 static void clear_heat(const struct control *c, uint64_t segment)
 {
-	uint64_t *heat = control_at(c, c->layout.offset[REGION_HEAT] + segment * c->layout.geo.heat_units);
+	uint64_t *heat = control_at(c, layout_heat(&c->layout, segment));
 
 	for (uint32_t i = 0; i < c->layout.geo.heat_units / sizeof(*heat); i++)
 		if (word_load(&heat[i]))
@@ -493,7 +494,7 @@ static int fetch(struct room *room, struct writer *w)
 {
 	struct memkv_pool *pool = room->pool;
 	const struct control *c = &pool->control;
-	bool keep = reclaim_keeps_free(room), resumed;
+	bool keep = reclaim_keeps_free(room) || room->sparing, resumed;
 	uint64_t wait_us;
 	int err = -EAGAIN;
 
@@ -502,7 +503,7 @@ static int fetch(struct room *room, struct writer *w)
 		struct owned victim;
 		if (!share_in_lease(pool))
 			return fail(MEMKV_UNKNOWN, "%s: this agent could not write its heartbeat for too long", pool->media->path);
-		if (c->shared && tries > 2 * c->layout.geo.segments)
+		if (c->shared && tries > 2 * c->layout.segments)
 			return no_room(room);
 		bool chosen = reclaim_chosen(room, &wait_us);
 		*w = (struct writer){0};
@@ -513,6 +514,8 @@ static int fetch(struct room *room, struct writer *w)
 		} else if (chosen) {
 			err = open_chosen(room, w);
 			count(&pool->counters.grace_cut, err == 0);
+		} else if (room->sparing) {
+			return no_room(room);
 		} else {
 			err = reclaim_take(room, &victim);
 			if (!err) {
@@ -546,6 +549,13 @@ static void keep_words(struct room *room)
 		own_keep(&room->pool->control, &room->fresh.owned);
 }
 
+/* is the current segment still ours, where it can be written to, and is there room? */
+static bool may_go_on(const struct room *room, const struct writer *w, uint32_t pages)
+{
+	return fits(room, w, pages) && !share_lost(room->pool, w->owned.segment) &&
+	       control_takes(&room->pool->control, w->owned.segment);
+}
+
 /* the current segment is too full for @pages: bring the next; nothing is locked */
 static int refill(struct room *room, uint32_t pages)
 {
@@ -556,7 +566,7 @@ static int refill(struct room *room, uint32_t pages)
 	keep_words(room);
 	pthread_mutex_lock(&room->lock);
 	struct writer *w = room->current;
-	bool enough = w && fits(room, w, pages) && !share_lost(room->pool, w->owned.segment); /* another thread was faster */
+	bool enough = w && may_go_on(room, w, pages); /* another thread was faster */
 	if (!enough && w) {
 		w->closing = true;
 		room->current = NULL;
@@ -580,7 +590,7 @@ static int refill(struct room *room, uint32_t pages)
 		 * Taken, now look: this may have been the segment that was kept for moves.  Nobody puts into it before what
 		 * must move into it has.
 		 */
-		bool last = reclaim_keeps_free(room) && !reclaim_reserve(room, pages) && w->next_index == 0;
+		bool last = !room->sparing && reclaim_keeps_free(room) && !reclaim_reserve(room, pages) && w->next_index == 0;
 		pthread_mutex_lock(&room->lock);
 		room->target = NULL;
 		room->current = last ? NULL : w;
@@ -638,10 +648,10 @@ void room_ahead(struct room *room, const struct room_place *place)
 int room_reserve(struct room *room, uint32_t pages, struct room_place *place)
 {
 	/* a segment may be too full of what must move into it; when all of them are, there is no room */
-	for (uint64_t tries = 0; tries <= room->pool->sb.geo.segments; tries++) {
+	for (uint64_t tries = 0; tries <= room->pool->control.layout.segments; tries++) {
 		pthread_mutex_lock(&room->lock);
 		struct writer *w = room->current;
-		bool got = w && fits(room, w, pages) && !share_lost(room->pool, w->owned.segment);
+		bool got = w && may_go_on(room, w, pages);
 		if (got) {
 			reserve_in(room, w, pages, place);
 			note_ahead(room, w, place);
@@ -685,4 +695,96 @@ void room_release(struct room *room, struct room_place *place)
 	place->writer->in_flight--;
 	seal_if_resolved(room, place->writer);
 	pthread_mutex_unlock(&room->lock);
+}
+
+/* ---- a namespace that is lost, and back ---- */
+
+static bool lies_in(const struct owned *owned, uint64_t first, uint64_t count)
+{
+	return owned->segment >= first && owned->segment - first < count;
+}
+
+bool room_lose(struct room *room, uint64_t first, uint64_t count)
+{
+	uint32_t kept = 0;
+
+	if (pthread_mutex_trylock(&room->refill))
+		return false; /* somebody may be waiting for the very medium */
+	pthread_mutex_lock(&room->lock);
+	for (int i = 0; i < WRITERS_MAX; i++) {
+		struct writer *w = &room->writers[i];
+		if (!w->used || !lies_in(&w->owned, first, count))
+			continue;
+		w->lost = w->closing = true;
+		room->current = room->current == w ? NULL : room->current;
+		room->target = room->target == w ? NULL : room->target;
+		seal_if_resolved(room, w);
+	}
+	pthread_mutex_unlock(&room->lock);
+	if (room->fresh_ready && lies_in(&room->fresh.owned, first, count))
+		room->fresh_ready = false;
+	if (room->next_ready && lies_in(&room->next, first, count))
+		room->next_ready = false;
+	for (uint32_t i = 0; i < room->early_count; i++)
+		if (!lies_in(&room->early[i].owned, first, count))
+			room->early[kept++] = room->early[i];
+	room->early_count = kept;
+	if (room->moved_from >= first && room->moved_from - first < count)
+		room->moved_count = 0; /* what was copied has two places, and both count */
+	pthread_mutex_unlock(&room->refill);
+	return true;
+}
+
+/* under refill: is this segment in use by this very process? */
+static bool in_hand(struct room *room, uint64_t segment)
+{
+	bool found = (room->fresh_ready && room->fresh.owned.segment == segment) ||
+		     (room->next_ready && room->next.segment == segment);
+
+	for (uint32_t i = 0; i < room->early_count; i++)
+		found |= room->early[i].owned.segment == segment;
+	pthread_mutex_lock(&room->lock);
+	for (int i = 0; i < WRITERS_MAX; i++)
+		found |= room->writers[i].used && room->writers[i].owned.segment == segment;
+	pthread_mutex_unlock(&room->lock);
+	return found;
+}
+
+bool room_regain(struct room *room, uint64_t first, uint64_t count)
+{
+	const struct control *c = &room->pool->control;
+
+	if (pthread_mutex_trylock(&room->refill))
+		return false;
+	for (uint64_t s = first; s < first + count; s++) {
+		struct writer w = {.pages = layout_segment_pages(&c->layout, s)};
+		if (!own_look(c, s, &w.owned) || w.owned.word.slot != room->pool->slot.number ||
+		    w.owned.word.epoch != room->pool->slot.epoch || in_hand(room, s))
+			continue;
+		if (w.owned.word.state == OWNER_LEAVING && room->pool->media->ops->flush(room->pool->media) == 0) {
+			w.owned.orphan = true;
+			reclaim_leave(room, &w.owned);
+		} else if (w.owned.word.state == OWNER_OPEN && resume_generation(room, &w)) {
+			close_writer(room, &w, OWNER_PARKED);
+		} else if (w.owned.word.state == OWNER_OPEN) {
+			give_up(room, &w.owned, OWNER_SEALED);
+		}
+	}
+	pthread_mutex_unlock(&room->refill);
+	return true;
+}
+
+bool room_close_dead(struct room *room, struct owned *owned)
+{
+	const struct control *c = &room->pool->control;
+	struct writer w = {.owned = *owned, .pages = layout_segment_pages(&c->layout, owned->segment)};
+
+	if (!own_resumable_anywhere(c, &room->pool->slot, owned) || !own_move(c, &w.owned, OWNER_OPEN, &room->pool->slot))
+		return false;
+	if (resume_generation(room, &w))
+		close_writer(room, &w, OWNER_SEALED);
+	else
+		give_up(room, &w.owned, OWNER_SEALED);
+	*owned = w.owned;
+	return owned->word.state == OWNER_SEALED;
 }

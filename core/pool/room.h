@@ -37,6 +37,7 @@ enum { WRITERS_MAX = LANES_MAX + 2 };
 /* a segment that this agent writes to */
 struct writer {
 	bool used, closing;
+	bool lost; /* its namespace is: nothing of it is written any more, and whoever comes back settles it */
 	struct owned owned;
 	uint64_t generation;
 	uint32_t next_page, next_index, pages;
@@ -81,6 +82,7 @@ struct room {
 	struct early early[EARLY_MAX]; /* likewise, what was chosen before; first in, first out */
 	uint32_t early_count;
 	uint64_t opened_us, pace_us; /* when a generation was begun last, and the time since the one before */
+	bool sparing; /* room is taken where there is some, and nothing is evicted for it */
 	bool fresh_ready;
 	struct writer fresh; /* the segment after the current one, OPEN and ours; under refill */
 	struct lane lane;  /* for headers and moves; under refill */
@@ -111,6 +113,16 @@ void room_ahead(struct room *room, const struct room_place *place);
 
 /* room_release() - the write into the place is resolved, its entry published */
 void room_release(struct room *room, struct room_place *place);
+
+/*
+ * room_lose() - the namespace of these segments is lost: what this agent had there it has no more; false: try again
+ * room_regain() - it is back: what is in this agent's name there is settled, as if its owner had died; false: try again
+ */
+bool room_lose(struct room *room, uint64_t first, uint64_t count);
+bool room_regain(struct room *room, uint64_t first, uint64_t count);
+
+/* room_close_dead() - what an agent that has ended left OPEN or PARKED is SEALED; under refill; false: it is not to be had */
+bool room_close_dead(struct room *room, struct owned *owned);
 
 /* ---- between room.c and reclaim.c ---- */
 
@@ -147,6 +159,8 @@ bool reclaim_confirm(struct room *room, struct owned *victim, struct gone *gone)
 void reclaim_refuse(struct room *room, struct owned *victim);
 /* reclaim_leave() - a LEAVING segment of ours that is not emptied after all is SEALED again */
 void reclaim_leave(struct room *room, struct owned *victim);
+/* reclaim_retire() - a LEAVING segment of ours becomes RETIRED, and what is left in it goes; false: it is SEALED again */
+bool reclaim_retire(struct room *room, struct owned *victim);
 /* reclaim_reconsider() - the victim that was chosen before is given back when a spent segment has turned up since */
 void reclaim_reconsider(struct room *room);
 /* reclaim_chosen() - is there a victim that was chosen before?  *wait_us: how long it should stay readable still (keep.h) */

@@ -17,15 +17,15 @@ static int read_copy(struct lane *lane, unsigned copy, uint64_t offset, struct s
 static int check_whole(const struct media *media, const struct superblock *sb)
 {
 	struct layout layout;
-	int err = layout_compute(&sb->geo, &layout);
+	int err = superblock_layout(sb, &layout);
 
 	if (err)
 		return fail_within(MEMKV_DAMAGED, "%s: the superblock verifies, but makes no sense", media->path);
-	if (sb->geo.bytes > media->caps.bytes)
+	if (superblock_bytes(sb) > media->caps.bytes)
 		return fail(MEMKV_DAMAGED,
 			    "%s was cut short: it has %" PRIu64 " bytes, the pool needs %" PRIu64
 			    "; restore the file, or make a new pool",
-			    media->path, media->caps.bytes, sb->geo.bytes);
+			    media->path, media->caps.bytes, superblock_bytes(sb));
 	return 0;
 }
 
@@ -50,7 +50,7 @@ static void mend_copy(struct lane *lane, const struct superblock *sb, unsigned c
 	struct superblock found;
 	bool bit = false;
 
-	if (read_copy(lane, copy, offset, &found, &bit) == 0 && !bit)
+	if (read_copy(lane, copy, offset, &found, &bit) == 0 && !bit && found.version == sb->version)
 		return;
 	superblock_encode(sb, copy, lane->header);
 	struct iovec piece = {lane->header, PAGE};
@@ -62,7 +62,7 @@ void superblocks_mend(struct lane *lane, const struct superblock *sb)
 	if (sb->minor > FORMAT_MINOR || sb->features_compatible & ~FEATURES_COMPATIBLE)
 		return;
 	mend_copy(lane, sb, 0, 0);
-	mend_copy(lane, sb, 1, sb->geo.bytes - PAGE);
+	mend_copy(lane, sb, 1, superblock_bytes(sb) - PAGE);
 	(void)lane->media->ops->flush(lane->media);
 }
 
@@ -76,9 +76,8 @@ int superblocks_read(struct lane *lane, struct superblock *sb, bool *mended)
 	if (media->caps.bytes >= 2 * PAGE) {
 		a = read_copy(lane, 0, 0, &copies[0], &bit[0]);
 		/* the last page of the medium; where the medium grew since, where the first copy says */
-		uint64_t last = a == 0 && copies[0].geo.bytes >= 2 * PAGE && copies[0].geo.bytes <= media->caps.bytes
-					? copies[0].geo.bytes
-					: round_down(media->caps.bytes, PAGE);
+		uint64_t bytes = a == 0 ? superblock_bytes(&copies[0]) : 0;
+		uint64_t last = bytes >= 2 * PAGE && bytes <= media->caps.bytes ? bytes : round_down(media->caps.bytes, PAGE);
 		b = read_copy(lane, 1, last - PAGE, &copies[1], &bit[1]);
 	}
 	if (a == MEMKV_NEWER || b == MEMKV_NEWER)

@@ -429,8 +429,8 @@ int target_wipe_superblocks(struct target *t, bool unfinished)
 	int err = got < 0 ? (int)got : 0;
 
 	if (!err && whole >= 2 * PAGE) {
-		if (superblock_decode(t->pages, 0, &old, &mended) == 0 && old.geo.bytes >= PAGE && old.geo.bytes < whole)
-			err = wipe_page(t, round_down(old.geo.bytes, PAGE) - PAGE); /* the medium has grown since */
+		if (superblock_decode(t->pages, 0, &old, &mended) == 0 && superblock_bytes(&old) >= PAGE && superblock_bytes(&old) < whole)
+			err = wipe_page(t, round_down(superblock_bytes(&old), PAGE) - PAGE); /* the medium has grown since */
 		if (!err)
 			err = wipe_page(t, whole - PAGE);
 	}

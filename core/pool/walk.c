@@ -101,7 +101,7 @@ static bool load_segment(struct memkv_iter *it)
 	struct table_header header;
 	bool mended;
 
-	if (it->segment >= c->layout.geo.segments)
+	if (it->segment >= c->layout.segments)
 		return false;
 	it->at = it->count = 0;
 	pthread_mutex_lock(&pool->follower.lock);

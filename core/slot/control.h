@@ -23,6 +23,7 @@ struct control {
 	uint64_t pass_us; /* no slot passes on twice in that time */
 	const struct own_share *share; /* shared, and we write: how ownership changes (own.h) */
 	void *share_context;
+	_Atomic uint32_t avoided; /* bitmap of namespaces in which this process takes no segment: it is emptying them */
 };
 
 enum { STATISTICS_DOORBELL = 0, STATISTICS_CLOCK = 64, STATISTICS_BELL = 128, STATISTICS_KEPT = 192, STATISTICS_GROUPS = 1024 };
@@ -75,21 +76,64 @@ static inline bool control_refresh_regions(const struct control *c, enum region 
 	return c->media->ops->refresh(c->media, from, to - from) == 0;
 }
 
+/*
+ * Several namespaces (media_join.h).  control_there() - can the one that a segment lies on be reached?  What is seen of one that
+ * cannot says nothing.  control_takes() - may a segment there be taken to write to?  control_whole() - are all there?
+ */
+static inline bool control_there(const struct control *c, uint64_t segment)
+{
+	return c->layout.extent_count == 1 || media_there(c->media, layout_namespace(&c->layout, segment));
+}
+
+static inline bool control_takes(const struct control *c, uint64_t segment)
+{
+	if (c->layout.extent_count == 1)
+		return true;
+	unsigned n = layout_namespace(&c->layout, segment);
+	return media_takes(c->media, n) && !(atomic_load_explicit(&c->avoided, memory_order_relaxed) >> n & 1);
+}
+
+static inline bool control_whole(const struct control *c)
+{
+	return c->layout.extent_count == 1 || media_whole(c->media);
+}
+
+/* control_refresh_words() - owner words, ages and pulses of all namespaces that can be reached, of @which of them */
+enum control_words { CONTROL_OWNER_WORDS = 1, CONTROL_AGES = 2, CONTROL_PULSES = 4 };
+static inline bool control_refresh_words(const struct control *c, unsigned which)
+{
+	bool good = true;
+
+	for (unsigned n = 0; n < c->layout.extent_count; n++) {
+		const struct extent *e = &c->layout.extents[n];
+		struct media *m = c->media;
+		if (n && !media_there(m, n))
+			continue;
+		if (which & CONTROL_AGES)
+			good &= m->ops->refresh(m, e->ages, e->segments * 8) == 0;
+		if (which & CONTROL_PULSES) /* before the words: fold_all.c */
+			good &= m->ops->refresh(m, e->pulses, e->segments * 8) == 0;
+		if (which & CONTROL_OWNER_WORDS)
+			good &= m->ops->refresh(m, e->owner_words, e->segments * 8) == 0;
+	}
+	return good;
+}
+
 static inline void *control_at(const struct control *c, uint64_t offset) { return c->base + offset; }
 
 static inline void *control_owner_word(const struct control *c, uint64_t segment)
 {
-	return control_at(c, c->layout.offset[REGION_OWNER_WORDS] + segment * 8);
+	return control_at(c, layout_owner_word(&c->layout, segment));
 }
 
 static inline void *control_age(const struct control *c, uint64_t segment)
 {
-	return control_at(c, c->layout.offset[REGION_AGES] + segment * 8);
+	return control_at(c, layout_age(&c->layout, segment));
 }
 
 static inline void *control_pulse(const struct control *c, uint64_t segment)
 {
-	return control_at(c, c->layout.offset[REGION_PULSES] + segment * 8);
+	return control_at(c, layout_pulse(&c->layout, segment));
 }
 
 static inline void *control_doorbell(const struct control *c)
@@ -101,6 +145,12 @@ static inline void *control_doorbell(const struct control *c)
 static inline uint64_t control_group_segments(const struct control *c)
 {
 	return div_up(c->layout.geo.segments, MEMKV_GROUPS);
+}
+
+/* control_group_of() - a segment's part; those of further namespaces belong to the last one, which is there whatever is added */
+static inline uint64_t control_group_of(const struct control *c, uint64_t segment)
+{
+	return min_u64(segment, c->layout.geo.segments - 1) / control_group_segments(c);
 }
 
 static inline void *control_group(const struct control *c, uint64_t group)
@@ -139,8 +189,7 @@ static inline _Atomic uint8_t *control_heat(const struct control *c, uint64_t se
 {
 	uint64_t unit = page_in_segment / c->layout.heat_unit_pages;
 
-	return (_Atomic uint8_t *)control_at(c, c->layout.offset[REGION_HEAT] +
-							segment * c->layout.geo.heat_units + unit);
+	return (_Atomic uint8_t *)control_at(c, layout_heat(&c->layout, segment) + unit);
 }
 
 /*
@@ -186,7 +235,7 @@ static inline bool checked_load(uint64_t *words, const void *at, size_t count)
 static inline void control_raise_bells(const struct control *c, uint64_t segment)
 {
 	if (c->grouped)
-		word_add(control_group(c, segment / control_group_segments(c)), 1);
+		word_add(control_group(c, control_group_of(c, segment)), 1);
 	word_add(control_doorbell(c), 1);
 }
 

@@ -33,13 +33,13 @@ bool own_look(const struct control *c, uint64_t segment, struct owned *owned)
 {
 	owned->segment = segment;
 	owned->raw = word_load(control_owner_word(c, segment));
-	return owner_word_decode(owned->raw, segment, c->seed, &owned->word);
+	return control_there(c, segment) && owner_word_decode(owned->raw, segment, c->seed, &owned->word);
 }
 
-/* may we take or empty it, as far as others have a say? */
+/* may we take or empty it, as far as others, and its namespace, have a say? */
 static bool ours_to_take(const struct control *c, uint64_t segment)
 {
-	return !c->share || c->share->mine(c->share_context, segment);
+	return control_takes(c, segment) && (!c->share || c->share->mine(c->share_context, segment));
 }
 
 static bool swap_word(const struct control *c, struct owned *owned, struct owner_word next)
@@ -54,7 +54,7 @@ static bool swap_word(const struct control *c, struct owned *owned, struct owner
 	owned->word = next;
 	/* who opens a segment settles before anything is written to it; what is closed a moment later harms nobody */
 	control_publish_later(c, control_owner_word(c, owned->segment), 8);
-	return control_published(c); /* else it is nobody's business to write there */
+	return control_published(c) && control_there(c, owned->segment); /* else it is nobody's business to write there */
 }
 
 bool own_refresh(const struct control *c, uint64_t segment)
@@ -107,7 +107,8 @@ static bool rebuild(const struct control *c, struct owned *owned, struct death_n
 	struct table_header header = {0}; /* never opened */
 	struct owner_word word;
 
-	if (c->shared || !control_refresh(c, control_table(c, owned->segment), TABLE_HEADER_BYTES))
+	if (c->shared || !control_there(c, owned->segment) ||
+	    !control_refresh(c, control_table(c, owned->segment), TABLE_HEADER_BYTES))
 		return false;
 	words_load(words, control_table(c, owned->segment), TABLE_HEADER_BYTES / 8);
 	/* a table that is withdrawn describes as little as one that was never begun */
@@ -164,6 +165,21 @@ static bool can_resume(const struct control *c, const struct owned *owned, struc
 	return owned->word.state == OWNER_OPEN && gone(c, notes, owned->word.slot, owned->word.epoch);
 }
 
+bool own_resumable_anywhere(const struct control *c, const struct slot *me, const struct owned *owned)
+{
+	struct death_notes notes = {.me = me};
+
+	return owned->word.state == OWNER_PARKED ||
+	       (owned->word.state == OWNER_OPEN && gone(c, &notes, owned->word.slot, owned->word.epoch));
+}
+
+bool own_orphan(const struct control *c, const struct slot *me, const struct owned *owned)
+{
+	struct death_notes notes = {.me = me};
+
+	return owned->word.state == OWNER_LEAVING && gone(c, &notes, owned->word.slot, owned->word.epoch);
+}
+
 bool own_resumable(const struct control *c, const struct slot *me, const struct owned *owned)
 {
 	struct death_notes notes = {.me = me};
@@ -177,7 +193,7 @@ bool own_any_ready(const struct control *c, const struct slot *me, bool keep_fre
 	struct owned owned;
 	uint64_t free = 0;
 
-	for (uint64_t s = 0; s < c->layout.geo.segments; s++) {
+	for (uint64_t s = 0; s < c->layout.segments; s++) {
 		if (says_full(c, s) || !look_or_rebuild(c, s, &owned, &notes))
 			continue;
 		free += owned.word.state == OWNER_FREE && ours_to_take(c, s);
@@ -191,26 +207,70 @@ bool own_any_free(const struct control *c)
 {
 	struct owned owned;
 
-	for (uint64_t s = 0; s < c->layout.geo.segments; s++)
-		if (says(c, s) == OWNER_FREE && own_look(c, s, &owned) && owned.word.state == OWNER_FREE)
+	for (uint64_t s = 0; s < c->layout.segments; s++)
+		if (says(c, s) == OWNER_FREE && own_look(c, s, &owned) && owned.word.state == OWNER_FREE && control_takes(c, s))
 			return true;
 	return false;
 }
 
-/* the first FREE segment from @first on, but for the last one that there is */
-static bool take_free(const struct control *c, const struct slot *me, bool keep_one, uint64_t first, struct owned *owned)
+/* the first FREE segment from @first on, below @end, but for the one to be kept; *kept: there is one that is left alone */
+static bool take_free_of(const struct control *c, const struct slot *me, uint64_t first, uint64_t end, bool keep_one, bool *kept,
+			 struct owned *owned)
 {
-	struct owned held = {.segment = UINT64_MAX};
-
-	for (uint64_t s = first; s < c->layout.geo.segments; s++) {
+	for (uint64_t s = first; s < end; s++) {
 		if (says(c, s) != OWNER_FREE || !own_look(c, s, owned) || owned->word.state != OWNER_FREE || !ours_to_take(c, s))
 			continue;
-		if (keep_one && held.segment == UINT64_MAX)
-			held = *owned;
+		if (keep_one && !*kept)
+			*kept = true;
 		else if (own_move(c, owned, OWNER_OPEN, me))
 			return true;
 	}
 	return false;
+}
+
+static uint64_t count_free(const struct control *c, const struct extent *e)
+{
+	struct owned owned;
+	uint64_t n = 0;
+
+	for (uint64_t s = e->first_segment; s < e->first_segment + e->segments; s++)
+		n += says(c, s) == OWNER_FREE && own_look(c, s, &owned) && owned.word.state == OWNER_FREE && ours_to_take(c, s);
+	return n;
+}
+
+/*
+ * Several namespaces: one of that which has the largest part of its segments FREE.  So all of them fill at the same pace,
+ * whatever their sizes, and what is evicted later, the oldest first, is spread as well.
+ */
+static bool take_spread(const struct control *c, const struct slot *me, bool keep_one, struct owned *owned)
+{
+	uint64_t free[NAMESPACES_MAX];
+	bool kept = false;
+
+	for (unsigned n = 0; n < c->layout.extent_count; n++)
+		free[n] = count_free(c, &c->layout.extents[n]);
+	for (unsigned tries = 0; tries < c->layout.extent_count; tries++) {
+		const struct extent *e = c->layout.extents;
+		unsigned best = 0;
+		for (unsigned n = 1; n < c->layout.extent_count; n++) /* by cross-multiplication: no fractions */
+			if (free[n] * e[best].segments > free[best] * e[n].segments)
+				best = n;
+		if (free[best] == 0)
+			return false;
+		free[best] = 0;
+		if (take_free_of(c, me, e[best].first_segment, e[best].first_segment + e[best].segments, keep_one, &kept, owned))
+			return true;
+	}
+	return false;
+}
+
+/* a FREE segment; none is below @first */
+static bool take_free(const struct control *c, const struct slot *me, bool keep_one, uint64_t first, struct owned *owned)
+{
+	bool kept = false;
+
+	return c->layout.extent_count > 1 ? take_spread(c, me, keep_one, owned)
+					   : take_free_of(c, me, first, c->layout.segments, keep_one, &kept, owned);
 }
 
 static bool take_ready(const struct control *c, const struct slot *me, bool keep_free, struct owned *owned, bool *resumed)
@@ -218,7 +278,7 @@ static bool take_ready(const struct control *c, const struct slot *me, bool keep
 	struct death_notes notes = {.me = me};
 	uint64_t first_free = UINT64_MAX;
 
-	for (uint64_t s = 0; s < c->layout.geo.segments; s++) {
+	for (uint64_t s = 0; s < c->layout.segments; s++) {
 		bool more_free = first_free != UINT64_MAX && says(c, s) == OWNER_FREE;
 		if (more_free || says_full(c, s) || !look_or_rebuild(c, s, owned, &notes))
 			continue;
@@ -267,7 +327,7 @@ bool own_take_oldest(const struct control *c, const struct slot *me, unsigned (*
 		uint64_t best_age = UINT64_MAX;
 		unsigned best_rank = UINT32_MAX;
 
-		for (uint64_t s = 0; s < c->layout.geo.segments; s++) {
+		for (uint64_t s = 0; s < c->layout.segments; s++) {
 			struct owned seen = {0};
 			enum owner_state state = says(c, s);
 			bool writable = state == OWNER_FREE || state == OWNER_OPEN || state == OWNER_PARKED;

@@ -71,6 +71,13 @@ void own_keep(const struct control *c, const struct owned *owned);
 /* own_resumable() - PARKED, or OPEN of the dead: nobody is writing to it */
 bool own_resumable(const struct control *c, const struct slot *me, const struct owned *owned);
 
+/*
+ * own_resumable_anywhere() - likewise, also where this process takes no segments (control.avoided)
+ * own_orphan() - LEAVING of the dead
+ */
+bool own_resumable_anywhere(const struct control *c, const struct slot *me, const struct owned *owned);
+bool own_orphan(const struct control *c, const struct slot *me, const struct owned *owned);
+
 /* own_mend() - look, and put a damaged word right when nobody else is attached; false: its state cannot be known */
 bool own_mend(const struct control *c, const struct slot *me, uint64_t segment, struct owned *owned);
 

@@ -45,7 +45,9 @@ extern "C" {
 	X(LAPSED, 31, "the hold has lapsed: the bytes behind it do not count")                      \
 	X(LOCATOR, 32, "this is no locator, or it was damaged on its way")                          \
 	X(OTHER_POOL, 33, "the locator is of another pool")                                         \
-	X(NETWORK, 40, "the file system cannot prove that a writer is gone")
+	X(NETWORK, 40, "the file system cannot prove that a writer is gone")                        \
+	X(DEGRADED, 41, "a namespace of the pool is lost, and what is there cannot be told")            \
+	X(NOT_EMPTY, 42, "the namespace still holds blocks")
 
 enum memkv_code {
 #define MEMKV_CODE_ENUM(name, number, text) MEMKV_##name = -(MEMKV_CODE_BASE + (number)),

@@ -9,6 +9,7 @@
 #include <memkv/host.h>
 #include <memkv/key.h>
 #include <memkv/locator.h>
+#include <memkv/namespace.h>
 #include <memkv/pin.h>
 #include <memkv/pool.h>
 

@@ -65,6 +65,8 @@ enum memkv_create_flag {
  * @progress: called now and then with bytes written and to write, or NULL.  Not 0 stops the create, which then leaves
  *            behind what a failed one does: nothing in a new file; where data or a pool was, either that or no pool.
  * @context: handed to @progress.
+ * @namespaces, @namespace_count: further files, or further block devices, that the pool lies on as well.  @bytes is the size
+ *          of each file then; devices are used whole.
  */
 struct memkv_create_options {
 	size_t size;
@@ -78,6 +80,8 @@ struct memkv_create_options {
 	const char *name;
 	int (*progress)(void *context, uint64_t done, uint64_t total);
 	void *context;
+	const char *const *namespaces;
+	size_t namespace_count;
 };
 
 /**
@@ -100,6 +104,7 @@ int memkv_pool_create(const char *path, const struct memkv_create_options *optio
  * @bytes, @control_bytes, @segments, @segment_room, @max_block, @entries_per_segment, @slots: as struct memkv_pool_info.
  * @room_block_size: of the blocks that @room_blocks counts: the options' block_size, else @max_block.
  * @room_blocks: how many of them the pool would hold.
+ * @bytes, @control_bytes, @segments and @room_blocks are of all namespaces together.
  * @over_pool, @over_data: not 0: a pool, or other data, is there and would be overwritten (by force).
  * @new_file: not 0: nothing is there yet.
  */
@@ -565,7 +570,7 @@ uint64_t memkv_pool_room(struct memkv_pool *pool, uint64_t block_size);
  *
  * Every miss has one cause: absent (never found in the index), expired, removed, damaged (bytes did not verify),
  * reclaimed (the block was evicted while it was being looked at), io (the medium answered with an error), timedout (it
- * did not answer by the deadline).
+ * did not answer by the deadline), lost (a namespace of the pool is lost, and the block may be there).
  * @segments_held: how often a segment was not emptied because somebody held a block of it.
  * @holds, @holds_refused: holds made; answered with -EAGAIN.
  * @rejoins: how often the handle has attached its pool anew, since that had failed; @rejoins_failed: attempts that came to nothing.
@@ -582,6 +587,7 @@ struct memkv_counters {
 	uint64_t entries_damaged, entries_mended, words_mended;
 	uint64_t miss_timedout;
 	uint64_t rejoins, rejoins_failed;
+	uint64_t miss_lost;
 };
 
 /** memkv_pool_counters() - read the counters; any thread */

@@ -4,7 +4,8 @@
  *
  *   block_hand POOL rw|ro|live|lazy
  *     put SEED   get SEED   rm SEED   fresh SEED   wait SEED MILLISECONDS   burst FIRST COUNT
- *     fill FIRST COUNT   flags   memory   quit
+ *     fill FIRST COUNT   flags   memory   quit   misses (by cause: absent, lost, io, other)
+ *     durable SEED   replace SEED: put so
  *     by SEED MILLISECONDS   putby SEED MILLISECONDS: get and put with a deadline, and how long they took in microseconds
  *     timer COUNT MILLISECONDS: p50 and p99 of what a bare timer takes beyond that, in microseconds
  *     canary: is the memory of the last get by a deadline, which failed, as it was?
@@ -65,12 +66,24 @@ static const char *outcome(int64_t result)
 	return result >= 0 ? "ok" : memkv_code_name((int)result);
 }
 
-static const char *put(uint64_t seed)
+static const char *put_with(uint64_t seed, uint32_t flags)
 {
+	struct memkv_put_options options = {.size = sizeof(options), .flags = flags};
 	struct memkv_key key;
 	size_t length = block_of_seed(seed, &key);
 
-	return outcome(memkv_put(pool, &key, expected, length, NULL));
+	return outcome(memkv_put(pool, &key, expected, length, &options));
+}
+
+static const char *put(uint64_t seed) { return put_with(seed, 0); }
+
+static void misses(void)
+{
+	struct memkv_counters c;
+
+	memkv_pool_counters(pool, &c);
+	printf("%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", c.miss_absent, c.miss_lost, c.miss_io,
+	       c.miss_expired + c.miss_removed + c.miss_damaged + c.miss_reclaimed + c.miss_timedout);
 }
 
 static const char *get(uint64_t seed)
@@ -258,6 +271,12 @@ static bool obey(const char *path, const char *line)
 		flags(path);
 	else if (strcmp(verb, "memory") == 0)
 		memory();
+	else if (strcmp(verb, "misses") == 0)
+		misses();
+	else if (strcmp(verb, "durable") == 0)
+		puts(put_with(a, MEMKV_PUT_DURABLE));
+	else if (strcmp(verb, "replace") == 0)
+		puts(put_with(a, MEMKV_PUT_REPLACE));
 	else
 		return false;
 	fflush(stdout);

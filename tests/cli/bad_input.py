@@ -393,7 +393,7 @@ def test_wrong_words(tool, folder):
     tool.refused(2, ["frobnicate", "not a verb"], "frobnicate")
     tool.refused(2, ["verb is missing"])
     tool.refused(2, ["create", "scan", "check"], "pool")
-    tool.refused(2, ["'grow'", "create"], "pool", "grow")
+    tool.refused(2, ["'widen'", "create"], "pool", "widen")
     tool.refused(2, ["'info' is not a verb, but 'pool info' is"], "info", "x")
     assert "pool create" in tool.ok("pool", "--help") and "replay" not in tool.ok("pool", "--help")
     tool.refused(2, ["POOL is missing"], "put")

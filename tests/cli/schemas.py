@@ -115,6 +115,18 @@ def whole_life(judge, folder):
     judge("pool scan", env={"MEMKV_POOL_PATH": folder})
     judge("replay", pool, "--generate", "sessions=2,turns=2,system=2", "--agents", "2", "--block-size", "64K", "--verify")
     judge("replay", os.path.join(folder, "no.jsonl"), code=2)
+    judge("pool grow", pool, pool + "2", "--size", "16M", "--dry-run")
+    assert judge("pool grow", pool, pool + "2", "--size", "16M")["number"] == 1
+    judge("pool grow", pool, pool + "2", code=3)
+    judge("pool grow", pool, code=2)
+    assert [n["state"] for n in judge("pool info", pool)["namespaces"]] == ["there"] * 2
+    judge("pool remove", pool, "1", "--yes", code=3)
+    judge("pool drain", pool, "0", code=2)
+    assert judge("pool drain", pool, "1")["evicted"] == 0
+    assert judge("pool drain", pool, "1", "--undo")["undone"]
+    judge("pool drain", pool, "1")
+    judge("pool remove", pool, "1", "--dry-run")
+    assert judge("pool remove", pool, "1", "--yes")["removed"]
     judge("pool destroy", pool, "--dry-run")
     judge("pool destroy", pool, code=2, stdin=b"")
     judge("pool destroy", pool, "--yes")

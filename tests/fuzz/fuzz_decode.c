@@ -342,7 +342,7 @@ static void fuzz_numbers(unsigned flags, struct bytes_in in)
 							    (uint32_t)(raw >> 21) & EPOCH_MAX}, segment, POOL_SEED) ^
 		      (flags & FLAG_FLIPPED ? 1ULL << (raw & 63) : 0);
 	if (owner_word_decode(raw, segment, POOL_SEED, &word) || owner_word_mend(raw, segment, POOL_SEED, &word)) {
-		MUST(word.state >= OWNER_FREE && word.state <= OWNER_PARKED && word.epoch <= EPOCH_MAX);
+		MUST(word.state >= OWNER_FREE && word.state <= OWNER_RETIRED && word.epoch <= EPOCH_MAX);
 		uint64_t back = owner_word_encode(word, segment, POOL_SEED);
 		MUST(__builtin_popcountll(back ^ raw) <= 1);
 	}

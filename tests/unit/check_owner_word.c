@@ -105,6 +105,7 @@ START_TEST(moves)
 		{OWNER_OPEN, OWNER_OPEN},	{OWNER_PARKED, OWNER_OPEN},  {OWNER_PARKED, OWNER_SEALED},
 		{OWNER_SEALED, OWNER_LEAVING},	{OWNER_LEAVING, OWNER_OPEN}, {OWNER_LEAVING, OWNER_SEALED},
 		{OWNER_LEAVING, OWNER_LEAVING},	{OWNER_LEAVING, OWNER_FREE},
+		{OWNER_FREE, OWNER_RETIRED},	{OWNER_LEAVING, OWNER_RETIRED}, {OWNER_RETIRED, OWNER_FREE},
 	};
 	unsigned found = 0;
 
@@ -128,6 +129,7 @@ START_TEST(names)
 	ck_assert_str_eq(owner_state_name(OWNER_SEALED), "sealed");
 	ck_assert_str_eq(owner_state_name(OWNER_LEAVING), "leaving");
 	ck_assert_str_eq(owner_state_name(OWNER_PARKED), "parked");
+	ck_assert_str_eq(owner_state_name(OWNER_RETIRED), "retired");
 	ck_assert_str_eq(owner_state_name((enum owner_state)0), "damaged");
 	ck_assert_str_eq(owner_state_name((enum owner_state)7), "damaged");
 }
