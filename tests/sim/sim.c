@@ -65,7 +65,7 @@ static const enum sim_mutant rare[] = {
 	MUTANT_LOG_UNREAD_ENDS,	   MUTANT_PIN_SENT,
 	/* of hosts that share a device */
 	MUTANT_TWO_ADOPTERS,	   MUTANT_STALE_CLAIM_BELIEVED,	  MUTANT_LOGS_UNREAD,	      MUTANT_ADOPTED_SETTLED,
-	MUTANT_DEL_FORGOTTEN_EARLY,
+	MUTANT_DEL_FORGOTTEN_EARLY, MUTANT_UNTOLD_BELIEVED,
 };
 
 static bool is_rare(int m)
