@@ -32,6 +32,7 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(REMOVE_ONCE, "a removal does not look again for copies that turned up meanwhile")                            \
 	X(NOTE_ONCE, "a replacing put does not look again for what moved while it noted what is there")                \
 	X(OUTDONE_FORCED, "a replacing put that gives way to a higher one does so though it is pinned by now")         \
+	X(GONE_BELIEVED, "a replacing put that no pinned copy holds against does not look again for what was moved meanwhile") \
 	X(MISS_UNFLUSHED, "a removal that finds nothing any more does not see to it that this lasts")                  \
 	X(REMOVE_SPARES_MOVING, "a removal passes over copies that are just being moved")                              \
 	X(MOVE_BLIND, "a mover does not look whether the block was removed meanwhile")                                 \
