@@ -123,6 +123,30 @@ def test_grow(memkv, folder):
     run(memkv, "pool", "check", pool)
 
 
+def test_two_grows(memkv, folder):
+    """At the same time: one after the other, or one is told to come again; no number is given twice, nothing is left over."""
+    pool = os.path.join(folder, "a")
+    run(memkv, "pool", "create", pool, "--size", "96M", "--max-block", "768K")
+    fill(pool)
+    names = [os.path.join(folder, f"more{n}") for n in range(12)]
+    grown = {pool}
+    for pair in zip(names[::2], names[1::2]):
+        both = [subprocess.Popen([memkv, "pool", "grow", pool, name, "--size", "16M"], stderr=subprocess.PIPE, text=True,
+                                 stdout=subprocess.DEVNULL) for name in pair]
+        said = [process.communicate()[1] for process in both]
+        codes = [process.returncode for process in both]
+        assert 0 in codes and set(codes) <= {0, 5}, (codes, said)
+        grown |= {name for name, code in zip(pair, codes) if code == 0}
+    about = info(memkv, pool)["namespaces"]
+    assert [n["number"] for n in about] == list(range(len(grown))) and len({n["id"] for n in about}) == len(grown), about
+    assert {os.path.join(folder, name) for name in os.listdir(folder)} == grown and states(memkv, pool) == ["there"] * len(grown)
+    run(memkv, "pool", "check", pool)
+    fill(pool, 1000, 120)
+    assert count_there(pool) == BLOCKS and count_there(pool, range(1000, 1120)) == 120
+    free = [n["segments_free"] < n["segments"] for n in info(memkv, pool)["namespaces"][1:]]
+    assert sum(free) > 1, free
+
+
 def a_device():
     return next((p for p in ("/dev/loop0",) if os.path.exists(p) and os.geteuid() == 0 and not in_use(p)), None)
 
