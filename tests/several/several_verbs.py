@@ -4,6 +4,7 @@
 
     several_verbs.py MEMKV BLOCK_HAND
 """
+import json
 import os
 import shutil
 import subprocess
@@ -145,6 +146,33 @@ def test_two_grows(memkv, folder):
     assert count_there(pool) == BLOCKS and count_there(pool, range(1000, 1120)) == 120
     free = [n["segments_free"] < n["segments"] for n in info(memkv, pool)["namespaces"][1:]]
     assert sum(free) > 1, free
+
+
+def test_found(memkv, folder):
+    """A further namespace is named as such by scan, and does not make a name ambiguous."""
+    pool, more = os.path.join(folder, "a"), os.path.join(folder, "b")
+    run(memkv, "pool", "create", pool, "--name", "mine", "--size", "96M", "--max-block", "768K", "--namespace", more)
+    said = run(memkv, "pool", "scan", folder)
+    assert "1 pools" in said and "namespace 1 of that pool" in said and "first of 2 namespaces" in said, said
+    found = json.loads(next(line for line in run(memkv, "pool", "scan", folder, "--json").splitlines() if line[0] == "{"))
+    assert [(p["path"], p["namespaces"]) for p in found["pools"]] == [(pool, 2)], found
+    assert found["members"] == [{"path": more, "uuid": found["pools"][0]["uuid"], "number": 1, "bytes": 96 * MIB}], found
+    os.environ["MEMKV_POOL_PATH"] = folder
+    for address in ("name:mine", "uuid:" + found["pools"][0]["uuid"]):
+        assert info(memkv, address)["path"] == pool
+    del os.environ["MEMKV_POOL_PATH"]
+
+
+def test_replay(memkv, folder):
+    """Sessions over two namespaces, by two processes: not one wrong byte, and either of them is used."""
+    pool, more = os.path.join(folder, "a"), os.path.join(folder, "b")
+    run(memkv, "pool", "create", pool, "--size", "96M", "--max-block", "768K", "--namespace", more)
+    said = run(memkv, "replay", pool, "--generate", "sessions=8,turns=6", "--agents", "2", "--block-size", "256K", "--json")
+    report = json.loads(next(line for line in said.splitlines() if line[0] == "{"))
+    assert report["wrong_bytes"] == 0 and report["hit_blocks"] > 100 and report["gets"] == report["hit_blocks"], report
+    assert report["puts"] > 100 and report["puts_failed"] == report["gets_failed"] == report["requests_unfinished"] == 0, report
+    assert all(n["segments_free"] < n["segments"] for n in info(memkv, pool)["namespaces"])
+    run(memkv, "pool", "check", pool)
 
 
 def a_device():
