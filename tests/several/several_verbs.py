@@ -74,6 +74,9 @@ def test_members(memkv, folder):
     os.mkdir(apart)
     shutil.move(more, apart)
     assert states(memkv, pool) == ["there", "lost"]
+    said = run(memkv, "pool", "check", pool)
+    assert "not looked at   1 namespace, lost" in said, said
+    assert '"namespaces_lost":1' in run(memkv, "pool", "check", pool, "--json")
     part = count_there(pool)
     assert 0 < part < BLOCKS
     # another pool's, of the same number; the pool's own first one
@@ -84,7 +87,7 @@ def test_members(memkv, folder):
     refused(0, "first namespace", memkv, "pool", "check", pool)
     os.unlink(more)
     shutil.move(os.path.join(apart, "b"), more)
-    assert count_there(pool) == BLOCKS
+    assert count_there(pool) == BLOCKS and '"namespaces_lost":0' in run(memkv, "pool", "check", pool, "--json")
     # both together elsewhere: the one is found beside the other
     shutil.move(pool, apart)
     shutil.move(more, apart)
