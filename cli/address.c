@@ -150,8 +150,8 @@ static bool answers_to(const struct found_pool *pool, const char *address)
 {
 	char uuid[POOL_UUID_TEXT];
 
-	if (pool->result)
-		return false;
+	if (pool->result || pool->label.namespace_number)
+		return false; /* of several namespaces the first stands for the pool */
 	if (!strncmp(address, "name:", 5))
 		return !strcmp(pool->label.name, address + 5);
 	pool_uuid_text(pool->label.uuid, uuid);

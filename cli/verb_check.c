@@ -42,7 +42,19 @@ static int on_progress(void *context, uint64_t done, uint64_t total)
 	return progress_step((void *)"checked segment", done, total);
 }
 
-static void print_check(const struct memkv_check_report *found, bool repair, struct json_object *bad_blocks)
+/* namespaces that are lost: what lies there was not read */
+static uint64_t count_lost(struct memkv_pool *pool)
+{
+	struct memkv_namespace list[MEMKV_NAMESPACES_MAX];
+	int64_t count = memkv_pool_namespaces(pool, list, MEMKV_NAMESPACES_MAX);
+	uint64_t lost = 0;
+
+	for (int64_t i = 0; i < count; i++)
+		lost += list[i].state == MEMKV_NAMESPACE_LOST;
+	return lost;
+}
+
+static void print_check(const struct memkv_check_report *found, bool repair, uint64_t lost, struct json_object *bad_blocks)
 {
 	char size[REPORT_SIZE_TEXT];
 
@@ -55,6 +67,7 @@ static void print_check(const struct memkv_check_report *found, bool repair, str
 		report_add_number(document, "records_mended", found->records_mended);
 		report_add_number(document, "gone", found->gone);
 		report_add_number(document, "skipped", found->skipped);
+		report_add_number(document, "namespaces_lost", lost);
 		if (repair) {
 			report_add_number(document, "repaired", found->repaired);
 			report_add_number(document, "removed", found->removed);
@@ -71,6 +84,8 @@ static void print_check(const struct memkv_check_report *found, bool repair, str
 	printf("gone            %" PRIu64 "\n", found->gone);
 	if (found->skipped)
 		printf("not in sample   %" PRIu64 "\n", found->skipped);
+	if (lost)
+		printf("not looked at   %" PRIu64 " namespace%s, lost\n", lost, lost == 1 ? "" : "s");
 	if (repair)
 		printf("repaired        %" PRIu64 "\nremoved         %" PRIu64 "\nleft            %" PRIu64 "\n", found->repaired,
 		       found->removed, found->left);
@@ -108,7 +123,7 @@ static int check_pool(const struct cli_args *args, const char *path, struct memk
 				     found.blocks, found.bad);
 	if (rc < 0)
 		return report_library(rc, path);
-	print_check(&found, options.repair, bad_blocks);
+	print_check(&found, options.repair, count_lost(pool), bad_blocks);
 	if (options.repair)
 		return found.left ? EXIT_DAMAGE : EXIT_DONE;
 	return found.bad || found.records_bad ? EXIT_DAMAGE : EXIT_DONE;

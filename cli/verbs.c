@@ -51,6 +51,7 @@ static const char check_text[] =
 static const char scan_text[] =
 	"Looks for pools on this machine's block devices, and in the files and directories (not below them) that\n"
 	"$MEMKV_POOL_PATH lists, separated by colons; /var/lib/memkv when it is not set.  With PATH only there.\n"
+	"Of a pool that lies on several files or devices the first stands for it; the others are named as its\nnamespaces.\n"
 	"Prints UUID, size, name and place; name:NAME and uuid:UUID are understood wherever POOL is, by the same look.\n";
 
 static const char destroy_text[] = "Wipes the pool and removes its file.  Refused while anybody has it open.\n";

@@ -54,11 +54,17 @@ static int published(struct media *media, struct media_member *m, int err)
 	return err;
 }
 
+/* nothing more is written anywhere once home is not known to have what was written */
+static bool takes_words(const struct media *media, const struct media_member *m)
+{
+	return is_there(m) && !atomic_load(&media->unpublished);
+}
+
 static int join_publish(struct media *media, uint64_t offset, size_t length)
 {
 	struct media_member *m = media_member_at(media, offset);
 
-	if (!is_there(m))
+	if (!takes_words(media, m))
 		return -EIO;
 	return published(media, m, m->medium->ops->publish(m->medium, offset - m->base, length));
 }
@@ -67,15 +73,17 @@ static int join_publish_later(struct media *media, uint64_t offset, size_t lengt
 {
 	struct media_member *m = media_member_at(media, offset);
 
-	if (!is_there(m))
+	if (!takes_words(media, m))
 		return -EIO;
 	return published(media, m, m->medium->ops->publish_later(m->medium, offset - m->base, length));
 }
 
 static int join_settle(struct media *media)
 {
-	int err = 0;
+	int err = atomic_load(&media->unpublished) ? -EIO : 0;
 
+	if (err)
+		return err;
 	for (unsigned n = 0; n < media->member_count; n++) {
 		struct media_member *m = &media->members[n];
 		int one = is_there(m) ? published(media, m, m->medium->ops->settle(m->medium)) : 0;
@@ -208,6 +216,14 @@ static void join_abandon(struct media *media)
 		media->members[n].medium->ops->abandon(media->members[n].medium);
 }
 
+/* home is gone, and with it the lock under which this agent wrote to the others */
+static void join_forsake(struct media *media)
+{
+	for (unsigned n = 0; n < media->member_count; n++)
+		if (media->members[n].medium->ops->forsake)
+			media->members[n].medium->ops->forsake(media->members[n].medium);
+}
+
 static void join_close(struct media *media)
 {
 	struct media_join *j = join_of(media);
@@ -237,6 +253,7 @@ static const struct media_ops join_ops = {
 	.unlock = join_unlock,
 	.lock_held = join_lock_held,
 	.abandon = join_abandon,
+	.forsake = join_forsake,
 };
 
 static bool is_block(const struct media *medium) { return !medium->caps.mappable; }

@@ -454,8 +454,10 @@ int memkv_pool_probe(const char *path, struct memkv_pool_label *label)
 		.size = label->size,
 		.format_major = sb.major,
 		.format_minor = sb.minor,
-		.bytes = sb.geo.bytes,
+		.bytes = superblock_bytes(&sb),
 		.created_s = sb.created_s,
+		.namespaces = sb.further + 1,
+		.namespace_number = sb.ordinal,
 	};
 	memcpy(found.uuid, sb.uuid, sizeof(found.uuid));
 	memcpy(found.name, sb.name, sizeof(found.name));

@@ -141,6 +141,8 @@ int memkv_pool_plan(const char *path, const struct memkv_create_options *options
  * @bytes: size of the medium that the pool uses.
  * @created_s: UTC seconds when it was made.
  * @uuid, @name: identity.
+ * @namespaces: files or devices that it lies on, those that were removed included; 1: on this one alone.
+ * @namespace_number: which of them this is; only the first, 0, stands for the pool.
  */
 struct memkv_pool_label {
 	size_t size;
@@ -150,6 +152,8 @@ struct memkv_pool_label {
 	uint64_t created_s;
 	uint8_t uuid[16];
 	char name[MEMKV_NAME_MAX + 1];
+	uint32_t namespaces;
+	uint32_t namespace_number;
 };
 
 /**

@@ -298,6 +298,36 @@ START_TEST(block_values)
 }
 END_TEST
 
+START_TEST(joined_superblock_values)
+{
+	const struct superblock g = golden_joined();
+	uint8_t *page = bytes_of("superblock_joined");
+	struct superblock sb;
+	struct layout layout;
+	bool mended = true;
+
+	ck_assert_int_eq(superblock_decode(page, 0, &sb, &mended), 0);
+	ck_assert(!mended);
+	ck_assert_uint_eq(sb.features_incompatible, 8);
+	ck_assert_uint_eq(sb.ordinal, 2);
+	ck_assert_uint_eq(sb.further, 3);
+	ck_assert_mem_eq(sb.id, g.id, sizeof(sb.id));
+	for (unsigned n = 0; n < 3; n++) {
+		const struct namespace_entry *got = &sb.namespaces[n], *was = &g.namespaces[n];
+		ck_assert_mem_eq(&got->geo, &was->geo, sizeof(got->geo));
+		ck_assert_int_eq(got->state, was->state);
+		ck_assert_mem_eq(got->id, was->id, sizeof(got->id));
+		ck_assert_mem_eq(got->device, was->device, sizeof(got->device));
+		ck_assert_str_eq(got->path, was->path);
+	}
+	ck_assert_int_eq(superblock_layout(&sb, &layout), 0);
+	ck_assert_uint_eq(superblock_bytes(&sb), 134217728 - 4096);
+	page[SUPERBLOCK_LIVE + 256 + 24] ^= 3; /* two bits of an entry: the copy counts as damaged */
+	ck_assert_int_eq(superblock_decode(page, 0, &sb, &mended), MEMKV_DAMAGED);
+	page[SUPERBLOCK_LIVE + 256 + 24] ^= 3;
+}
+END_TEST
+
 /* ---- rejects: a golden superblock with one thing wrong, sealed again so that nothing but that thing speaks --------
  */
 
@@ -473,6 +503,7 @@ int main(void)
 {
 	const TTest *const tests[] = {encoders_give_the_committed_bytes,
 				      superblock_values,
+				      joined_superblock_values,
 				      cell_values,
 				      log_values,
 				      table_values,

@@ -2,6 +2,7 @@
 /* See golden_examples.h. */
 #include "tests/golden/golden_examples.h"
 
+#include <stdio.h>
 #include <string.h>
 
 const struct superblock golden_superblock = {
@@ -29,6 +30,34 @@ const struct superblock golden_superblock = {
 		.checkpoint_bytes = 20480,
 		.heat_units = 192},
 };
+
+/* on the third of four namespaces, of which the second was removed */
+struct superblock golden_joined(void)
+{
+	struct superblock sb = golden_superblock;
+
+	sb.features_compatible = sb.features_read_only = 0;
+	sb.features_incompatible = FEATURE_NAMESPACES;
+	sb.version = 9;
+	sb.ordinal = 2;
+	sb.further = 3;
+	for (unsigned n = 0; n < 3; n++) {
+		struct namespace_entry *ns = &sb.namespaces[n];
+		*ns = (struct namespace_entry){
+			.geo = {.base = 268435456 + n * 134217728ULL,
+				.bytes = 134217728 - n * 4096ULL,
+				.first_segment = 120 + 60 * n,
+				.segments = 60,
+				.last_pages = 517 - 100 * n},
+			.state = n ? NAMESPACE_USED : NAMESPACE_REMOVED,
+		};
+		memset(ns->id, (int)(0x91 + n), sizeof(ns->id));
+		memset(ns->device, n == 2 ? 0x5D : 0, sizeof(ns->device));
+		snprintf(ns->path, sizeof(ns->path), "/srv/pools/golden.%u", n + 1);
+	}
+	memcpy(sb.id, sb.namespaces[1].id, sizeof(sb.id));
+	return sb;
+}
 
 const struct slot_cell golden_slot_cell = {
 	.slot = 5,
@@ -201,6 +230,13 @@ static void superblock_b(uint8_t *bytes)
 	superblock_encode(&golden_superblock, 1, bytes);
 }
 
+static void superblock_joined(uint8_t *bytes)
+{
+	struct superblock sb = golden_joined();
+
+	superblock_encode(&sb, 0, bytes);
+}
+
 static void slot_cell_0(uint8_t *bytes)
 {
 	slot_cell_encode(&golden_slot_cell, 0, GOLDEN_SEED, bytes);
@@ -368,5 +404,6 @@ const struct golden golden_table[] = {
 	{"block_header_uniform", PAGE, block_uniform},
 	{"block_header_listed", (size_t)2 * PAGE, block_listed},
 	{"locator", LOCATOR_BYTES, locator},
+	{"superblock_joined", PAGE, superblock_joined},
 };
 const size_t golden_count = ARRAY_COUNT(golden_table);

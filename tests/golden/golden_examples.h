@@ -35,6 +35,9 @@ extern const struct locator golden_locator;
 
 enum { GOLDEN_CLAIMER = 6, GOLDEN_TAIL = 35, GOLDEN_AREA = 1 };
 
+/* golden_joined() - the superblock of a namespace of a pool of several */
+struct superblock golden_joined(void);
+
 /* golden_payload() - the byte at @at of the payload that the block headers describe */
 uint8_t golden_payload(uint64_t at);
 

@@ -68,6 +68,13 @@ def hash_17_to_128(data, seed):
     return avalanche(acc & M64)
 
 
+def hash_129_to_240(data, seed):
+    n = len(data)
+    acc = n * P64_1 + sum(mix16(data, 16 * i, 16 * i, seed) for i in range(8))
+    acc = avalanche(acc & M64) + sum(mix16(data, 16 * i, 16 * (i - 8) + 3, seed) for i in range(8, n // 16))
+    return avalanche(acc + mix16(data, n - 16, 136 - 17, seed) & M64)
+
+
 def accumulate(data, seed):
     """(accumulators, secret) of a long input"""
     secret = SECRET if seed == 0 else b"".join(
@@ -105,6 +112,8 @@ def h64(data, seed=0):
         return hash_8(data, seed)
     if 17 <= len(data) <= 128:
         return hash_17_to_128(data, seed)
+    if 129 <= len(data) <= 240:
+        return hash_129_to_240(data, seed)
     assert len(data) > 240
     acc, secret = accumulate(data, seed)
     return merge(acc, secret, 11, len(data) * P64_1 & M64)
@@ -187,6 +196,23 @@ def read_superblock(data, copy):
            last_pages=(208, "I", 300), entries=(212, "I", 128), slots=(216, "I", 30), ring=(220, "I", 16384),
            checkpoint=(224, "I", 20480), heat=(228, "I", 192), logical_block=(232, "I", 4096))
     expect("rest", any(data[236:]), False)
+
+
+def read_joined(data):
+    """section 16: on namespace 2 of a pool of four, of which number 1 was removed"""
+    check(data, 1, 0, 0, 512, SUPERBLOCK_POOL)
+    fields(data, magic=(0, "8s", b"MEMKVPL1"), incompatible=(40, "Q", 1 << 3), seed=(64, "Q", POOL), version=(80, "Q", 9),
+           bytes=(176, "Q", 268435456), segments=(200, "I", 120), which=(236, "II", (2, 3)),
+           id=(248, "16s", bytes([0x92]) * 16))
+    for n in range(3):
+        entry = data[512 + 256 * n:768 + 256 * n]
+        check(entry, 16, n + 1, 9)
+        fields(entry, magic=(0, "4sI", (b"NSPC", n + 1)), place=(16, "QQ", (268435456 + (n << 27), (1 << 27) - 4096 * n)),
+               segments=(32, "III", (120 + 60 * n, 60, 517 - 100 * n)), state=(44, "I", 1 if n else 2),
+               id=(48, "16s", bytes([0x91 + n]) * 16), device=(64, "16s", bytes([0x5D if n == 2 else 0]) * 16),
+               path=(80, "128s", f"/srv/pools/golden.{n + 1}".encode().ljust(128, b"\0")))
+        expect("reserved", any(entry[208:]), False)
+    expect("rest", any(data[264:512]) or any(data[512 + 3 * 256:]), False)
 
 
 def read_layout(data):
@@ -339,6 +365,7 @@ READERS = {
     "block_header_uniform": lambda d: read_block_header(d, False),
     "block_header_listed": lambda d: read_block_header(d, True),
     "locator": read_locator,
+    "superblock_joined": read_joined,
 }
 
 

@@ -4,6 +4,7 @@
 
     several_verbs.py MEMKV BLOCK_HAND
 """
+import json
 import os
 import shutil
 import subprocess
@@ -73,6 +74,9 @@ def test_members(memkv, folder):
     os.mkdir(apart)
     shutil.move(more, apart)
     assert states(memkv, pool) == ["there", "lost"]
+    said = run(memkv, "pool", "check", pool)
+    assert "not looked at   1 namespace, lost" in said, said
+    assert '"namespaces_lost":1' in run(memkv, "pool", "check", pool, "--json")
     part = count_there(pool)
     assert 0 < part < BLOCKS
     # another pool's, of the same number; the pool's own first one
@@ -83,7 +87,7 @@ def test_members(memkv, folder):
     refused(0, "first namespace", memkv, "pool", "check", pool)
     os.unlink(more)
     shutil.move(os.path.join(apart, "b"), more)
-    assert count_there(pool) == BLOCKS
+    assert count_there(pool) == BLOCKS and '"namespaces_lost":0' in run(memkv, "pool", "check", pool, "--json")
     # both together elsewhere: the one is found beside the other
     shutil.move(pool, apart)
     shutil.move(more, apart)
@@ -120,6 +124,57 @@ def test_grow(memkv, folder):
     namespaces = info(memkv, pool)["namespaces"]
     assert namespaces[1]["segments_free"] < namespaces[1]["segments"], "the new one is not written to"
     assert count_there(pool) == BLOCKS and count_there(pool, range(1000, 1000 + BLOCKS)) == BLOCKS
+    run(memkv, "pool", "check", pool)
+
+
+def test_two_grows(memkv, folder):
+    """At the same time: one after the other, or one is told to come again; no number is given twice, nothing is left over."""
+    pool = os.path.join(folder, "a")
+    run(memkv, "pool", "create", pool, "--size", "96M", "--max-block", "768K")
+    fill(pool)
+    names = [os.path.join(folder, f"more{n}") for n in range(12)]
+    grown = {pool}
+    for pair in zip(names[::2], names[1::2]):
+        both = [subprocess.Popen([memkv, "pool", "grow", pool, name, "--size", "16M"], stderr=subprocess.PIPE, text=True,
+                                 stdout=subprocess.DEVNULL) for name in pair]
+        said = [process.communicate()[1] for process in both]
+        codes = [process.returncode for process in both]
+        assert 0 in codes and set(codes) <= {0, 5}, (codes, said)
+        grown |= {name for name, code in zip(pair, codes) if code == 0}
+    about = info(memkv, pool)["namespaces"]
+    assert [n["number"] for n in about] == list(range(len(grown))) and len({n["id"] for n in about}) == len(grown), about
+    assert {os.path.join(folder, name) for name in os.listdir(folder)} == grown and states(memkv, pool) == ["there"] * len(grown)
+    run(memkv, "pool", "check", pool)
+    fill(pool, 1000, 120)
+    assert count_there(pool) == BLOCKS and count_there(pool, range(1000, 1120)) == 120
+    free = [n["segments_free"] < n["segments"] for n in info(memkv, pool)["namespaces"][1:]]
+    assert sum(free) > 1, free
+
+
+def test_found(memkv, folder):
+    """A further namespace is named as such by scan, and does not make a name ambiguous."""
+    pool, more = os.path.join(folder, "a"), os.path.join(folder, "b")
+    run(memkv, "pool", "create", pool, "--name", "mine", "--size", "96M", "--max-block", "768K", "--namespace", more)
+    said = run(memkv, "pool", "scan", folder)
+    assert "1 pools" in said and "namespace 1 of that pool" in said and "first of 2 namespaces" in said, said
+    found = json.loads(next(line for line in run(memkv, "pool", "scan", folder, "--json").splitlines() if line[0] == "{"))
+    assert [(p["path"], p["namespaces"]) for p in found["pools"]] == [(pool, 2)], found
+    assert found["members"] == [{"path": more, "uuid": found["pools"][0]["uuid"], "number": 1, "bytes": 96 * MIB}], found
+    os.environ["MEMKV_POOL_PATH"] = folder
+    for address in ("name:mine", "uuid:" + found["pools"][0]["uuid"]):
+        assert info(memkv, address)["path"] == pool
+    del os.environ["MEMKV_POOL_PATH"]
+
+
+def test_replay(memkv, folder):
+    """Sessions over two namespaces, by two processes: not one wrong byte, and either of them is used."""
+    pool, more = os.path.join(folder, "a"), os.path.join(folder, "b")
+    run(memkv, "pool", "create", pool, "--size", "96M", "--max-block", "768K", "--namespace", more)
+    said = run(memkv, "replay", pool, "--generate", "sessions=8,turns=6", "--agents", "2", "--block-size", "256K", "--json")
+    report = json.loads(next(line for line in said.splitlines() if line[0] == "{"))
+    assert report["wrong_bytes"] == 0 and report["hit_blocks"] > 100 and report["gets"] == report["hit_blocks"], report
+    assert report["puts"] > 100 and report["puts_failed"] == report["gets_failed"] == report["requests_unfinished"] == 0, report
+    assert all(n["segments_free"] < n["segments"] for n in info(memkv, pool)["namespaces"])
     run(memkv, "pool", "check", pool)
 
 
