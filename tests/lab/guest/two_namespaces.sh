@@ -7,7 +7,7 @@
 command -v lab_hand >/dev/null || skip "lab_hand was not built (the tests were left out)"
 memkv help pool grow >/dev/null 2>&1 || skip "this memkv has no pools of several namespaces"
 BLOCKS=120 MORE=60
-ANSWER=60 # seconds in which a lost namespace is noticed, and found again
+ANSWER=120 # seconds in which a lost namespace is noticed, and found again
 
 load virtio_pci
 ip link set lo up
