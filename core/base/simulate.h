@@ -32,6 +32,7 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(REMOVE_ONCE, "a removal does not look again for copies that turned up meanwhile")                            \
 	X(NOTE_ONCE, "a replacing put does not look again for what moved while it noted what is there")                \
 	X(OUTDONE_FORCED, "a replacing put that gives way to a higher one does so though it is pinned by now")         \
+	X(GONE_BELIEVED, "a replacing put that no pinned copy holds against does not look again for what was moved meanwhile") \
 	X(MISS_UNFLUSHED, "a removal that finds nothing any more does not see to it that this lasts")                  \
 	X(REMOVE_SPARES_MOVING, "a removal passes over copies that are just being moved")                              \
 	X(MOVE_BLIND, "a mover does not look whether the block was removed meanwhile")                                 \
@@ -106,6 +107,8 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(LOGS_UNREAD, "a get returns a block though the logs that may tell of its removal could not be read")         \
 	X(ADOPTED_SETTLED, "a segment that was adopted while we write to it counts as closed at once")                \
 	X(OWED_LOG_UNREAD, "the log of a slot's last holder is not read while its next one has no checkpoint yet")      \
+	X(DROP_AND_MEET, "a get tries a copy that fails, and that its table tells of each time, until it has tried enough")   \
+	X(UNTOLD_BELIEVED, "who stated a removal that could not be told of goes on, and goes by it")                   \
 	X(NOT_VOUCHED, "a removal that met another's, not acknowledged yet, takes it for done")                        \
 	X(RESUMED_UNSEEN, "who continues another's segment does not look what that one has put there since")           \
 	X(GAP_SKIPPED, "a log record that is still on its way is taken for lost when others behind it have landed")

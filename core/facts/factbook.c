@@ -550,6 +550,9 @@ static int append(struct factbook *l, struct record *r)
 		atomic_store(&l->tail, l->next);
 	if (!err && is_shared(l))
 		err = l->share.tell(l->share.context, l->next);
+	/* others may read it or not, and this process goes by it: nothing more is to be answered by what it knows */
+	if (err && is_shared(l) && !MUTANT(UNTOLD_BELIEVED))
+		atomic_store(&c->media->unpublished, true);
 	word_add(control_bell(c), 1);
 	control_publish(c, control_bell(c), 8);
 	return err ? fail(err, "%s: the fact could not be written: %s", c->media->path, memkv_strerror(err)) : 0;

@@ -2,6 +2,7 @@
 /* See table.h. */
 #include "core/log/table.h"
 #include "core/format/cells.h"
+#include "core/slot/own.h"
 
 enum { HEADER_WORDS = TABLE_HEADER_BYTES / 8 };
 
@@ -324,6 +325,23 @@ void table_withdraw(const struct control *c, uint64_t segment)
 	given_up(c, segment);
 	checked_withdraw(control_table(c, segment));
 	control_publish(c, control_table(c, segment), PAGE);
+}
+
+bool table_withdraw_left_over(const struct control *c, uint64_t segment)
+{
+	uint64_t *at = (uint64_t *)(void *)control_table(c, segment);
+	uint64_t check = word_load(at + CHECK_WORD); /* before the look at its owner: what is begun after that has another */
+	struct table_header header;
+	struct owned owned;
+
+	if (checked_withdrawn(at) || (table_header(c, segment, &header) == CHECK_GOOD && !header.generation))
+		return false;
+	if (!own_look(c, segment, &owned) || owned.word.state != OWNER_FREE)
+		return false;
+	given_up(c, segment);
+	if (checked_withdraw_seen(at, check))
+		control_publish(c, at, PAGE);
+	return true;
 }
 
 bool table_kill_moving(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth)

@@ -119,6 +119,12 @@ void table_retire(const struct control *c, uint64_t segment, uint32_t index, uin
 void table_withdraw(const struct control *c, uint64_t segment);
 
 /*
+ * table_withdraw_left_over() - the same for a segment that nobody owns, when its table describes something or is damaged:
+ * whoever begins one there at this moment keeps it.  Returns whether there was anything
+ */
+bool table_withdraw_left_over(const struct control *c, uint64_t segment);
+
+/*
  * table_kill() - live, removing, moving or sent -> removed; true when this call did it.  Never touches another birth's
  * word.
  */

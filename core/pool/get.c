@@ -36,7 +36,7 @@ struct get {
 	struct block_read read;
 	atomic_uint_fast64_t *cause; /* of a miss: the counter */
 	uint64_t settlements; /* when the copy was found (follower.h) */
-	unsigned tried, skipped;
+	unsigned tried, skipped, dropped;
 	unsigned moving, moving_looks; /* copies that were not live yet; by now they may be, and the ones before them gone */
 	enum block_verdict worst; /* of the copies tried: the cause of the miss */
 	/* what is wanted: pieces, the whole into @to, or neither: the header only */
@@ -47,7 +47,8 @@ struct get {
 	bool upto;
 	const struct located *at; /* by locator; NULL: by key */
 	bool at_tried;
-	struct place skips[COPIES_TRIED_MAX]; /* copies that failed but stay in the index; last: not cleared */
+	struct place skips[COPIES_TRIED_MAX]; /* copies that failed but stay in the index; these two last: not cleared */
+	struct place drops[COPIES_TRIED_MAX]; /* copies that failed and were taken out of it */
 };
 
 static atomic_uint_fast64_t *cause_of(struct memkv_pool *pool, const struct get *get, bool reclaimed)
@@ -83,6 +84,14 @@ static bool still_indexed(const struct get *get, struct place place)
 	return false;
 }
 
+static bool is_among(const struct place *places, unsigned count, struct place place)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (is_same(places[i], place))
+			return true;
+	return false;
+}
+
 /* a copy failed: find out why, and make sure that it is not tried again; returns whether it was reclaimed */
 static bool put_aside(struct get *get)
 {
@@ -98,6 +107,11 @@ static bool put_aside(struct get *get)
 	follower_step(&pool->follower);
 	if (!still_indexed(get, place))
 		return true;
+	/* its table says each time that it is there: an entry of somebody who died at it, and which hides others */
+	if (is_among(get->drops, get->dropped, place) && !MUTANT(DROP_AND_MEET))
+		get->skips[get->skipped++] = place;
+	else
+		get->drops[get->dropped++] = place;
 	bool turning = follower_turning(&pool->follower, layout_segment_of(&pool->control.layout, place.page));
 	follower_drop_read(&pool->follower, get->key->bytes, place, get->settlements);
 	return turning;
@@ -122,21 +136,13 @@ static void get_end(struct get *get)
 	lane_release(&get->pool->lanes, get->lane);
 }
 
-static bool is_skipped(const struct get *get, struct place place)
-{
-	for (unsigned i = 0; i < get->skipped; i++)
-		if (is_same(get->skips[i], place))
-			return true;
-	return false;
-}
-
 /* of those that are not skipped the newest (newest.h) */
 static bool choose(const struct get *get, struct place *places, unsigned count, struct place *place)
 {
 	unsigned kept = 0;
 
 	for (unsigned i = 0; i < count; i++)
-		if (!is_skipped(get, places[i]))
+		if (!is_among(get->skips, get->skipped, places[i]))
 			places[kept++] = places[i];
 	if (kept)
 		*place = kept > 1 ? newest_copy(get->pool, get->lane, get->key->bytes, places, kept) : places[0];

@@ -348,18 +348,23 @@ static bool kill_own(const struct put *put)
 static int remove_replaced(const struct put *put, const struct births *before)
 {
 	struct memkv_pool *pool = put->pool;
-	int removed = births_remove(pool, put->key->bytes, before, put->header.birth, false);
+	enum pins_copy copy = PINS_COPY_NONE;
+	int removed = MEMKV_PINNED;
 
-	if (removed == MEMKV_PINNED && !pool->control.shared) {
+	for (int looks = 0; removed == MEMKV_PINNED && copy == PINS_COPY_NONE && looks < LOOKS; looks++) {
+		removed = births_remove(pool, put->key->bytes, before, put->header.birth, false);
+		if (removed != MEMKV_PINNED || pool->control.shared)
+			break;
 		/*
 		 * Pinned in between: what was there stays, and what came goes.  But whoever pinned may have seen only what
-		 * came, and what was there may have lain in a segment that was just being emptied.
+		 * came, and what was there may have lain in a segment that was just being emptied; or it was moved from there
+		 * meanwhile, and unpinned: so it is looked for once more.
 		 */
-		enum pins_copy copy = pins_copy_of(pool, put->key->bytes, before, put->header.birth);
-		if (copy == PINS_COPY_HOLDS) {
+		copy = pins_copy_of(pool, put->key->bytes, before, put->header.birth);
+		if (copy == PINS_COPY_HOLDS)
 			return kill_own(put) ? removed : MEMKV_UNKNOWN;
-		}
-		removed = copy == PINS_COPY_NONE ? 0 : MEMKV_UNKNOWN;
+		if (copy == PINS_COPY_NONE && MUTANT(GONE_BELIEVED))
+			removed = 0;
 	}
 	return removed >= 0 && control_published(&pool->control) && flush_if(put) == 0 ? 0 : MEMKV_UNKNOWN;
 }

@@ -351,18 +351,20 @@ static bool resume_generation(struct room *room, struct writer *w)
 
 /*
  * A FREE segment whose table describes something: power loss has left a word that is older than the table.  Nobody goes by such a
- * table, and nobody must continue it when the opening that begins now fails.
+ * table, removals pass it over, and nobody must continue it.  So it is withdrawn, and that flushed, before the segment is taken:
+ * who has taken it may die, or power fail, at once.
  */
-static void drop_left_over(struct memkv_pool *pool, uint64_t segment)
+static bool drop_left_over(void *context, uint64_t segment)
 {
+	struct memkv_pool *pool = context;
 	const struct control *c = &pool->control;
-	struct table_header header;
 
+	if (c->shared || MUTANT(LEFT_OVER_CONTINUED))
+		return true;
 	pthread_mutex_lock(&pool->follower.lock);
-	if (!MUTANT(LEFT_OVER_CONTINUED) && table_refresh_header(c, segment) && !table_withdrawn(c, segment) &&
-	    (table_header(c, segment, &header) == CHECK_BAD || header.generation))
-		table_withdraw(c, segment);
+	bool read = table_refresh_header(c, segment), dropped = read && table_withdraw_left_over(c, segment);
 	pthread_mutex_unlock(&pool->follower.lock);
+	return read && (!dropped || (c->media->ops->settle(c->media) == 0 && c->media->ops->flush(c->media) == 0));
 }
 
 /*
@@ -376,8 +378,6 @@ static int take_up(struct room *room, struct writer *w, bool resumed)
 	int err = 0;
 
 	w->pages = layout_segment_pages(&c->layout, w->owned.segment);
-	if (!resumed && !c->shared)
-		drop_left_over(room->pool, w->owned.segment);
 	if (resumed && !resume_generation(room, w)) {
 		give_up(room, &w->owned, OWNER_SEALED);
 		return -EAGAIN;
@@ -494,6 +494,7 @@ static int fetch(struct room *room, struct writer *w)
 {
 	struct memkv_pool *pool = room->pool;
 	const struct control *c = &pool->control;
+	const struct own_clear clear = {drop_left_over, pool};
 	bool keep = reclaim_keeps_free(room) || room->sparing, resumed;
 	uint64_t wait_us;
 	int err = -EAGAIN;
@@ -509,7 +510,7 @@ static int fetch(struct room *room, struct writer *w)
 		*w = (struct writer){0};
 		if (chosen && !wait_us) {
 			err = open_chosen(room, w);
-		} else if (own_take_ready(c, &pool->slot, keep, &w->owned, &resumed)) {
+		} else if (own_take_ready(c, &pool->slot, keep, &clear, &w->owned, &resumed)) {
 			err = take_up(room, w, resumed);
 		} else if (chosen) {
 			err = open_chosen(room, w);
@@ -521,7 +522,7 @@ static int fetch(struct room *room, struct writer *w)
 			if (!err) {
 				err = open_victim(room, w, &victim);
 				count(&pool->counters.grace_cut, err == 0 && keep_in_use(pool));
-			} else if (err == MEMKV_NO_ROOM && keep && own_take_ready(c, &pool->slot, false, &w->owned, &resumed)) {
+			} else if (err == MEMKV_NO_ROOM && keep && own_take_ready(c, &pool->slot, false, &clear, &w->owned, &resumed)) {
 				err = take_up(room, w, resumed); /* the room that was kept */
 			} else {
 				break;

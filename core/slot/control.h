@@ -203,6 +203,12 @@ static inline void checked_withdraw(void *at)
 	word_publish((uint64_t *)at + CHECK_WORD, htole64(CHECK_WRITING));
 }
 
+/* checked_withdraw_seen() - likewise, if its check is still @check, as it was read */
+static inline bool checked_withdraw_seen(void *at, uint64_t check)
+{
+	return word_swap((uint64_t *)at + CHECK_WORD, check, htole64(CHECK_WRITING));
+}
+
 static inline bool checked_withdrawn(const void *at)
 {
 	return word_load((const uint64_t *)at + CHECK_WORD) == htole64(CHECK_WRITING);

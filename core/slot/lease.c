@@ -267,9 +267,12 @@ static int take(struct joining *j, struct slot *slot, const struct slot_cell *be
 		if (!reads_back(c, slot->number, 0, slot->epoch, slot->nonce) ||
 		    !reads_back(c, slot->number, 1, slot->epoch, slot->nonce))
 			return give_up(c, slot);
-		if (!control_hold(c, cell_at(c, 0, slot->number), PAGE) || !write_copy(c, &slot->cell, 1))
+		if (!write_copy(c, &slot->cell, 1))
 			return -EIO;
-		return 0;
+		/* whoever stood still before that write may have been given up meanwhile, and its slot be another's */
+		if (!reads_back(c, slot->number, 0, slot->epoch, slot->nonce))
+			return -EAGAIN;
+		return control_hold(c, cell_at(c, 0, slot->number), PAGE) ? 0 : -EIO;
 	}
 	return -EAGAIN;
 }

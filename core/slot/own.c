@@ -215,14 +215,14 @@ bool own_any_free(const struct control *c)
 
 /* the first FREE segment from @first on, below @end, but for the one to be kept; *kept: there is one that is left alone */
 static bool take_free_of(const struct control *c, const struct slot *me, uint64_t first, uint64_t end, bool keep_one, bool *kept,
-			 struct owned *owned)
+			 const struct own_clear *clear, struct owned *owned)
 {
 	for (uint64_t s = first; s < end; s++) {
 		if (says(c, s) != OWNER_FREE || !own_look(c, s, owned) || owned->word.state != OWNER_FREE || !ours_to_take(c, s))
 			continue;
 		if (keep_one && !*kept)
 			*kept = true;
-		else if (own_move(c, owned, OWNER_OPEN, me))
+		else if (clear->clear(clear->context, s) && own_move(c, owned, OWNER_OPEN, me))
 			return true;
 	}
 	return false;
@@ -242,7 +242,8 @@ static uint64_t count_free(const struct control *c, const struct extent *e)
  * Several namespaces: one of that which has the largest part of its segments FREE.  So all of them fill at the same pace,
  * whatever their sizes, and what is evicted later, the oldest first, is spread as well.
  */
-static bool take_spread(const struct control *c, const struct slot *me, bool keep_one, struct owned *owned)
+static bool take_spread(const struct control *c, const struct slot *me, bool keep_one, const struct own_clear *clear,
+			struct owned *owned)
 {
 	uint64_t free[NAMESPACES_MAX];
 	bool kept = false;
@@ -258,22 +259,25 @@ static bool take_spread(const struct control *c, const struct slot *me, bool kee
 		if (free[best] == 0)
 			return false;
 		free[best] = 0;
-		if (take_free_of(c, me, e[best].first_segment, e[best].first_segment + e[best].segments, keep_one, &kept, owned))
+		if (take_free_of(c, me, e[best].first_segment, e[best].first_segment + e[best].segments, keep_one, &kept, clear,
+				 owned))
 			return true;
 	}
 	return false;
 }
 
 /* a FREE segment; none is below @first */
-static bool take_free(const struct control *c, const struct slot *me, bool keep_one, uint64_t first, struct owned *owned)
+static bool take_free(const struct control *c, const struct slot *me, bool keep_one, uint64_t first,
+		      const struct own_clear *clear, struct owned *owned)
 {
 	bool kept = false;
 
-	return c->layout.extent_count > 1 ? take_spread(c, me, keep_one, owned)
-					   : take_free_of(c, me, first, c->layout.segments, keep_one, &kept, owned);
+	return c->layout.extent_count > 1 ? take_spread(c, me, keep_one, clear, owned)
+					   : take_free_of(c, me, first, c->layout.segments, keep_one, &kept, clear, owned);
 }
 
-static bool take_ready(const struct control *c, const struct slot *me, bool keep_free, struct owned *owned, bool *resumed)
+static bool take_ready(const struct control *c, const struct slot *me, bool keep_free, const struct own_clear *clear,
+		       struct owned *owned, bool *resumed)
 {
 	struct death_notes notes = {.me = me};
 	uint64_t first_free = UINT64_MAX;
@@ -289,13 +293,14 @@ static bool take_ready(const struct control *c, const struct slot *me, bool keep
 			return true;
 	}
 	*resumed = false;
-	return take_free(c, me, keep_free, first_free, owned);
+	return take_free(c, me, keep_free, first_free, clear, owned);
 }
 
-bool own_take_ready(const struct control *c, const struct slot *me, bool keep_free, struct owned *owned, bool *resumed)
+bool own_take_ready(const struct control *c, const struct slot *me, bool keep_free, const struct own_clear *clear,
+		    struct owned *owned, bool *resumed)
 {
 	do {
-		if (take_ready(c, me, keep_free, owned, resumed))
+		if (take_ready(c, me, keep_free, clear, owned, resumed))
 			return true;
 	} while (c->share && control_published(c) && c->share->adopt(c->share_context, false));
 	return false;

@@ -88,10 +88,16 @@ bool own_any_free(const struct control *c);
 /*
  * own_take_ready() - a segment that can be written to at once
  * @keep_free: the last FREE one is left alone: it is kept as room for moves.
+ * @clear: what is done to a FREE one before it is taken, by whoever comes first; false: it is passed over.
  *
  * Return: true; then @owned is OPEN and ours, and *resumed tells whether it has content (else it was FREE).
  */
-bool own_take_ready(const struct control *c, const struct slot *me, bool keep_free, struct owned *owned, bool *resumed);
+struct own_clear {
+	bool (*clear)(void *context, uint64_t segment);
+	void *context;
+};
+bool own_take_ready(const struct control *c, const struct slot *me, bool keep_free, const struct own_clear *clear,
+		    struct owned *owned, bool *resumed);
 
 /*
  * own_take_oldest() - a SEALED segment (or LEAVING of the dead) becomes our LEAVING; false: there is none

@@ -42,7 +42,8 @@ static void *take(size_t bytes, size_t align)
 	}
 	a->arena_last = at;
 	a->arena_used = at + bytes;
-	ASAN_UNPOISON_MEMORY_REGION(a->arena + at, bytes);
+	ASAN_UNPOISON_MEMORY_REGION(a->arena + at - sizeof(uint64_t), bytes + sizeof(uint64_t));
+	memcpy(a->arena + at - sizeof(uint64_t), &(uint64_t){bytes}, sizeof(uint64_t)); /* for sim_realloc() */
 	return a->arena + at;
 }
 
@@ -84,6 +85,19 @@ void sim_free(void *memory)
 		ASAN_POISON_MEMORY_REGION(memory, a->arena_used - at);
 		a->arena_used = at; /* what came last can be had again; the rest when the process has ended */
 	}
+}
+
+void *sim_realloc(void *memory, size_t bytes)
+{
+	uint64_t before;
+
+	if (!memory)
+		return sim_malloc(bytes);
+	if (!in_arena(self(), memory))
+		return realloc(memory, bytes);
+	memcpy(&before, (uint8_t *)memory - sizeof(before), sizeof(before));
+	void *larger = sim_malloc(bytes);
+	return larger ? memcpy(larger, memory, min_u64(before, bytes)) : NULL;
 }
 
 void *sim_mmap(void *at, size_t bytes, int protection, int flags, int fd, long offset)

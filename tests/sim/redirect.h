@@ -18,6 +18,7 @@ void *sim_malloc(size_t bytes);
 void *sim_calloc(size_t count, size_t bytes);
 void *sim_aligned_alloc(size_t align, size_t bytes);
 char *sim_strdup(const char *text);
+void *sim_realloc(void *memory, size_t bytes);
 void sim_free(void *memory);
 void *sim_mmap(void *at, size_t bytes, int protection, int flags, int fd, long offset);
 int sim_munmap(void *at, size_t bytes);
@@ -43,6 +44,7 @@ int sim_clock_gettime(clockid_t clock, struct timespec *time);
 #define aligned_alloc sim_aligned_alloc
 #undef strdup
 #define strdup sim_strdup
+#define realloc sim_realloc
 #define free sim_free
 #define mmap sim_mmap
 #define munmap sim_munmap

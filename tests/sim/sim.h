@@ -181,7 +181,7 @@ struct shadow_place {
 	enum shadow_life life;
 	bool is_void;
 	bool damaged; /* a power cut took its bytes */
-	bool untold;  /* removed by a process that died, or failed, before it told anybody */
+	uint8_t untold; /* not 0: removed by a process that died, or failed, before it told anybody */
 };
 
 struct shadow_segment {

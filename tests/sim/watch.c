@@ -299,6 +299,7 @@ static void life_changed(uint32_t segment, uint32_t index, uint64_t offset)
 		bool live = p->life == SHADOW_LIVE;
 		if (p->life == SHADOW_MOVING)
 			cover(COVER_MOVE_REMOVED);
+		p->untold = p->life == SHADOW_MOVING ? 2 : 0; /* nobody was given it; who removes it may die before it tells */
 		p->life = SHADOW_REMOVED;
 		if (live)
 			oracle_flagged(p->instance, segment, index);
@@ -307,6 +308,14 @@ static void life_changed(uint32_t segment, uint32_t index, uint64_t offset)
 		broken("segment %u, place %u: a life word of no meaning", segment, index);
 	}
 	world.thread->call.moving = false;
+}
+
+/* what is told of in two steps, the segment's count of changes and its pulse, has come this far */
+static void told(uint64_t segment, uint8_t steps_left)
+{
+	for (uint32_t i = 0; i < world.layout.geo.entries; i++)
+		if (world.shadow[segment].places[i].untold == steps_left + 1)
+			world.shadow[segment].places[i].untold = steps_left;
 }
 
 /* ---- logs ---- */
@@ -340,6 +349,8 @@ static void table_stored(enum sim_kind kind, uint64_t offset)
 		header_changed(segment, offset - 8);
 	} else if (at == TABLE_TAIL_OFFSET) {
 		call->stage = PUT_RESERVED;
+	} else if (at == TABLE_CHANGES_OFFSET) {
+		told(segment, 1);
 	} else if (at >= PAGE) {
 		uint32_t index = (uint32_t)((at - PAGE) / ENTRY_BYTES);
 		uint64_t word = (at - PAGE) % ENTRY_BYTES;
@@ -400,6 +411,8 @@ void sim_after(enum sim_kind kind, const void *at, int done)
 		owner_changed((uint32_t)((offset - l->offset[REGION_OWNER_WORDS]) / 8));
 	else if (table)
 		table_stored(kind, offset);
+	else if (offset - l->offset[REGION_PULSES] < l->length[REGION_PULSES])
+		told((offset - l->offset[REGION_PULSES]) / 8, 0);
 	else if (offset - l->offset[REGION_LOG_RINGS] < l->length[REGION_LOG_RINGS])
 		ring_stored(offset);
 	else if (offset - l->offset[REGION_CHECKPOINTS] < l->length[REGION_CHECKPOINTS])
