@@ -457,6 +457,8 @@ static int block_renew(struct media *media, struct media *found)
 	pthread_mutex_lock(&b->later_lock);
 	if (found != media && dup3(media_block_of(found)->fd, b->fd, O_CLOEXEC) < 0)
 		err = -errno;
+	if (found != media && !err)
+		nvme_passthrough_renew(&b->nvme, &media_block_of(found)->nvme);
 	b->later_count = err ? b->later_count : 0;
 	if (!err && media->control)
 		forget_blocks(b, 0, div_up(media->control_bytes, MIRROR_BLOCK));

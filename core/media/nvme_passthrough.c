@@ -195,7 +195,8 @@ void nvme_passthrough_renew(struct nvme_passthrough *p, const struct nvme_passth
 {
 	if (p->fd < 0)
 		return; /* block I/O, as before */
-	if (found->fd < 0 || dup3(found->fd, p->fd, O_CLOEXEC) < 0)
+	/* other logical blocks: a command that is being built beside this would go to another place */
+	if (found->fd < 0 || found->shape.lba_shift != p->shape.lba_shift || dup3(found->fd, p->fd, O_CLOEXEC) < 0)
 		atomic_store(&p->refused, true);
 	else
 		p->shape = found->shape;

@@ -225,6 +225,11 @@ void nvme_passthrough_close(struct nvme_passthrough *p)
 	(void)p;
 }
 
+void nvme_passthrough_renew(struct nvme_passthrough *p, const struct nvme_passthrough *found)
+{
+	(void)p, (void)found;
+}
+
 int nvme_passthrough_write(struct nvme_passthrough *p, const void *memory, size_t bytes, uint64_t offset)
 {
 	(void)p, (void)memory, (void)bytes, (void)offset;

@@ -21,8 +21,9 @@ SKIPPED = 77
 HANDS = 4
 HERE = os.path.dirname(os.path.abspath(__file__))
 NQN = "nqn.2026-01.org.example:lab"
-BOOT_S = float(os.environ.get("LAB_BOOT_SECONDS", 90))
-ANSWER_S = 60
+BOOT_S = float(os.environ.get("LAB_BOOT_SECONDS", 240))
+ANSWER_S = 180
+QMP_S = 60
 PR_SET_PDEATHSIG = 1
 
 SAFE = "keep_alive_tmo=5,fast_io_fail_tmo=5,ctrl_loss_tmo=60,reconnect_delay=2"
@@ -197,10 +198,10 @@ class Guest:
         with open(self.log + ".qemu", "wb") as errors:
             self.process = subprocess.Popen(self._arguments(), stdin=subprocess.DEVNULL, stdout=errors, stderr=errors,
                                             preexec_fn=die_with_parent)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + QMP_S
         self.ports = [Channel(self.path(f"port{n}"), deadline) for n in range(HANDS + 1)]
         self.qmp_channel = Channel(self.path("qmp"), deadline)
-        self.qmp_channel.line(20, "QMP's greeting")
+        self.qmp_channel.line(QMP_S, "QMP's greeting")
         self.qmp("qmp_capabilities")
 
     def ready(self):
@@ -216,7 +217,7 @@ class Guest:
     def qmp(self, command, **arguments):
         self.qmp_channel.send(json.dumps({"execute": command, "arguments": arguments}))
         while True:
-            answer = json.loads(self.qmp_channel.line(20, f"QMP {command}"))
+            answer = json.loads(self.qmp_channel.line(QMP_S, f"QMP {command}"))
             if "return" in answer:
                 return answer["return"]
             if "error" in answer:

@@ -41,7 +41,7 @@ def partition(fleet, a, hand_a, hand_b, stamp):
     fleet.join(a)
     late = None if answer else hand_a.answer(120)
     if answer:
-        a.run("wait_state live", 120)
+        a.run("wait_state live", 300)
         time.sleep(SETTLE_S)
     note(f"A's write, {QUARANTINE_S} s before B's: answered '{answer or late}' " +
          (f"{after:.1f} s after the cut" if answer else "when the link was back"))

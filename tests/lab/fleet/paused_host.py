@@ -59,8 +59,8 @@ def goes_on(a, b, writer, reader, before):
     all_there(reader, before + after, "B, after A went on")
     passed(f"that put: {first[1]}, and its block is {'there' if there == '1' else 'not there'}; all that was acknowledged before and after is")
     if refused:
-        a.run("wait_state live", 120)
-        expect(writer.ask("reopen", 60) == "open", "the same process cannot open the pool anew")
+        a.run("wait_state live", 300)
+        expect(writer.ask("reopen", 180) == "open", "the same process cannot open the pool anew")
         writer.tell("burst 0 400")
         again = answers(writer)
         expect(len(again) == 400 and all(is_ok(line) for line in again), f"anew: {[x for x in again if not is_ok(x)][:3]}")

@@ -22,7 +22,7 @@ def serve_file(target, make):
     target.run("load virtio_blk crc32c_generic ext4 loop; mdev -s")
     if make:
         target.run("run mkfs.ext4 -q /dev/vda && run mount -t ext4 /dev/vda /mnt")
-        target.run(f"run dd if=/dev/zero of=/mnt/namespace bs=1M count={DEVICE_MIB} && sync", 120)
+        target.run(f"run dd if=/dev/zero of=/mnt/namespace bs=1M count={DEVICE_MIB} && sync", 300)
     else:
         target.run("run mount -t ext4 /dev/vda /mnt")
     target.run("run losetup /dev/loop0 /mnt/namespace")
@@ -59,7 +59,7 @@ def power_cut(target, writer, others, burst, wait_for=20):
     serve_file(target, False)
     note(f"the target was away for {time.monotonic() - off:.0f} s")
     for host in others:
-        host.run("wait_state live", 120)
+        host.run("wait_state live", 300)
     while lines[-1] != "done":
         lines.append(writer.answer(120))
     return acknowledged(lines), lines[:-1]
@@ -130,7 +130,7 @@ def unnoticed(target, a, b, device_b):
 
 
 def checked(b, device_b, lost_at_most):
-    status, output = b.status(f"memkv pool check {device_b} --json", 120)
+    status, output = b.status(f"memkv pool check {device_b} --json", 300)
     report = json.loads(output.splitlines()[-1])
     note(f"pool check ends with {status}: {report['bad']} blocks bad of {report['blocks']}")
     expect(report["bad"] <= lost_at_most, f"more are bad than were put without durable: {report}")

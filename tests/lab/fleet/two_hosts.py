@@ -15,7 +15,7 @@ MIB = 1 << 20
 TRACE = "sessions=8,turns=3,new=2,seed=5"
 FIRST_BURST, SECOND_BURST, FLOOD = 0, 100000, 200000
 LOST = 200 if option("share") else 60  # puts that A does before it loses power
-SILENT_S, ADOPTED_S = 60, 200  # in which B finds A silent; in which it has A's room
+SILENT_S, ADOPTED_S = 120, 400  # in which B finds A silent; in which it has A's room
 LEFT_OPEN = 40  # blocks that fit into the two segments which a host may leave open; those nobody writes to
 
 

@@ -36,7 +36,7 @@ def without(target, a, reader, transport, remaining):
 
 def restore(target, a, transport, number):
     target.run(f"run ln -s /sys/kernel/config/nvmet/subsystems/$NQN /sys/kernel/config/nvmet/ports/{number}/subsystems/")
-    a.run(f"wait_path {transport}", 120)
+    a.run(f"wait_path {transport}", 300)
 
 
 def scenario():

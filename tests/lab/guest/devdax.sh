@@ -43,7 +43,7 @@ note "replay: $(grep -E 'acknowledged|wrong' /tmp/run.out | tr -s ' \n' ' ')"
 pass "three agents, one killed half-way: every acknowledged block is there, no wrong byte"
 
 start_users
-sleep 1
+usleep 200000 # where processors are not emulated the users take a second altogether
 run ndctl disable-namespace namespace0.0
 ended=0
 wait $replay || ended=$?

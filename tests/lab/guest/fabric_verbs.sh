@@ -60,7 +60,7 @@ pass "three paths, TCP twice and RDMA, are one device; two of them detached, eve
 # in use: the last path stays
 (memkv replay "$device" --generate sessions=20,turns=20 --agents 1 --block-size 64K >/tmp/replay.out 2>&1 9>&-) &
 tries=0
-until [ "$(memkv pool info "$device" --json 2>/dev/null | grep -c '"slots_live":1')" = 1 ] || [ $tries = 100 ]; do
+until [ "$(memkv pool info "$device" --json 2>/dev/null | grep -c '"slots_live":1')" = 1 ] || [ $tries = 600 ]; do
 	usleep 50000
 	tries=$((tries + 1))
 done
@@ -87,7 +87,7 @@ grep -q '"fast_io_fail_tmo": *5' /etc/nvme/config.json || fail "not noted: $(cat
 run nvme disconnect -n "$NQN"
 run nvme connect-all
 tries=0
-until memkv pool info "$TCP" >/dev/null 2>&1 || [ $tries = 50 ]; do
+until memkv pool info "$TCP" >/dev/null 2>&1 || [ $tries = 300 ]; do
 	usleep 100000
 	tries=$((tries + 1))
 done
@@ -101,7 +101,7 @@ pass "--persist: nvme connect-all connects it again with its time-outs; detach t
 # a connection that somebody else made, with Linux's time-outs
 run nvme connect -t tcp -a 127.0.0.1 -s 4420 -n "$NQN"
 tries=0
-until memkv pool info "$TCP" >/tmp/run.out 2>&1 || [ $tries = 50 ]; do
+until memkv pool info "$TCP" >/tmp/run.out 2>&1 || [ $tries = 300 ]; do
 	usleep 100000
 	tries=$((tries + 1))
 done

@@ -30,11 +30,11 @@ hand() {
 }
 hand_ended() {
 	local tries=0
-	while kill -0 "$(cat "/tmp/hand$1.pid")" 2>/dev/null && [ $tries -lt 100 ]; do
+	while kill -0 "$(cat "/tmp/hand$1.pid")" 2>/dev/null && [ $tries -lt 600 ]; do
 		usleep 100000
 		tries=$((tries + 1))
 	done
-	[ $tries -lt 100 ] || fail "the hand $1 does not end"
+	[ $tries -lt 600 ] || fail "the hand $1 does not end"
 }
 
 # serve_make DEVICE: namespace 1 of the subsystem
@@ -69,7 +69,7 @@ connect_to() {
 		# shellcheck disable=SC2046 # words
 		run nvme connect -t "$1" -a "$2" -s 4420 -n "$NQN" $(echo "$options" | sed 's/host/--host/; s/,/ --/')
 	fi
-	while [ $tries -lt 100 ]; do
+	while [ $tries -lt 600 ]; do
 		for device in /sys/block/nvme[0-9]n[0-9]; do
 			[ -e "$device" ] || continue
 			[ "$(cat "$device/size")" != 0 ] || continue
@@ -87,7 +87,7 @@ connect_to() {
 wait_state() {
 	local tries=0
 	while [ "$(cat /sys/class/nvme/nvme0/state 2>/dev/null)" != "$1" ]; do
-		[ $tries -lt 600 ] || fail "the controller is $(cat /sys/class/nvme/nvme0/state), not $1"
+		[ $tries -lt 1800 ] || fail "the controller is $(cat /sys/class/nvme/nvme0/state), not $1"
 		usleep 100000
 		tries=$((tries + 1))
 	done
@@ -100,7 +100,7 @@ wait_path() {
 		for controller in /sys/class/nvme/nvme*; do
 			grep -q "^$1" "$controller/transport" && grep -q live "$controller/state" && return
 		done
-		[ $tries -lt 600 ] || fail "no path by $1 is live"
+		[ $tries -lt 1800 ] || fail "no path by $1 is live"
 		usleep 100000
 		tries=$((tries + 1))
 	done
@@ -121,7 +121,7 @@ tries=0
 until [ -n "$(port_of 0)" ] && [ -e /sys/class/net/eth0 ]; do
 	usleep 20000
 	tries=$((tries + 1))
-	[ $tries -lt 500 ] || fail "no ports"
+	[ $tries -lt 3000 ] || fail "no ports"
 done
 mdev -s
 exec 3<>"$(port_of 0)"

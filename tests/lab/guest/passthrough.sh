@@ -7,14 +7,14 @@
 command -v lab_hand >/dev/null || skip "lab_hand was not built (the tests were left out)"
 MIB=1048576
 HALF=524288
-PUT_ENDS=40 # seconds in which a put into a dead link ends: keep-alive 5 s, found out and torn down
+PUT_ENDS=90 # seconds in which a put into a dead link ends: keep-alive 5 s, found out and torn down
 HELD=20     # seconds in which a write by block I/O is still held back
 LATE=20     # seconds with the link back in which nothing may land
 
 load virtio_pci nvme nvmet_tcp nvme_tcp veth
 mdev -s
 tries=0
-while [ ! -b /dev/nvme0n1 ] && [ $tries -lt 50 ]; do
+while [ ! -b /dev/nvme0n1 ] && [ $tries -lt 300 ]; do
 	usleep 100000
 	mdev -s
 	tries=$((tries + 1))

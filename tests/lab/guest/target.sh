@@ -49,7 +49,7 @@ host_connect() {
 	run nvme connect -t "$1" -a "$2" -s 4420 -n "$NQN"
 	local tries=0
 	device=
-	while [ -z "$device" ] && [ $tries -lt 50 ]; do
+	while [ -z "$device" ] && [ $tries -lt 300 ]; do
 		for device in /sys/class/nvme/nvme*/nvme*n1; do
 			[ -e "$device" ] && grep -q "^$1" "$device/../transport" && break
 			device=

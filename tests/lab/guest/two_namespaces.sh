@@ -7,7 +7,7 @@
 command -v lab_hand >/dev/null || skip "lab_hand was not built (the tests were left out)"
 memkv help pool grow >/dev/null 2>&1 || skip "this memkv has no pools of several namespaces"
 BLOCKS=120 MORE=60
-ANSWER=60 # seconds in which a lost namespace is noticed, and found again
+ANSWER=120 # seconds in which a lost namespace is noticed, and found again
 
 load virtio_pci
 ip link set lo up
@@ -38,9 +38,9 @@ there yes
 run memkv pool create "$home" --max-block 512K
 run memkv pool grow "$home" "$other"
 
-# hands 1 (writer) and 2 (reader); tell NUMBER WORDS..., ask NUMBER WORDS...: sets answer
+# hands 1 (writer, by NVMe passthrough) and 2 (reader, by block I/O); tell NUMBER WORDS..., ask NUMBER WORDS...: sets answer
 mkfifo /tmp/ask1 /tmp/ask2 /tmp/answer1 /tmp/answer2
-lab_hand pool "$home" rw </tmp/ask1 >/tmp/answer1 &
+MEMKV_PASSTHROUGH=all lab_hand pool "$home" rw </tmp/ask1 >/tmp/answer1 &
 writer=$!
 exec 3>/tmp/ask1 4</tmp/answer1
 lab_hand pool "$home" live </tmp/ask2 >/tmp/answer2 &
