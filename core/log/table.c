@@ -276,7 +276,7 @@ void table_tell(const struct control *c, uint64_t segment)
 	control_ring(c, segment);
 }
 
-static void tell_of_removal(const struct control *c, uint64_t segment, uint32_t index)
+void table_tell_removed(const struct control *c, uint64_t segment, uint32_t index)
 {
 	control_publish(c, life_at(c, segment, index), 8);
 	table_tell(c, segment);
@@ -308,7 +308,7 @@ bool table_decide(const struct control *c, uint64_t segment, uint32_t index, uin
 {
 	if (!change_life(c, segment, index, birth, LIFE_REMOVING, LIFE_REMOVED))
 		return false;
-	tell_of_removal(c, segment, index);
+	table_tell_removed(c, segment, index);
 	return true;
 }
 
@@ -349,7 +349,7 @@ bool table_kill_moving(const struct control *c, uint64_t segment, uint32_t index
 	bool killed = change_life(c, segment, index, birth, LIFE_MOVING, LIFE_REMOVED);
 
 	if (killed)
-		tell_of_removal(c, segment, index);
+		table_tell_removed(c, segment, index);
 	return killed;
 }
 
@@ -361,7 +361,7 @@ bool table_kill(const struct control *c, uint64_t segment, uint32_t index, uint6
 		if (life == LIFE_REMOVED || life == LIFE_OTHER || (life == LIFE_MOVING && MUTANT(REMOVE_SPARES_MOVING)))
 			return false;
 		if (word_swap(life_at(c, segment, index), raw, life_word(LIFE_REMOVED, birth))) {
-			tell_of_removal(c, segment, index);
+			table_tell_removed(c, segment, index);
 			return true;
 		}
 	}

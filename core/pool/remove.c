@@ -118,8 +118,10 @@ static void remove_copy(struct hunt *hunt, const struct entry *entry)
 		hunt->error = result;
 		hunt->spared = true;
 	}
-	if (result == 0 && !hunt->pool->control.shared)
-		table_tell(&hunt->pool->control, hunt->segment); /* whoever flagged it may have died before it told */
+	if (result == 0 && !hunt->pool->control.shared && MUTANT(FLAG_UNTOLD))
+		table_tell(&hunt->pool->control, hunt->segment);
+	else if (result == 0 && !hunt->pool->control.shared)
+		table_tell_removed(&hunt->pool->control, hunt->segment, entry->index);
 }
 
 static void spare(struct hunt *hunt, uint32_t index, const struct entry *entry)

@@ -66,6 +66,7 @@ static const enum sim_mutant rare[] = {
 	/* of hosts that share a device */
 	MUTANT_TWO_ADOPTERS,	   MUTANT_STALE_CLAIM_BELIEVED,	  MUTANT_LOGS_UNREAD,	      MUTANT_ADOPTED_SETTLED,
 	MUTANT_DEL_FORGOTTEN_EARLY, MUTANT_UNTOLD_BELIEVED,	  MUTANT_DROP_AND_MEET,
+	MUTANT_FLAG_UNTOLD,
 };
 
 static bool is_rare(int m)
