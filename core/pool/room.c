@@ -267,7 +267,16 @@ void room_mend_header(struct room *room, uint64_t segment)
 struct resume {
 	struct room *room;
 	struct writer *writer;
+	uint64_t unread;
 };
+
+/* the medium did not answer for a second source: there may be a block where nothing shows, and its pages are not free */
+static bool is_silent(const struct resume *resume)
+{
+	struct memkv_pool *pool = resume->room->pool;
+
+	return pool->follower.recover.unread(pool) != resume->unread && !MUTANT(SILENT_RESUMED);
+}
 
 /* an entry that was sent together with its block: did that land?  Where the medium does not answer it stays open. */
 static void resume_sent(struct room *room, struct writer *w, const struct entry *entry)
@@ -301,7 +310,7 @@ static void resume_entry(void *context, uint32_t index, enum entry_state state, 
 			table_kill(c, w->owned.segment, index, entry->birth); /* the mover died: it never came here */
 		else if (life == LIFE_SENT || (life == LIFE_REMOVING && !c->media->caps.mappable)) /* who doubted it may not have waited */
 			resume_sent(resume->room, w, entry);
-	} else if (state == ENTRY_NOT_YET && !MUTANT(PLACES_NOT_VOIDED)) {
+	} else if (state == ENTRY_NOT_YET && !is_silent(resume) && !MUTANT(PLACES_NOT_VOIDED)) {
 		struct entry empty = {.index = index,
 				      .generation = w->generation,
 				      .birth = slot_new_birth(&resume->room->pool->slot),
@@ -316,7 +325,7 @@ static void resume_entry(void *context, uint32_t index, enum entry_state state, 
 static bool resume_generation(struct room *room, struct writer *w)
 {
 	struct memkv_pool *pool = room->pool;
-	struct resume resume = {room, w};
+	struct resume resume = {room, w, pool->follower.recover.unread(pool)};
 	struct table_header header, second;
 	bool mended = false;
 
@@ -335,12 +344,13 @@ static bool resume_generation(struct room *room, struct writer *w)
 			table_mend_header(&pool->control, &header);
 		table_walk(&pool->control, &pool->follower.recover, w->owned.segment, w->generation, 0, n, resume_entry, &resume);
 		w->tail = w->next_index;
-		if (!MUTANT(REST_NOT_CLEARED))
+		if (!MUTANT(REST_NOT_CLEARED) && !is_silent(&resume))
 			table_clear_rest(&pool->control, w->owned.segment, w->generation, w->next_index);
 		if (MUTANT(RING_UNSETTLED))
 			control_ring(&pool->control, w->owned.segment);
 	}
-	bool second_right = !w->generation || (pool->follower.recover.header(pool, w->owned.segment, &second) &&
+	known = known && !is_silent(&resume);
+	bool second_right = !known || !w->generation || (pool->follower.recover.header(pool, w->owned.segment, &second) &&
 						second.generation == w->generation);
 	pthread_mutex_unlock(&pool->follower.lock);
 	count(&pool->counters.segments_resumed, 1);
