@@ -273,9 +273,7 @@ struct resume {
 /* the medium did not answer for a second source: there may be a block where nothing shows, and its pages are not free */
 static bool is_silent(const struct resume *resume)
 {
-	struct memkv_pool *pool = resume->room->pool;
-
-	return pool->follower.recover.unread(pool) != resume->unread && !MUTANT(SILENT_RESUMED);
+	return resume->room->pool->recover_unread != resume->unread && !MUTANT(SILENT_RESUMED);
 }
 
 /* an entry that was sent together with its block: did that land?  Where the medium does not answer it stays open. */
