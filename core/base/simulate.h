@@ -110,6 +110,7 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(DROP_AND_MEET, "a get tries a copy that fails, and that its table tells of each time, until it has tried enough")   \
 	X(FLAG_UNTOLD, "a removal that meets a block which another has just flagged answers before that is on the device") \
 	X(SILENT_RESUMED, "who continues a dead agent's segment takes what did not answer for free")                   \
+	X(LEFT_OVER_FOLDED, "a ring makes followers fold a table that power loss left in a FREE segment")               \
 	X(UNTOLD_BELIEVED, "who stated a removal that could not be told of goes on, and goes by it")                   \
 	X(NOT_VOUCHED, "a removal that met another's, not acknowledged yet, takes it for done")                        \
 	X(RESUMED_UNSEEN, "who continues another's segment does not look what that one has put there since")           \

@@ -250,8 +250,10 @@ bool follower_fold(struct follower *f, uint64_t s, const struct brought *brought
 	if (!control_there(c, s))
 		return true; /* when it is, follower_regain() follows */
 
-	if (brought && is_blank(c, s) && is_free(c, s)) {
-		seen->pulse = pulse; /* whoever opens it rings */
+	/* whoever opens it rings; a table that power loss has left there describes nothing, whoever rings for it */
+	bool left_over = c->media->caps.mappable && !c->shared && !MUTANT(LEFT_OVER_FOLDED);
+	if ((left_over || (brought && is_blank(c, s))) && is_free(c, s)) {
+		seen->pulse = pulse;
 		return true;
 	}
 	if (brought && !tells(c, s))
