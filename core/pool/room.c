@@ -323,11 +323,12 @@ static void resume_entry(void *context, uint32_t index, enum entry_state state, 
 static bool resume_generation(struct room *room, struct writer *w)
 {
 	struct memkv_pool *pool = room->pool;
-	struct resume resume = {room, w, pool->follower.recover.unread(pool)};
+	struct resume resume = {room, w, 0};
 	struct table_header header, second;
 	bool mended = false;
 
 	pthread_mutex_lock(&pool->follower.lock);
+	resume.unread = pool->recover_unread;
 	bool known = table_refresh(&pool->control, w->owned.segment) &&
 		     table_header_known(&pool->control, &pool->follower.recover, w->owned.segment, &header, &mended);
 	w->next_page = 1;
