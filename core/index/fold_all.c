@@ -7,28 +7,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static bool is_free(const struct control *c, uint64_t s)
-{
-	struct owned owned;
-
-	return own_look(c, s, &owned) && owned.word.state == OWNER_FREE;
-}
-
-/*
- * A FREE segment describes nothing, and whoever opens it rings: its table, most of a large pool that is young, is not
- * looked at.  The pulse is taken before the word.  Not on shared devices, where nothing rings and words are computed.
- */
-static bool pass_over(struct follower *f, uint64_t s)
-{
-	uint64_t pulse = word_load(control_pulse(f->control, s));
-
-	if (f->control->shared || !is_free(f->control, s))
-		return false;
-	if (pulse) /* memory that is zero already is not touched */
-		f->segments[s].pulse = pulse;
-	return true;
-}
-
 /* the medium did not answer: at the next step once more, be nothing rung since, and be the pulse zero */
 static void look_again(struct follower *f, uint64_t s)
 {
@@ -50,7 +28,7 @@ static uint64_t bring_tables(const struct control *c, uint64_t first, struct bro
 	uint64_t room = max_u64(1, ATTACH_READ / c->layout.table_bytes);
 	uint64_t most = min_u64(min_u64(room, ATTACH_TABLES), e->first_segment + e->segments - first), count = 1;
 
-	while (count < most && (c->shared || !is_free(c, first + count)))
+	while (count < most && (c->shared || !own_is_free(c, first + count)))
 		count++;
 	for (uint64_t i = 0; i < count; i++)
 		brought[i].owner = word_load(control_owner_word(c, first + i));
@@ -66,7 +44,7 @@ static void fold_brought(struct follower *f)
 	uint64_t segments = f->control->layout.segments;
 
 	for (uint64_t s = 0; s < segments;) {
-		if (pass_over(f, s)) {
+		if (follower_pass_over(f, s)) {
 			s++;
 			continue;
 		}
@@ -99,9 +77,9 @@ static void count_tables(struct attach *a)
 
 	for (uint64_t s = 0; s < segments; s++) {
 		for (; asked < segments && asked < s + HEADERS_AHEAD; asked++)
-			if (!is_free(c, asked))
+			if (!own_is_free(c, asked))
 				c->media->ops->ahead(c->media, layout_table(&c->layout, asked), PAGE);
-		if (is_free(c, s))
+		if (own_is_free(c, s))
 			continue;
 		/* what is damaged here is found again, and mended, when the segment is folded */
 		if (table_header(c, s, &header) != CHECK_BAD && header.generation)
@@ -122,7 +100,7 @@ static void fold_tables(struct attach *a)
 				c->media->ops->ahead(c->media, layout_table(&c->layout, a->asked), table_used_bytes(count));
 			a->asked_bytes += count ? table_used_bytes(count) : 0;
 		}
-		if (!pass_over(a->f, s) && !follower_fold(a->f, s, NULL))
+		if (!follower_pass_over(a->f, s) && !follower_fold(a->f, s, NULL))
 			look_again(a->f, s);
 		a->folded_bytes += a->counts[s] ? table_used_bytes(a->counts[s]) : 0;
 	}

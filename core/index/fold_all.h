@@ -20,6 +20,12 @@ struct brought {
  */
 bool follower_fold(struct follower *f, uint64_t s, const struct brought *brought);
 
+/*
+ * follower_pass_over() - a FREE segment's table, most of a large pool that is young, is not looked at: true.  Not on shared devices,
+ * where nothing rings and owner words are computed.
+ */
+bool follower_pass_over(struct follower *f, uint64_t s);
+
 /* fold_all() - every segment, by follower_open(); 0 or -ENOMEM */
 int fold_all(struct follower *f);
 

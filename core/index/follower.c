@@ -10,14 +10,6 @@
 #include <stdlib.h>
 #include <time.h>
 
-/* a blank table is a segment that was never opened - or was wiped, when its owner word says that it was opened */
-static bool is_free(const struct control *c, uint64_t segment)
-{
-	struct owned owned;
-
-	return own_look(c, segment, &owned) && owned.word.state == OWNER_FREE;
-}
-
 enum { FOLD_AHEAD = 16 }; /* inserts whose memory is on its way while the next entries are verified */
 
 struct fold {
@@ -238,6 +230,23 @@ static bool tells(const struct control *c, uint64_t segment)
 }
 
 /* See the head of follower.h for why the loads come in this order. */
+/* a FREE segment describes nothing, and whoever opens it rings; @pulse was taken before */
+static bool passes_over(struct follower *f, uint64_t s, uint64_t pulse)
+{
+	if (!own_is_free(f->control, s))
+		return false;
+	if (f->segments[s].pulse != pulse) /* memory that is zero already is not touched */
+		f->segments[s].pulse = pulse;
+	return true;
+}
+
+bool follower_pass_over(struct follower *f, uint64_t s)
+{
+	uint64_t pulse = word_load(control_pulse(f->control, s));
+
+	return !f->control->shared && passes_over(f, s, pulse);
+}
+
 bool follower_fold(struct follower *f, uint64_t s, const struct brought *brought)
 {
 	const struct control *c = f->control;
@@ -250,12 +259,10 @@ bool follower_fold(struct follower *f, uint64_t s, const struct brought *brought
 	if (!control_there(c, s))
 		return true; /* when it is, follower_regain() follows */
 
-	/* whoever opens it rings; a table that power loss has left there describes nothing, whoever rings for it */
+	/* a table that power loss has left there describes nothing, whoever rings for it */
 	bool left_over = c->media->caps.mappable && !c->shared && !MUTANT(LEFT_OVER_FOLDED);
-	if ((left_over || (brought && is_blank(c, s))) && is_free(c, s)) {
-		seen->pulse = pulse;
+	if ((left_over || (brought && is_blank(c, s))) && passes_over(f, s, pulse))
 		return true;
-	}
 	if (brought && !tells(c, s))
 		brought = NULL;
 	if (!brought && !table_refresh_header(c, s))

@@ -23,14 +23,6 @@ static bool entry_fits(const struct control *c, uint64_t segment, const struct e
 	       end <= layout_segment_pages(&c->layout, segment);
 }
 
-/* a blank table is a segment that was never opened - or was wiped, when its owner word says that it was opened */
-static bool is_free(const struct control *c, uint64_t segment)
-{
-	struct owned owned;
-
-	return own_look(c, segment, &owned) && owned.word.state == OWNER_FREE;
-}
-
 bool table_header_told(const struct control *c, const struct follower_recover *recover, uint64_t segment,
 		       struct table_header *header, bool *mended, bool *unread)
 {
@@ -47,7 +39,7 @@ bool table_header_told(const struct control *c, const struct follower_recover *r
 			return true;
 		blank = result != CHECK_BAD;
 		*unread = blank && !own_refresh(c, segment);
-		if (!*unread && blank && is_free(c, segment))
+		if (!*unread && blank && own_is_free(c, segment)) /* never opened; else it was wiped */
 			return true;
 		sched_yield();
 		if (*unread || (*unread = !table_refresh_header(c, segment)))

@@ -314,8 +314,7 @@ static void check_block(struct check *check, const struct entry *e)
 static void note_unknown(struct check *check)
 {
 	const struct control *c = &check->pool->control;
-	struct owned owned;
-	bool blank = own_refresh(c, check->segment) && own_look(c, check->segment, &owned) && owned.word.state == OWNER_FREE;
+	bool blank = own_refresh(c, check->segment) && own_is_free(c, check->segment);
 
 	note(check, true, blank);
 	if (check->repair)

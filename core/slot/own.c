@@ -203,12 +203,17 @@ bool own_any_ready(const struct control *c, const struct slot *me, bool keep_fre
 	return c->share && c->share->adopt(c->share_context, true);
 }
 
-bool own_any_free(const struct control *c)
+bool own_is_free(const struct control *c, uint64_t segment)
 {
 	struct owned owned;
 
+	return own_look(c, segment, &owned) && owned.word.state == OWNER_FREE;
+}
+
+bool own_any_free(const struct control *c)
+{
 	for (uint64_t s = 0; s < c->layout.segments; s++)
-		if (says(c, s) == OWNER_FREE && own_look(c, s, &owned) && owned.word.state == OWNER_FREE && control_takes(c, s))
+		if (says(c, s) == OWNER_FREE && own_is_free(c, s) && control_takes(c, s))
 			return true;
 	return false;
 }
@@ -230,11 +235,10 @@ static bool take_free_of(const struct control *c, const struct slot *me, uint64_
 
 static uint64_t count_free(const struct control *c, const struct extent *e)
 {
-	struct owned owned;
 	uint64_t n = 0;
 
 	for (uint64_t s = e->first_segment; s < e->first_segment + e->segments; s++)
-		n += says(c, s) == OWNER_FREE && own_look(c, s, &owned) && owned.word.state == OWNER_FREE && ours_to_take(c, s);
+		n += says(c, s) == OWNER_FREE && own_is_free(c, s) && ours_to_take(c, s);
 	return n;
 }
 

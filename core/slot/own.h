@@ -47,6 +47,9 @@ struct owned {
 /* own_look() - read a segment's word; false: damaged */
 bool own_look(const struct control *c, uint64_t segment, struct owned *owned);
 
+/* own_is_free() - the word verifies, and says FREE */
+bool own_is_free(const struct control *c, uint64_t segment);
+
 /*
  * own_closed() - nobody publishes in the segment any more, as the word says
  *
