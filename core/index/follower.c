@@ -169,6 +169,14 @@ void follower_give_back(struct follower *f, uint64_t s)
 		table_forget(f->control, s);
 }
 
+bool follower_refresh_table(struct follower *f, uint64_t segment)
+{
+	pthread_mutex_lock(&f->lock);
+	bool good = table_refresh(f->control, segment);
+	pthread_mutex_unlock(&f->lock);
+	return good;
+}
+
 void follower_keep(struct follower *f)
 {
 	pthread_mutex_lock(&f->lock);

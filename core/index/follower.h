@@ -128,6 +128,9 @@ static inline bool follower_lost(const struct follower *f, uint64_t losses)
 	return losses & 1 || atomic_load_explicit(&f->losses, memory_order_relaxed) != losses;
 }
 
+/* follower_refresh_table() - mirrored media: bring a segment's whole table into memory, under the lock; false: unreadable */
+bool follower_refresh_table(struct follower *f, uint64_t segment);
+
 /*
  * follower_keep() - while tables are walked over without the lock, their memory stays
  * follower_unkeep() - @segment was walked over

@@ -17,14 +17,6 @@ static void note_moved(struct memkv_pool *pool, uint64_t segment, const struct e
 		room->moved[room->moved_count++] = *old;
 }
 
-static bool refresh_moved_from(struct memkv_pool *pool, uint64_t segment)
-{
-	pthread_mutex_lock(&pool->follower.lock);
-	bool good = table_refresh(&pool->control, segment);
-	pthread_mutex_unlock(&pool->follower.lock);
-	return good;
-}
-
 int moves_settle(struct memkv_pool *pool, uint64_t segment)
 {
 	struct room *room = &pool->room;
@@ -34,7 +26,7 @@ int moves_settle(struct memkv_pool *pool, uint64_t segment)
 	int err = MUTANT(MOVED_UNFLUSHED) ? 0 : pool->media->ops->flush(pool->media);
 	/* the segment need not be ours: mirrored media may have given its table back */
 	follower_keep(&pool->follower);
-	if (!err && !pool->control.shared && !refresh_moved_from(pool, segment))
+	if (!err && !pool->control.shared && !follower_refresh_table(&pool->follower, segment))
 		err = -EIO;
 	/* the table of a closed segment on a shared device is nobody's to write: there the old places stay until it is opened anew */
 	for (uint32_t i = 0; !err && !pool->control.shared && i < room->moved_count; i++)

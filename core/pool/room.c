@@ -176,15 +176,6 @@ static int write_segment_header(struct room *room, const struct table_header *ta
 	return room->lane.transfer.result ? room->lane.transfer.result : err;
 }
 
-/* an OPEN segment's whole table is in memory, and stays: from now on the follower leaves it alone */
-static bool refresh_table(struct memkv_pool *pool, uint64_t segment)
-{
-	pthread_mutex_lock(&pool->follower.lock);
-	bool good = table_refresh(&pool->control, segment);
-	pthread_mutex_unlock(&pool->follower.lock);
-	return good;
-}
-
 /* only what is not zero: a mirror's untouched pages cost nothing */
 static void clear_heat(const struct control *c, uint64_t segment)
 {
@@ -211,7 +202,8 @@ static int announce_generation(struct room *room, uint64_t s, struct table_heade
 	if (!header->generation)
 		return fail(MEMKV_FENCED, "%s: this agent has opened all the segments that one attach may; open the pool again",
 			    pool->media->path);
-	if (!refresh_table(pool, s))
+	/* an OPEN segment's whole table is in memory, and stays: from now on the follower leaves it alone */
+	if (!follower_refresh_table(&pool->follower, s))
 		return fail(-EIO, "%s: a segment's table cannot be read", pool->media->path);
 	int err = write_segment_header(room, header);
 	return err ? fail(err, "%s: a segment cannot be written to: %s", pool->media->path, strerror(-err)) : 0;
