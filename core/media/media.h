@@ -325,6 +325,9 @@ int media_lock_held(int fd, uint64_t offset);
 /* the byte that is locked by whoever writes to a medium that has one writing agent */
 enum { MEDIA_WRITER_BYTE = 1 };
 
+/* queue_instant_open() - for payload that is memory: @copy moves the bytes of one command at submit; 0 or -errno */
+typedef int media_copy(struct media *media, const struct media_io *io);
+int queue_instant_open(struct media *media, media_copy *copy, struct media_queue **queue);
 /* queue_sync_open() - preadv and pwritev in the caller's thread, where io_uring is not to be had */
 int queue_sync_open(struct media *media, int fd, unsigned depth, struct media_queue **queue);
 /* queue_uring_open() - io_uring; -ENOSYS or -EPERM where the kernel or a sandbox refuses it.  @nvme: or NULL */

@@ -180,12 +180,6 @@ static int lines_move(struct media_block *b, enum media_direction direction, uin
 
 /* ---- payload ---- */
 
-struct queue_lines {
-	struct media_queue base;
-	struct media_block *block;
-	struct media_io *done;
-};
-
 static void read_payload(const uint8_t *from, const struct media_io *io)
 {
 	if (!MUTANT(GET_UNDROPPED))
@@ -225,8 +219,9 @@ static int read_structures(struct media_block *b, const struct media_io *io)
 	return err;
 }
 
-static int copy(struct media_block *b, const struct media_io *io)
+static int copy(struct media *media, const struct media_io *io)
 {
+	struct media_block *b = media_block_of(media);
 	uint64_t whole = b->memory->caps.bytes;
 
 	if (io->length > whole || io->offset > whole - io->length)
@@ -240,59 +235,10 @@ static int copy(struct media_block *b, const struct media_io *io)
 	return still_there(b);
 }
 
-static int lines_submit(struct media_queue *queue, struct media_io *io)
-{
-	struct queue_lines *q = CONTAINER_OF(queue, struct queue_lines, base);
-
-	if (queue->used == queue->depth)
-		return -EAGAIN;
-	io->length = 0;
-	for (uint32_t i = 0; i < io->piece_count; i++)
-		io->length += io->pieces[i].iov_len;
-	io->result = copy(q->block, io);
-	q->done = io;
-	queue->used = 1;
-	return 0;
-}
-
-static struct media_io *lines_reap(struct media_queue *queue, unsigned wait_for)
-{
-	(void)wait_for; /* whatever was submitted has finished */
-	if (queue->used == 0)
-		return NULL;
-	queue->used = 0;
-	return CONTAINER_OF(queue, struct queue_lines, base)->done;
-}
-
-static void lines_nothing(struct media_queue *queue)
-{
-	(void)queue; /* nothing waits, and the child shares nothing */
-}
-
-static void lines_queue_close(struct media_queue *queue)
-{
-	free(CONTAINER_OF(queue, struct queue_lines, base));
-}
-
-static const struct media_queue_ops lines_queue_ops = {
-	.close = lines_queue_close,
-	.submit = lines_submit,
-	.kick = lines_nothing,
-	.reap = lines_reap,
-	.abandon = lines_nothing,
-};
-
 static int lines_queue_open(struct media *media, unsigned depth, struct media_queue **queue)
 {
-	struct queue_lines *q = calloc(1, sizeof(*q));
-
-	(void)depth; /* one command at a time: what was copied is digested while it is in the cache */
-	if (!q)
-		return -ENOMEM;
-	q->base = (struct media_queue){.ops = &lines_queue_ops, .media = media, .depth = 1};
-	q->block = media_block_of(media);
-	*queue = &q->base;
-	return 0;
+	(void)depth;
+	return queue_instant_open(media, copy, queue);
 }
 
 /* ---- the rest of the seam: the medium below has the descriptor and its locks ---- */
