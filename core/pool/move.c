@@ -39,6 +39,18 @@ int moves_settle(struct memkv_pool *pool, uint64_t segment)
 	return err;
 }
 
+static bool old_stands(struct memkv_pool *pool, uint64_t segment, uint64_t generation)
+{
+	const struct control *c = &pool->control;
+
+	if (!c->shared)
+		return table_stands(c, segment, generation);
+	follower_keep(&pool->follower); /* another host may be opening it anew: the device tells */
+	bool stands = table_refresh_header(c, segment) && table_stands(c, segment, generation);
+	follower_unkeep(&pool->follower, segment);
+	return stands;
+}
+
 /* false: the block was removed meanwhile, or could not be written */
 static bool publish_copy(struct memkv_pool *pool, uint64_t segment, const struct entry *old,
 			 const struct room_place *to, struct entry *e, bool good)
@@ -63,7 +75,7 @@ static bool publish_copy(struct memkv_pool *pool, uint64_t segment, const struct
 	 * The segment need not be ours (pins.c).  Once it is withdrawn for its next generation, a removal takes what was in it
 	 * for gone, and leaves the old life word as it is.
 	 */
-	bool stands = table_stands(c, segment, old->generation) || MUTANT(MOVE_FROM_WITHDRAWN);
+	bool stands = old_stands(pool, segment, old->generation) || MUTANT(MOVE_FROM_WITHDRAWN);
 	bool live = MUTANT(MOVE_BLIND) || (life_counts(life) && stands);
 	if (c->shared) { /* a removal does not flag: it stands in a log */
 		factbook_refresh(&pool->factbook);
