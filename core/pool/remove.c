@@ -64,7 +64,7 @@ static int state_removal(struct memkv_pool *pool, uint64_t segment, const struct
 	bool before = factbook_removed(&pool->factbook, e->key, e->birth);
 	memcpy(r.key, e->key, sizeof(r.key));
 	struct stating stating = {pool, &r};
-	int result = force || before ? state_it(&stating) : share_remove(pool, e, state_it, &stating);
+	int result = before ? state_it(&stating) : share_remove(pool, e, force, state_it, &stating);
 	return result < 0 ? result : !before;
 }
 

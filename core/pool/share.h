@@ -119,6 +119,8 @@ void give_end(struct memkv_pool *pool);
 bool give_accept(struct memkv_pool *pool, bool look);
 void give_want(struct memkv_pool *pool);
 bool give_wait(struct memkv_pool *pool);
+/* give_count() - how many segments are ours */
+uint64_t give_count(struct memkv_pool *pool);
 bool share_quiet(void *context, uint32_t slot, uint32_t epoch);
 bool share_adopt(void *context, bool look);
 /* adopt_ended() - only from those who have ended, or offer something; nobody is waited for.  Under room.refill */

@@ -136,19 +136,19 @@ bool share_keep_free(struct memkv_pool *pool, struct owned *victim)
 
 /* ---- removing ---- */
 
-int share_remove(struct memkv_pool *pool, const struct entry *e, int (*state)(void *context), void *context)
+int share_remove(struct memkv_pool *pool, const struct entry *e, bool force, int (*state)(void *context), void *context)
 {
 	struct factbook *book = &pool->factbook;
 
 	if (MUTANT(REMOVE_UNDOUBTED)) {
 		factbook_refresh(book);
-		return factbook_pinned(book, e->key, e->session_id) ? MEMKV_PINNED : state(context);
+		return !force && factbook_pinned(book, e->key, e->session_id) ? MEMKV_PINNED : state(context);
 	}
 	pthread_mutex_lock(&pool->share.doubt_lock);
 	int err = factbook_doubt(book, e->key, e->birth);
 	if (!err && !factbook_refresh(book))
 		err = -EIO;
-	if (!err && factbook_pinned(book, e->key, e->session_id))
+	if (!err && !force && factbook_pinned(book, e->key, e->session_id))
 		err = MEMKV_PINNED;
 	int result = err ? err : state(context);
 	if (result < 0) /* else the DEL has ended it */

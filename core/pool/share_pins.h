@@ -23,7 +23,8 @@
  *   not have done so.  So copies that pinners, and movers that died, have made do not grow in number.  The old place of a moved
  *   block stays as it was: its table is nobody's to write.
  * - *Removing.*  A DEL cannot be taken back, so it is stated only after a look.  A pinner that sees a block in doubt waits for a
- *   moment, looks again, and at last answers that somebody is removing it.  The doubt of a remover that is proven gone, and quiet,
+ *   moment, looks again, and at last answers that somebody is removing it.  A removal that ignores pins says so as well: its DEL may
+ *   land late, when its author is dead and others have pinned the block since.  The doubt of a remover that is proven gone, and quiet,
  *   counts for nothing, once its log was read to the end behind that; until then nobody pins that one block.
  * - *Logs that cannot be read*: nothing is opened, removed or acknowledged as pinned.
  * - *A log's end*: what its author has flushed before the look begins is found, though a record before it may be missing still
@@ -75,10 +76,10 @@ uint32_t share_pinned(struct memkv_pool *pool, uint64_t segment, uint32_t *excus
 bool share_keep_free(struct memkv_pool *pool, struct owned *victim);
 
 /*
- * share_remove() - DOUBT, the look, and @state when the block is not pinned
+ * share_remove() - DOUBT, the look, and @state when the block is not pinned, or @force
  *
  * Return: what @state returns; MEMKV_PINNED; -errno.
  */
-int share_remove(struct memkv_pool *pool, const struct entry *e, int (*state)(void *context), void *context);
+int share_remove(struct memkv_pool *pool, const struct entry *e, bool force, int (*state)(void *context), void *context);
 
 #endif

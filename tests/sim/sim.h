@@ -197,6 +197,7 @@ struct shadow_segment {
 struct stated {
 	uint64_t version;
 	uint32_t slot, epoch, kind;
+	uint64_t gives_up; /* the generation that the last OPEN of it gives up; 0: none */
 };
 
 /* ---- what the oracle knows of the calls ---- */
@@ -543,7 +544,10 @@ const char *call_name(enum call_kind kind);
 	X(ADOPTER_DIED, "shared: a claim whose winner dies: adopted from one who had adopted it, and ended")         \
 	X(LAND_ADOPTED, "shared: a write landing after adoption of its segment")                                     \
 	X(GIVEN, "shared: a segment passed from one living agent to another")                                        \
-	X(DEL, "shared: a removal stated")
+	X(DEL, "shared: a removal stated")                                                                           \
+	X(DOUBT, "shared: a removal in doubt, as its author states it")                                              \
+	X(PIN_DOUBTED, "shared: a pin that cannot tell: a removal of its block stays in doubt")                       \
+	X(GIVES_UP, "shared: an OPEN that gives a generation up")
 
 #define NOT_YET(X)                                                                                                   \
 	X("of hosts that share a device: sim/shared")
