@@ -379,11 +379,11 @@ int room_reserve(struct room *room, uint32_t pages, struct room_place *place)
 		pthread_mutex_unlock(&room->lock);
 		if (got)
 			return 0;
-		if (tries == 0)
-			most = segments_to_try(room);
 		int err = refill(room, pages);
 		if (err)
 			return err;
+		if (tries == 0)
+			most = max_u64(segments_to_try(room), 1);
 	}
 	return no_room(room);
 }

@@ -5,7 +5,7 @@
  *   block_hand POOL rw|ro|live|lazy
  *     put SEED   get SEED   rm SEED   fresh SEED   wait SEED MILLISECONDS   burst FIRST COUNT
  *     fill FIRST COUNT   flags   memory   quit   misses (by cause: absent, lost, io, other)
- *     durable SEED   replace SEED: put so
+ *     durable SEED   replace SEED: put so   pin SEED   unpin SEED
  *     by SEED MILLISECONDS   putby SEED MILLISECONDS: get and put with a deadline, and how long they took in microseconds
  *     timer COUNT MILLISECONDS: p50 and p99 of what a bare timer takes beyond that, in microseconds
  *     canary: is the memory of the last get by a deadline, which failed, as it was?
@@ -105,6 +105,16 @@ static const char *take_away(uint64_t seed)
 
 	block_of_seed(seed, &key);
 	return outcome(memkv_remove(pool, &key));
+}
+
+static const char *pin(uint64_t seed, bool on)
+{
+	struct memkv_key key;
+	int one = -1;
+
+	block_of_seed(seed, &key);
+	int64_t count = on ? memkv_pin(pool, &key, 1, NULL, &one) : memkv_unpin(pool, &key, 1, &one);
+	return count < 0 ? outcome(count) : outcome(one);
 }
 
 static double now_ms(void)
@@ -251,6 +261,8 @@ static bool obey(const char *path, const char *line)
 		puts(get(a));
 	else if (strcmp(verb, "rm") == 0)
 		puts(take_away(a));
+	else if (strcmp(verb, "pin") == 0 || strcmp(verb, "unpin") == 0)
+		puts(pin(a, verb[0] == 'p'));
 	else if (strcmp(verb, "fresh") == 0)
 		puts(memkv_pool_refresh(pool) ? "failed" : get(a));
 	else if (strcmp(verb, "wait") == 0)

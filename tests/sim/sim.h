@@ -546,7 +546,6 @@ const char *call_name(enum call_kind kind);
 	X(GIVEN, "shared: a segment passed from one living agent to another")                                        \
 	X(DEL, "shared: a removal stated")                                                                           \
 	X(DOUBT, "shared: a removal in doubt, as its author states it")                                              \
-	X(PIN_DOUBTED, "shared: a pin that cannot tell: a removal of its block stays in doubt")                       \
 	X(GIVES_UP, "shared: an OPEN that gives a generation up")
 
 #define NOT_YET(X)                                                                                                   \
