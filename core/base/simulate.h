@@ -113,6 +113,7 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(LEFT_OVER_FOLDED, "a ring makes followers fold a table that power loss left in a FREE segment")               \
 	X(UNTOLD_BELIEVED, "who stated a removal that could not be told of goes on, and goes by it")                   \
 	X(NOT_VOUCHED, "a removal that met another's, not acknowledged yet, takes it for done")                        \
+	X(STANDS_FROM_MIRROR, "a mover believes its own mirror that a segment was not adopted and opened anew meanwhile") \
 	X(RESUMED_UNSEEN, "who continues another's segment does not look what that one has put there since")           \
 	X(GAP_SKIPPED, "a log record that is still on its way is taken for lost when others behind it have landed")
 
