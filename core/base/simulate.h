@@ -106,6 +106,8 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(STALE_CLAIM_BELIEVED, "who stood still in its claim of a slot, and wrote over the cell of its holder, is believed") \
 	X(LOGS_UNREAD, "a get returns a block though the logs that may tell of its removal could not be read")         \
 	X(ADOPTED_SETTLED, "a segment that was adopted while we write to it counts as closed at once")                \
+	X(GIVE_UP_BLIND, "who gives up a claim says LEFT though another has won the slot meanwhile")                  \
+	X(NEXT_UNHEARD, "a late claimer's copy is believed though the next one has found another in the slot")         \
 	X(OWED_LOG_UNREAD, "the log of a slot's last holder is not read while its next one has no checkpoint yet")      \
 	X(DROP_AND_MEET, "a get tries a copy that fails, and that its table tells of each time, until it has tried enough")   \
 	X(FLAG_UNTOLD, "a removal that meets a block which another has just flagged answers before that is on the device") \
@@ -113,6 +115,7 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(LEFT_OVER_FOLDED, "a ring makes followers fold a table that power loss left in a FREE segment")               \
 	X(UNTOLD_BELIEVED, "who stated a removal that could not be told of goes on, and goes by it")                   \
 	X(NOT_VOUCHED, "a removal that met another's, not acknowledged yet, takes it for done")                        \
+	X(STANDS_FROM_MIRROR, "a mover believes its own mirror that a segment was not adopted and opened anew meanwhile") \
 	X(RESUMED_UNSEEN, "who continues another's segment does not look what that one has put there since")           \
 	X(GAP_SKIPPED, "a log record that is still on its way is taken for lost when others behind it have landed")
 
