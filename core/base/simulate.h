@@ -42,6 +42,8 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(PIN_LOOK_AT_RETIRE_ONLY, "who empties a segment looks for pins before it says so, and not after")         \
 	X(PIN_BLIND, "a pinner does not look whether the block's segment is being emptied")                         \
 	X(LEFT_OVER_CONTINUED, "a table that power loss left in a FREE segment is continued when an opening fails")      \
+	X(ONLY_SOURCE_OVERWRITTEN, "a segment's header is written over though it alone tells what its table describes")  \
+	X(MEND_WITHDRAWS, "a table's header is withdrawn for a moment while it is mended")                            \
 	X(PIN_UNTOLD, "who pins a block of which its writer has not told does not tell either")                        \
 	X(PIN_DROPPED_AT_MOVE, "a moved block is not of its session any more, and so not pinned")                   \
 	X(RING_LAP_BEFORE_CHECKPOINT, "a log ring begins its next round before its facts stand in a checkpoint")    \
@@ -66,6 +68,7 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(BEGUN_UNSETTLED, "a removal passes over what is just being opened anew, before the device says so")          \
 	X(SILENCE_BELIEVED, "a follower takes a second source that does not answer for one that knows nothing")        \
 	X(LOG_UNREAD_ENDS, "a log that the medium does not answer for counts as read to its end")                       \
+	X(CHECKPOINT_UNFLUSHED, "a checkpoint is written over the older one though the newer may not be flushed")        \
 	X(UNREAD_SEEN, "a segment that could not be read at attach is not looked at again until it rings")             \
 	X(BROUGHT_IN_ORDER, "a table that was read as a whole counts as read in the order of its parts")               \
 	X(PLACES_NOT_GIVEN_BACK, "who spares a segment that was just being opened anew leaves its reserved places")    \
