@@ -73,6 +73,7 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(BROUGHT_IN_ORDER, "a table that was read as a whole counts as read in the order of its parts")               \
 	X(PLACES_NOT_GIVEN_BACK, "who spares a segment that was just being opened anew leaves its reserved places")    \
 	X(EVICT_UNKEPT, "an eviction flags what its own process may give back to the system at that moment")            \
+	X(FLAG_UNLOCKED, "a block is flagged, or its table withdrawn, and others take that for done before it is on the device") \
 	X(PIN_SENT, "a pin holds a block of which only the entry is known to be there")                                \
 	X(SENT_BEFORE_BLOCK, "an entry counts as live before its block has landed")                                    \
 	X(SENT_TRUSTED, "who continues a dead agent's segment does not look whether the sent blocks have landed")      \
@@ -113,7 +114,6 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(NEXT_UNHEARD, "a late claimer's copy is believed though the next one has found another in the slot")         \
 	X(OWED_LOG_UNREAD, "the log of a slot's last holder is not read while its next one has no checkpoint yet")      \
 	X(DROP_AND_MEET, "a get tries a copy that fails, and that its table tells of each time, until it has tried enough")   \
-	X(FLAG_UNTOLD, "a removal that meets a block which another has just flagged answers before that is on the device") \
 	X(SILENT_RESUMED, "who continues a dead agent's segment takes what did not answer for free")                   \
 	X(LEFT_OVER_FOLDED, "a ring makes followers fold a table that power loss left in a FREE segment")               \
 	X(UNTOLD_BELIEVED, "who stated a removal that could not be told of goes on, and goes by it")                   \

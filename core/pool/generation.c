@@ -4,6 +4,7 @@
 #include "core/base/environ.h"
 #include "core/base/fail.h"
 #include "core/pool/block_io.h"
+#include "core/pool/remove.h"
 
 #include <errno.h>
 #include <string.h>
@@ -139,7 +140,9 @@ int generation_begin(struct room *room, struct writer *w, const struct table_hea
 	w->next_page = 1;
 	w->next_index = 0;
 	w->tail = writer_places_ahead(room, w);
+	removal_lock(pool);
 	table_begin(c, header, w->tail);
+	removal_unlock(pool);
 	if (MUTANT(DOORBELL_EARLY))
 		control_ring_later(c, s);
 	int err = MUTANT(TABLE_UNSETTLED) ? 0 : c->media->ops->settle(c->media);
