@@ -52,12 +52,12 @@ def expect(truth, text):
 
 
 def scenario_name():
-    return os.path.basename(sys.argv[0])[:-3]
+    return os.environ.get("LAB_SCENARIO") or os.path.basename(sys.argv[0])[:-3]
 
 
-def option(name):
-    """LAB_OPTIONS=share,whole: how a scenario is to be run."""
-    return name in os.environ.get("LAB_OPTIONS", "").split(",")
+def shared():
+    """NAME_share: the scenario NAME, on a pool that several hosts write to."""
+    return scenario_name().endswith("_share")
 
 
 def die_with_parent():

@@ -4,13 +4,13 @@
 meanwhile and afterwards; nothing is wrong.  The put that was under way meanwhile is refused, or it is there; and the same
 process opens the pool anew where it has to.
 
-With LAB_OPTIONS=share another host writes meanwhile, takes the paused one for silent, and the paused one wakes past its lease.
+As paused_host_share another host writes meanwhile, takes the paused one for silent, and the paused one wakes past its lease.
 """
 import time
 
-from fleet import SAFE, Fleet, Silent, acknowledged, expect, main, note, option, other_agents, passed, tally
+from fleet import SAFE, Fleet, Silent, acknowledged, expect, main, note, other_agents, passed, shared, tally
 
-PAUSE_S = 40 if option("share") else 20
+PAUSE_S = 40 if shared() else 20
 BURST, OTHER = 0, 500000
 # what a put may be refused for: it may be there or not; nothing is lost that was acknowledged
 REFUSALS = {"UNKNOWN", "FAILED", "FENCED", "EIO", "ENOLINK"}
@@ -74,7 +74,7 @@ def scenario():
         target.run("ram_disk 160")
         target.serve("/dev/ram0")
         device_a, device_b = a.connect(target, SAFE), b.connect(target, SAFE)
-        a.run(f"run memkv pool create {device_a} --max-block 1M {'--share' if option('share') else ''}")
+        a.run(f"run memkv pool create {device_a} --max-block 1M {'--share' if shared() else ''}")
         writer, reader = a.pool(1, device_a, "rw"), b.pool(1, device_b, "live")
         writer.tell(f"burst {BURST} 400")
         lines = [writer.answer() for _ in range(50)]
@@ -84,16 +84,16 @@ def scenario():
         before = acknowledged(lines)
         all_there(reader, before, "B, while A stands still")
         passed(f"A stands still in the middle of a put: all {len(before)} blocks that it acknowledged are there on B")
-        if option("share"):
+        if shared():
             heir = b.pool(2, device_b, "rw")
             heir.tell(f"burst {OTHER} 100")
             expect(len(acknowledged(heir.answer() for _ in range(100))) == 100 and heir.answer() == "done", "B's puts")
         time.sleep(max(0.0, began + PAUSE_S - time.monotonic()))
-        if option("share"):
+        if shared():
             states = [state for state, _ in other_agents(b, device_b)]
             expect(states == ["silent"], f"B takes A for {states}")
         goes_on(a, b, writer, reader, before)
-        if option("share"):
+        if shared():
             hits, misses, wrong, _ = tally(reader.ask(f"check {OTHER} 100"))
             expect((hits, misses, wrong) == (100, 0, 0), f"B's own: {hits} hits, {misses} misses, {wrong} wrong")
         b.run(f"run memkv pool check {device_b}", 240)
