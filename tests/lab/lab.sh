@@ -9,13 +9,15 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 build=$root/build
+PATH=$PATH:/usr/sbin:/sbin # which a plain user's may lack
 install=1
 all=(devdax fsdax image nvmet_tcp nvmet_rdma fabric_verbs fabric_errors deadline passthrough two_namespaces)
 fleets=(buffered_read torn_read late_write two_hosts two_hosts_share paused_host paused_host_share link_cut target_power two_paths
         dax_pair commands_a_get)
 short=(fabric_verbs devdax dax_pair buffered_read two_hosts) # what shows most a second: some three minutes
-limit=${LAB_SECONDS:-400} # for a scenario of one guest, boot and power-off included
-fleet_limit=${LAB_FLEET_SECONDS:-900} # limits end what hangs; a machine with other work takes five times what README.md says
+# limits end what hangs; a machine with other work takes ten times what README.md says
+limit=${LAB_SECONDS:-1200} # for a scenario of one guest, boot and power-off included
+fleet_limit=${LAB_FLEET_SECONDS:-2400}
 memory_mib=1024
 
 skip() {
@@ -30,7 +32,20 @@ with_me() {
 
 # what the scenarios need on this machine; Debian's names
 packages=(qemu-system-x86 busybox-static kmod cpio ndctl daxctl pmdk-tools nvme-cli e2fsprogs iproute2 rdma-core
-          ibverbs-providers)
+          ibverbs-providers python3)
+
+# the lists may be old, or none
+apt_update() {
+	timeout --foreground 300 apt-get update
+}
+
+apt_install() {
+	apt_update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=300 "$@"
+}
+
+may_install() {
+	[ $install = 1 ] && [ "$(id -u)" -eq 0 ]
+}
 
 install_missing() {
 	local missing=() package
@@ -38,24 +53,32 @@ install_missing() {
 		dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
 	done
 	[ ${#missing[@]} -eq 0 ] && return
-	if [ $install = 0 ] || [ "$(id -u)" -ne 0 ]; then
+	if ! may_install; then
 		skip "these packages are missing: ${missing[*]}; tests/lab/lab.sh as root installs them"
 	fi
 	echo "installing: ${missing[*]}"
-	{ timeout --foreground 300 apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"; } \
-		>"$work/apt.log" 2>&1 || skip "these packages cannot be installed: ${missing[*]} (see $work/apt.log)"
+	apt_install "${missing[@]}" >"$work/apt.log" 2>&1 || skip "these packages cannot be installed: ${missing[*]} (see $work/apt.log)"
+}
+
+# the name of what linux-image-amd64 stands for now
+kernel_package() {
+	apt-cache depends linux-image-amd64 2>/dev/null | awk '/Depends: linux-image-/ {print $2; exit}'
 }
 
 # Debian's kernel, unpacked; not installed
 fetch_kernel() {
 	local package have
-	package=$(apt-cache depends linux-image-amd64 2>/dev/null | awk '/Depends: linux-image-/ {print $2; exit}')
+	package=$(kernel_package)
 	have=$(find "$work/kernel/boot" -name 'vmlinuz-*' 2>/dev/null | head -n 1) || true
 	if [ -z "$have" ] || { [ -n "$package" ] && [ "${have##*/vmlinuz-}" != "${package#linux-image-}" ]; }; then
+		if may_install && ! apt_update >"$work/apt.log" 2>&1; then
+			echo "lab: apt-get update fails (see $work/apt.log)"
+		fi
+		package=$(kernel_package)
 		[ -n "$package" ] || skip "no package linux-image-amd64 is known here (apt-get update?)"
 		rm -rf "$work/deb"
 		mkdir -p "$work/deb"
-		if (cd "$work/deb" && timeout --foreground 600 apt-get download "$package") >"$work/apt.log" 2>&1; then
+		if (cd "$work/deb" && timeout --foreground 600 apt-get download "$package") >>"$work/apt.log" 2>&1; then
 			dpkg-deb -x "$work"/deb/*.deb "$work/deb/kernel"
 			depmod -b "$work/deb/kernel" "${package#linux-image-}"
 			rm -rf "$work/kernel"
@@ -128,6 +151,10 @@ build_initramfs() {
 build_fio() {
 	local fio
 	rm -rf "$work/fio" "$work/initramfs.fio"
+	if ! command -v fio >/dev/null && may_install; then
+		echo "installing: fio"
+		apt_install fio >"$work/apt.log" 2>&1 || echo "lab: fio cannot be installed (see $work/apt.log)"
+	fi
 	fio=$(command -v fio) || return 0
 	mkdir -p "$work/fio/bin" "$work/fio/lib"
 	add_to "$work/fio" "$fio"
@@ -217,10 +244,9 @@ program() {
 
 # run_one SCENARIO: 0 passed, 1 failed, 77 skipped
 run_one() {
-	local began=$SECONDS log=$work/$1.log status patience=$limit
-	case $1 in deadline | passthrough) patience=$((limit + 180)) ;; esac # which wait, for what must not come
+	local began=$SECONDS log=$work/$1.log status
 	prepare "$1"
-	with_me timeout --foreground -k 5 "$patience" setpriv --pdeathsig KILL \
+	with_me timeout --foreground -k 5 "$limit" setpriv --pdeathsig KILL \
 		qemu-system-x86_64 "${accelerator[@]}" "${machine[@]}" "${nvdimm[@]}" "${disks[@]}" \
 		-append "$append lab=$1" </dev/null >"$log" 2>&1 9>&- || true
 	sed -i 's/\r//g' "$log"
@@ -235,7 +261,7 @@ run_one() {
 	0) word=passed ;;
 	77) word=skipped ;;
 	'')
-		echo "FAIL $1: the guest did not end by itself within $patience s; the end of $log:"
+		echo "FAIL $1: the guest did not end by itself within $limit s; the end of $log:"
 		tail -n 20 "$log"
 		status=1 ;;
 	*)
