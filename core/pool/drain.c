@@ -13,6 +13,7 @@
 #include "core/base/environ.h"
 #include "core/base/fail.h"
 #include "core/base/options_take.h"
+#include "core/pool/generation.h"
 #include "core/pool/move.h"
 
 #include <memkv/namespace.h>
@@ -139,7 +140,7 @@ static int drain_segment(struct drain *d)
 		return own_move(c, &owned, OWNER_RETIRED, &pool->slot) ? 0 : -EAGAIN;
 	if (owned.word.state == OWNER_OPEN || owned.word.state == OWNER_PARKED) {
 		pthread_mutex_lock(&pool->room.refill);
-		bool closed = room_close_dead(&pool->room, &owned);
+		bool closed = generation_close_dead(&pool->room, &owned);
 		pthread_mutex_unlock(&pool->room.refill);
 		if (!closed)
 			return -EAGAIN;

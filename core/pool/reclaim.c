@@ -8,6 +8,7 @@
  * Likewise the hold cells (holds.h): what somebody uses in place is not chosen, and looked at once more.
  */
 #include "core/base/environ.h"
+#include "core/pool/generation.h"
 #include "core/pool/keep.h"
 #include "core/pool/move.h"
 
@@ -92,7 +93,7 @@ void reclaim_leave(struct room *room, struct owned *victim)
 	if (victim->orphan) { /* the dead may have got as far as this, and not told */
 		table_tell(c, victim->segment);
 		if (!room->pool->control.shared) /* nothing was written there before its OPEN */
-			room_mend_header(room, victim->segment);
+			generation_mend_header(room, victim->segment);
 		if (!room->pool->media->caps.mappable && !room->pool->control.shared && !MUTANT(PLACES_NOT_GIVEN_BACK))
 			give_places_back(room->pool, victim->segment);
 	}
@@ -120,7 +121,7 @@ static void spare(struct room *room, struct owned *victim)
 
 void reclaim_refuse(struct room *room, struct owned *victim)
 {
-	room_mend_header(room, victim->segment);
+	generation_mend_header(room, victim->segment);
 	spare(room, victim);
 }
 

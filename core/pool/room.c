@@ -2,6 +2,7 @@
 /* See room.h. */
 #include "core/base/environ.h"
 #include "core/base/fail.h"
+#include "core/pool/generation.h"
 #include "core/pool/keep.h"
 #include "core/pool/move.h"
 
@@ -10,10 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-
-#ifndef MEMKV_AHEAD_SHARE
-#define MEMKV_AHEAD_SHARE 32 /* simulated tables have fewer places than that */
-#endif
 
 int room_open(struct room *room, struct memkv_pool *pool)
 {
@@ -43,27 +40,6 @@ int room_open(struct room *room, struct memkv_pool *pool)
 	return 0;
 }
 
-static void give_up(struct room *room, struct owned *owned, enum owner_state state)
-{
-	/* nobody takes what a living incarnation owns: a lost race here means a damaged word, which others rebuild */
-	(void)own_move(&room->pool->control, owned, state, &room->pool->slot);
-	control_ring_later(&room->pool->control, owned->segment);
-}
-
-/* give up a segment that was written to: first the table says what was really reserved */
-static void close_writer(struct room *room, struct writer *w, enum owner_state state)
-{
-	if (w->tail != w->next_index)
-		table_reserve(&room->pool->control, w->owned.segment, w->generation, w->next_index);
-	give_up(room, &w->owned, state);
-}
-
-static bool writer_full(const struct room *room, const struct writer *w)
-{
-	/* less than a smallest block, or no place to describe one */
-	return w->pages - w->next_page < 2 || w->next_index >= room->pool->control.layout.geo.entries;
-}
-
 void room_close(struct room *room)
 {
 	if (!room->move_buffer)
@@ -71,10 +47,10 @@ void room_close(struct room *room)
 	for (int i = 0; i < WRITERS_MAX; i++) {
 		struct writer *w = &room->writers[i];
 		if (w->used && !w->lost)
-			close_writer(room, w, writer_full(room, w) ? OWNER_SEALED : OWNER_PARKED);
+			writer_close(room, w, writer_full(room, w) ? OWNER_SEALED : OWNER_PARKED);
 	}
 	if (room->fresh_ready)
-		close_writer(room, &room->fresh, OWNER_PARKED);
+		writer_close(room, &room->fresh, OWNER_PARKED);
 	if (room->next_ready && reclaim_secure(room) == 0)
 		reclaim_leave(room, &room->next);
 	while (room->early_count)
@@ -105,30 +81,13 @@ static void seal_if_resolved(struct room *room, struct writer *w)
 	if (!w->closing || (w->in_flight && !MUTANT(SEAL_EARLY)))
 		return;
 	if (!w->lost)
-		close_writer(room, w, OWNER_SEALED);
+		writer_close(room, w, OWNER_SEALED);
 	w->used = false;
 }
 
 static bool fits(const struct room *room, const struct writer *w, uint32_t pages)
 {
 	return w->pages - w->next_page >= pages && w->next_index < room->pool->control.layout.geo.entries;
-}
-
-/*
- * Where raising the tail costs a write, it is raised for some places at a time.  Those that a crash leaves unused are
- * void for good: at most one in 32.
- */
-static uint32_t places_ahead(const struct room *room, const struct writer *w)
-{
-	enum { AHEAD_MAX = 31, AHEAD_SHARE = MEMKV_AHEAD_SHARE };
-	uint32_t entries = room->pool->control.layout.geo.entries;
-
-	if (room->pool->media->caps.mappable)
-		return 0;
-	uint64_t ahead = min_u64(entries / AHEAD_SHARE, AHEAD_MAX);
-	/* blocks are alike: what would not fit need not be given back when the segment is full */
-	ahead = min_u64(ahead, (w->pages - w->next_page) / max_u64(room->usual_pages, 2));
-	return (uint32_t)min_u64(ahead, entries - w->next_index);
 }
 
 /* under lock */
@@ -147,258 +106,8 @@ static void reserve_in(struct room *room, struct writer *w, uint32_t pages, stru
 	room->usual_pages = pages;
 	if (w->next_index <= w->tail)
 		return;
-	w->tail = w->next_index + places_ahead(room, w);
+	w->tail = w->next_index + writer_places_ahead(room, w);
 	table_reserve(&room->pool->control, w->owned.segment, w->generation, w->tail);
-}
-
-/*
- * Writes the segment's header, and with it, all on the way together, what was put off: its owner word, and what was
- * closed before.  In which order these reach a mirrored medium does not matter, whatever a crash leaves out: an owner word
- * that comes late leaves the segment to others as it was.
- */
-static int write_segment_header(struct room *room, const struct table_header *table)
-{
-	struct media *media = room->pool->media;
-	struct segment_header header = {
-		.generation = table->generation,
-		.segment = table->segment,
-		.class_id = table->class_id,
-		.opened_s = table->opened_s,
-	};
-	struct iovec piece = {room->lane.header, PAGE};
-
-	segment_header_encode(&header, room->pool->sb.seed, room->lane.header);
-	lane_begin(&room->lane, MEDIA_WRITE, layout_segment(&room->pool->control.layout, table->segment), &piece, 1);
-	lane_kick(&room->lane);
-	int err = media->ops->settle(media);
-	while (!lane_idle(&room->lane))
-		lane_advance(&room->lane);
-	return room->lane.transfer.result ? room->lane.transfer.result : err;
-}
-
-/* only what is not zero: a mirror's untouched pages cost nothing */
-static void clear_heat(const struct control *c, uint64_t segment)
-{
-	uint64_t *heat = control_at(c, layout_heat(&c->layout, segment));
-
-	for (uint32_t i = 0; i < c->layout.geo.heat_units / sizeof(*heat); i++)
-		if (word_load(&heat[i]))
-			word_publish(&heat[i], 0);
-}
-
-/*
- * A new generation in a segment that is ours, in two steps.  Its header page first: when the medium refuses that, the table
- * has not been touched, and what it describes is still there.
- */
-static int announce_generation(struct room *room, uint64_t s, struct table_header *header)
-{
-	struct memkv_pool *pool = room->pool;
-
-	*header = (struct table_header){
-		.generation = slot_new_generation(&pool->slot),
-		.segment = (uint32_t)s,
-		.opened_s = clock_utc_s(),
-	};
-	if (!header->generation)
-		return fail(MEMKV_FENCED, "%s: this agent has opened all the segments that one attach may; open the pool again",
-			    pool->media->path);
-	/* an OPEN segment's whole table is in memory, and stays: from now on the follower leaves it alone */
-	if (!follower_refresh_table(&pool->follower, s))
-		return fail(-EIO, "%s: a segment's table cannot be read", pool->media->path);
-	int err = write_segment_header(room, header);
-	return err ? fail(err, "%s: a segment cannot be written to: %s", pool->media->path, strerror(-err)) : 0;
-}
-
-/* how fast segments are needed */
-static void note_pace(struct room *room)
-{
-	uint64_t now = clock_monotonic_us(), took = room->opened_us ? now - room->opened_us + 1 : 0;
-
-	room->pace_us = room->pace_us ? (3 * room->pace_us + took) / 4 : took;
-	room->opened_us = now;
-}
-
-/* Then, when it is OPEN, the table: until the tail rises, it describes nothing. */
-static int begin_generation(struct room *room, struct writer *w, const struct table_header *header)
-{
-	struct memkv_pool *pool = room->pool;
-	const struct control *c = &pool->control;
-	uint64_t s = w->owned.segment;
-
-	control_renew_age(c, s);
-	clear_heat(c, s);
-	w->generation = header->generation;
-	w->next_page = 1;
-	w->next_index = 0;
-	w->tail = places_ahead(room, w);
-	table_begin(c, header, w->tail);
-	if (MUTANT(DOORBELL_EARLY))
-		control_ring_later(c, s);
-	int err = MUTANT(TABLE_UNSETTLED) ? 0 : c->media->ops->settle(c->media);
-	if (!MUTANT(DOORBELL_EARLY))
-		control_ring(c, s); /* whoever hears it finds the table begun, and the owner word OPEN */
-	note_pace(room);
-	count(&pool->counters.segments_opened, err == 0);
-	return err ? fail(err, "%s: a segment's table cannot be written: %s", pool->media->path, strerror(-err)) : 0;
-}
-
-void room_mend_header(struct room *room, uint64_t segment)
-{
-	struct memkv_pool *pool = room->pool;
-	struct table_header header, second;
-
-	pthread_mutex_lock(&pool->follower.lock);
-	bool wrong = table_refresh_header(&pool->control, segment) &&
-		     table_header(&pool->control, segment, &header) != CHECK_BAD && header.generation &&
-		     !(pool->follower.recover.header(pool, segment, &second) && second.generation == header.generation);
-	pthread_mutex_unlock(&pool->follower.lock);
-	if (wrong)
-		(void)write_segment_header(room, &header); /* else the table has no second source */
-}
-
-struct resume {
-	struct room *room;
-	struct writer *writer;
-	uint64_t unread;
-};
-
-/* the medium did not answer for a second source: there may be a block where nothing shows, and its pages are not free */
-static bool is_silent(const struct resume *resume)
-{
-	return resume->room->pool->recover_unread != resume->unread && !MUTANT(SILENT_RESUMED);
-}
-
-/* an entry that was sent together with its block: did that land?  Where the medium does not answer it stays open. */
-static void resume_sent(struct room *room, struct writer *w, const struct entry *entry)
-{
-	struct memkv_pool *pool = room->pool;
-	struct block_read read;
-
-	block_read_init(&read, pool, &room->lane, entry->key, place_of_entry(&pool->control, w->owned.segment, entry));
-	read.to = room->move_buffer;
-	read.length = entry->length;
-	read.any_time = true;
-	op_run(&read.op);
-	if (read.verdict == BLOCK_GOOD || MUTANT(SENT_TRUSTED))
-		table_landed(&pool->control, w->owned.segment, entry->index, entry->birth);
-	else if (read.verdict != BLOCK_IO)
-		table_kill(&pool->control, w->owned.segment, entry->index, entry->birth);
-}
-
-/* places of the incarnation before: what it published stays, what it only reserved is void for good */
-static void resume_entry(void *context, uint32_t index, enum entry_state state, const struct entry *entry, bool mended)
-{
-	struct resume *resume = context;
-	const struct control *c = &resume->room->pool->control;
-	struct writer *w = resume->writer;
-
-	(void)mended;
-	if (state == ENTRY_HERE) {
-		enum life life = table_life(c, w->owned.segment, index, entry->birth);
-		w->next_page = entry->page + entry->header_pages + (uint32_t)block_pages(entry->length);
-		if (life == LIFE_MOVING)
-			table_kill(c, w->owned.segment, index, entry->birth); /* the mover died: it never came here */
-		else if (life == LIFE_SENT || (life == LIFE_REMOVING && !c->media->caps.mappable)) /* who doubted it may not have waited */
-			resume_sent(resume->room, w, entry);
-	} else if (state == ENTRY_NOT_YET && !is_silent(resume) && !MUTANT(PLACES_NOT_VOIDED)) {
-		struct entry empty = {.index = index,
-				      .generation = w->generation,
-				      .birth = slot_new_birth(&resume->room->pool->slot),
-				      .page = w->next_page,
-				      .flags = ENTRY_VOID};
-		table_publish(c, w->owned.segment, &empty);
-	}
-	w->next_index = index + 1;
-}
-
-/* continue where another ended; false: nothing can be written here (full, or its header is lost) */
-static bool resume_generation(struct room *room, struct writer *w)
-{
-	struct memkv_pool *pool = room->pool;
-	struct resume resume = {room, w, 0};
-	struct table_header header, second;
-	bool mended = false;
-
-	pthread_mutex_lock(&pool->follower.lock);
-	resume.unread = pool->recover_unread;
-	bool known = table_refresh(&pool->control, w->owned.segment) &&
-		     table_header_known(&pool->control, &pool->follower.recover, w->owned.segment, &header, &mended);
-	w->next_page = 1;
-	w->next_index = 0;
-	w->tail = 0;
-	w->generation = known ? header.generation : 0;
-	uint32_t n = w->generation ? table_count(&pool->control, w->owned.segment, w->generation, NULL) : 0;
-	if (n == 0 && mended)
-		w->generation = 0; /* its opener died before it began the table, which was lost before: it is begun anew */
-	if (w->generation) {
-		if (mended) /* lost with the power: readers go by it to what is put from now on */
-			table_mend_header(&pool->control, &header);
-		table_walk(&pool->control, &pool->follower.recover, w->owned.segment, w->generation, 0, n, resume_entry, &resume);
-		w->tail = w->next_index;
-		if (!MUTANT(REST_NOT_CLEARED) && !is_silent(&resume))
-			table_clear_rest(&pool->control, w->owned.segment, w->generation, w->next_index);
-		if (MUTANT(RING_UNSETTLED))
-			control_ring(&pool->control, w->owned.segment);
-	}
-	known = known && !is_silent(&resume);
-	bool second_right = !known || !w->generation || (pool->follower.recover.header(pool, w->owned.segment, &second) &&
-						second.generation == w->generation);
-	pthread_mutex_unlock(&pool->follower.lock);
-	count(&pool->counters.segments_resumed, 1);
-	if (!second_right && write_segment_header(room, &header)) /* its opener died before it wrote the page */
-		return false;
-	return known && !writer_full(room, w);
-}
-
-/*
- * A FREE segment whose table describes something: power loss has left a word that is older than the table.  Nobody goes by such a
- * table, removals pass it over, and nobody must continue it.  So it is withdrawn, and that flushed, before the segment is taken:
- * who has taken it may die, or power fail, at once.
- */
-static bool drop_left_over(void *context, uint64_t segment)
-{
-	struct memkv_pool *pool = context;
-	const struct control *c = &pool->control;
-
-	if (c->shared || MUTANT(LEFT_OVER_CONTINUED))
-		return true;
-	pthread_mutex_lock(&pool->follower.lock);
-	bool read = table_refresh_header(c, segment), dropped = read && table_withdraw_left_over(c, segment);
-	pthread_mutex_unlock(&pool->follower.lock);
-	return read && (!dropped || (c->media->ops->settle(c->media) == 0 && c->media->ops->flush(c->media) == 0));
-}
-
-/*
- * Make a segment that was ready, and is OPEN now, ready to write to.  On failure it is given back: a fresh one for another
- * attempt; one that fails twice is passed over.
- */
-static int take_up(struct room *room, struct writer *w, bool resumed)
-{
-	const struct control *c = &room->pool->control;
-	struct table_header header;
-	int err = 0;
-
-	w->pages = layout_segment_pages(&c->layout, w->owned.segment);
-	if (resumed && !resume_generation(room, w)) {
-		give_up(room, &w->owned, OWNER_SEALED);
-		return -EAGAIN;
-	}
-	if (!resumed || !w->generation) {
-		err = announce_generation(room, w->owned.segment, &header);
-		if (!err)
-			err = begin_generation(room, w, &header);
-	} else if (c->media->ops->settle(c->media)) {
-		err = -EIO;
-	} else if (!MUTANT(RING_UNSETTLED)) {
-		control_ring(c, w->owned.segment); /* the medium knows that it is OPEN again: followers look into it by themselves */
-	}
-	if (err)
-		give_up(room, &w->owned, resumed ? OWNER_SEALED : OWNER_PARKED);
-	if (err && resumed)
-		return -EAGAIN;
-	if (!err && !control_published(c))
-		err = -EIO;
-	return err;
 }
 
 static void count_reclaimed(struct memkv_pool *pool, const struct gone *gone)
@@ -415,7 +124,7 @@ static void give_up_untouched(struct room *room, struct owned *victim)
 
 	if (own_look(c, victim->segment, &now) && now.raw == victim->raw && c->share->mine(c->share_context, victim->segment)) {
 		control_renew_age(c, victim->segment);
-		give_up(room, victim, OWNER_SEALED);
+		writer_give_up(room, victim, OWNER_SEALED);
 	}
 }
 
@@ -436,7 +145,7 @@ static int open_shared_victim(struct room *room, struct writer *w, struct owned 
 		return -EAGAIN;
 	}
 	w->owned = *victim;
-	int err = take_up(room, w, false);
+	int err = generation_take_up(room, w, false);
 	if (!err)
 		count_reclaimed(pool, &gone);
 	return err;
@@ -456,7 +165,7 @@ static int open_victim(struct room *room, struct writer *w, struct owned *victim
 
 	if (c->shared)
 		return open_shared_victim(room, w, victim);
-	int err = announce_generation(room, victim->segment, &header);
+	int err = generation_announce(room, victim->segment, &header);
 	if (err) {
 		reclaim_refuse(room, victim);
 		return err;
@@ -466,9 +175,9 @@ static int open_victim(struct room *room, struct writer *w, struct owned *victim
 	w->owned = *victim;
 	w->reclaimed = true;
 	w->pages = layout_segment_pages(&c->layout, w->owned.segment);
-	err = begin_generation(room, w, &header);
+	err = generation_begin(room, w, &header);
 	if (err || !control_published(c)) {
-		give_up(room, &w->owned, OWNER_SEALED); /* emptied */
+		writer_give_up(room, &w->owned, OWNER_SEALED); /* emptied */
 		return err ? err : -EIO;
 	}
 	count_reclaimed(pool, &gone);
@@ -495,7 +204,7 @@ static int fetch(struct room *room, struct writer *w)
 {
 	struct memkv_pool *pool = room->pool;
 	const struct control *c = &pool->control;
-	const struct own_clear clear = {drop_left_over, pool};
+	const struct own_clear clear = {generation_drop_left_over, pool};
 	bool keep = reclaim_keeps_free(room) || room->sparing, resumed;
 	uint64_t wait_us;
 	int err = -EAGAIN;
@@ -512,7 +221,7 @@ static int fetch(struct room *room, struct writer *w)
 		if (chosen && !wait_us) {
 			err = open_chosen(room, w);
 		} else if (own_take_ready(c, &pool->slot, keep, &clear, &w->owned, &resumed)) {
-			err = take_up(room, w, resumed);
+			err = generation_take_up(room, w, resumed);
 		} else if (chosen) {
 			err = open_chosen(room, w);
 			count(&pool->counters.grace_cut, err == 0);
@@ -524,7 +233,7 @@ static int fetch(struct room *room, struct writer *w)
 				err = open_victim(room, w, &victim);
 				count(&pool->counters.grace_cut, err == 0 && keep_in_use(pool));
 			} else if (err == MEMKV_NO_ROOM && keep && own_take_ready(c, &pool->slot, false, &clear, &w->owned, &resumed)) {
-				err = take_up(room, w, resumed); /* the room that was kept */
+				err = generation_take_up(room, w, resumed); /* the room that was kept */
 			} else {
 				break;
 			}
@@ -597,7 +306,7 @@ static int refill(struct room *room, uint32_t pages)
 		room->target = NULL;
 		room->current = last ? NULL : w;
 		if (last) { /* the only room for moves is not for puts */
-			close_writer(room, w, OWNER_PARKED);
+			writer_close(room, w, OWNER_PARKED);
 			w->used = false;
 			err = no_room(room);
 		}
@@ -766,27 +475,12 @@ bool room_regain(struct room *room, uint64_t first, uint64_t count)
 		if (w.owned.word.state == OWNER_LEAVING && room->pool->media->ops->flush(room->pool->media) == 0) {
 			w.owned.orphan = true;
 			reclaim_leave(room, &w.owned);
-		} else if (w.owned.word.state == OWNER_OPEN && resume_generation(room, &w)) {
-			close_writer(room, &w, OWNER_PARKED);
+		} else if (w.owned.word.state == OWNER_OPEN && generation_resume(room, &w)) {
+			writer_close(room, &w, OWNER_PARKED);
 		} else if (w.owned.word.state == OWNER_OPEN) {
-			give_up(room, &w.owned, OWNER_SEALED);
+			writer_give_up(room, &w.owned, OWNER_SEALED);
 		}
 	}
 	pthread_mutex_unlock(&room->refill);
 	return true;
-}
-
-bool room_close_dead(struct room *room, struct owned *owned)
-{
-	const struct control *c = &room->pool->control;
-	struct writer w = {.owned = *owned, .pages = layout_segment_pages(&c->layout, owned->segment)};
-
-	if (!own_resumable_anywhere(c, &room->pool->slot, owned) || !own_move(c, &w.owned, OWNER_OPEN, &room->pool->slot))
-		return false;
-	if (resume_generation(room, &w))
-		close_writer(room, &w, OWNER_SEALED);
-	else
-		give_up(room, &w.owned, OWNER_SEALED);
-	*owned = w.owned;
-	return owned->word.state == OWNER_SEALED;
 }

@@ -121,16 +121,10 @@ void room_release(struct room *room, struct room_place *place);
 bool room_lose(struct room *room, uint64_t first, uint64_t count);
 bool room_regain(struct room *room, uint64_t first, uint64_t count);
 
-/* room_close_dead() - what an agent that has ended left OPEN or PARKED is SEALED; under refill; false: it is not to be had */
-bool room_close_dead(struct room *room, struct owned *owned);
-
 /* ---- between room.c and reclaim.c ---- */
 
 /* room_reserve_rest() - like room_reserve(), but only in what is left of the current segment; false: it is full */
 bool room_reserve_rest(struct room *room, uint32_t pages, struct room_place *place);
-
-/* room_mend_header() - the segment's own header says again what its table says; the segment is ours, under refill */
-void room_mend_header(struct room *room, uint64_t segment);
 
 /* room_rest() - what is left in the current segment, or in the one that moves go to */
 struct room_left {
