@@ -24,7 +24,8 @@ struct slot_cell_disk {
 	le32 suspect_ms, owed_epoch;
 	le64 owed_nonce;
 	le32 quarantine_ms;
-	uint8_t reserved[116];
+	le32 drain, ask, ask_slot, ask_epoch;
+	uint8_t reserved[100];
 };
 _Static_assert(sizeof(struct slot_cell_disk) == CELL_LIVE, "slot cell");
 
@@ -98,6 +99,10 @@ void slot_cell_encode(const struct slot_cell *cell, unsigned copy, uint64_t pool
 		.owed_epoch = le32_of(cell->owed_epoch),
 		.owed_nonce = le64_of(cell->owed_nonce),
 		.quarantine_ms = le32_of(cell->quarantine_ms),
+		.drain = le32_of(cell->drain),
+		.ask = le32_of(cell->ask),
+		.ask_slot = le32_of(cell->ask_slot),
+		.ask_epoch = le32_of(cell->ask_epoch),
 	};
 
 	memcpy(disk.machine, cell->machine, sizeof(disk.machine));
@@ -135,6 +140,10 @@ enum check_result slot_cell_decode(const uint8_t live[CELL_LIVE], unsigned slot,
 		.owed_epoch = le32_get(disk.owed_epoch),
 		.owed_nonce = le64_get(disk.owed_nonce),
 		.quarantine_ms = le32_get(disk.quarantine_ms),
+		.drain = le32_get(disk.drain),
+		.ask = le32_get(disk.ask),
+		.ask_slot = le32_get(disk.ask_slot),
+		.ask_epoch = le32_get(disk.ask_epoch),
 	};
 	memcpy(cell->machine, disk.machine, sizeof(disk.machine));
 	memcpy(cell->boot, disk.boot, sizeof(disk.boot));
