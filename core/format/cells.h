@@ -39,6 +39,9 @@ struct slot_cell {
 	uint32_t owed_epoch;
 	uint64_t owed_nonce;
 	uint32_t quarantine_ms; /* shared: so long after its end a write of it may land */
+	/* shared: an incarnation before, whose slot passed on because it was silent for long: nobody has proven its death; 0: none */
+	uint32_t unproven_epoch;
+	uint8_t unproven_machine[16], unproven_boot[16];
 	uint32_t drain;		/* enum slot_drain */
 	uint32_t ask, ask_slot, ask_epoch; /* enum slot_ask, of this incarnation */
 };
