@@ -29,8 +29,10 @@ int moves_settle(struct memkv_pool *pool, uint64_t segment)
 	if (!err && !pool->control.shared && !follower_refresh_table(&pool->follower, segment))
 		err = -EIO;
 	/* the table of a closed segment on a shared device is nobody's to write: there the old places stay until it is opened anew */
+	removal_lock(pool);
 	for (uint32_t i = 0; !err && !pool->control.shared && i < room->moved_count; i++)
 		table_retire(&pool->control, segment, room->moved[i].index, room->moved[i].birth);
+	removal_unlock(pool);
 	room->moved_count = err ? room->moved_count : 0;
 	/* a device has to know what the ring tells of before it rings */
 	if (!err && !pool->control.shared && !(err = pool->media->ops->settle(pool->media)))

@@ -165,7 +165,9 @@ static int open_victim(struct room *room, struct writer *w, struct owned *victim
 
 	if (c->shared)
 		return open_shared_victim(room, w, victim);
-	int err = generation_announce(room, victim->segment, &header);
+	int err = generation_keep_told(room, victim->segment);
+	if (!err)
+		err = generation_announce(room, victim->segment, &header);
 	if (err) {
 		reclaim_refuse(room, victim);
 		return err;

@@ -9,12 +9,15 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 build=$root/build
+PATH=$PATH:/usr/sbin:/sbin # which a plain user's may lack
 install=1
 all=(devdax fsdax image nvmet_tcp nvmet_rdma fabric_verbs fabric_errors deadline passthrough two_namespaces)
-fleets=(buffered_read torn_read late_write two_hosts paused_host link_cut target_power two_paths dax_pair commands_a_get)
+fleets=(buffered_read torn_read late_write two_hosts two_hosts_share paused_host paused_host_share link_cut target_power two_paths
+        dax_pair commands_a_get)
 short=(fabric_verbs devdax dax_pair buffered_read two_hosts) # what shows most a second: some three minutes
-limit=${LAB_SECONDS:-400} # for a scenario of one guest, boot and power-off included
-fleet_limit=${LAB_FLEET_SECONDS:-900} # limits end what hangs; a machine with other work takes five times what README.md says
+# limits end what hangs; a machine with other work takes ten times what README.md says
+limit=${LAB_SECONDS:-1200} # for a scenario of one guest, boot and power-off included
+fleet_limit=${LAB_FLEET_SECONDS:-2400}
 memory_mib=1024
 
 skip() {
@@ -29,7 +32,20 @@ with_me() {
 
 # what the scenarios need on this machine; Debian's names
 packages=(qemu-system-x86 busybox-static kmod cpio ndctl daxctl pmdk-tools nvme-cli e2fsprogs iproute2 rdma-core
-          ibverbs-providers)
+          ibverbs-providers python3)
+
+# the lists may be old, or none
+apt_update() {
+	timeout --foreground 300 apt-get update
+}
+
+apt_install() {
+	apt_update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=300 "$@"
+}
+
+may_install() {
+	[ $install = 1 ] && [ "$(id -u)" -eq 0 ]
+}
 
 install_missing() {
 	local missing=() package
@@ -37,24 +53,32 @@ install_missing() {
 		dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
 	done
 	[ ${#missing[@]} -eq 0 ] && return
-	if [ $install = 0 ] || [ "$(id -u)" -ne 0 ]; then
+	if ! may_install; then
 		skip "these packages are missing: ${missing[*]}; tests/lab/lab.sh as root installs them"
 	fi
 	echo "installing: ${missing[*]}"
-	{ timeout --foreground 300 apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"; } \
-		>"$work/apt.log" 2>&1 || skip "these packages cannot be installed: ${missing[*]} (see $work/apt.log)"
+	apt_install "${missing[@]}" >"$work/apt.log" 2>&1 || skip "these packages cannot be installed: ${missing[*]} (see $work/apt.log)"
+}
+
+# the name of what linux-image-amd64 stands for now
+kernel_package() {
+	apt-cache depends linux-image-amd64 2>/dev/null | awk '/Depends: linux-image-/ {print $2; exit}'
 }
 
 # Debian's kernel, unpacked; not installed
 fetch_kernel() {
 	local package have
-	package=$(apt-cache depends linux-image-amd64 2>/dev/null | awk '/Depends: linux-image-/ {print $2; exit}')
+	package=$(kernel_package)
 	have=$(find "$work/kernel/boot" -name 'vmlinuz-*' 2>/dev/null | head -n 1) || true
 	if [ -z "$have" ] || { [ -n "$package" ] && [ "${have##*/vmlinuz-}" != "${package#linux-image-}" ]; }; then
+		if may_install && ! apt_update >"$work/apt.log" 2>&1; then
+			echo "lab: apt-get update fails (see $work/apt.log)"
+		fi
+		package=$(kernel_package)
 		[ -n "$package" ] || skip "no package linux-image-amd64 is known here (apt-get update?)"
 		rm -rf "$work/deb"
 		mkdir -p "$work/deb"
-		if (cd "$work/deb" && timeout --foreground 600 apt-get download "$package") >"$work/apt.log" 2>&1; then
+		if (cd "$work/deb" && timeout --foreground 600 apt-get download "$package") >>"$work/apt.log" 2>&1; then
 			dpkg-deb -x "$work"/deb/*.deb "$work/deb/kernel"
 			depmod -b "$work/deb/kernel" "${package#linux-image-}"
 			rm -rf "$work/kernel"
@@ -127,6 +151,10 @@ build_initramfs() {
 build_fio() {
 	local fio
 	rm -rf "$work/fio" "$work/initramfs.fio"
+	if ! command -v fio >/dev/null && may_install; then
+		echo "installing: fio"
+		apt_install fio >"$work/apt.log" 2>&1 || echo "lab: fio cannot be installed (see $work/apt.log)"
+	fi
 	fio=$(command -v fio) || return 0
 	mkdir -p "$work/fio/bin" "$work/fio/lib"
 	add_to "$work/fio" "$fio"
@@ -156,6 +184,7 @@ pattern() {
 nvdimm=()
 disks=()
 prepare() {
+	local larger=256M
 	nvdimm=() disks=()
 	case $1 in
 	devdax | fsdax | image)
@@ -169,13 +198,14 @@ prepare() {
 		disks=(-drive "file=$work/nvme.img,format=raw,if=none,id=nvme,cache=unsafe"
 		       -device "nvme,drive=nvme,serial=lab,mdts=5")
 	fi
-	if [ "$1" = image ]; then
+	[ "$1" != nvmet_tcp ] || larger=128M # as large as the namespace
+	if [ "$1" = image ] || [ "$1" = nvmet_tcp ]; then
 		rm -f "$work/made.img" "$work/back.img"
 		"$build/memkv" pool create "$work/made.img" --size 128M >/dev/null
 		for n in 1 2 3; do
 			pattern $n | "$build/memkv" put "$work/made.img" --name "made $n" >/dev/null
 		done
-		truncate -s 256M "$work/back.img"
+		truncate -s $larger "$work/back.img"
 		disks=(-drive "file=$work/made.img,format=raw,if=virtio,cache=unsafe"
 		       -drive "file=$work/back.img,format=raw,if=virtio,cache=unsafe")
 	fi
@@ -183,21 +213,40 @@ prepare() {
 
 # what only this machine can say about a scenario that ended well
 finish() {
-	local n
-	[ "$1" = image ] || return 0
+	local n told
+	case $1 in image | nvmet_tcp) ;; *) return 0 ;; esac
+	if [ "$1" = nvmet_tcp ]; then
+		told=$(sed -n 's/^LAB IMAGE //p' "$work/$1.log")
+		[ -n "$told" ] && [ "$told" = "$(md5sum <"$work/back.img" | cut -d ' ' -f 1)" ] || return 1
+	fi
 	"$build/memkv" pool check "$work/back.img" >/dev/null || return 1
 	for n in 1 2 3; do
 		"$build/memkv" get "$work/back.img" --name "guest $n" | cmp - <(pattern $((n + 10))) || return 1
 	done
-	echo "PASS image: a pool that the guest made on the DAX device, copied to a file, opens here; 3 blocks exact"
+	if [ "$1" = image ]; then
+		echo "PASS image: a pool that the guest made on the DAX device, copied to a file, opens here; 3 blocks exact"
+	else
+		echo "PASS nvmet_tcp: a pool made on the namespace, its bytes in a file on this machine: opens here, 3 blocks exact"
+	fi
+}
+
+# outcome SCENARIO WORD SECONDS: a line now, and one at the end
+summary=()
+outcome() {
+	summary+=("$(printf '%-18s %-8s %5d s' "$1" "$2" "$3")")
+	echo "$1: $2 in $3 s"
+}
+
+# program SCENARIO: what runs it; NAME_share is NAME on a pool that several hosts write to
+program() {
+	if [ -e "$here/guest/$1.sh" ]; then echo "$here/guest/$1.sh"; else echo "$here/fleet/${1%_share}.py"; fi
 }
 
 # run_one SCENARIO: 0 passed, 1 failed, 77 skipped
 run_one() {
-	local began=$SECONDS log=$work/$1.log status patience=$limit
-	case $1 in deadline | passthrough) patience=$((limit + 180)) ;; esac # which wait, for what must not come
+	local began=$SECONDS log=$work/$1.log status
 	prepare "$1"
-	with_me timeout --foreground -k 5 "$patience" setpriv --pdeathsig KILL \
+	with_me timeout --foreground -k 5 "$limit" setpriv --pdeathsig KILL \
 		qemu-system-x86_64 "${accelerator[@]}" "${machine[@]}" "${nvdimm[@]}" "${disks[@]}" \
 		-append "$append lab=$1" </dev/null >"$log" 2>&1 9>&- || true
 	sed -i 's/\r//g' "$log"
@@ -212,30 +261,34 @@ run_one() {
 	0) word=passed ;;
 	77) word=skipped ;;
 	'')
-		echo "FAIL $1: the guest did not end by itself within $patience s; the end of $log:"
+		echo "FAIL $1: the guest did not end by itself within $limit s; the end of $log:"
 		tail -n 20 "$log"
 		status=1 ;;
 	*)
 		tail -n 40 "$log"
 		status=1 ;;
 	esac
-	echo "$1: $word in $((SECONDS - began)) s"
+	outcome "$1" "$word" $((SECONDS - began))
 	return "$status"
 }
 
 # run_fleet SCENARIO: several guests, which a program of its own boots and commands
 run_fleet() {
 	local began=$SECONDS status=0 word=FAILED
-	[ -x "$hand" ] || { echo "SKIP $1: there is no $hand: build with -DMEMKV_TESTS=ON" && return 77; }
-	LAB_WORK=$work LAB_KERNEL=$vmlinuz LAB_INITRAMFS=$work/initramfs LAB_ACCELERATOR="${accelerator[*]}" \
-		with_me timeout --foreground -k 5 "$fleet_limit" python3 -B "$here/fleet/$1.py" 9>&- || status=$?
+	if [ ! -x "$hand" ]; then
+		echo "SKIP $1: there is no $hand: build with -DMEMKV_TESTS=ON"
+		outcome "$1" skipped 0
+		return 77
+	fi
+	LAB_SCENARIO=$1 LAB_WORK=$work LAB_KERNEL=$vmlinuz LAB_INITRAMFS=$work/initramfs LAB_ACCELERATOR="${accelerator[*]}" \
+		with_me timeout --foreground -k 5 "$fleet_limit" python3 -B "$(program "$1")" 9>&- || status=$?
 	case $status in
 	0) word=passed ;;
 	77) word=skipped ;;
 	124) echo "FAIL $1: not done within $fleet_limit s" ;;
 	esac
 	[ $status = 0 ] || [ $status = 77 ] || tail -n 5 "$work/$1".*.log
-	echo "$1: $word in $((SECONDS - began)) s"
+	outcome "$1" "$word" $((SECONDS - began))
 	return "$status"
 }
 
@@ -252,7 +305,7 @@ while [ $# -gt 0 ]; do
 done
 [ ${#scenarios[@]} -gt 0 ] || scenarios=("${all[@]}" "${fleets[@]}")
 for scenario in "${scenarios[@]}"; do
-	[ -e "$here/guest/$scenario.sh" ] || [ -e "$here/fleet/$scenario.py" ] ||
+	[[ " ${all[*]} ${fleets[*]} " == *" $scenario "* ]] ||
 		{ echo "no scenario $scenario; there are: ${all[*]} ${fleets[*]}" >&2 && exit 2; }
 done
 hand=$build/tests/lab/lab_hand
@@ -278,19 +331,22 @@ append="console=ttyS0 panic=-1 quiet nvme_core.multipath=N hardened_usercopy=off
 choose_accelerator
 echo "lab: Linux $version, QEMU by ${accelerator[1]}"
 
-passed=0 failed=0
+passed=0 failed=0 skipped=0 lab_began=$SECONDS
 for scenario in "${scenarios[@]}"; do
 	status=0
-	if [ -e "$here/fleet/$scenario.py" ]; then
+	if [[ "$(program "$scenario")" == *.py ]]; then
 		run_fleet "$scenario" || status=$?
 	else
 		run_one "$scenario" || status=$?
 	fi
 	case $status in
 	0) passed=$((passed + 1)) ;;
-	77) ;;
+	77) skipped=$((skipped + 1)) ;;
 	*) failed=$((failed + 1)) ;;
 	esac
 done
+echo "lab: in all"
+printf '  %s\n' "${summary[@]}"
+echo "lab: $passed passed, $failed failed, $skipped skipped in $((SECONDS - lab_began)) s"
 [ $failed -eq 0 ] || exit 1
 [ $passed -gt 0 ] || exit 77
