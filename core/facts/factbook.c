@@ -103,9 +103,13 @@ static int write_checkpoint(struct factbook *l, const struct log_identity *who, 
 	unsigned area = 0;
 	uint64_t before = factbook_unread(l);
 	bool any = checkpoint_best(c, who->slot, &held, &area);
+	int err;
 
 	if (factbook_unread(l) != before)
 		return -EIO; /* one that holds need not have answered */
+	/* it may be of one who was killed before it flushed that: then power loss would leave neither of the two */
+	if (any && !MUTANT(CHECKPOINT_UNFLUSHED) && (err = c->media->ops->flush(c->media)))
+		return err;
 	facts_drop_over(&l->facts, clock_utc_s());
 	factbook_tell(l);
 	if (factbook_shared(l) && l->facts.count >= fact_limit(l))

@@ -420,11 +420,22 @@ static bool still_ours(struct memkv_pool *pool)
 	return !atomic_load(&pool->media->failed);
 }
 
+/* the other copy of our cell; false: our slot is another's by now, and nothing that is its is ours to write any more */
+static bool keep_slot(struct memkv_pool *pool)
+{
+	pthread_mutex_lock(&pool->share.beat_lock);
+	bool lost = lease_guard(&pool->control, &pool->slot) == MEMKV_IN_USE;
+	pthread_mutex_unlock(&pool->share.beat_lock);
+	if (lost)
+		atomic_store(&pool->media->unpublished, true);
+	return !lost;
+}
+
 static void *keep(void *context)
 {
 	struct memkv_pool *pool = context;
 
-	while (!atomic_load(&pool->share.stop) && still_ours(pool)) {
+	while (!atomic_load(&pool->share.stop) && still_ours(pool) && keep_slot(pool)) {
 		(void)beat(pool, factbook_tail(&pool->factbook));
 		watch_others(pool);
 		nap(&pool->share);
@@ -606,6 +617,7 @@ void share_leave(struct memkv_pool *pool)
 		return;
 	(void)state_seals(pool);
 	stop_keeper(&pool->share);
+	(void)keep_slot(pool);
 	if (control_published(&pool->control))
 		(void)pool->media->ops->flush(pool->media);
 }

@@ -128,20 +128,24 @@ static bool refresh_all(const struct control *c)
 	return control_refresh_regions(c, REGION_SLOT_CELLS, REGION_SLOT_CELLS);
 }
 
-/* is somebody else in the middle of a claim?  One that stands still for long has been given up. */
+/*
+ * Is somebody else in the middle of a claim?  One that stands still for long has been given up.  A claim for an epoch that is used
+ * came late, perhaps over the copy of a holder whose other copy was written over as well: such a one restores both within a beat.
+ */
 static bool being_joined(struct joining *j, uint32_t n, uint32_t epoch, uint64_t now)
 {
 	struct slot_cell copy;
 	bool known;
 
 	(void)slot_read_copy(j->c, n, 1, &copy, &known);
-	if (!known || copy.state != SLOT_JOINING || copy.epoch <= epoch)
+	if (!known || copy.state != SLOT_JOINING)
 		return false;
 	if (copy.nonce != j->joiner[n]) {
 		j->joiner[n] = copy.nonce;
 		j->since[n] = now;
 	}
-	return now - j->since[n] < j->timing->claim_ms * 8000ULL;
+	uint64_t beats = copy.epoch <= epoch ? 3 : 0;
+	return now - j->since[n] < (j->timing->claim_ms * 8 + beats * j->timing->beat_ms) * 1000ULL;
 }
 
 enum choice { CHOSEN, BUSY, NONE };
@@ -209,15 +213,15 @@ static bool in_time(const struct lease_timing *t, uint64_t since_us)
 	return clock_boot_us() - since_us < t->claim_ms * 1000ULL;
 }
 
-/* JOINING is written, and after a while still there: nobody else goes on with this slot */
-static int join(struct joining *j, struct slot *slot, const struct slot_cell *before, uint64_t *looked_us)
+/* JOINING is written, and after a while still there, and copy 0 as it was at @first: nobody else goes on with this slot */
+static int join(struct joining *j, struct slot *slot, const struct slot_cell *first, uint64_t *looked_us)
 {
 	const struct control *c = j->c;
 	struct slot_cell joining = slot->cell;
 
 	joining.state = SLOT_JOINING;
 	uint64_t began = clock_boot_us();
-	if (!reads_back(c, slot->number, 0, before->epoch, before->nonce))
+	if (!reads_back(c, slot->number, 0, first->epoch, first->nonce))
 		return -EAGAIN;
 	if (!write_copy(c, &joining, 1))
 		return -EIO;
@@ -226,7 +230,7 @@ static int join(struct joining *j, struct slot *slot, const struct slot_cell *be
 	clock_sleep_us(2000ULL * j->timing->claim_ms);
 	*looked_us = clock_boot_us();
 	return reads_back(c, slot->number, 1, slot->epoch, slot->nonce) &&
-			       reads_back(c, slot->number, 0, before->epoch, before->nonce)
+			       reads_back(c, slot->number, 0, first->epoch, first->nonce)
 		       ? 0
 		       : -EAGAIN;
 }
@@ -237,25 +241,43 @@ static void let_all_go(const struct control *c, uint32_t number)
 	control_let_go(c, cell_at(c, 1, number), PAGE);
 }
 
-/* copy 0 is written, and somebody else was at it: where it names us still, nobody has the slot */
+/*
+ * Copy 0 is written, and somebody else was at it.  Where it names us still, and copy 1 nobody who has won, nobody has the slot.  Else
+ * copy 0 is left alone: its holder writes it anew at the next heartbeat, and one that has left stands in copy 1.
+ */
 static int give_up(const struct control *c, const struct slot *slot)
 {
-	struct slot_cell left = slot->cell;
+	struct slot_cell left = slot->cell, other;
+	bool known = control_refresh(c, cell_at(c, 1, slot->number), PAGE);
 
 	left.state = SLOT_LEFT;
-	if (reads_back(c, slot->number, 0, slot->epoch, slot->nonce))
+	if (known)
+		(void)slot_read_copy(c, slot->number, 1, &other, &known);
+	bool nobody = known && other.state == SLOT_JOINING;
+	if ((nobody || MUTANT(GIVE_UP_BLIND)) && reads_back(c, slot->number, 0, slot->epoch, slot->nonce))
 		(void)write_copy(c, &left, 0);
 	return -EAGAIN;
 }
 
+/* copy 1 says that we have won, and we have not: take that back, for nobody would have the slot */
+static int take_back(const struct control *c, const struct slot *slot)
+{
+	struct slot_cell joining = slot->cell;
+
+	joining.state = SLOT_JOINING;
+	if (reads_back(c, slot->number, 1, slot->epoch, slot->nonce))
+		(void)write_copy(c, &joining, 1);
+	return -EAGAIN;
+}
+
 /* won: copy 0, then copy 1 */
-static int take(struct joining *j, struct slot *slot, const struct slot_cell *before)
+static int take(struct joining *j, struct slot *slot, const struct slot_cell *first)
 {
 	const struct control *c = j->c;
 	uint64_t looked;
 
 	for (int tries = 0; tries < 4; tries++) {
-		int err = join(j, slot, before, &looked);
+		int err = join(j, slot, first, &looked);
 		if (err)
 			return err;
 		if (!in_time(j->timing, looked))
@@ -271,7 +293,7 @@ static int take(struct joining *j, struct slot *slot, const struct slot_cell *be
 			return -EIO;
 		/* whoever stood still before that write may have been given up meanwhile, and its slot be another's */
 		if (!reads_back(c, slot->number, 0, slot->epoch, slot->nonce))
-			return -EAGAIN;
+			return take_back(c, slot);
 		return control_hold(c, cell_at(c, 0, slot->number), PAGE) ? 0 : -EIO;
 	}
 	return -EAGAIN;
@@ -281,6 +303,10 @@ static int try_claim(struct joining *j, const struct slot_guard *guard, const st
 {
 	const struct control *c = j->c;
 	uint32_t n = before->slot;
+	struct slot_cell first; /* need not be what the slot's state follows from */
+	bool known;
+
+	(void)slot_read_copy(c, n, 0, &first, &known);
 	int err = c->media->ops->lock(c->media, slot_lock_offset(c, n));
 
 	if (err)
@@ -295,7 +321,7 @@ static int try_claim(struct joining *j, const struct slot_guard *guard, const st
 		bool owes = before->owed_epoch != 0; /* it never came so far */
 		slot->cell.owed_epoch = owes ? before->owed_epoch : before->epoch;
 		slot->cell.owed_nonce = owes ? before->owed_nonce : before->nonce;
-		err = take(j, slot, before);
+		err = take(j, slot, &first);
 	}
 	if (err == -EAGAIN)
 		j->pass[n] = 8;
@@ -381,13 +407,45 @@ int lease_claim(const struct control *c, const struct lease_timing *timing, cons
 
 /* ---- heartbeats ---- */
 
+/* to be written as the holder has it */
+static bool write_own(const struct control *c, const struct slot_cell *cell, unsigned copy)
+{
+	bool good = write_copy(c, cell, copy);
+
+	if (copy == 1)
+		control_let_go(c, cell_at(c, 1, cell->slot), PAGE); /* others may be at it: lease_guard() */
+	return good;
+}
+
 int lease_brought_over(const struct control *c, struct slot *slot)
 {
 	slot->cell.owed_epoch = 0;
 	slot->cell.owed_nonce = 0;
-	slot_write_copy(c, &slot->cell, 0);
-	slot_write_copy(c, &slot->cell, 1);
-	return control_published(c) ? c->media->ops->flush(c->media) : -EIO;
+	return write_own(c, &slot->cell, 0) && write_own(c, &slot->cell, 1) ? 0 : -EIO;
+}
+
+bool lease_lost(const struct control *c, const struct slot *slot)
+{
+	struct slot_cell cell;
+	bool known;
+
+	(void)slot_read_copy(c, slot->number, 1, &cell, &known);
+	return known && cell.state != SLOT_JOINING && cell.epoch > slot->epoch;
+}
+
+int lease_guard(const struct control *c, const struct slot *slot)
+{
+	struct slot_cell cell;
+	bool known;
+
+	if (!control_refresh(c, cell_at(c, 1, slot->number), PAGE))
+		return -EIO;
+	if (lease_lost(c, slot))
+		return MEMKV_IN_USE;
+	(void)slot_read_copy(c, slot->number, 1, &cell, &known);
+	if (known && cell.epoch == slot->epoch && cell.nonce == slot->nonce)
+		return 0;
+	return write_own(c, &slot->cell, 1) ? 0 : -EIO;
 }
 
 int lease_beat(const struct control *c, struct slot *slot, uint64_t log_tail)

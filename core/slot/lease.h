@@ -12,9 +12,10 @@
  *   everybody reads its log.  (Before, another might have won, and have a checkpoint there.)  -> both copies, naming nobody
  *
  * Copy 0 tells who holds the slot; nobody but the one who has won writes it.  Who wakes up late in its claim disturbs copy 1,
- * which nobody believes while it says JOINING; or, having stood still between the last look and the write, copy 0, which its
- * holder writes anew at the next heartbeat; but copy 1 is another's then, and it gives up.  Until then copy 1 tells: it is ACTIVE,
- * of that epoch, and another's.  Slots are used up from the first on, with gaps of less than LEASE_STEP: behind that many virgin
+ * which nobody believes while it says JOINING, and which its holder looks at with each heartbeat, and writes anew; or, having stood
+ * still between the last look and the write, copy 0, which its holder writes anew at the next heartbeat; but copy 1 is another's then,
+ * and it gives up.  Until then copy 1 tells: it is ACTIVE, or LEFT, of that epoch, and another's.  Where the next claimer's JOINING
+ * stands there, that one has found the other and names it as owed.  (unit/lease, model/slot_claim_lease)  Slots are used up from the first on, with gaps of less than LEASE_STEP: behind that many virgin
  * ones all are virgin.  (A gap is a slot whose claim is just being made by somebody who may be dead: nobody waits for that.)
  *
  * Lease.  The holder writes a counter every `beat`.  Who has not completed a write for `self` promises nothing any more.
@@ -77,6 +78,14 @@ int lease_claim(const struct control *c, const struct lease_timing *timing, cons
 
 /* lease_brought_over() - the log of the incarnation before stands in our checkpoint; 0 or -errno */
 int lease_brought_over(const struct control *c, struct slot *slot);
+
+/*
+ * lease_guard() - by the holder: is copy 1 as it wrote it?  A late claimer's is written over.  lease_lost() - by what was read last
+ *
+ * Return: 0; MEMKV_IN_USE: the slot has passed on, nothing of it is to be written any more; -EIO.
+ */
+int lease_guard(const struct control *c, const struct slot *slot);
+bool lease_lost(const struct control *c, const struct slot *slot);
 
 /* lease_beat() - write the next heartbeat, with @log_tail; 0 or -EIO */
 int lease_beat(const struct control *c, struct slot *slot, uint64_t log_tail);
