@@ -21,7 +21,8 @@ short=(fabric_verbs devdax dax_pair buffered_read two_hosts) # what shows most a
 # limits end what hangs; a machine with other work takes ten times what README.md says
 limit=${LAB_SECONDS:-1200} # for a scenario of one guest, boot and power-off included
 fleet_limit=${LAB_FLEET_SECONDS:-2400}
-memory_mib=1024
+memory_mib=1024 # of one guest
+fleet_mib=2304  # of several, and of their QEMUs
 
 skip() {
 	echo "SKIP: $*"
@@ -99,7 +100,7 @@ fetch_kernel() {
 	package=$(kernel_package)
 	have=$(find "$folder/boot" -name 'vmlinuz-*' 2>/dev/null | head -n 1) || true
 	if [ -z "$have" ] || { [ -n "$package" ] && [ "${have##*/vmlinuz-}" != "${package#linux-image-}" ]; }; then
-		if may_install && ! kernel_apt timeout_apt_get update >"$work/apt.log" 2>&1; then
+		if { may_install || [ "$kernel" != debian ]; } && ! kernel_apt timeout_apt_get update >"$work/apt.log" 2>&1; then
 			echo "lab: apt-get update fails (see $work/apt.log)"
 		fi
 		package=$(kernel_package)
@@ -202,7 +203,7 @@ use_kernel() {
 	rm -f "$initramfs.fio"
 	local processors=2
 	[ "$kernel" = debian ] || processors=1 # it patches its own code, and QEMU's emulation of several loses such a patch now and then
-	machine=(-M "q35,nvdimm=on" -m "$memory_mib,slots=2,maxmem=4G" -smp $processors -nodefaults -no-user-config -nographic -serial stdio -monitor none
+	machine=(-M "q35,nvdimm=on" -m "$memory_mib,slots=2,maxmem=4G" -smp "$processors" -nodefaults -no-user-config -nographic -serial stdio -monitor none
 	         -no-reboot -kernel "$vmlinuz" -initrd "$initramfs"
 	         -netdev "user,id=net" -device "virtio-net-pci,netdev=net,romfile=")
 	choose_accelerator
@@ -373,7 +374,11 @@ trap 'exit 130' INT
 [ -x "$build/memkv" ] || { [ $given = 0 ] && may_install; } || { echo "no memkv in $build: build it first, or say --build DIR" >&2 && exit 2; }
 [ "$(uname -m)" = x86_64 ] || skip "the lab's guests are x86-64"
 free_mib=$(($(sed -n 's/^MemAvailable: *\([0-9]*\).*/\1/p' /proc/meminfo) / 1024))
-[ "$free_mib" -ge $((memory_mib + 512)) ] || skip "$free_mib MiB of memory are free, a guest needs $((memory_mib + 512))"
+need_mib=$((memory_mib + 512))
+for scenario in "${scenarios[@]}"; do
+	[[ "$(program "$scenario")" != *.py ]] || need_mib=$fleet_mib
+done
+[ "$free_mib" -ge $need_mib ] || skip "$free_mib MiB of memory are free, the guests need $need_mib"
 work=$build/lab
 mkdir -p "$work"
 exec 9>"$work/lock"
