@@ -182,6 +182,7 @@ struct shadow_place {
 	bool is_void;
 	bool damaged; /* a power cut took its bytes */
 	uint8_t untold; /* not 0: removed by a process that died, or failed, before it told anybody */
+	uint64_t flagged; /* on a device: world.order when the flag landed */
 };
 
 struct shadow_segment {
