@@ -63,6 +63,7 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(LEAVING_SETTLED, "a device's segment that may just be begun anew counts as one that nobody writes to")       \
 	X(RING_UNSETTLED, "who continues a segment rings before the device says that it is OPEN again")                \
 	X(DROP_UNSETTLED, "a copy is forgotten though it was read before its block had landed, and is there now")      \
+	X(DROP_SENT, "a copy that each step brings back is forgotten, under somebody who has just looked")              \
 	X(BEGUN_UNSETTLED, "a removal passes over what is just being opened anew, before the device says so")          \
 	X(SILENCE_BELIEVED, "a follower takes a second source that does not answer for one that knows nothing")        \
 	X(LOG_UNREAD_ENDS, "a log that the medium does not answer for counts as read to its end")                       \
