@@ -84,6 +84,18 @@ static bool still_indexed(const struct get *get, struct place place)
 	return false;
 }
 
+/* a locator may name a place that the index has long forgotten */
+static bool is_indexed(const struct get *get, uint64_t page)
+{
+	struct place there;
+	bool by_key = !get->at || get->tried;
+
+	for (unsigned i = 0; !by_key && index_find(get->pool->index, get->hash, i, &there); i++)
+		if (there.page == page)
+			return true;
+	return by_key;
+}
+
 static bool is_among(const struct place *places, unsigned count, struct place place)
 {
 	for (unsigned i = 0; i < count; i++)
@@ -204,7 +216,7 @@ static enum block_verdict read_once(struct get *get)
 	read->to = get->to;
 	read->length = get->length;
 	read->upto = get->upto;
-	read->by_index = get->by_index;
+	read->by_index = get->by_index && is_indexed(get, read->place.page);
 	op_run(&read->op);
 	return read->verdict;
 }
