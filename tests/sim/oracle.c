@@ -387,6 +387,22 @@ static void metadata_right(const struct call *call, uint32_t version, uint32_t i
 		broken("key %u: put %u is returned, and had expired", call->key, instance);
 }
 
+static bool indexed(const struct memkv_pool *pool, uint32_t key, uint64_t page);
+
+/* the index has a copy of which a look must have heard that it was removed (its segment stands, so nobody has to ring for that) */
+static bool was_told(const struct memkv_pool *pool, const struct instance *i)
+{
+	for (uint32_t n = 0; n < i->copy_count && n < COPIES_MAX; n++) {
+		const struct copy *c = &i->copies[n];
+		const struct shadow_segment *s = &world.shadow[c->segment];
+		const struct shadow_place *p = &s->places[c->index];
+		if (s->generation == c->generation && !s->begun_by && p->birth == i->birth && p->life == SHADOW_REMOVED && !p->untold &&
+		    indexed(pool, i->key, layout_segment(&world.layout, c->segment) / PAGE + p->page))
+			return true;
+	}
+	return false;
+}
+
 void oracle_get_by_index_done(struct thread *t, int64_t result, const uint8_t *bytes, const uint32_t *instance, bool fresh)
 {
 	uint32_t version = version_got(t, result, bytes, fresh);
@@ -394,8 +410,12 @@ void oracle_get_by_index_done(struct thread *t, int64_t result, const uint8_t *b
 	if (version == UINT32_MAX)
 		return;
 	metadata_right(&t->call, version, *instance);
-	if (*instance < world.instance_count && gone_before(&world.instances[*instance], t->call.begin))
-		cover(COVER_BY_INDEX_LATE);
+	if (*instance >= world.instance_count || !gone_before(&world.instances[*instance], t->call.begin))
+		return;
+	cover(COVER_BY_INDEX_LATE);
+	if (fresh && !t->call.troubled && !device_fenced(t->agent) && !on_shared() && was_told(t->agent->pool, &world.instances[*instance]))
+		broken("key %u: put %u is returned by the index after a fresh look, and was removed before that began", t->call.key,
+		       *instance);
 }
 
 void oracle_get_done(struct thread *t, int64_t result, const uint8_t *bytes, const uint32_t *instance, bool fresh)
