@@ -65,6 +65,7 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(LEAVING_SETTLED, "a device's segment that may just be begun anew counts as one that nobody writes to")       \
 	X(RING_UNSETTLED, "who continues a segment rings before the device says that it is OPEN again")                \
 	X(DROP_UNSETTLED, "a copy is forgotten though it was read before its block had landed, and is there now")      \
+	X(DROP_SENT, "a copy that each step brings back is forgotten, under somebody who has just looked")              \
 	X(BEGUN_UNSETTLED, "a removal passes over what is just being opened anew, before the device says so")          \
 	X(SILENCE_BELIEVED, "a follower takes a second source that does not answer for one that knows nothing")        \
 	X(LOG_UNREAD_ENDS, "a log that the medium does not answer for counts as read to its end")                       \
@@ -84,7 +85,7 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(OWED_FORGOTTEN, "a mirror's memory is given back though the device is still owed it")                        \
 	X(IMAGE_BEFORE, "a write of a mirror's block counts for what was stored after its image was taken")
 
-/* what only memory between hosts shows whose caches are not coherent: each write-back, drop and fence left out */
+/* what only memory between hosts shows whose caches are not coherent: each write-back, drop and fence left out; and what shows there soonest */
 #define SIM_LINES_MUTANTS(X)                                                                                           \
 	X(MARK_LEFT_OUT, "the lines of a structure are written over without a mark that it is being written")          \
 	X(MARK_NOT_WRITTEN_BACK, "that mark stays in the host's caches while the lines are written over")              \
@@ -99,7 +100,8 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(PAYLOAD_NOT_WRITTEN_BACK, "payload stays in the host's caches when its entry is published")                  \
 	X(PAYLOAD_UNFENCED, "payload is written back, and its entry does not wait for it")                             \
 	X(GET_UNDROPPED, "a get takes payload that the host's caches have from before")                                \
-	X(GET_UNFENCED, "a get loads payload before its lines are dropped for sure")
+	X(GET_UNFENCED, "a get loads payload before its lines are dropped for sure")                                   \
+	X(PIN_UNPUBLISHED, "a pin holds a block whose entry is in the writer's mirror alone")
 
 /* what only hosts show that share a device */
 #define SIM_SHARED_MUTANTS(X)                                                                                          \
