@@ -29,8 +29,10 @@ int moves_settle(struct memkv_pool *pool, uint64_t segment)
 	if (!err && !pool->control.shared && !follower_refresh_table(&pool->follower, segment))
 		err = -EIO;
 	/* the table of a closed segment on a shared device is nobody's to write: there the old places stay until it is opened anew */
+	removal_lock(pool);
 	for (uint32_t i = 0; !err && !pool->control.shared && i < room->moved_count; i++)
 		table_retire(&pool->control, segment, room->moved[i].index, room->moved[i].birth);
+	removal_unlock(pool);
 	room->moved_count = err ? room->moved_count : 0;
 	/* a device has to know what the ring tells of before it rings */
 	if (!err && !pool->control.shared && !(err = pool->media->ops->settle(pool->media)))
@@ -39,16 +41,21 @@ int moves_settle(struct memkv_pool *pool, uint64_t segment)
 	return err;
 }
 
-static bool old_stands(struct memkv_pool *pool, uint64_t segment, uint64_t generation)
+/*
+ * Does its table still describe the block?  A shared device is asked: the segment may have been adopted from us, opened anew by its
+ * next holder, and the key removed since, which found nothing here; our mirror knows nothing of all that.
+ */
+static bool still_described(struct memkv_pool *pool, uint64_t segment, uint64_t generation)
 {
 	const struct control *c = &pool->control;
 
-	if (!c->shared)
-		return table_stands(c, segment, generation);
-	follower_keep(&pool->follower); /* another host may be opening it anew: the device tells */
-	bool stands = table_refresh_header(c, segment) && table_stands(c, segment, generation);
-	follower_unkeep(&pool->follower, segment);
-	return stands;
+	if (c->shared)
+		follower_keep(&pool->follower); /* what was asked is not given back before it is looked at */
+	bool asked = !c->shared || MUTANT(STANDS_FROM_MIRROR) || table_refresh_header(c, segment);
+	bool stands = asked && table_stands(c, segment, generation);
+	if (c->shared)
+		follower_unkeep(&pool->follower, segment);
+	return stands || MUTANT(MOVE_FROM_WITHDRAWN);
 }
 
 /* false: the block was removed meanwhile, or could not be written */
@@ -75,7 +82,7 @@ static bool publish_copy(struct memkv_pool *pool, uint64_t segment, const struct
 	 * The segment need not be ours (pins.c).  Once it is withdrawn for its next generation, a removal takes what was in it
 	 * for gone, and leaves the old life word as it is.
 	 */
-	bool stands = old_stands(pool, segment, old->generation) || MUTANT(MOVE_FROM_WITHDRAWN);
+	bool stands = still_described(pool, segment, old->generation);
 	bool live = MUTANT(MOVE_BLIND) || (life_counts(life) && stands);
 	if (c->shared) { /* a removal does not flag: it stands in a log */
 		factbook_refresh(&pool->factbook);

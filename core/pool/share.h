@@ -56,7 +56,6 @@ struct share {
 	} seals[SEALS_MAX];
 	unsigned seal_count;
 	pthread_mutex_t flush_lock; /* over stating them */
-	pthread_mutex_t doubt_lock; /* over a removal that is in doubt (share_pins.h) */
 	atomic_uint_fast64_t good_us; /* when the last heartbeat that was completed began */
 	_Atomic uint64_t *lost;	      /* bitmap: segments that we had open and that were adopted by another */
 	_Atomic uint64_t *open;	      /* likewise: that we may write to: from the look behind OPEN until SEAL is stated */

@@ -3,6 +3,7 @@
 #include "core/pool/share_pins.h"
 #include "core/pool/move.h"
 #include "core/pool/pins.h"
+#include "core/pool/remove.h"
 
 #include <memkv/pin.h>
 
@@ -128,7 +129,9 @@ bool share_keep_free(struct memkv_pool *pool, struct owned *victim)
 
 	if (!own_move(c, victim, OWNER_OPEN, &pool->slot))
 		return false;
+	removal_lock(pool);
 	table_withdraw(c, victim->segment);
+	removal_unlock(pool);
 	bool good = media->ops->settle(media) == 0 && control_published(c) && media->ops->flush(media) == 0;
 	share_close_again(pool, victim->segment, good ? OWNER_FREE : OWNER_SEALED);
 	return good;
@@ -144,15 +147,13 @@ int share_remove(struct memkv_pool *pool, const struct entry *e, bool force, int
 		factbook_refresh(book);
 		return !force && factbook_pinned(book, e->key, e->session_id) ? MEMKV_PINNED : state(context);
 	}
-	pthread_mutex_lock(&pool->share.doubt_lock);
 	int err = factbook_doubt(book, e->key, e->birth);
-	if (!err && !factbook_refresh(book))
-		err = -EIO;
+	if (!err && (!factbook_refresh(book) || (lease_lost(&pool->control, &pool->slot) && !MUTANT(SLOT_LOST_UNSEEN))))
+		err = -EIO; /* pins are not all known; or nobody needs to have read our doubt */
 	if (!err && !force && factbook_pinned(book, e->key, e->session_id))
 		err = MEMKV_PINNED;
 	int result = err ? err : state(context);
 	if (result < 0) /* else the DEL has ended it */
 		(void)factbook_doubt(book, e->key, 0);
-	pthread_mutex_unlock(&pool->share.doubt_lock);
 	return result;
 }

@@ -76,7 +76,7 @@ uint32_t share_pinned(struct memkv_pool *pool, uint64_t segment, uint32_t *excus
 bool share_keep_free(struct memkv_pool *pool, struct owned *victim);
 
 /*
- * share_remove() - DOUBT, the look, and @state when the block is not pinned, or @force
+ * share_remove() - DOUBT, the look, and @state when the block is not pinned, or @force; under removal_lock(), so one at a time
  *
  * Return: what @state returns; MEMKV_PINNED; -errno.
  */
