@@ -361,6 +361,14 @@ static int state_pin(struct memkv_pool *pool, const struct record *pin)
 	return fail(-EAGAIN, "%s: others unpin this again and again; try again", pool->media->path);
 }
 
+/* mirrored media: what this process knows has reached the medium; else others need not find what is to be pinned */
+static int seen_by_others(const struct memkv_pool *pool)
+{
+	if (control_published(&pool->control) || MUTANT(PIN_UNPUBLISHED))
+		return 0;
+	return fail(-EIO, "%s: what is to be pinned, or its new place, could not be written", pool->media->path);
+}
+
 static int pin_one(struct memkv_pool *pool, struct entry *entries, const struct memkv_key *key, uint64_t pages,
 		   uint64_t until_s)
 {
@@ -377,7 +385,7 @@ static int pin_one(struct memkv_pool *pool, struct entry *entries, const struct 
 	if (copy == PINS_COPY_NO_ROOM)
 		return fail(MEMKV_PIN_LIMIT, "%s: the block is in a segment that is being emptied, and there is no room to move it to; "
 					     "unpin some, or use a larger pool", pool->media->path);
-	return copy == PINS_COPY_HOLDS ? 0 : MEMKV_MISS;
+	return copy == PINS_COPY_HOLDS ? seen_by_others(pool) : MEMKV_MISS;
 }
 
 /* a segment is FREE as room for moves; else there must be pins already, and it is made when there is room again */
@@ -554,6 +562,8 @@ int64_t memkv_pin_session(struct memkv_pool *pool, const char *session, const st
 		err = state_pin(pool, &pin);
 	follower_step(&pool->follower);
 	int64_t held = err ? err : hold_session(pool, entries, pin.subject);
+	if (held >= 0 && (err = seen_by_others(pool)))
+		held = err;
 	entries_free(pool, entries);
 	return held;
 }
