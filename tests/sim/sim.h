@@ -183,6 +183,8 @@ struct shadow_place {
 	bool damaged; /* a power cut took its bytes */
 	uint8_t untold; /* not 0: removed by a process that died, or failed, before it told anybody */
 	uint64_t flagged; /* on a device: world.order when the flag landed */
+	uint8_t telling; /* steps that are left until others know that it was removed; of a process that may die on the way */
+	uint8_t flagged_by;
 };
 
 struct shadow_segment {
@@ -373,6 +375,8 @@ void landed_payload(const struct command *command, uint64_t page);
 void landed_mirror_stored(struct agent *agent, enum sim_kind kind, uint64_t offset);
 void landed_died(const struct agent *agent);
 void landed_untold(const struct agent *agent);
+/* watch_died() - what it flagged and has not told of others need not know */
+void watch_died(const struct agent *agent);
 
 /* stated.c: a page of a log ring has landed; a write of a segment has */
 void stated_landed(uint64_t offset, const uint8_t *before);
