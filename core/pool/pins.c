@@ -212,6 +212,11 @@ static bool hold(struct memkv_pool *pool, uint64_t segment, uint64_t generation,
 	/* whoever put it may have died, or stand still, before it told: what is pinned others must find, and look for */
 	if (holds == HOLDS && !MUTANT(PIN_UNTOLD))
 		control_ring_entry(&pool->control, segment);
+	/* likewise before its entry has left the mirror, which another thread of this process is just about to see to */
+	if (holds == HOLDS && !MUTANT(PIN_UNPUBLISHED)) {
+		control_publish(&pool->control, control_entry(&pool->control, segment, e->index), ENTRY_BYTES);
+		holds = control_published(&pool->control) ? HOLDS : HOLDS_NOT;
+	}
 	if (holds == HOLDS_ELSEWHERE)
 		moved = move_anywhere(pool, segment, e);
 	follower_unkeep(&pool->follower, segment);
@@ -362,6 +367,15 @@ static bool covers(const struct record *there, const struct record *pin)
 	       later_end(there->until_s, pin->until_s) == there->until_s;
 }
 
+/* a copy may be there that does not hold since that could not be written */
+static int unwritten(const struct memkv_pool *pool)
+{
+	return control_published(&pool->control)
+		       ? 0
+		       : fail(-EIO, "%s: what says that the block is there could not be written, so it may be lost; try again",
+			      pool->media->path);
+}
+
 /* state a pin until the fact that holds covers it: another may have taken something back at the same moment */
 static int state_pin(struct memkv_pool *pool, const struct record *pin)
 {
@@ -395,7 +409,10 @@ static int pin_one(struct memkv_pool *pool, struct entry *entries, const struct 
 	if (copy == PINS_COPY_NO_ROOM)
 		return fail(MEMKV_PIN_LIMIT, "%s: the block is in a segment that is being emptied, and there is no room to move it to; "
 					     "unpin some, or use a larger pool", pool->media->path);
-	return copy == PINS_COPY_HOLDS ? 0 : MEMKV_MISS;
+	if (copy == PINS_COPY_HOLDS)
+		return 0;
+	err = unwritten(pool);
+	return err ? err : MEMKV_MISS;
 }
 
 /* a segment is FREE as room for moves; else there must be pins already, and it is made when there is room again */
@@ -589,7 +606,9 @@ static int64_t make_pin_session(struct memkv_pool *pool, struct chore *chore)
 	follower_step(&pool->follower);
 	int64_t held = err ? err : hold_session(pool, entries, pin.subject);
 	entries_free(pool, entries);
-	return held;
+	if (!err)
+		err = unwritten(pool);
+	return err ? err : held;
 }
 
 int64_t memkv_pin_session(struct memkv_pool *pool, const char *session, const struct memkv_pin_options *options)

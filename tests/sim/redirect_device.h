@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Included before core/media/media_block.c where that is compiled for the simulator: the device is device.c's.  Whole
+ * Included before core/media/media_block.c and block_open.c where these are compiled for the simulator: the device is device.c's.  Whole
  * blocks of the mirror are copied in two pieces instead of word by word, else nothing but that would be simulated.
  */
 #ifndef MEMKV_TESTS_SIM_REDIRECT_DEVICE_H
