@@ -69,12 +69,14 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(BEGUN_UNSETTLED, "a removal passes over what is just being opened anew, before the device says so")          \
 	X(SILENCE_BELIEVED, "a follower takes a second source that does not answer for one that knows nothing")        \
 	X(LOG_UNREAD_ENDS, "a log that the medium does not answer for counts as read to its end")                       \
+	X(GROWTH_NOT_LOST, "a follower does not look where the blocks of an OPEN segment have moved that it had not met yet") \
 	X(CHECKPOINT_UNFLUSHED, "a checkpoint is written over the older one though the newer may not be flushed")        \
 	X(UNREAD_SEEN, "a segment that could not be read at attach is not looked at again until it rings")             \
 	X(BROUGHT_IN_ORDER, "a table that was read as a whole counts as read in the order of its parts")               \
 	X(PLACES_NOT_GIVEN_BACK, "who spares a segment that was just being opened anew leaves its reserved places")    \
 	X(EVICT_UNKEPT, "an eviction flags what its own process may give back to the system at that moment")            \
 	X(FLAG_UNLOCKED, "a block is flagged, or its table withdrawn, and others take that for done before it is on the device") \
+	X(PIN_UNWRITTEN, "a pin is acknowledged though the place that it holds by could not be written")               \
 	X(PIN_SENT, "a pin holds a block of which only the entry is known to be there")                                \
 	X(SENT_BEFORE_BLOCK, "an entry counts as live before its block has landed")                                    \
 	X(SENT_TRUSTED, "who continues a dead agent's segment does not look whether the sent blocks have landed")      \

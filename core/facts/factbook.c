@@ -38,7 +38,7 @@ static int open_shared(struct factbook *l)
 		l->removed_places *= 2;
 	l->removed = calloc(l->removed_places, sizeof(*l->removed));
 	l->wants = calloc(c->layout.geo.slots, sizeof(*l->wants));
-	l->doubts = calloc(c->layout.geo.slots, sizeof(*l->doubts));
+	l->doubts = calloc(2ULL * c->layout.geo.slots, sizeof(*l->doubts));
 	return l->removed && l->wants && l->doubts ? ownership_open(&l->ownership, c->layout.segments, c->layout.geo.slots) : -ENOMEM;
 }
 
@@ -113,7 +113,7 @@ static void forget_settled(struct factbook *l)
 /* what this process is about to remove */
 static struct record doubt_record(const struct factbook *l)
 {
-	const struct doubt *d = &l->doubts[l->me.slot];
+	const struct doubt *d = factbook_doubt_of(l, l->me.slot, l->me.epoch);
 	struct record r = {.kind = RECORD_DOUBT, .birth = d->birth, .version = d->version, .slot = l->me.slot, .epoch = d->epoch};
 
 	memcpy(r.key, d->key, sizeof(r.key));
@@ -145,7 +145,7 @@ static int write_checkpoint(struct factbook *l, const struct log_identity *who, 
 			ownership_prune(&l->ownership, l->share.quiet, l->share.context);
 		count += ownership_copy(&l->ownership, who->slot, who->epoch, l->scratch + count, checkpoint_records(c) - count);
 	}
-	if (factbook_shared(l) && l->writing && count < checkpoint_records(c) && l->doubts[l->me.slot].birth)
+	if (factbook_shared(l) && l->writing && count < checkpoint_records(c) && factbook_doubt_of(l, l->me.slot, l->me.epoch)->birth)
 		l->scratch[count++] = doubt_record(l);
 	if (count > checkpoint_records(c) || factbook_blind(l))
 		return -ENOSPC;
@@ -468,12 +468,12 @@ bool factbook_doubted(struct factbook *l, const uint8_t key[32], uint64_t birth)
 	bool doubted = false, again = false;
 
 	pthread_mutex_lock(&l->lock);
-	for (uint32_t n = 0; !doubted && n < l->control->layout.geo.slots; n++) {
+	for (uint32_t n = 0; !doubted && n < 2 * l->control->layout.geo.slots; n++) {
 		const struct doubt *d = &l->doubts[n];
 		if (!d->birth || d->birth != birth || memcmp(d->key, key, sizeof(d->key)) != 0)
 			continue;
-		bool mine = l->writing && n == l->me.slot && d->epoch == l->me.epoch;
-		if (mine || !l->share.quiet || !l->share.quiet(l->share.context, n, d->epoch))
+		bool mine = l->writing && n / 2 == l->me.slot && d->epoch == l->me.epoch;
+		if (mine || !l->share.quiet || !l->share.quiet(l->share.context, n / 2, d->epoch))
 			doubted = true;
 		again = true;
 	}

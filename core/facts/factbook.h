@@ -60,7 +60,7 @@ struct want {
 	uint32_t epoch;
 };
 
-/* shared devices: what a slot's holder is about to remove; birth 0: nothing */
+/* shared devices: what an incarnation is about to remove; birth 0: nothing */
 struct doubt {
 	uint8_t key[32];
 	uint64_t birth, version;
@@ -95,7 +95,7 @@ struct factbook {
 	/* shared devices: */
 	struct ownership ownership;
 	struct want *wants; /* by slot */
-	struct doubt *doubts; /* likewise */
+	struct doubt *doubts; /* likewise, two for each: of an incarnation, and of the one before, which need not be proven gone */
 	struct factbook_share share;
 	atomic_uint_fast64_t tail; /* records of ours that are on the medium */
 	atomic_uint used; /* slots that were ever used, at least */

@@ -45,7 +45,7 @@ static void note_removed(struct factbook *l, const struct record *r)
 /* what its author is about to remove, or has just removed */
 static void fold_doubt(struct factbook *l, const struct record *r)
 {
-	struct doubt *d = r->slot < l->control->layout.geo.slots ? &l->doubts[r->slot] : NULL;
+	struct doubt *d = r->slot < l->control->layout.geo.slots ? factbook_doubt_of(l, r->slot, r->epoch) : NULL;
 
 	if (r->kind == RECORD_DOUBT && r->version > l->facts.version)
 		l->facts.version = r->version;
