@@ -233,7 +233,10 @@ static bool hold(struct memkv_pool *pool, uint64_t segment, uint64_t generation,
 		control_ring_entry(&pool->control, segment);
 	/* likewise before its entry has left the mirror, which another thread of this process is just about to see to */
 	if (holds == HOLDS && !MUTANT(PIN_UNPUBLISHED)) {
-		control_publish(&pool->control, control_entry(&pool->control, segment, e->index), ENTRY_BYTES);
+		if (pool->control.shared)
+			share_publish_entry(pool, segment, e->index);
+		else
+			control_publish(&pool->control, control_entry(&pool->control, segment, e->index), ENTRY_BYTES);
 		holds = control_published(&pool->control) ? HOLDS : HOLDS_NOT;
 	}
 	if (holds == HOLDS_ELSEWHERE)
@@ -286,16 +289,6 @@ static uint64_t pages_of_key(struct memkv_pool *pool, struct entry *entries, con
 	return 0;
 }
 
-/* a shared device: all logs, once more, since the fact was stated; what others are at is waited for, for a moment */
-static bool look_again(struct memkv_pool *pool, int looks)
-{
-	enum { FIRST_US = 500, TIMES = 6 };
-
-	if (looks > 0)
-		clock_sleep_us(FIRST_US << min_u64((uint64_t)looks, TIMES));
-	return MUTANT(PIN_LOGS_UNREAD) || factbook_refresh(&pool->factbook);
-}
-
 static enum pins_copy any_copy_holds(struct memkv_pool *pool, struct entry *entries, const uint8_t *key,
 				     const struct births *only, uint64_t below)
 {
@@ -307,7 +300,7 @@ static enum pins_copy any_copy_holds(struct memkv_pool *pool, struct entry *entr
 	for (int i = 0; i < TRIES && !no_room; i++) {
 		bool any = false;
 		follower_step(&pool->follower);
-		if (pool->control.shared && !look_again(pool, i))
+		if (pool->control.shared && !share_look_again(pool, i))
 			continue;
 		uint32_t count = follower_copies(&pool->follower, key, places, COPIES_MAX);
 		for (uint32_t n = 0; n < count; n++) {
@@ -340,12 +333,6 @@ enum pins_copy pins_copy_of(struct memkv_pool *pool, const uint8_t key[32], cons
 }
 
 /* ---- stating ---- */
-
-static int unsure(const struct memkv_pool *pool)
-{
-	return fail(-EAGAIN, "%s: whether what was pinned stays cannot be told: another host is removing some of it, or logs cannot be "
-			     "read; try again", pool->media->path);
-}
 
 /* @use: the call's own */
 static int ready(struct memkv_pool *pool, const struct pool_use *use, bool good_arguments, const char *what)
@@ -449,7 +436,7 @@ static int pin_one(struct memkv_pool *pool, struct entry *entries, const struct 
 	if (err)
 		return err;
 	if (copy == PINS_COPY_UNSURE && pool->control.shared)
-		return unsure(pool);
+		return share_unsure(pool);
 	return copy == PINS_COPY_HOLDS ? 0 : MEMKV_MISS;
 }
 
@@ -588,17 +575,6 @@ static bool of_session(void *context, const struct entry *e)
 	return e->session_id == look->id;
 }
 
-/* a shared device: nobody is about to remove it who may not have seen the pin; what others are at is waited for, for a moment */
-static bool out_of_doubt(struct memkv_pool *pool, const struct entry *e)
-{
-	int looks = 0;
-
-	while (factbook_doubted(&pool->factbook, e->key, e->birth))
-		if (++looks == TRIES || !look_again(pool, looks))
-			return false;
-	return true;
-}
-
 /* the fact stands: every block of the session that is there holds, if need be in a new place */
 static int64_t hold_session(struct memkv_pool *pool, struct entry *entries, uint64_t id)
 {
@@ -608,18 +584,18 @@ static int64_t hold_session(struct memkv_pool *pool, struct entry *entries, uint
 	bool no_room = false;
 	uint64_t before = atomic_load(&pool->media->unread);
 
-	if (pool->control.shared && !look_again(pool, 0))
-		return unsure(pool);
+	if (pool->control.shared && !share_look_again(pool, 0))
+		return share_unsure(pool);
 	for (uint64_t s = 0; s < pool->control.layout.segments; s++) {
 		uint32_t n = entries_collect(pool, s, of_session, &look, entries, &generation);
 		for (uint32_t i = 0; i < n; i++) {
-			if (pool->control.shared && !out_of_doubt(pool, &entries[i]))
-				return unsure(pool);
+			if (pool->control.shared && !share_out_of_doubt(pool, &entries[i]))
+				return share_unsure(pool);
 			held += hold(pool, s, generation, &entries[i], &no_room);
 		}
 	}
 	if (pool->control.shared && atomic_load(&pool->media->unread) != before)
-		return unsure(pool);
+		return share_unsure(pool);
 	return held;
 }
 

@@ -362,6 +362,14 @@ static bool open_segment(struct memkv_pool *pool, uint64_t segment, bool anew)
 	return false;
 }
 
+void share_publish_entry(struct memkv_pool *pool, uint64_t segment, uint32_t index)
+{
+	pthread_mutex_lock(&pool->share.flush_lock); /* it is not closed meanwhile */
+	if (is_noted(pool->share.open, segment))
+		control_publish(&pool->control, control_entry(&pool->control, segment, index), ENTRY_BYTES);
+	pthread_mutex_unlock(&pool->share.flush_lock);
+}
+
 bool share_open_closed(struct memkv_pool *pool, uint64_t segment) { return open_segment(pool, segment, false); }
 
 void share_close_again(struct memkv_pool *pool, uint64_t segment, enum owner_state state)

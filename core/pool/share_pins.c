@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See share_pins.h. */
 #include "core/pool/share_pins.h"
+#include "core/base/environ.h"
+#include "core/base/fail.h"
 #include "core/pool/move.h"
 #include "core/pool/pins.h"
 #include "core/pool/remove.h"
@@ -69,6 +71,34 @@ bool share_elsewhere(struct memkv_pool *pool, uint64_t segment, const struct ent
 	}
 	entries_free(pool, found);
 	return stands;
+}
+
+/* ---- pinning ---- */
+
+bool share_look_again(struct memkv_pool *pool, int looks)
+{
+	enum { FIRST_US = 500, TIMES = 6 };
+
+	if (looks > 0)
+		clock_sleep_us(FIRST_US << min_u64((uint64_t)looks, TIMES));
+	return MUTANT(PIN_LOGS_UNREAD) || factbook_refresh(&pool->factbook);
+}
+
+bool share_out_of_doubt(struct memkv_pool *pool, const struct entry *e)
+{
+	enum { LOOKS = 16 };
+	int looks = 0;
+
+	while (factbook_doubted(&pool->factbook, e->key, e->birth))
+		if (++looks == LOOKS || !share_look_again(pool, looks))
+			return false;
+	return true;
+}
+
+int share_unsure(const struct memkv_pool *pool)
+{
+	return fail(-EAGAIN, "%s: whether what was pinned stays cannot be told: another host is removing some of it, or logs cannot be "
+			     "read; try again", pool->media->path);
 }
 
 /* ---- emptying ---- */

@@ -60,6 +60,16 @@ bool share_landed(struct memkv_pool *pool, uint64_t segment, const struct entry 
 /* share_elsewhere() - is there another copy of the block that stands? */
 bool share_elsewhere(struct memkv_pool *pool, uint64_t segment, const struct entry *e);
 
+/*
+ * A pinner's, when its fact is stated: share_look_again() - all logs are read once more, since others may be at something, which is
+ * waited for for a moment when it is not the first of its @looks; false: they cannot be
+ * share_out_of_doubt() - nobody is about to remove the block who may not have seen the pin; false: that cannot be told
+ * share_unsure() - the answer then
+ */
+bool share_look_again(struct memkv_pool *pool, int looks);
+bool share_out_of_doubt(struct memkv_pool *pool, const struct entry *e);
+int share_unsure(const struct memkv_pool *pool);
+
 /* share_describes() - the generation that an OPEN of the segment gives up; false: it cannot be read */
 bool share_describes(struct memkv_pool *pool, uint64_t segment, uint64_t *generation);
 
