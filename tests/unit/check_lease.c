@@ -131,6 +131,21 @@ START_TEST(late_copy_under_the_next_claim)
 }
 END_TEST
 
+/* likewise, and the late one had found the slot some epochs ago: none of those between comes again */
+START_TEST(late_copy_of_an_epoch_long_past)
+{
+	struct slot_cell late = cell_of(0, 3, LATE, SLOT_LEFT), next = cell_of(0, 19, NEXT, SLOT_JOINING);
+
+	open_pool();
+	next.owed_epoch = 18;
+	next.owed_nonce = WINNER;
+	put_copy(0, &late);
+	put_copy(1, &next);
+	must_owe(0, 18, WINNER);
+	close_pool();
+}
+END_TEST
+
 static struct slot_cell on_the_way; /* the slot's holder, who won while we stood still */
 
 /* behind our copy 0: it has had the slot since before we wrote that */
@@ -184,7 +199,11 @@ START_TEST(holder_writes_its_copy_anew)
 	late = cell_of(0, 2, NEXT, SLOT_JOINING);
 	put_copy(1, &late);
 	ck_assert_int_eq(lease_guard(c, &mine), 0);
-	late.state = SLOT_ACTIVE;
+	/* who joins behind another has found that it was there */
+	late = cell_of(0, 3, NEXT, SLOT_JOINING);
+	put_copy(1, &late);
+	ck_assert_int_eq(lease_guard(c, &mine), MEMKV_IN_USE);
+	late = cell_of(0, 2, NEXT, SLOT_ACTIVE);
 	put_copy(1, &late);
 	ck_assert_int_eq(lease_guard(c, &mine), MEMKV_IN_USE);
 	ck_assert(lease_lost(c, &mine));
@@ -290,7 +309,7 @@ END_TEST
 
 int main(void)
 {
-	const TTest *const tests[] = {late_copy_over_one_who_left, late_copy_under_the_next_claim,
+	const TTest *const tests[] = {late_copy_over_one_who_left, late_copy_under_the_next_claim, late_copy_of_an_epoch_long_past,
 					     who_gives_up_leaves_the_winner_alone, holder_writes_its_copy_anew,
 					     another_boot_proves_death, unbounded_connection_waits_for_its_boot, twins_are_refused,
 					     NULL};
