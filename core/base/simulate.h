@@ -112,7 +112,6 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(ADOPTED_SETTLED, "a segment that was adopted while we write to it counts as closed at once")                \
 	X(GIVE_UP_BLIND, "who gives up a claim says LEFT though another has won the slot meanwhile")                  \
 	X(NEXT_UNHEARD, "a late claimer's copy is believed though the next one has found another in the slot")         \
-	X(EPOCH_PROVES, "a newer epoch in a slot proves the death of one that was only silent")                         \
 	X(SLOT_LOST_UNSEEN, "who was silent for so long that its slot is another's goes on in it")                     \
 	X(JOINING_UNHEARD, "who woke up does not see from a claim that is being made that its slot was another's")      \
 	X(SILENCE_GUESSED, "who stood still itself takes that time for the silence of the others")                     \

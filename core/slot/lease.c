@@ -130,7 +130,7 @@ bool lease_quiet(struct lease_watch *watch, const struct control *c, const struc
 
 	if (slot >= c->layout.geo.slots || slot_read(c, slot, &cell) == CHECK_BAD)
 		return false;
-	if (cell.epoch > epoch && cell.unproven_epoch == epoch && !MUTANT(EPOCH_PROVES))
+	if (cell.epoch > epoch && cell.unproven_epoch == epoch)
 		return !still_unproven(c, &cell);
 	if (cell.epoch > epoch || (cell.epoch == epoch && (cell.state == SLOT_LEFT || cell.state == SLOT_VIRGIN)))
 		return true; /* it had to be quiet before */
