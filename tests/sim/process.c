@@ -401,6 +401,12 @@ int deadline_open(pool_opener open, const char *path, const struct memkv_pool_op
 	return open(path, o, pool);
 }
 
+int64_t deadline_make(struct memkv_pool *pool, struct chore *chore, uint64_t deadline_us)
+{
+	(void)deadline_us;
+	return chore->make(pool, chore);
+}
+
 int64_t deadline_get(struct memkv_pool *pool, const struct memkv_key *key, const struct located *at, void *buffer,
 		     size_t length, const struct memkv_get_options *o, struct memkv_get_options *given)
 {

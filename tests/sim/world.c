@@ -146,6 +146,7 @@ void agent_kill(struct agent *a)
 	if (a->checkpoints)
 		cover(COVER_CHECKPOINT_KILL);
 	landed_died(a);
+	watch_died(a);
 	a->state = AGENT_DYING;
 	a->boots += on_shared() && draw(4) == 0; /* its host as well */
 	for (int i = 0; i < THREADS_ALL; i++) {

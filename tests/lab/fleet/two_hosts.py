@@ -95,9 +95,11 @@ def power_lost(a, b, device_a, device_b):
     expect(heir.ask(f"check {FIRST_BURST} {len(seeds)}").split()[:3] == [str(len(seeds)), "0", "0"], "B, now writing")
     if shared():
         adopt(b, device_b, reader, len(seeds))
+    began = time.monotonic()
     heir.tell(f"burst {SECOND_BURST} 200")
     new = acknowledged(heir.answer() for _ in range(200))
     expect(heir.answer() == "done" and len(new) == 200, f"{len(new)} of B's 200 puts were stored")
+    note(f"B's 200 puts took {time.monotonic() - began:.1f} s")
     for first, count in ((FIRST_BURST, 0 if shared() else len(seeds)), (SECOND_BURST, 200)):
         hits, _, wrong, _ = tally(reader.ask(f"check {first} {count}"))
         expect(hits == count and wrong == 0, f"{hits} of {count} blocks from {first} on are there, {wrong} wrong")
