@@ -25,7 +25,8 @@ struct slot_cell_disk {
 	le64 owed_nonce;
 	le32 quarantine_ms, unproven_epoch;
 	uint8_t unproven_machine[16], unproven_boot[16];
-	uint8_t reserved[80];
+	le32 drain, ask, ask_slot, ask_epoch;
+	uint8_t reserved[64];
 };
 _Static_assert(sizeof(struct slot_cell_disk) == CELL_LIVE, "slot cell");
 
@@ -100,6 +101,10 @@ void slot_cell_encode(const struct slot_cell *cell, unsigned copy, uint64_t pool
 		.owed_nonce = le64_of(cell->owed_nonce),
 		.quarantine_ms = le32_of(cell->quarantine_ms),
 		.unproven_epoch = le32_of(cell->unproven_epoch),
+		.drain = le32_of(cell->drain),
+		.ask = le32_of(cell->ask),
+		.ask_slot = le32_of(cell->ask_slot),
+		.ask_epoch = le32_of(cell->ask_epoch),
 	};
 
 	memcpy(disk.unproven_machine, cell->unproven_machine, sizeof(disk.unproven_machine));
@@ -140,6 +145,10 @@ enum check_result slot_cell_decode(const uint8_t live[CELL_LIVE], unsigned slot,
 		.owed_nonce = le64_get(disk.owed_nonce),
 		.quarantine_ms = le32_get(disk.quarantine_ms),
 		.unproven_epoch = le32_get(disk.unproven_epoch),
+		.drain = le32_get(disk.drain),
+		.ask = le32_get(disk.ask),
+		.ask_slot = le32_get(disk.ask_slot),
+		.ask_epoch = le32_get(disk.ask_epoch),
 	};
 	memcpy(cell->unproven_machine, disk.unproven_machine, sizeof(disk.unproven_machine));
 	memcpy(cell->unproven_boot, disk.unproven_boot, sizeof(disk.unproven_boot));

@@ -44,7 +44,7 @@ struct get {
 	size_t range_count;
 	void *to;
 	size_t length;
-	bool upto;
+	bool upto, by_index;
 	const struct located *at; /* by locator; NULL: by key */
 	bool at_tried;
 	struct place skips[COPIES_TRIED_MAX]; /* copies that failed but stay in the index; these two last: not cleared */
@@ -82,6 +82,18 @@ static bool still_indexed(const struct get *get, struct place place)
 		if (is_same(there, place))
 			return true;
 	return false;
+}
+
+/* a locator may name a place that the index has long forgotten */
+static bool is_indexed(const struct get *get, uint64_t page)
+{
+	struct place there;
+	bool by_key = !get->at || get->tried;
+
+	for (unsigned i = 0; !by_key && index_find(get->pool->index, get->hash, i, &there); i++)
+		if (there.page == page)
+			return true;
+	return by_key;
 }
 
 static bool is_among(const struct place *places, unsigned count, struct place place)
@@ -204,6 +216,7 @@ static enum block_verdict read_once(struct get *get)
 	read->to = get->to;
 	read->length = get->length;
 	read->upto = get->upto;
+	read->by_index = get->by_index && is_indexed(get, read->place.page);
 	op_run(&read->op);
 	return read->verdict;
 }
@@ -282,6 +295,7 @@ void get_block(struct memkv_pool *pool, struct lane *lane, const struct memkv_ke
 	get.to = to;
 	get.length = length;
 	get.upto = flags & MEMKV_GET_UPTO;
+	get.by_index = flags & MEMKV_GET_BY_INDEX;
 	answer->result = read_any(&get);
 	answer->counter = get.cause;
 	if (answer->result)
@@ -320,6 +334,7 @@ static int64_t get_whole(struct memkv_pool *pool, const struct memkv_key *key, c
 	get.to = buffer;
 	get.length = length;
 	get.upto = o->flags & MEMKV_GET_UPTO;
+	get.by_index = o->flags & MEMKV_GET_BY_INDEX;
 	int64_t result = get_any(&get);
 	if (result > 0 && given)
 		get_meta(&get.read.header, o, given);

@@ -211,8 +211,16 @@ static bool hold(struct memkv_pool *pool, uint64_t segment, uint64_t generation,
 	/* whoever put it may have died, or stand still, before it told: what is pinned others must find, and look for */
 	if (holds == HOLDS && !MUTANT(PIN_UNTOLD))
 		control_ring_entry(&pool->control, segment);
+	/* likewise before its entry has left the mirror, which another thread of this process is just about to see to */
+	if (holds == HOLDS && !MUTANT(PIN_UNPUBLISHED)) {
+		control_publish(&pool->control, control_entry(&pool->control, segment, e->index), ENTRY_BYTES);
+		holds = control_published(&pool->control) ? HOLDS : HOLDS_NOT;
+	}
 	if (holds == HOLDS_ELSEWHERE)
 		moved = move_anywhere(pool, segment, e);
+	/* a handle that is fenced writes nothing any more, and settles all the same */
+	if (moved == MOVE_DONE && !control_published(&pool->control) && !MUTANT(PIN_MOVED_UNPUBLISHED))
+		moved = MOVE_FAILED;
 	follower_unkeep(&pool->follower, segment);
 	*no_room |= moved == MOVE_NO_ROOM;
 	return holds == HOLDS || moved == MOVE_DONE;
@@ -344,6 +352,15 @@ static bool covers(const struct record *there, const struct record *pin)
 	       later_end(there->until_s, pin->until_s) == there->until_s;
 }
 
+/* a copy may be there that does not hold since that could not be written */
+static int unwritten(const struct memkv_pool *pool)
+{
+	return control_published(&pool->control)
+		       ? 0
+		       : fail(-EIO, "%s: what says that the block is there could not be written, so it may be lost; try again",
+			      pool->media->path);
+}
+
 /* state a pin until the fact that holds covers it: another may have taken something back at the same moment */
 static int state_pin(struct memkv_pool *pool, const struct record *pin)
 {
@@ -359,14 +376,6 @@ static int state_pin(struct memkv_pool *pool, const struct record *pin)
 			return 0;
 	}
 	return fail(-EAGAIN, "%s: others unpin this again and again; try again", pool->media->path);
-}
-
-/* mirrored media: what this process knows has reached the medium; else others need not find what is to be pinned */
-static int seen_by_others(const struct memkv_pool *pool)
-{
-	if (control_published(&pool->control) || MUTANT(PIN_UNPUBLISHED))
-		return 0;
-	return fail(-EIO, "%s: what is to be pinned, or its new place, could not be written", pool->media->path);
 }
 
 static int pin_one(struct memkv_pool *pool, struct entry *entries, const struct memkv_key *key, uint64_t pages,
@@ -385,7 +394,10 @@ static int pin_one(struct memkv_pool *pool, struct entry *entries, const struct 
 	if (copy == PINS_COPY_NO_ROOM)
 		return fail(MEMKV_PIN_LIMIT, "%s: the block is in a segment that is being emptied, and there is no room to move it to; "
 					     "unpin some, or use a larger pool", pool->media->path);
-	return copy == PINS_COPY_HOLDS ? seen_by_others(pool) : MEMKV_MISS;
+	if (copy == PINS_COPY_HOLDS)
+		return 0;
+	err = unwritten(pool);
+	return err ? err : MEMKV_MISS;
 }
 
 /* a segment is FREE as room for moves; else there must be pins already, and it is made when there is room again */
@@ -562,10 +574,10 @@ int64_t memkv_pin_session(struct memkv_pool *pool, const char *session, const st
 		err = state_pin(pool, &pin);
 	follower_step(&pool->follower);
 	int64_t held = err ? err : hold_session(pool, entries, pin.subject);
-	if (held >= 0 && (err = seen_by_others(pool)))
-		held = err;
 	entries_free(pool, entries);
-	return held;
+	if (!err)
+		err = unwritten(pool);
+	return err ? err : held;
 }
 
 int memkv_unpin_session(struct memkv_pool *pool, const char *session)

@@ -24,6 +24,14 @@
  * gone is written to again only `quarantine` later, when the last of its writes has left the network: the longer of what its cell
  * says of its own connection and what the watcher has.
  *
+ * Reuse.  A newcomer that finds every slot taken watches for `suspect` and `quarantine` together; the slot of who was silent all that
+ * time is its own then, with the next epoch, though nobody has proven the death of the one before.  Its cell names that one as
+ * *unproven*: what that one left open is still written to by nobody, until it is proven; and the slot does not pass on in this way a
+ * second time before.  Whoever wakes up after that finds its slot lost (lease_guard()): it asks before it writes to its log, its
+ * checkpoint or its cell when it has been out of its lease, and once more before it acknowledges.  What it had written before that is
+ * in the log that the next holder has read; the newcomer's log is in the other ring.  That rests on time: who stands still between
+ * that question and the write it was for, and longer than `suspect` and `quarantine`, writes over what is another's.
+ *
  * All times are the watcher's own, and only how soon something happens depends on them; but for the claim, see above.
  */
 #ifndef MEMKV_SLOT_LEASE_H
@@ -53,17 +61,25 @@ struct lease_watch {
 		uint64_t heartbeat, since_us; /* it stands at that since then */
 		uint64_t gone_us;	      /* since when it is known to be gone; 0: it is not */
 	} slots[SLOTS_MAX];
+	uint64_t asked_us; /* when the last look was asked for */
 };
 
-/* lease_look() - note how all heartbeats stand now; the cells were refreshed */
-void lease_look(struct lease_watch *watch, const struct control *c, uint64_t now_us);
+/* lease_look() - note how all heartbeats stand now; the cells were refreshed, which was asked for at @asked_us */
+void lease_look(struct lease_watch *watch, const struct control *c, uint64_t asked_us);
 
-/* lease_still_us() - for how long an incarnation's heartbeat has been seen to stand still; 0: it moves, or is not known */
-uint64_t lease_still_us(const struct lease_watch *watch, uint32_t slot, uint32_t epoch, uint64_t now_us);
+/* lease_still_us() - for how long an incarnation's heartbeat was seen to stand still, up to the last look; 0: it moves, or is not known */
+uint64_t lease_still_us(const struct lease_watch *watch, uint32_t slot, uint32_t epoch);
 
 /* lease_quiet() - proven gone, and nothing of it can still be on the way */
 bool lease_quiet(struct lease_watch *watch, const struct control *c, const struct lease_timing *timing, uint32_t slot,
 		 uint32_t epoch);
+
+/*
+ * lease_reuse_us() - for how long a slot's holder must be silent before its slot is another's, unproven as its death may be;
+ * UINT64_MAX: for ever.  lease_reusable() - was it seen to be, and is nobody before it in that slot unproven?
+ */
+uint64_t lease_reuse_us(const struct lease_timing *timing, const struct slot_cell *cell);
+bool lease_reusable(const struct lease_watch *watch, const struct control *c, const struct lease_timing *timing, uint32_t slot);
 
 /* lease_refresh() - bring the cells in: of all slots that were ever used, and LEASE_STEP that were not; how many, or -EIO */
 int lease_refresh(const struct control *c);

@@ -52,6 +52,11 @@ static void found_by_next(const struct control *c, struct slot_cell *first, cons
 	first->owed_epoch = 0;
 	first->owed_nonce = 0;
 	first->state = SLOT_LEFT;
+	if (second->unproven_epoch != first->epoch)
+		return;
+	first->state = SLOT_ACTIVE; /* it was silent, and no more is known */
+	memcpy(first->machine, second->unproven_machine, sizeof(first->machine));
+	memcpy(first->boot, second->unproven_boot, sizeof(first->boot));
 }
 
 /* *holds: which copy the cell was taken from */

@@ -113,10 +113,15 @@ static int do_put(struct thread *t, uint32_t key)
 
 static void do_get(struct thread *t, uint32_t key, bool fresh)
 {
+	bool by_index = draw(6) == 0;
 	struct memkv_key k = key_of(key);
 	uint32_t instance = UINT32_MAX;
 	struct memkv_get_options o = {
-		.size = sizeof(o), .flags = MEMKV_GET_UPTO, .meta = &instance, .meta_room = sizeof(instance)};
+		.size = sizeof(o),
+		.flags = MEMKV_GET_UPTO | (by_index ? MEMKV_GET_BY_INDEX : 0u),
+		.meta = &instance,
+		.meta_room = sizeof(instance),
+	};
 
 	call_begin(t, CALL_GET, key);
 	if (fresh) {
@@ -126,7 +131,10 @@ static void do_get(struct thread *t, uint32_t key, bool fresh)
 	int64_t result = memkv_get(t->agent->pool, &k, buffer_of(t, false), PAYLOAD_MAX - PAGE, &o);
 	if (result == MEMKV_MISS && world.clock > 0 && t->call.clock_low != NEVER)
 		cover(COVER_EXPIRED);
-	oracle_get_done(t, result, buffer_of(t, false), &instance, fresh);
+	if (by_index && on_device())
+		oracle_get_by_index_done(t, result, buffer_of(t, false), &instance, fresh);
+	else
+		oracle_get_done(t, result, buffer_of(t, false), &instance, fresh);
 	call_end(t, result);
 }
 

@@ -184,6 +184,7 @@ struct shadow_place {
 	uint8_t untold; /* not 0: removed by a process that died, or failed, before it told anybody */
 	uint8_t telling; /* steps that are left until others know that it was removed; of a process that may die on the way */
 	uint8_t flagged_by;
+	uint64_t flagged; /* on a device: world.order when the flag landed */
 };
 
 struct shadow_segment {
@@ -389,6 +390,8 @@ void oracle_put_in(struct thread *t, uint32_t session);
 void oracle_put_done(struct thread *t, int result, bool replace);
 uint32_t oracle_version(uint32_t key, uint32_t length);
 void oracle_get_done(struct thread *t, int64_t result, const uint8_t *bytes, const uint32_t *instance, bool fresh);
+/* likewise, but what was removed may be returned: the bytes of one put of that very key */
+void oracle_get_by_index_done(struct thread *t, int64_t result, const uint8_t *bytes, const uint32_t *instance, bool fresh);
 void oracle_found(struct thread *t, int found, bool fresh);
 /* a fresh look, which began with the call, has just ended */
 void oracle_looked(struct thread *t);
@@ -527,6 +530,7 @@ const char *call_name(enum call_kind kind);
 	X(KILL_SENT, "a writer killed with such an entry on the device")                                             \
 	X(SENT_CONTINUED, "continued: the next writer found that block whole")                                       \
 	X(SENT_GONE, "continued: the next writer found that it never landed")                                        \
+	X(BY_INDEX_LATE, "a get by the index that returned what this process had not learnt the removal of")          \
 	X(OLD_MIRROR, "a read through an index whose segment was opened anew on the device")                         \
 	X(CLAIM_HELD, "a second writer of a device refused")                                                         \
 	X(CLAIM_FALLEN, "a device taken over from a writer that was killed")                                         \
