@@ -76,7 +76,7 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(PLACES_NOT_GIVEN_BACK, "who spares a segment that was just being opened anew leaves its reserved places")    \
 	X(EVICT_UNKEPT, "an eviction flags what its own process may give back to the system at that moment")            \
 	X(FLAG_UNLOCKED, "a block is flagged, or its table withdrawn, and others take that for done before it is on the device") \
-	X(PIN_MOVED_UNPUBLISHED, "a pin holds by a new place of the block that could not be written")                   \
+	X(PIN_UNWRITTEN, "a pin is acknowledged though the place that it holds by could not be written")               \
 	X(PIN_SENT, "a pin holds a block of which only the entry is known to be there")                                \
 	X(SENT_BEFORE_BLOCK, "an entry counts as live before its block has landed")                                    \
 	X(SENT_TRUSTED, "who continues a dead agent's segment does not look whether the sent blocks have landed")      \
