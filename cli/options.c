@@ -64,7 +64,7 @@ static const struct option_row rows[] = {
 	{OPT_SHARE, "share", 0, KIND_FLAG, 0, 0, NULL, "a device that agents on several hosts write to"},
 	{OPT_NAMESPACE, "namespace", 0, KIND_KEY_NAME, 0, 0, "PATH", "a further file or device that the pool lies on; may be repeated"},
 	{OPT_EVICT, "evict", 0, KIND_FLAG, 0, 0, NULL, "let blocks go for which there is no room elsewhere, but for pinned ones"},
-	{OPT_UNDO, "undo", 0, KIND_FLAG, 0, 0, NULL, "what was emptied may be used again"},
+	{OPT_UNDO, "undo", 0, KIND_FLAG, 0, 0, NULL, "take it back: what was emptied, or drained, may be used again"},
 	{OPT_LOST, "lost", 0, KIND_FLAG, 0, 0, NULL, "also one that is lost, with all that is on it"},
 	{OPT_COHERENT, "coherent", 0, KIND_YES_NO, 0, 1, "yes|no", "no: memory of hosts that do not see each other's stores"},
 	{OPT_REPAIR, "repair", 0, KIND_FLAG, 0, 0, NULL, "put right what is found, while no other agent is attached"},

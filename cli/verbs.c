@@ -98,12 +98,19 @@ static const char host_ls_text[] =
 	"Who is attached, one a line: SLOT@EPOCH, state, pid, since when (UTC), segments that it writes to or empties, their\n"
 	"room, pins that it stated, segments of which it uses blocks in place (holds), version, NVMe host NQN.  stopped: alive,\n"
 	"but held by a signal or a debugger.  dead: it ended without closing the pool, and what it left open is continued by\n"
-	"whoever needs it.  silent, on a device that several hosts write to: its heartbeat stands still, so it is stopped, cut\n"
-	"off or dead; what it had open is not written to before its death is proven.\n";
+	"whoever needs it.  draining, drained: it puts no more, and still has segments to give back, or has none (host drain).\n"
+	"silent, on a device that several hosts write to: its heartbeat stands still, so it is stopped, cut off or dead; what it\n"
+	"had open is not written to before its death is proven.\n";
 
 static const char host_fence_text[] =
 	"Makes sure that an incarnation never writes to the pool again.  On files and memory a lock proves life and death:\n"
 	"for a dead one there is nothing to do, and a living one is refused (5), with the process to end.\n";
+
+static const char host_drain_text[] =
+	"Tells an agent, through the pool, to put no more and to give back the segments that it writes to or empties, and waits up\n"
+	"to 10 seconds until it has.  Then it can be stopped, or killed, with nothing left behind; until then it reads on.  Its puts\n"
+	"fail with DRAINED.  --undo lets it put again.  For files and memory; elsewhere refused, with what to do instead.  An agent\n"
+	"that does not answer in time (a stopped one) is left as it was, and it ends with 5.\n";
 
 static const char replay_text[] =
 	"Drives agent processes through request traces: each request looks up its chain of blocks, gets what is\n"
@@ -200,6 +207,8 @@ const struct cli_verb cli_verbs[] = {
 	 B(CLASS) | B(BYTES) | B(OLDER_THAN) | B(YES) | B(DRY_RUN), verb_evict},
 	{"host ls", "POOL [--all]", "who is attached", host_ls_text, B(ALL), verb_host_ls},
 	{"host fence", "POOL SLOT@EPOCH", "make sure that an agent is gone", host_fence_text, 0, verb_host_fence},
+	{"host drain", "POOL SLOT@EPOCH", "an agent puts no more, and can be stopped", host_drain_text, B(UNDO) | B(DRY_RUN),
+	 verb_host_drain},
 	{"replay", "[POOL] TRACE... | --generate", "drive agents through request traces", replay_text,
 	 B(AGENTS) | B(BLOCK_SIZE) | B(GENERATE) | B(WRITE_TRACE) | B(KILL) | B(SEED) | B(VERIFY) | B(STRICT) |
 		 B(LIVE) | B(LIMIT),

@@ -42,6 +42,8 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(PIN_LOOK_AT_RETIRE_ONLY, "who empties a segment looks for pins before it says so, and not after")         \
 	X(PIN_BLIND, "a pinner does not look whether the block's segment is being emptied")                         \
 	X(LEFT_OVER_CONTINUED, "a table that power loss left in a FREE segment is continued when an opening fails")      \
+	X(ONLY_SOURCE_OVERWRITTEN, "a segment's header is written over though it alone tells what its table describes")  \
+	X(MEND_WITHDRAWS, "a table's header is withdrawn for a moment while it is mended")                            \
 	X(PIN_UNTOLD, "who pins a block of which its writer has not told does not tell either")                        \
 	X(PIN_DROPPED_AT_MOVE, "a moved block is not of its session any more, and so not pinned")                   \
 	X(RING_LAP_BEFORE_CHECKPOINT, "a log ring begins its next round before its facts stand in a checkpoint")    \
@@ -67,10 +69,12 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(BEGUN_UNSETTLED, "a removal passes over what is just being opened anew, before the device says so")          \
 	X(SILENCE_BELIEVED, "a follower takes a second source that does not answer for one that knows nothing")        \
 	X(LOG_UNREAD_ENDS, "a log that the medium does not answer for counts as read to its end")                       \
+	X(CHECKPOINT_UNFLUSHED, "a checkpoint is written over the older one though the newer may not be flushed")        \
 	X(UNREAD_SEEN, "a segment that could not be read at attach is not looked at again until it rings")             \
 	X(BROUGHT_IN_ORDER, "a table that was read as a whole counts as read in the order of its parts")               \
 	X(PLACES_NOT_GIVEN_BACK, "who spares a segment that was just being opened anew leaves its reserved places")    \
 	X(EVICT_UNKEPT, "an eviction flags what its own process may give back to the system at that moment")            \
+	X(FLAG_UNLOCKED, "a block is flagged, or its table withdrawn, and others take that for done before it is on the device") \
 	X(PIN_SENT, "a pin holds a block of which only the entry is known to be there")                                \
 	X(SENT_BEFORE_BLOCK, "an entry counts as live before its block has landed")                                    \
 	X(SENT_TRUSTED, "who continues a dead agent's segment does not look whether the sent blocks have landed")      \
@@ -108,13 +112,18 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(STALE_CLAIM_BELIEVED, "who stood still in its claim of a slot, and wrote over the cell of its holder, is believed") \
 	X(LOGS_UNREAD, "a get returns a block though the logs that may tell of its removal could not be read")         \
 	X(ADOPTED_SETTLED, "a segment that was adopted while we write to it counts as closed at once")                \
+	X(GIVE_UP_BLIND, "who gives up a claim says LEFT though another has won the slot meanwhile")                  \
+	X(NEXT_UNHEARD, "a late claimer's copy is believed though the next one has found another in the slot")         \
+	X(EPOCH_PROVES, "a newer epoch in a slot proves the death of one that was only silent")                         \
+	X(SLOT_LOST_UNSEEN, "who was silent for so long that its slot is another's goes on in it")                     \
+	X(SILENCE_GUESSED, "who stood still itself takes that time for the silence of the others")                     \
 	X(OWED_LOG_UNREAD, "the log of a slot's last holder is not read while its next one has no checkpoint yet")      \
 	X(DROP_AND_MEET, "a get tries a copy that fails, and that its table tells of each time, until it has tried enough")   \
-	X(FLAG_UNTOLD, "a removal that meets a block which another has just flagged answers before that is on the device") \
 	X(SILENT_RESUMED, "who continues a dead agent's segment takes what did not answer for free")                   \
 	X(LEFT_OVER_FOLDED, "a ring makes followers fold a table that power loss left in a FREE segment")               \
 	X(UNTOLD_BELIEVED, "who stated a removal that could not be told of goes on, and goes by it")                   \
 	X(NOT_VOUCHED, "a removal that met another's, not acknowledged yet, takes it for done")                        \
+	X(STANDS_FROM_MIRROR, "a mover believes its own mirror that a segment was not adopted and opened anew meanwhile") \
 	X(RESUMED_UNSEEN, "who continues another's segment does not look what that one has put there since")           \
 	X(GAP_SKIPPED, "a log record that is still on its way is taken for lost when others behind it have landed")
 

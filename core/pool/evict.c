@@ -61,10 +61,13 @@ static void evict_one(struct evict *evict, uint64_t segment, const struct entry 
 	struct memkv_pool *pool = evict->pool;
 	int result;
 
-	if (evict->o.dry_run)
+	if (evict->o.dry_run) {
 		result = factbook_pinned(&pool->factbook, e->key, e->session_id) ? MEMKV_PINNED : 1;
-	else
+	} else {
+		removal_lock(pool);
 		result = removal_try(pool, segment, e, false);
+		removal_unlock(pool);
+	}
 	if (result == MEMKV_PINNED)
 		evict->report->pinned++;
 	if (result <= 0)

@@ -393,6 +393,9 @@ static int count_result(struct memkv_pool *pool, uint64_t length, int result)
 	case MEMKV_PIN_LIMIT:
 		count(&c->puts_no_room, 1);
 		return result;
+	case MEMKV_DRAINED:
+		count(&c->puts_failed, 1);
+		return result;
 	default:
 		count(&c->puts_failed, 1);
 		return fail(result, "%s: the block could not be written: %s", pool->media->path,

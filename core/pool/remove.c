@@ -20,6 +20,18 @@
 
 enum { COPIES_MAX = 64 };
 
+void removal_lock(struct memkv_pool *pool)
+{
+	if (!MUTANT(FLAG_UNLOCKED))
+		pthread_mutex_lock(&pool->follower.lock);
+}
+
+void removal_unlock(struct memkv_pool *pool)
+{
+	if (!MUTANT(FLAG_UNLOCKED))
+		pthread_mutex_unlock(&pool->follower.lock);
+}
+
 /* the copy is live, or in doubt: put it in doubt, look, decide; 0: somebody else has changed it */
 static int doubt_and_decide(struct memkv_pool *pool, uint64_t segment, const struct entry *e)
 {
@@ -118,10 +130,9 @@ static void remove_copy(struct hunt *hunt, const struct entry *entry)
 		hunt->error = result;
 		hunt->spared = true;
 	}
-	if (result == 0 && !hunt->pool->control.shared && MUTANT(FLAG_UNTOLD))
+	/* another process has flagged it, and may stand still, or have died, before it told */
+	if (result == 0 && !hunt->pool->control.shared)
 		table_tell(&hunt->pool->control, hunt->segment);
-	else if (result == 0 && !hunt->pool->control.shared)
-		table_tell_removed(&hunt->pool->control, hunt->segment, entry->index);
 }
 
 static void spare(struct hunt *hunt, uint32_t index, const struct entry *entry)

@@ -206,7 +206,9 @@ static void header_changed(uint32_t segment, uint64_t offset)
 		return;
 	}
 	trace(EVENT_HEADER, actor(), segment, header.generation, 0);
-	if (s->owner.state != OWNER_OPEN || !watch_holds(actor(), s))
+	/* what power loss has left of a header is mended from the segment's own, before that is written over */
+	bool mended = s->owner.state == OWNER_LEAVING && header.generation == s->generation;
+	if ((s->owner.state != OWNER_OPEN && !mended) || !watch_holds(actor(), s))
 		broken("segment %u: begun by agent %u, which does not own it", segment, actor()->number);
 	watch_begins(segment, header.generation);
 	oracle_pins_hold();
