@@ -348,8 +348,12 @@ static void fold_growth(struct follower *f, uint64_t s)
 	if (!table_refresh_header(c, s) || table_header(c, s, &header) != CHECK_GOOD)
 		return; /* cannot be told now */
 	if (header.generation != seen->generation) { /* opened anew: that rings, but on shared devices */
-		if (c->shared)
+		if (c->shared) {
 			follower_fold(f, s, NULL);
+		} else if (!MUTANT(GROWTH_NOT_LOST)) {
+			lose(f); /* what came behind the places that we know has moved, and may be where this pass has been */
+			watch(f, s, false);
+		}
 		return;
 	}
 	enum check_result tail;
@@ -472,7 +476,7 @@ static bool step_pass(struct follower *f)
 	if (f->control->shared)
 		factbook_refresh(f->factbook); /* which stirs */
 	bool complete = f->control->shared ? fold_stirred(f) : fold_rung(f);
-	for (uint32_t i = 0; i < f->watched_count; i++)
+	for (uint32_t i = f->watched_count; i-- > 0;) /* from the end: one that is not watched any more gives its place to the last */
 		if (!written_here(f, f->watched[i]))
 			fold_growth(f, f->watched[i]);
 	if (f->control->shared)

@@ -367,15 +367,6 @@ static bool covers(const struct record *there, const struct record *pin)
 	       later_end(there->until_s, pin->until_s) == there->until_s;
 }
 
-/* a copy may be there that does not hold since that could not be written */
-static int unwritten(const struct memkv_pool *pool)
-{
-	return control_published(&pool->control)
-		       ? 0
-		       : fail(-EIO, "%s: what says that the block is there could not be written, so it may be lost; try again",
-			      pool->media->path);
-}
-
 /* state a pin until the fact that holds covers it: another may have taken something back at the same moment */
 static int state_pin(struct memkv_pool *pool, const struct record *pin)
 {
@@ -391,6 +382,15 @@ static int state_pin(struct memkv_pool *pool, const struct record *pin)
 			return 0;
 	}
 	return fail(-EAGAIN, "%s: others unpin this again and again; try again", pool->media->path);
+}
+
+/* mirrored media: what this process knows has reached the medium; else others need not find what is to be pinned */
+static int seen_by_others(const struct memkv_pool *pool)
+{
+	if (control_published(&pool->control) || MUTANT(PIN_UNWRITTEN))
+		return 0;
+	return fail(-EIO, "%s: what says that the block is there, or where it was moved, could not be written, so it may be lost; try again",
+		    pool->media->path);
 }
 
 static int pin_one(struct memkv_pool *pool, struct entry *entries, const struct memkv_key *key, uint64_t pages,
@@ -409,10 +409,10 @@ static int pin_one(struct memkv_pool *pool, struct entry *entries, const struct 
 	if (copy == PINS_COPY_NO_ROOM)
 		return fail(MEMKV_PIN_LIMIT, "%s: the block is in a segment that is being emptied, and there is no room to move it to; "
 					     "unpin some, or use a larger pool", pool->media->path);
-	if (copy == PINS_COPY_HOLDS)
-		return 0;
-	err = unwritten(pool);
-	return err ? err : MEMKV_MISS;
+	err = seen_by_others(pool);
+	if (err)
+		return err;
+	return copy == PINS_COPY_HOLDS ? 0 : MEMKV_MISS;
 }
 
 /* a segment is FREE as room for moves; else there must be pins already, and it is made when there is room again */
@@ -605,10 +605,10 @@ static int64_t make_pin_session(struct memkv_pool *pool, struct chore *chore)
 		err = state_pin(pool, &pin);
 	follower_step(&pool->follower);
 	int64_t held = err ? err : hold_session(pool, entries, pin.subject);
+	if (held >= 0 && (err = seen_by_others(pool)))
+		held = err;
 	entries_free(pool, entries);
-	if (!err)
-		err = unwritten(pool);
-	return err ? err : held;
+	return held;
 }
 
 int64_t memkv_pin_session(struct memkv_pool *pool, const char *session, const struct memkv_pin_options *options)

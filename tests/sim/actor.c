@@ -39,6 +39,10 @@ void call_end(struct thread *t, int64_t result)
 {
 	if (device_fenced(t->agent) && !t->agent->troubled && !on_shared())
 		broken("agent %u writes no more, and nothing was wrong", t->agent->number);
+	if (t->agent->slot_lost && device_fenced(t->agent)) {
+		cover(COVER_REUSED_AWAKE);
+		t->agent->slot_lost = false;
+	}
 	trace(EVENT_RETURN, t->agent, t->call.kind, t->call.key, (uint64_t)result);
 	t->call = (struct call){.instance = UINT32_MAX, .removal = UINT32_MAX, .pin = UINT32_MAX};
 	fortune_hot(t->agent);
@@ -407,6 +411,12 @@ static int open_pool(struct thread *t)
 	a->slot = pool->slot.number;
 	a->epoch = pool->slot.epoch;
 	a->attached = true;
+	for (uint32_t i = 0; on_shared() && i < world.setup.agents; i++)
+		if (&world.agents[i] != a && world.agents[i].attached && world.agents[i].slot == a->slot)
+			world.agents[i].slot_lost = true;
+	if (pool->slot.cell.unproven_epoch && pool->slot.cell.unproven_epoch + 1 == a->epoch)
+		cover(COVER_REUSED);
+	a->slot_lost = false;
 	if (a->epoch <= world.epochs[a->slot])
 		broken("slot %u: epoch %u comes a second time", a->slot, a->epoch);
 	world.epochs[a->slot] = a->epoch;

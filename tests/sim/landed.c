@@ -311,7 +311,7 @@ static bool removes(const struct agent *a, const struct shadow_place *p)
 /* what it removes just now others need not be told of */
 void landed_untold(const struct agent *a)
 {
-	for (uint32_t s = 0; s < world.layout.geo.segments; s++)
+	for (uint32_t s = 0; s < world.layout.geo.segments && on_device(); s++)
 		for (uint32_t i = 0; i < world.layout.geo.entries; i++) {
 			struct shadow_place *p = &world.shadow[s].places[i];
 			p->untold |= p->life == SHADOW_REMOVED && p->instance != UINT32_MAX && removes(a, p);

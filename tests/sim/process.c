@@ -260,8 +260,10 @@ int sim_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struc
 	while (*signals == before && !result) {
 		uint64_t now = host_us(self());
 		result = now >= end ? ETIMEDOUT : 0;
+		world.thread->naps = true;
 		if (!result)
 			world_sleep(min_u64(end - now, 200));
+		world.thread->naps = false;
 	}
 	sim_mutex_lock(mutex);
 	return result;
