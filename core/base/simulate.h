@@ -74,7 +74,6 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(UNREAD_SEEN, "a segment that could not be read at attach is not looked at again until it rings")             \
 	X(BROUGHT_IN_ORDER, "a table that was read as a whole counts as read in the order of its parts")               \
 	X(PLACES_NOT_GIVEN_BACK, "who spares a segment that was just being opened anew leaves its reserved places")    \
-	X(EVICT_UNKEPT, "an eviction flags what its own process may give back to the system at that moment")            \
 	X(FLAG_UNLOCKED, "a block is flagged, or its table withdrawn, and others take that for done before it is on the device") \
 	X(PIN_UNWRITTEN, "a pin is acknowledged though the place that it holds by could not be written")               \
 	X(PIN_SENT, "a pin holds a block of which only the entry is known to be there")                                \
