@@ -78,7 +78,7 @@ static const struct option_row rows[] = {
 	{OPT_DURABLE, "durable", 0, KIND_FLAG, 0, 0, NULL, "done only when it survives power loss"},
 	{OPT_META, "meta", 0, KIND_TEXT, 0, 0, "FILE", "metadata of your own, up to 1024 bytes"},
 	{OPT_REPLACE, "replace", 0, KIND_FLAG, 0, 0, NULL, "replace other bytes under the key"},
-	{OPT_DEADLINE, "deadline", 0, KIND_DEADLINE, 1, UINT64_C(86400000000), "TIME", "give up after this long: 200ms, 2s; a medium that hangs is a miss"},
+	{OPT_DEADLINE, "deadline", 0, KIND_DEADLINE, 1, UINT64_C(86400000000), "TIME", "end after this long, whatever the medium does: 200ms, 2s"},
 	{OPT_OUTPUT, "output", 'o', KIND_TEXT, 0, 0, "FILE", "write here; nothing is left when the get fails"},
 	{OPT_LIMIT, "limit", 0, KIND_COUNT, 1, INT64_MAX, "N", "at most N"},
 	{OPT_AFTER, "after", 0, KIND_TEXT, 0, 0, "KEY", "only keys after this one"},

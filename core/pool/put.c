@@ -362,7 +362,7 @@ static int remove_replaced(const struct put *put, const struct births *before)
 		 */
 		copy = pins_copy_of(pool, put->key->bytes, before, put->header.birth);
 		if (copy == PINS_COPY_HOLDS)
-			return kill_own(put) ? removed : MEMKV_UNKNOWN;
+			return kill_own(put) && control_published(&pool->control) ? removed : MEMKV_UNKNOWN;
 		if (copy == PINS_COPY_NONE && MUTANT(GONE_BELIEVED))
 			removed = 0;
 	}

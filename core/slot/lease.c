@@ -130,7 +130,7 @@ bool lease_quiet(struct lease_watch *watch, const struct control *c, const struc
 
 	if (slot >= c->layout.geo.slots || slot_read(c, slot, &cell) == CHECK_BAD)
 		return false;
-	if (cell.epoch > epoch && cell.unproven_epoch == epoch && !MUTANT(EPOCH_PROVES))
+	if (cell.epoch > epoch && cell.unproven_epoch == epoch)
 		return !still_unproven(c, &cell);
 	if (cell.epoch > epoch || (cell.epoch == epoch && (cell.state == SLOT_LEFT || cell.state == SLOT_VIRGIN)))
 		return true; /* it had to be quiet before */
@@ -156,6 +156,7 @@ struct joining {
 	uint64_t joiner[SLOTS_MAX]; /* nonce of somebody else's claim, */
 	uint64_t since[SLOTS_MAX];  /* and since when we see it */
 	uint8_t pass[SLOTS_MAX];    /* it did not want to pass on: that many looks without it */
+	uint64_t began_us;
 	uint64_t patience_us; /* until when somebody silent is waited for; 0: that was not needed yet */
 	struct slot_cell first;	    /* copy 0 of what was chosen; its state need not follow from that one */
 	bool unproven;		    /* what was chosen has a holder whose death nobody has proven */
@@ -188,6 +189,12 @@ static bool being_joined(struct joining *j, uint32_t n, uint32_t epoch, uint64_t
 
 enum choice { CHOSEN, BUSY, WAITS, NONE }; /* WAITS: all are taken, and somebody silent will be out of its time */
 
+/* for as long as a heartbeat takes to be seen, nobody can be told from one that is silent */
+static bool listens_still(const struct joining *j)
+{
+	return j->watch.asked_us < j->began_us + j->timing->beat_ms * 4000ULL;
+}
+
 /* how long until the next of the silent ones is free, as things look now; UINT64_MAX: none will be */
 static uint64_t next_reuse_us(const struct joining *j)
 {
@@ -198,7 +205,7 @@ static uint64_t next_reuse_us(const struct joining *j)
 		if (slot_read(j->c, n, &cell) == CHECK_BAD || cell.state != SLOT_ACTIVE || still_unproven(j->c, &cell))
 			continue;
 		uint64_t still = lease_still_us(&j->watch, n, cell.epoch), need = lease_reuse_us(j->timing, &cell);
-		if (still >= j->timing->beat_ms * 3000ULL && need != UINT64_MAX)
+		if ((still >= j->timing->beat_ms * 3000ULL || listens_still(j)) && need != UINT64_MAX)
 			soonest = min_u64(soonest, need > still ? need - still : 0);
 	}
 	return soonest;
@@ -469,12 +476,12 @@ static bool wait_for_silent(struct joining *j)
 {
 	uint64_t now = clock_boot_us(), wait = next_reuse_us(j);
 
-	if (!j->patience_us) {
+	if (!j->patience_us && !listens_still(j)) {
 		j->patience_us = now + wait + j->timing->claim_ms * 50000ULL;
 		log_say("%s: all %u slots are taken; one of a host that is silent is free in %llu s, unless it is heard of", j->c->media->path,
 			j->c->layout.geo.slots, (unsigned long long)(wait / 1000000 + 1));
 	}
-	return now < j->patience_us;
+	return !j->patience_us || now < j->patience_us;
 }
 
 int lease_claim(const struct control *c, const struct lease_timing *timing, const struct slot_guard *guard, struct slot *slot)
@@ -487,6 +494,7 @@ int lease_claim(const struct control *c, const struct lease_timing *timing, cons
 		return fail(-ENOMEM, "%s: no memory to attach", c->media->path);
 	j->c = c;
 	j->timing = timing;
+	j->began_us = clock_boot_us();
 	slot->epoch = 0;
 	if (refresh_all(c))
 		err = find_twin(j) ? MEMKV_IN_USE : -EAGAIN;
@@ -534,24 +542,32 @@ int lease_brought_over(const struct control *c, struct slot *slot)
 bool lease_lost(const struct control *c, const struct slot *slot)
 {
 	struct slot_cell cell;
-	bool known;
+	bool known, lost = false;
 
-	(void)slot_read_copy(c, slot->number, 1, &cell, &known);
-	return known && cell.state != SLOT_JOINING && cell.epoch > slot->epoch;
+	for (unsigned copy = 0; copy < SLOT_COPIES; copy++) {
+		(void)slot_read_copy(c, slot->number, copy, &cell, &known);
+		/* whoever joins with the epoch after ours has not got it: he finds that we live */
+		uint32_t had = cell.state == SLOT_JOINING && !MUTANT(JOINING_UNHEARD) ? cell.epoch - 1 : cell.epoch;
+		lost |= known && had > slot->epoch && (cell.state != SLOT_JOINING || !MUTANT(JOINING_UNHEARD));
+	}
+	return lost;
 }
 
 int lease_guard(const struct control *c, const struct slot *slot)
 {
 	struct slot_cell cell;
-	bool known;
+	bool known, good = true;
 
-	if (!control_refresh(c, cell_at(c, 1, slot->number), PAGE))
-		return -EIO;
-	if (lease_lost(c, slot))
+	for (unsigned copy = 0; copy < SLOT_COPIES; copy++) {
+		control_let_go(c, cell_at(c, copy, slot->number), PAGE);
+		good = good && control_refresh(c, cell_at(c, copy, slot->number), PAGE);
+	}
+	if (good && lease_lost(c, slot))
 		return MEMKV_IN_USE;
+	good = control_hold(c, cell_at(c, 0, slot->number), PAGE) && good;
 	(void)slot_read_copy(c, slot->number, 1, &cell, &known);
-	if (known && cell.epoch == slot->epoch && cell.nonce == slot->nonce)
-		return 0;
+	if (!good || (known && cell.epoch == slot->epoch && cell.nonce == slot->nonce))
+		return good ? 0 : -EIO;
 	return write_own(c, &slot->cell, 1) ? 0 : -EIO;
 }
 

@@ -131,6 +131,21 @@ START_TEST(late_copy_under_the_next_claim)
 }
 END_TEST
 
+/* likewise, and the late one had found the slot some epochs ago: none of those between comes again */
+START_TEST(late_copy_of_an_epoch_long_past)
+{
+	struct slot_cell late = cell_of(0, 3, LATE, SLOT_LEFT), next = cell_of(0, 19, NEXT, SLOT_JOINING);
+
+	open_pool();
+	next.owed_epoch = 18;
+	next.owed_nonce = WINNER;
+	put_copy(0, &late);
+	put_copy(1, &next);
+	must_owe(0, 18, WINNER);
+	close_pool();
+}
+END_TEST
+
 static struct slot_cell on_the_way; /* the slot's holder, who won while we stood still */
 
 /* behind our copy 0: it has had the slot since before we wrote that */
@@ -184,7 +199,11 @@ START_TEST(holder_writes_its_copy_anew)
 	late = cell_of(0, 2, NEXT, SLOT_JOINING);
 	put_copy(1, &late);
 	ck_assert_int_eq(lease_guard(c, &mine), 0);
-	late.state = SLOT_ACTIVE;
+	/* who joins behind another has found that it was there */
+	late = cell_of(0, 3, NEXT, SLOT_JOINING);
+	put_copy(1, &late);
+	ck_assert_int_eq(lease_guard(c, &mine), MEMKV_IN_USE);
+	late = cell_of(0, 2, NEXT, SLOT_ACTIVE);
 	put_copy(1, &late);
 	ck_assert_int_eq(lease_guard(c, &mine), MEMKV_IN_USE);
 	ck_assert(lease_lost(c, &mine));
@@ -250,6 +269,59 @@ START_TEST(unbounded_connection_waits_for_its_boot)
 }
 END_TEST
 
+/* a slot that passed on since its holder was silent proves nothing, but to that holder's machine in another boot */
+START_TEST(silence_proves_nothing)
+{
+	struct lease_watch *watch = calloc(1, sizeof(*watch));
+	struct slot_cell cell = cell_of(1, 5, WINNER, SLOT_ACTIVE);
+
+	open_pool();
+	cell.unproven_epoch = 4;
+	memset(cell.unproven_machine, 1, sizeof(cell.unproven_machine));
+	memset(cell.unproven_boot, 2, sizeof(cell.unproven_boot));
+	put_copy(0, &cell);
+	ck_assert(!lease_quiet(watch, c, &timing, 1, 4));
+	ck_assert(lease_quiet(watch, c, &timing, 1, 3));
+	memset(cell.unproven_machine, 7, sizeof(cell.unproven_machine));
+	put_copy(0, &cell);
+	ck_assert(lease_quiet(watch, c, &timing, 1, 4));
+	cell.unproven_epoch = 0;
+	put_copy(0, &cell);
+	ck_assert(lease_quiet(watch, c, &timing, 1, 4));
+	close_pool();
+	free(watch);
+}
+END_TEST
+
+/* each slot once, after suspicion and quarantine; not a second time, nor that of one whose writes may land at any time */
+START_TEST(silent_slots_pass_on_once)
+{
+	struct slot mine;
+
+	open_pool();
+	for (uint32_t n = 0; n < SLOTS; n++) {
+		struct slot_cell cell = cell_of(n, 1, 100 + n, SLOT_ACTIVE);
+		cell.quarantine_ms = n == SLOTS - 1 ? UINT32_MAX : 0;
+		put_copy(0, &cell);
+		put_copy(1, &cell);
+	}
+	for (uint32_t n = 0; n < SLOTS - 1; n++) {
+		uint64_t began = clock_boot_us();
+		ck_assert_int_eq(claim(&mine), 0);
+		ck_assert_uint_ge(clock_boot_us() - began, (timing.suspect_ms + timing.quarantine_ms) * 1000ULL);
+		ck_assert_uint_eq(mine.number, n);
+		ck_assert_uint_eq(mine.epoch, 2);
+		ck_assert_uint_eq(mine.cell.unproven_epoch, 1);
+		ck_assert_uint_eq(mine.cell.unproven_machine[0], 1);
+		ck_assert_uint_eq(mine.cell.unproven_boot[0], 2);
+		ck_assert_uint_eq(mine.cell.owed_epoch, 1);
+		ck_assert_uint_eq(mine.cell.owed_nonce, 100 + n);
+	}
+	ck_assert_int_eq(claim(&mine), MEMKV_NO_SLOT);
+	close_pool();
+}
+END_TEST
+
 static atomic_bool stop;
 
 static void *beat_like_a_twin(void *context)
@@ -290,9 +362,10 @@ END_TEST
 
 int main(void)
 {
-	const TTest *const tests[] = {late_copy_over_one_who_left, late_copy_under_the_next_claim,
+	const TTest *const tests[] = {late_copy_over_one_who_left, late_copy_under_the_next_claim, late_copy_of_an_epoch_long_past,
 					     who_gives_up_leaves_the_winner_alone, holder_writes_its_copy_anew,
 					     another_boot_proves_death, unbounded_connection_waits_for_its_boot, twins_are_refused,
+					     silence_proves_nothing, silent_slots_pass_on_once,
 					     NULL};
 
 	return unit_run("lease", tests);

@@ -66,7 +66,7 @@ pass "with the key: pool create, puts, exact gets; the same after a reset of the
 echo $CONTROLLER >"$host/dhchap_ctrl_key"
 for group in null ffdhe2048; do
 	for hash in "hmac(sha256)" "hmac(sha512)"; do
-		echo $group >"$host/dhchap_dhgroup" && echo "$hash" >"$host/dhchap_hash" || fail "the target does not take $group, $hash"
+		{ echo "$group" >"$host/dhchap_dhgroup" && echo "$hash" >"$host/dhchap_hash"; } || fail "the target does not take $group, $hash"
 		run memkv attach "$TCP" --dhchap-secret /tmp/key --dhchap-ctrl-secret /tmp/controller
 		keyed $KEY
 		get_blocks "ns:$UUID" one 1 1
