@@ -74,7 +74,6 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(UNREAD_SEEN, "a segment that could not be read at attach is not looked at again until it rings")             \
 	X(BROUGHT_IN_ORDER, "a table that was read as a whole counts as read in the order of its parts")               \
 	X(PLACES_NOT_GIVEN_BACK, "who spares a segment that was just being opened anew leaves its reserved places")    \
-	X(EVICT_UNKEPT, "an eviction flags what its own process may give back to the system at that moment")            \
 	X(FLAG_UNLOCKED, "a block is flagged, or its table withdrawn, and others take that for done before it is on the device") \
 	X(PIN_UNWRITTEN, "a pin is acknowledged though the place that it holds by could not be written")               \
 	X(PIN_SENT, "a pin holds a block of which only the entry is known to be there")                                \
@@ -116,9 +115,11 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(ADOPTED_SETTLED, "a segment that was adopted while we write to it counts as closed at once")                \
 	X(GIVE_UP_BLIND, "who gives up a claim says LEFT though another has won the slot meanwhile")                  \
 	X(NEXT_UNHEARD, "a late claimer's copy is believed though the next one has found another in the slot")         \
-	X(EPOCH_PROVES, "a newer epoch in a slot proves the death of one that was only silent")                         \
 	X(SLOT_LOST_UNSEEN, "who was silent for so long that its slot is another's goes on in it")                     \
+	X(JOINING_UNHEARD, "who woke up does not see from a claim that is being made that its slot was another's")      \
 	X(SILENCE_GUESSED, "who stood still itself takes that time for the silence of the others")                     \
+	X(THIRD_LOG_SKIPPED, "the logs of the first two slots are read before a get, an opening, an adoption, and no others") \
+	X(DEL_BY_PLACE, "a removal that is read in a log takes whatever block lies in that place by now")              \
 	X(OWED_LOG_UNREAD, "the log of a slot's last holder is not read while its next one has no checkpoint yet")      \
 	X(DROP_AND_MEET, "a get tries a copy that fails, and that its table tells of each time, until it has tried enough")   \
 	X(SILENT_RESUMED, "who continues a dead agent's segment takes what did not answer for free")                   \

@@ -19,6 +19,8 @@ static const struct {
 	{"Connect Invalid Data Parameter, subsysnqn", REASON_NO_SUBSYSTEM},
 	{"Connect Invalid Data Parameter, hostnqn", REASON_HOST_REFUSED},
 	{"authentication", REASON_AUTHENTICATION},
+	{"found same hostid", REASON_HOST_ID},
+	{"found same hostnqn", REASON_HOST_ID},
 	{"no valid PSK found", REASON_TLS},
 	{"failed to start TLS", REASON_TLS},
 	{"TLS handshake failed", REASON_TLS},

@@ -11,9 +11,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 enum { WAIT_DEFAULT_MS = 10000, SECONDS_MOST = 86400, DEPTH_LEAST = 16, DEPTH_MOST = 1024, QUEUES_MOST = 1024 };
 
@@ -178,16 +180,28 @@ int fabric_ready(const struct fabric_uri *uri, const struct memkv_fabric_options
 
 /* ---- libnvme ----------------------------------------------------------------------------------------------- */
 
-/* Where there is no hostid, the UUID in the NQN: one that changes with each connection is not let in everywhere. */
-static const char *id_of_nqn(const char *nqn)
+/*
+ * Where there is no hostid, the UUID in the NQN, or one that follows from the NQN: one that changes with each connection is
+ * not let in everywhere, and newer kernels refuse two NQNs with one ID, such as the kernel's own when none is given.
+ */
+static const char *id_of_nqn(const char *nqn, char made[37])
 {
 	const char *at = strstr(nqn, "uuid:");
 
-	return at && strlen(at + 5) == 36 ? at + 5 : NULL;
+	if (at && strlen(at + 5) == 36)
+		return at + 5;
+	XXH128_hash_t hash = XXH3_128bits(nqn, strlen(nqn));
+	uint64_t high = (hash.high64 & ~UINT64_C(0xF000)) | 0x8000;			   /* version 8: made by own rules */
+	uint64_t low = (hash.low64 & ~(UINT64_C(3) << 62)) | UINT64_C(2) << 62; /* RFC 9562 */
+	snprintf(made, 37, "%08" PRIx64 "-%04" PRIx64 "-%04" PRIx64 "-%04" PRIx64 "-%012" PRIx64, high >> 32, high >> 16 & 0xFFFF,
+		 high & 0xFFFF, low >> 48, low & UINT64_C(0xFFFFFFFFFFFF));
+	return made;
 }
 
 int fabric_session_begin(struct fabric_session *session, const struct memkv_fabric_options *options)
 {
+	char made[37];
+
 	*session = (struct fabric_session){.lib = libnvme_load()};
 	if (!session->lib)
 		return MEMKV_NO_FABRIC;
@@ -199,7 +213,7 @@ int fabric_session_begin(struct fabric_session *session, const struct memkv_fabr
 	/* the machine's ID goes with the machine's NQN */
 	char *own_id = options->host_id || options->host_nqn ? NULL : session->lib->nvmf_hostid_from_file();
 	const char *nqn = options->host_nqn ? options->host_nqn : own_nqn;
-	const char *id = options->host_id ? options->host_id : own_id ? own_id : nqn ? id_of_nqn(nqn) : NULL;
+	const char *id = options->host_id ? options->host_id : own_id ? own_id : nqn ? id_of_nqn(nqn, made) : NULL;
 	int err = session->root ? 0 : fail(-ENOMEM, "no memory to connect");
 	if (!err && (!nqn || !*nqn))
 		err = fail(MEMKV_NO_FABRIC, "this host has no NQN: nvme gen-hostnqn > /etc/nvme/hostnqn, or say --host-nqn");
@@ -256,8 +270,9 @@ static int explain(const struct fabric_uri *uri, const char *nqn, int err, const
 		return fail(-ECONNREFUSED, "%s: %s", where, strerror(ECONNREFUSED));
 	if (err == ENVME_CONNECT_ALREADY)
 		return fail(-EALREADY, "%s: just being connected by somebody else", where);
-	if (err == ENVME_CONNECT_ADDRINUSE)
-		return fail(-EADDRINUSE, "%s: this host's ID is in use with another NQN (--host-nqn, --host-id)", where);
+	if (words->reason == REASON_HOST_ID || err == ENVME_CONNECT_ADDRINUSE)
+		return fail(-EADDRINUSE, "%s: this host's ID is in use with another NQN, or its NQN with another ID (--host-nqn, --host-id)",
+			    where);
 	return fail(-EIO, "%s: the kernel could not connect to %s%s%s", where, nqn, words->line[0] ? "; its log says: " : "",
 		    words->line);
 }

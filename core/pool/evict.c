@@ -86,14 +86,12 @@ static void evict_segment(struct evict *evict, uint64_t segment)
 	struct follower *f = &evict->pool->follower;
 	uint64_t generation;
 
-	if (!MUTANT(EVICT_UNKEPT))
-		follower_keep(f); /* mirrored media: what is flagged must not be given back between the flag and its write */
+	follower_keep(f); /* mirrored media: what is to be flagged stays at hand */
 	uint32_t n = entries_collect(evict->pool, segment, matches, evict, evict->entries, &generation);
 
 	for (uint32_t i = 0; i < n && !enough(evict); i++)
 		evict_one(evict, segment, &evict->entries[i]);
-	if (!MUTANT(EVICT_UNKEPT))
-		follower_unkeep(f, segment);
+	follower_unkeep(f, segment);
 }
 
 static int run(struct evict *evict)

@@ -130,7 +130,7 @@ bool lease_quiet(struct lease_watch *watch, const struct control *c, const struc
 
 	if (slot >= c->layout.geo.slots || slot_read(c, slot, &cell) == CHECK_BAD)
 		return false;
-	if (cell.epoch > epoch && cell.unproven_epoch == epoch && !MUTANT(EPOCH_PROVES))
+	if (cell.epoch > epoch && cell.unproven_epoch == epoch)
 		return !still_unproven(c, &cell);
 	if (cell.epoch > epoch || (cell.epoch == epoch && (cell.state == SLOT_LEFT || cell.state == SLOT_VIRGIN)))
 		return true; /* it had to be quiet before */
@@ -542,24 +542,32 @@ int lease_brought_over(const struct control *c, struct slot *slot)
 bool lease_lost(const struct control *c, const struct slot *slot)
 {
 	struct slot_cell cell;
-	bool known;
+	bool known, lost = false;
 
-	(void)slot_read_copy(c, slot->number, 1, &cell, &known);
-	return known && cell.state != SLOT_JOINING && cell.epoch > slot->epoch;
+	for (unsigned copy = 0; copy < SLOT_COPIES; copy++) {
+		(void)slot_read_copy(c, slot->number, copy, &cell, &known);
+		/* whoever joins with the epoch after ours has not got it: he finds that we live */
+		uint32_t had = cell.state == SLOT_JOINING && !MUTANT(JOINING_UNHEARD) ? cell.epoch - 1 : cell.epoch;
+		lost |= known && had > slot->epoch && (cell.state != SLOT_JOINING || !MUTANT(JOINING_UNHEARD));
+	}
+	return lost;
 }
 
 int lease_guard(const struct control *c, const struct slot *slot)
 {
 	struct slot_cell cell;
-	bool known;
+	bool known, good = true;
 
-	if (!control_refresh(c, cell_at(c, 1, slot->number), PAGE))
-		return -EIO;
-	if (lease_lost(c, slot))
+	for (unsigned copy = 0; copy < SLOT_COPIES; copy++) {
+		control_let_go(c, cell_at(c, copy, slot->number), PAGE);
+		good = good && control_refresh(c, cell_at(c, copy, slot->number), PAGE);
+	}
+	if (good && lease_lost(c, slot))
 		return MEMKV_IN_USE;
+	good = control_hold(c, cell_at(c, 0, slot->number), PAGE) && good;
 	(void)slot_read_copy(c, slot->number, 1, &cell, &known);
-	if (known && cell.epoch == slot->epoch && cell.nonce == slot->nonce)
-		return 0;
+	if (!good || (known && cell.epoch == slot->epoch && cell.nonce == slot->nonce))
+		return good ? 0 : -EIO;
 	return write_own(c, &slot->cell, 1) ? 0 : -EIO;
 }
 

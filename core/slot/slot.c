@@ -40,19 +40,24 @@ static bool outlived(const struct control *c, const struct slot_cell *first, con
 }
 
 /*
- * Likewise: a claimer whose JOINING stands in copy 1 had found another incarnation of that epoch, and found it ended; what stands in
- * copy 0 came late, of one that never had the slot.  Then the cell is that other's, or the name of its log would be lost.
+ * Likewise: a claimer whose JOINING stands in copy 1 had found the incarnation before in the slot, and found it ended.  What stands in
+ * copy 0, of an older epoch, or of that epoch and of another, came late, of one that never had the slot.  Else an epoch would come
+ * again, or the name of a log be lost.  (Where JOINING owes an older log than that of the one before, that one never stated anything.)
  */
 static void found_by_next(const struct control *c, struct slot_cell *first, const struct slot_cell *second)
 {
-	if (!c->shared || MUTANT(NEXT_UNHEARD) || second->state != SLOT_JOINING || second->epoch != first->epoch + 1 ||
-	    second->owed_epoch != first->epoch || second->owed_nonce == first->nonce)
+	if (!c->shared || MUTANT(NEXT_UNHEARD) || second->state != SLOT_JOINING || second->epoch <= first->epoch)
 		return;
-	first->nonce = second->owed_nonce;
-	first->owed_epoch = 0;
-	first->owed_nonce = 0;
+	uint32_t before = second->epoch - 1;
+	bool named = second->owed_epoch == before;
+	if (first->epoch == before && (!named || second->owed_nonce == first->nonce))
+		return; /* as it is while somebody joins */
+	first->epoch = before;
+	first->nonce = named ? second->owed_nonce : 0;
+	first->owed_epoch = named ? 0 : second->owed_epoch;
+	first->owed_nonce = named ? 0 : second->owed_nonce;
 	first->state = SLOT_LEFT;
-	if (second->unproven_epoch != first->epoch)
+	if (!before || second->unproven_epoch != before)
 		return;
 	first->state = SLOT_ACTIVE; /* it was silent, and no more is known */
 	memcpy(first->machine, second->unproven_machine, sizeof(first->machine));

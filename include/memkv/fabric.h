@@ -46,6 +46,7 @@ enum memkv_fabric_seconds {
  * @size: sizeof(struct memkv_fabric_options).
  * @flags: enum memkv_fabric_flag.
  * @host_nqn, @host_id: who this host is to the target; NULL: /etc/nvme/hostnqn and hostid, else derived from the machine.
+ *          Where only an NQN is given, the ID is the UUID in it, or else one that follows from it, always the same.
  * @queue_depth, @io_queues: entries of a queue, number of queues; 0: the kernel's choice (128, one a processor).
  * @keep_alive_s: how often each side shows that it is there; 0: 5.
  * @fast_io_fail_s: how long the kernel keeps commands while it reconnects, before it ends them with an error; 0: 5.

@@ -311,8 +311,9 @@ enum memkv_get_flag {
 	 * else.  Without it a get also reads whether the block was removed since this process last looked (4 to 8 KiB; on a
 	 * device that several hosts write to besides 4 KiB for each slot in use).  With it the bytes are those of one put of
 	 * this key all the same, but one that was removed or replaced lately may still be returned: until this process has
-	 * learnt of it, which the follower or memkv_pool_refresh() sees to.  Meant for keys that are made of what they stand
-	 * for, as those of KV caches are.  On files and coherent memory it changes nothing.
+	 * learnt of it, which the follower or memkv_pool_refresh() sees to (but for what somebody was removing when it died; such a
+	 * block may be returned until its place is used again).  Meant for keys that are made of what they stand for, as those
+	 * of KV caches are.  On files and coherent memory it changes nothing.
 	 */
 	MEMKV_GET_BY_INDEX = 1 << 1,
 };

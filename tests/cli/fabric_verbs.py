@@ -10,6 +10,7 @@ import os
 import re
 import stat
 import sys
+import uuid
 
 from cli_tool import MIB, ROOT, Missing, check_in_folders
 from fabric_machine import NQN, OWN, OWN_ID, UUID, Machine
@@ -276,6 +277,28 @@ def test_keys(machine, tool, folder):
     assert f"key={KEY}" in machine.read("log") and "ctrl_key=DHHC-1:01" in machine.read("log")
     assert stat.S_IMODE(os.stat(machine.path("etc/nvme/config.json")).st_mode) == 0o600, "others may read the keys"
     assert json.loads(machine.read("etc/nvme/config.json"))[0]["subsystems"][0]["ports"][0]["dhchap_key"] == KEY
+
+
+@with_machine
+def test_host_ids(machine, tool, folder):
+    """A host that is only named: its ID is the UUID in the name, or one that follows from it, and never another's."""
+    machine.with_device(os.path.join(folder, "image"))
+    said = {}
+    for nqn in ("nqn.2026-01.org.example:a", "nqn.2026-01.org.example:b", "nqn.2026-01.org.example:a",
+                "nqn.2014-08.org.nvmexpress:uuid:22222222-3333-4444-5555-666666666666"):
+        tool.ok("attach", TCP, "--host-nqn", nqn)
+        asked = machine.read("log").splitlines()[-1].split()
+        assert f"host={nqn}" in asked, asked
+        given = [word[3:] for word in asked if word.startswith("id=")][0]
+        assert said.setdefault(nqn, given) == given, "another one for the same name"
+        tool.ok("detach", TCP)
+    first, second, third = said.values()
+    for given in (first, second):
+        assert str(uuid.UUID(given)) == given and uuid.UUID(given).variant == uuid.RFC_4122 and given[14] == "8", given
+    assert first != second and OWN_ID not in (first, second)
+    assert third == "22222222-3333-4444-5555-666666666666"
+    tool.ok("attach", TCP, "--host-nqn", "nqn.2026-01.org.example:a", "--host-id", "11111111-2222-3333-4444-555555555556")
+    assert "id=11111111-2222-3333-4444-555555555556" in machine.read("log").splitlines()[-1].split()
 
 
 @with_machine

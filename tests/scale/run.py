@@ -22,12 +22,23 @@ def scale(program, *words):
     return json.loads(run.stdout)
 
 
-def measure(program, folder, blocks, rounds):
+def use(full, program, pool, blocks):
+    """What the full pool costs whoever uses it, on one that nobody has written to yet."""
+    scale(program, "build", pool, str(blocks))
+    run = subprocess.run([full, "use", pool, str(blocks), "0.5"], capture_output=True, text=True)
+    print(run.stdout, end="", flush=True)
+    if run.returncode:
+        sys.exit(f"full use {blocks} failed ({run.returncode}): {run.stderr}")
+
+
+def measure(program, folder, blocks, rounds, full):
     pool = os.path.join(folder, "scale.pool")
     empty = scale(program, "empty", pool, str(blocks))
     scale(program, "build", pool, str(blocks))
     killed = scale(program, "measure", pool, str(blocks))
     closed = [scale(program, "measure", pool, str(blocks)) for _ in range(rounds)]
+    if full:
+        use(full, program, pool, blocks)
     os.unlink(pool)
     middle = lambda name: sorted(c[name] for c in closed)[len(closed) // 2]
     return (blocks, killed["attach_ms"], middle("attach_ms"), middle("match_ns"), middle("two_threads"),
@@ -69,10 +80,11 @@ def main():
     parser.add_argument("program")
     parser.add_argument("blocks", nargs="+", type=int)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--full", help="the program of that name: also what a full pool costs who uses it")
     parser.add_argument("--plot")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR", "/var/tmp")) as folder:
-        rows = [measure(args.program, folder, blocks, args.rounds) for blocks in args.blocks]
+        rows = [measure(args.program, folder, blocks, args.rounds, args.full) for blocks in args.blocks]
     print("| " + " | ".join(COLUMNS) + " |\n|" + "---:|" * len(COLUMNS))
     for row in rows:
         print("| {:,} | {:.1f} | {:.1f} | {:.0f} | {:.2f} | {:.1f} |".format(*row))

@@ -47,7 +47,7 @@ static bool is_idle(const struct agent *a)
 static void sleep_long(void)
 {
 	struct agent *a = &world.agents[draw(world.setup.agents)];
-	enum { LEAST = 50000, MORE = 60000 };
+	enum { LEAST = 60000, MORE = 120000 };
 
 	if (!on_shared() || a->state != AGENT_UP || !a->attached || !is_idle(a))
 		return;

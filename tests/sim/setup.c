@@ -110,7 +110,9 @@ static void crowd(struct setup *s, struct geometry *geo)
 	s->brief = draw(6) == 0;
 	s->sleep = draw(2) ? 0 : ONE_OF(100, 500);
 	if (draw(2))
-		geo->slots = s->agents + draw(2);
+		s->late = ONE_OF(2000, 8000);
+	if (draw(3))
+		geo->slots = s->agents;
 }
 
 /* several hosts: times are those of a lease (sim.c), so runs are longer and misfortunes rarer */
