@@ -128,7 +128,12 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(NOT_VOUCHED, "a removal that met another's, not acknowledged yet, takes it for done")                        \
 	X(STANDS_FROM_MIRROR, "a mover believes its own mirror that a segment was not adopted and opened anew meanwhile") \
 	X(RESUMED_UNSEEN, "who continues another's segment does not look what that one has put there since")           \
-	X(GAP_SKIPPED, "a log record that is still on its way is taken for lost when others behind it have landed")
+	X(GAP_SKIPPED, "a log record that is still on its way is taken for lost when others behind it have landed") \
+	X(PIN_OPEN_UNSEEN, "shared: a pinner does not look whether somebody has opened the block's segment anew")     \
+	X(PIN_LOGS_UNREAD, "shared: a pinner does not read the logs again when its pin is stated")                    \
+	X(PIN_UNSEEN_AFTER_OPEN, "shared: who opens a segment anew does not look for pins once its OPEN is stated")   \
+	X(REMOVE_UNDOUBTED, "shared: a removal looks for pins, and then states itself, in one go")                    \
+	X(HEIR_WITHOUT_FACTS, "shared: who has got a slot lets go of what the log before says")
 
 #define SIM_MUTANTS(X) SIM_MAPPED_MUTANTS(X) SIM_DEVICE_MUTANTS(X) SIM_LINES_MUTANTS(X) SIM_SHARED_MUTANTS(X)
 

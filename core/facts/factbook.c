@@ -38,7 +38,8 @@ static int open_shared(struct factbook *l)
 		l->removed_places *= 2;
 	l->removed = calloc(l->removed_places, sizeof(*l->removed));
 	l->wants = calloc(c->layout.geo.slots, sizeof(*l->wants));
-	return l->removed && l->wants ? ownership_open(&l->ownership, c->layout.segments, c->layout.geo.slots) : -ENOMEM;
+	l->doubts = calloc(2ULL * c->layout.geo.slots, sizeof(*l->doubts));
+	return l->removed && l->wants && l->doubts ? ownership_open(&l->ownership, c->layout.segments, c->layout.geo.slots) : -ENOMEM;
 }
 
 int factbook_open(struct factbook *l, const struct control *c)
@@ -51,6 +52,7 @@ int factbook_open(struct factbook *l, const struct control *c)
 		free(l->scratch);
 		free(l->removed);
 		free(l->wants);
+		free(l->doubts);
 		l->sources = NULL;
 		return -ENOMEM;
 	}
@@ -68,6 +70,7 @@ void factbook_close(struct factbook *l)
 	ownership_close(&l->ownership);
 	free(l->removed);
 	free(l->wants);
+	free(l->doubts);
 	free(l->gone);
 	free(l->sources);
 	free(l->scratch);
@@ -84,10 +87,20 @@ static uint32_t fact_limit(const struct factbook *l)
 	uint32_t records = checkpoint_records(l->control), slots = l->control->layout.geo.slots;
 
 	if (factbook_shared(l)) { /* ownership is not refused: at most that much (ownership_copy) */
-		uint64_t owned = 3ULL * l->control->layout.segments + LEFT_OPEN_MAX;
+		uint64_t owned = 3ULL * l->control->layout.segments + LEFT_OPEN_MAX + 1; /* the last: what we are about to remove */
 		records = (uint32_t)(owned < records ? records - owned : 0);
 	}
 	return records - (slots < records / 2 ? slots : records / 2);
+}
+
+/* pins of a shared device leave half of the places to removals */
+static uint32_t places_left(const struct factbook *l, bool for_removal)
+{
+	uint32_t limit = fact_limit(l), pins = l->facts.count - l->facts.removals;
+	uint32_t left = l->facts.count < limit ? limit - l->facts.count : 0;
+	uint32_t half = pins < limit / 2 ? limit / 2 - pins : 0;
+
+	return factbook_shared(l) && !for_removal && half < left ? half : left;
 }
 
 /* removals are forgotten when they must be, and what they removed has been overwritten */
@@ -95,6 +108,16 @@ static void forget_settled(struct factbook *l)
 {
 	if (factbook_shared(l) && l->share.settled)
 		(void)facts_forget(&l->facts, l->share.settled, l->share.context);
+}
+
+/* what this process is about to remove */
+static struct record doubt_record(const struct factbook *l)
+{
+	const struct doubt *d = factbook_doubt_of(l, l->me.slot, l->me.epoch);
+	struct record r = {.kind = RECORD_DOUBT, .birth = d->birth, .version = d->version, .slot = l->me.slot, .epoch = d->epoch};
+
+	memcpy(r.key, d->key, sizeof(r.key));
+	return r;
 }
 
 /* everything that is known, into the area of @who's slot that does not hold; -ENOSPC: it does not fit */
@@ -122,6 +145,8 @@ static int write_checkpoint(struct factbook *l, const struct log_identity *who, 
 			ownership_prune(&l->ownership, l->share.quiet, l->share.context);
 		count += ownership_copy(&l->ownership, who->slot, who->epoch, l->scratch + count, checkpoint_records(c) - count);
 	}
+	if (factbook_shared(l) && l->writing && count < checkpoint_records(c) && factbook_doubt_of(l, l->me.slot, l->me.epoch)->birth)
+		l->scratch[count++] = doubt_record(l);
 	if (count > checkpoint_records(c) || factbook_blind(l))
 		return -ENOSPC;
 	struct checkpoint_header h = {
@@ -170,7 +195,7 @@ int factbook_bring_over(struct factbook *l, const struct slot *slot)
 {
 	struct log_identity me = {.slot = slot->number, .epoch = slot->epoch, .nonce = slot->nonce};
 
-	if (!slot->cell.owed_epoch)
+	if (!slot->cell.owed_epoch || MUTANT(HEIR_WITHOUT_FACTS))
 		return 0;
 	pthread_mutex_lock(&l->lock);
 	/* what is known now has that log in it, whoever's cell names it */
@@ -253,13 +278,14 @@ int factbook_state(struct factbook *l, struct record *r)
 
 	pthread_mutex_lock(&l->lock);
 	(void)factbook_read(l);
-	if (is_new(l, r) && l->facts.count >= fact_limit(l)) {
+	if (is_new(l, r) && places_left(l, r->kind == RECORD_DEL) == 0) {
 		facts_drop_over(&l->facts, clock_utc_s());
 		forget_settled(l);
-		if (l->facts.count >= fact_limit(l) && r->kind == RECORD_DEL)
+		bool full = places_left(l, r->kind == RECORD_DEL) == 0;
+		if (full && r->kind == RECORD_DEL)
 			err = fail(MEMKV_NO_ROOM, "%s: the logs keep at most %u removals at a time, and have them; they are forgotten as "
 						  "segments are written anew, so put something first", path, fact_limit(l));
-		else if (l->facts.count >= fact_limit(l))
+		else if (full)
 			err = fail(MEMKV_PIN_LIMIT,
 				   "%s: the pool keeps at most %u pins and unpins at a time, and has them; unpin some, pin by "
 				   "session, or make a larger pool", path, fact_limit(l));
@@ -307,7 +333,7 @@ uint32_t factbook_room(struct factbook *l)
 {
 	pthread_mutex_lock(&l->lock);
 	facts_drop_over(&l->facts, clock_utc_s());
-	uint32_t limit = fact_limit(l), room = l->facts.count < limit ? limit - l->facts.count : 0;
+	uint32_t room = places_left(l, false);
 	pthread_mutex_unlock(&l->lock);
 	return room;
 }
@@ -416,6 +442,45 @@ bool factbook_mark(struct factbook *l, uint64_t segment, uint32_t n, struct own_
 	bool marked = ownership_mark(&l->ownership, segment, n, mark);
 	pthread_mutex_unlock(&l->lock);
 	return marked;
+}
+
+bool factbook_gives_up(struct factbook *l, uint64_t segment, uint64_t generation)
+{
+	pthread_mutex_lock(&l->lock);
+	bool gives_up = ownership_gives_up(&l->ownership, segment, generation);
+	pthread_mutex_unlock(&l->lock);
+	return gives_up;
+}
+
+int factbook_doubt(struct factbook *l, const uint8_t key[32], uint64_t birth)
+{
+	struct record r = {.kind = RECORD_DOUBT, .birth = birth};
+
+	memcpy(r.key, key, sizeof(r.key));
+	pthread_mutex_lock(&l->lock);
+	r.version = l->facts.version + 1; /* nobody else here states facts meanwhile, or a lower one only */
+	pthread_mutex_unlock(&l->lock);
+	return factbook_log(l, &r, 1, true);
+}
+
+bool factbook_doubted(struct factbook *l, const uint8_t key[32], uint64_t birth)
+{
+	bool doubted = false, again = false;
+
+	pthread_mutex_lock(&l->lock);
+	for (uint32_t n = 0; !doubted && n < 2 * l->control->layout.geo.slots; n++) {
+		const struct doubt *d = &l->doubts[n];
+		if (!d->birth || d->birth != birth || memcmp(d->key, key, sizeof(d->key)) != 0)
+			continue;
+		bool mine = l->writing && n / 2 == l->me.slot && d->epoch == l->me.epoch;
+		if (mine || !l->share.quiet || !l->share.quiet(l->share.context, n / 2, d->epoch))
+			doubted = true;
+		again = true;
+	}
+	if (!doubted && again && !factbook_read(l))
+		doubted = true; /* what the dead have said last is not known */
+	pthread_mutex_unlock(&l->lock);
+	return doubted;
 }
 
 void factbook_wants(struct factbook *l, struct want *wants)

@@ -25,6 +25,9 @@
  * moment that matters knows whether a log has anything new.  Removed births stand besides in a set that is looked at
  * without the lock.
  *
+ * And there each incarnation has a *doubt*: the one block that it is about to remove, unless that turns out to be pinned
+ * (core/pool/share_pins.h).  DOUBT says which, or none; the DEL of the block ends it as well.
+ *
  * Threads: any; the lock is this process's, and is held over flushes.  Get and match never come here.
  */
 #ifndef MEMKV_FACTS_FACTBOOK_H
@@ -57,6 +60,13 @@ struct want {
 	uint32_t epoch;
 };
 
+/* shared devices: what an incarnation is about to remove; birth 0: nothing */
+struct doubt {
+	uint8_t key[32];
+	uint64_t birth, version;
+	uint32_t epoch;
+};
+
 /* shared devices: what the owner of the book wants to know, and can tell; called under the lock */
 struct factbook_share {
 	void (*changed)(void *context, uint64_t segment); /* something about its ownership */
@@ -85,6 +95,7 @@ struct factbook {
 	/* shared devices: */
 	struct ownership ownership;
 	struct want *wants; /* by slot */
+	struct doubt *doubts; /* likewise, two for each: of an incarnation, and of the one before, which need not be proven gone */
 	struct factbook_share share;
 	atomic_uint_fast64_t tail; /* records of ours that are on the medium */
 	atomic_uint used; /* slots that were ever used, at least */
@@ -158,6 +169,8 @@ int factbook_log(struct factbook *l, struct record *records, uint32_t count, boo
 /* factbook_holding() - who holds a segment, by what is known now; factbook_mark() - ownership_mark() */
 struct holding factbook_holding(struct factbook *l, uint64_t segment);
 bool factbook_mark(struct factbook *l, uint64_t segment, uint32_t n, struct own_mark *mark);
+/* factbook_gives_up() - ownership_gives_up() */
+bool factbook_gives_up(struct factbook *l, uint64_t segment, uint64_t generation);
 /* factbook_last() - ownership_last() of this process's own incarnation */
 uint64_t factbook_last(struct factbook *l, uint64_t segment);
 
@@ -178,6 +191,15 @@ int factbook_vouch(struct factbook *l, const uint8_t key[32]);
 
 /* factbook_removed_in() - facts_removed_in() */
 bool factbook_removed_in(struct factbook *l, const uint8_t key[32], uint64_t birth, uint64_t segment);
+
+/*
+ * factbook_doubt() - state that this process is about to remove a block, flushed; @birth 0: that it is not any more.  One at a time
+ * factbook_doubted() - is somebody about to remove it, who is not proven gone?  What such a one has still stated is known afterwards
+ *
+ * Return: of the first: 0 or -errno.
+ */
+int factbook_doubt(struct factbook *l, const uint8_t key[32], uint64_t birth);
+bool factbook_doubted(struct factbook *l, const uint8_t key[32], uint64_t birth);
 
 /* factbook_crowded() - are there so many removals that it is time to write them down? */
 bool factbook_crowded(struct factbook *l);

@@ -43,6 +43,21 @@ static void note_removed(struct factbook *l, const struct record *r)
 	l->gone[l->gone_count++] = *r;
 }
 
+/* what its author is about to remove, or has just removed */
+static void fold_doubt(struct factbook *l, const struct record *r)
+{
+	struct doubt *d = r->slot < l->control->layout.geo.slots ? factbook_doubt_of(l, r->slot, r->epoch) : NULL;
+
+	if (r->kind == RECORD_DOUBT && r->version > l->facts.version)
+		l->facts.version = r->version;
+	if (!d || r->epoch < d->epoch || (r->epoch == d->epoch && r->version <= d->version))
+		return;
+	if (r->kind == RECORD_DEL && (r->epoch != d->epoch || r->birth != d->birth))
+		return; /* of something else, removed by force or on behalf of another */
+	*d = (struct doubt){.birth = r->kind == RECORD_DOUBT ? r->birth : 0, .version = r->version, .epoch = r->epoch};
+	memcpy(d->key, r->key, sizeof(d->key));
+}
+
 /* a mutant: a removal does not name its block, but where it was */
 static bool what_lies_there(const struct control *c, struct record *r)
 {
@@ -73,6 +88,10 @@ void factbook_fold(void *context, const struct record *r)
 			*w = (struct want){.version = r->version, .count = r->subject, .epoch = r->epoch};
 		return;
 	}
+	if (r->kind == RECORD_DOUBT || r->kind == RECORD_DEL)
+		fold_doubt(l, r);
+	if (r->kind == RECORD_DOUBT)
+		return;
 	if (ownership_about(r)) {
 		if (ownership_fold(&l->ownership, r) && l->share.changed)
 			l->share.changed(l->share.context, r->subject);

@@ -12,6 +12,12 @@
 /* factbook_fold() - one record; @factbook: a struct factbook */
 void factbook_fold(void *factbook, const struct record *r);
 
+/* factbook_doubt_of() - where the doubt of an incarnation stands, or would */
+static inline struct doubt *factbook_doubt_of(const struct factbook *l, uint32_t slot, uint32_t epoch)
+{
+	return &l->doubts[2 * slot + epoch % 2];
+}
+
 /* factbook_read() - factbook_refresh(), without the lock */
 bool factbook_read(struct factbook *l);
 

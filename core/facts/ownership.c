@@ -31,7 +31,7 @@ static struct statement statement_of(const struct record *r)
 {
 	return (struct statement){
 		.version = r->version,
-		.offered = r->kind == RECORD_XFER ? r->generation : 0,
+		.about = r->kind == RECORD_XFER || r->kind == RECORD_OPEN ? r->generation : 0,
 		.slot = r->slot,
 		.epoch = r->epoch,
 		.kind = (uint8_t)r->kind,
@@ -137,7 +137,7 @@ struct holding ownership_of(const struct ownership *o, uint64_t segment)
 		return (struct holding){.slot = (uint32_t)(segment % o->slots), .state = OWNER_FREE};
 	return (struct holding){
 		.version = top->version,
-		.offered = top->offered,
+		.offered = top->kind == RECORD_XFER ? top->about : 0,
 		.slot = top->slot,
 		.epoch = top->epoch,
 		.state = top->kind == RECORD_OPEN ? OWNER_OPEN : (enum owner_state)top->state,
@@ -174,6 +174,18 @@ bool ownership_mark(const struct ownership *o, uint64_t segment, uint32_t n, str
 	return false;
 }
 
+bool ownership_gives_up(const struct ownership *o, uint64_t segment, uint64_t generation)
+{
+	const struct owned_segment *seg = &o->segments[segment];
+
+	for (uint32_t i = 0; i <= seg->count; i++) {
+		const struct statement *s = i == 0 ? &seg->top : &seg->more[i - 1];
+		if (marks(seg, s) && (s->about == generation || s->about == GENERATION_ANY))
+			return true;
+	}
+	return seg->blind;
+}
+
 uint64_t ownership_last(const struct ownership *o, uint64_t segment, uint32_t slot, uint32_t epoch)
 {
 	const struct statement like = {.slot = slot, .epoch = epoch};
@@ -203,7 +215,7 @@ static void put_record(struct record *to, uint32_t room, uint32_t at, uint64_t s
 			.kind = (enum record_kind)s->kind,
 			.version = s->version,
 			.subject = segment,
-			.generation = s->offered,
+			.generation = s->about,
 			.slot = s->slot,
 			.epoch = s->epoch,
 			.state = s->state,

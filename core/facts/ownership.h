@@ -6,7 +6,7 @@
  * is told by the highest one of all (equal ones: the higher slot, then epoch):
  *
  *   nothing stated	incarnation (segment mod slots, epoch 0), which nobody ever was: FREE
- *   OPEN		its author, who writes to it
+ *   OPEN		its author, who writes to it; of what the segment describes it may overwrite the generation that it names
  *   SEAL		its author; with the state that it has now: SEALED, PARKED or FREE
  *   ADOPT		its author, who took it over from an ended incarnation; likewise
  *   XFER		its author still, who offers it to another incarnation; it does nothing with it any more
@@ -45,7 +45,7 @@ enum { ADOPTION_SHIFT = 40 }; /* of a version: adoptions above, other changes be
 
 struct statement {
 	uint64_t version;
-	uint64_t offered; /* XFER: slot << 32 | epoch of the receiver */
+	uint64_t about; /* XFER: slot << 32 | epoch of the receiver; OPEN: the generation that it gives up, 0: none */
 	uint32_t slot, epoch;
 	uint8_t kind, state; /* enum record_kind, enum owner_state */
 };
@@ -94,6 +94,13 @@ struct own_mark {
 	uint32_t slot, epoch;
 };
 bool ownership_mark(const struct ownership *o, uint64_t segment, uint32_t n, struct own_mark *mark);
+
+/*
+ * ownership_gives_up() - may the blocks of this generation be overwritten at any moment, by somebody who has opened the segment anew?
+ * GENERATION_ANY in an OPEN: all that the segment describes, as its author could not read which that is.
+ */
+#define GENERATION_ANY UINT64_MAX
+bool ownership_gives_up(const struct ownership *o, uint64_t segment, uint64_t generation);
 
 /* ownership_last() - the version of what an incarnation stated last about a segment; 0: nothing */
 uint64_t ownership_last(const struct ownership *o, uint64_t segment, uint32_t slot, uint32_t epoch);

@@ -106,7 +106,7 @@ const char *record_kind_name(enum record_kind kind)
 {
 	static const char *const names[RECORD_KINDS] = {
 		[RECORD_NOP] = "NOP",	      [RECORD_OPEN] = "OPEN",	  [RECORD_SEAL] = "SEAL",
-		[RECORD_RETIRE] = "RETIRE",   [RECORD_XFER] = "XFER",	  [RECORD_ACCEPT] = "ACCEPT",
+		[RECORD_DOUBT] = "DOUBT",     [RECORD_XFER] = "XFER",	  [RECORD_ACCEPT] = "ACCEPT",
 		[RECORD_ADOPT] = "ADOPT",     [RECORD_WANT] = "WANT",	  [RECORD_PIN] = "PIN",
 		[RECORD_UNPIN] = "UNPIN",     [RECORD_DEL] = "DEL",	  [RECORD_SESSION] = "SESSION",
 		[RECORD_COMMIT] = "COMMIT",   [RECORD_POLICY] = "POLICY", [RECORD_TENANT] = "TENANT",

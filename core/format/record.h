@@ -16,7 +16,7 @@ enum record_kind {
 	RECORD_NOP = 1, /* pads a commit to whole blocks */
 	RECORD_OPEN,
 	RECORD_SEAL,
-	RECORD_RETIRE,
+	RECORD_DOUBT,
 	RECORD_XFER,
 	RECORD_ACCEPT,
 	RECORD_ADOPT,

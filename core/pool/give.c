@@ -41,7 +41,7 @@ static uint64_t count_agents(struct memkv_pool *pool)
 	return agents;
 }
 
-static uint64_t count_mine(struct memkv_pool *pool)
+uint64_t give_count(struct memkv_pool *pool)
 {
 	uint64_t mine = 0;
 
@@ -76,7 +76,7 @@ void give_want(struct memkv_pool *pool)
 
 	if (share->wanted_us && now - share->wanted_us < share->timing.beat_ms * 1000ULL)
 		return;
-	if (count_mine(pool) * 2 >= pool->sb.geo.segments / count_agents(pool))
+	if (give_count(pool) * 2 >= pool->sb.geo.segments / count_agents(pool))
 		return; /* half of our part will do: we empty our own */
 	share->wanted_us = now;
 	r.version = ++share->wants;
@@ -88,7 +88,7 @@ bool give_wait(struct memkv_pool *pool)
 	enum { BEATS = 4, LOOKS = 8 };
 	uint64_t step = pool->share.timing.beat_ms * 1000ULL / LOOKS;
 
-	if (count_mine(pool) >= 2)
+	if (give_count(pool) >= 2)
 		return false;
 	for (int i = 0; i < BEATS * LOOKS && share_in_lease(pool); i++) {
 		give_want(pool);
@@ -162,7 +162,7 @@ static void answer(struct memkv_pool *pool)
 	if (!any || pthread_mutex_trylock(&pool->room.refill))
 		return;
 	take_back(pool);
-	uint64_t mine = count_mine(pool), part = max_u64(pool->sb.geo.segments / count_agents(pool), WANTED);
+	uint64_t mine = give_count(pool), part = max_u64(pool->sb.geo.segments / count_agents(pool), WANTED);
 	for (uint32_t n = 0; n < pool->sb.geo.slots; n++) {
 		struct want want = wants[n];
 		if (n == pool->slot.number || !want.version ||

@@ -45,11 +45,17 @@ int moves_settle(struct memkv_pool *pool, uint64_t segment)
  * Does its table still describe the block?  A shared device is asked: the segment may have been adopted from us, opened anew by its
  * next holder, and the key removed since, which found nothing here; our mirror knows nothing of all that.
  */
-static bool still_described(const struct control *c, uint64_t segment, uint64_t generation)
+static bool still_described(struct memkv_pool *pool, uint64_t segment, uint64_t generation)
 {
-	bool asked = !c->shared || MUTANT(STANDS_FROM_MIRROR) || table_refresh_header(c, segment);
+	const struct control *c = &pool->control;
 
-	return (asked && table_stands(c, segment, generation)) || MUTANT(MOVE_FROM_WITHDRAWN);
+	if (c->shared)
+		follower_keep(&pool->follower); /* what was asked is not given back before it is looked at */
+	bool asked = !c->shared || MUTANT(STANDS_FROM_MIRROR) || table_refresh_header(c, segment);
+	bool stands = asked && table_stands(c, segment, generation);
+	if (c->shared)
+		follower_unkeep(&pool->follower, segment);
+	return stands || MUTANT(MOVE_FROM_WITHDRAWN);
 }
 
 /* false: the block was removed meanwhile, or could not be written */
@@ -76,7 +82,7 @@ static bool publish_copy(struct memkv_pool *pool, uint64_t segment, const struct
 	 * The segment need not be ours (pins.c).  Once it is withdrawn for its next generation, a removal takes what was in it
 	 * for gone, and leaves the old life word as it is.
 	 */
-	bool stands = still_described(c, segment, old->generation);
+	bool stands = still_described(pool, segment, old->generation);
 	bool live = MUTANT(MOVE_BLIND) || (life_counts(life) && stands);
 	if (c->shared) { /* a removal does not flag: it stands in a log */
 		factbook_refresh(&pool->factbook);

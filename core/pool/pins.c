@@ -7,6 +7,7 @@
 #include "core/pool/move.h"
 #include "core/pool/newest.h"
 #include "core/pool/remove.h"
+#include "core/pool/share_pins.h"
 #include "core/slot/own.h"
 
 #include <memkv/timed.h>
@@ -176,12 +177,30 @@ int memkv_pin_room(struct memkv_pool *pool, struct memkv_pin_limits *limits)
 
 enum holds { HOLDS, HOLDS_ELSEWHERE, HOLDS_NOT };
 
+/* a shared device; all logs were read since the fact was stated */
+static enum holds look_shared(struct memkv_pool *pool, uint64_t segment, uint64_t generation, const struct entry *e)
+{
+	switch (share_look(pool, segment, generation, e)) {
+	case SHARE_COPY_STANDS:
+		return HOLDS;
+	case SHARE_COPY_SENT:
+		return share_landed(pool, segment, e) ? HOLDS : HOLDS_NOT;
+	case SHARE_COPY_GIVEN_UP:
+		return HOLDS_ELSEWHERE;
+	case SHARE_COPY_GONE:
+		break;
+	}
+	return HOLDS_NOT;
+}
+
 static enum holds look_at(struct memkv_pool *pool, uint64_t segment, uint64_t generation, const struct entry *e)
 {
 	const struct control *c = &pool->control;
 	struct table_header header;
 	struct owned owned;
 
+	if (c->shared)
+		return look_shared(pool, segment, generation, e);
 	if (MUTANT(PIN_BLIND))
 		return life_counts(table_life(c, segment, e->index, e->birth)) ? HOLDS : HOLDS_NOT;
 	bool known = own_refresh(c, segment) && own_look(c, segment, &owned);
@@ -214,7 +233,10 @@ static bool hold(struct memkv_pool *pool, uint64_t segment, uint64_t generation,
 		control_ring_entry(&pool->control, segment);
 	/* likewise before its entry has left the mirror, which another thread of this process is just about to see to */
 	if (holds == HOLDS && !MUTANT(PIN_UNPUBLISHED)) {
-		control_publish(&pool->control, control_entry(&pool->control, segment, e->index), ENTRY_BYTES);
+		if (pool->control.shared)
+			share_publish_entry(pool, segment, e->index);
+		else
+			control_publish(&pool->control, control_entry(&pool->control, segment, e->index), ENTRY_BYTES);
 		holds = control_published(&pool->control) ? HOLDS : HOLDS_NOT;
 	}
 	if (holds == HOLDS_ELSEWHERE)
@@ -237,11 +259,11 @@ static bool is_copy(void *context, const struct entry *e)
 }
 
 /*
- * The entry of the copy at @place; false: there is none.  Where tables are at hand it is found by halves; what that does
+ * Where tables are at hand it is found by halves; what that does
  * not find, for damage or because the table has to be brought in, is looked for in all of it.
  */
-static bool find_entry(struct memkv_pool *pool, struct entry *entries, const uint8_t *key, struct place place,
-		       uint64_t *segment, uint64_t *generation)
+bool pins_find_entry(struct memkv_pool *pool, struct entry *entries, const uint8_t *key, struct place place,
+		     uint64_t *segment, uint64_t *generation)
 {
 	const struct layout *layout = &pool->control.layout;
 
@@ -262,7 +284,7 @@ static uint64_t pages_of_key(struct memkv_pool *pool, struct entry *entries, con
 	struct place place;
 
 	for (unsigned i = 0; index_find(pool->index, hash, i, &place); i++)
-		if (find_entry(pool, entries, key, place, &segment, &generation))
+		if (pins_find_entry(pool, entries, key, place, &segment, &generation))
 			return pages_of(&entries[0]);
 	return 0;
 }
@@ -278,9 +300,11 @@ static enum pins_copy any_copy_holds(struct memkv_pool *pool, struct entry *entr
 	for (int i = 0; i < TRIES && !no_room; i++) {
 		bool any = false;
 		follower_step(&pool->follower);
+		if (pool->control.shared && !share_look_again(pool, i))
+			continue;
 		uint32_t count = follower_copies(&pool->follower, key, places, COPIES_MAX);
 		for (uint32_t n = 0; n < count; n++) {
-			if (!find_entry(pool, entries, key, places[n], &segment, &generation)) {
+			if (!pins_find_entry(pool, entries, key, places[n], &segment, &generation)) {
 				any |= !follower_turning(&pool->follower, segment); /* else it has just moved */
 				continue;
 			}
@@ -288,6 +312,8 @@ static enum pins_copy any_copy_holds(struct memkv_pool *pool, struct entry *entr
 				continue;
 			struct entry e = entries[0];
 			any = true;
+			if (pool->control.shared && factbook_doubted(&pool->factbook, key, e.birth))
+				continue; /* it may be gone in a moment, whatever was pinned */
 			if (hold(pool, segment, generation, &e, &no_room))
 				return PINS_COPY_HOLDS;
 		}
@@ -315,9 +341,6 @@ static int ready(struct memkv_pool *pool, const struct pool_use *use, bool good_
 		return use->result;
 	if (!good_arguments)
 		return fail(-EINVAL, "%s: a key, or the name of a session of 1 to %d bytes, is needed", what, MEMKV_SESSION_MAX);
-	if (pool->control.shared)
-		return fail(MEMKV_CONFLICT, "%s was made with --share: blocks on devices that several hosts write to cannot be pinned yet; "
-					    "put what must stay into a pool of one writing agent", pool->media->path);
 	if (pool->read_only)
 		return fail(MEMKV_READ_ONLY, "%s was opened read-only; %s needs it open for writing", pool->media->path, what);
 	return 0;
@@ -412,12 +435,16 @@ static int pin_one(struct memkv_pool *pool, struct entry *entries, const struct 
 	err = seen_by_others(pool);
 	if (err)
 		return err;
+	if (copy == PINS_COPY_UNSURE && pool->control.shared)
+		return share_unsure(pool);
 	return copy == PINS_COPY_HOLDS ? 0 : MEMKV_MISS;
 }
 
 /* a segment is FREE as room for moves; else there must be pins already, and it is made when there is room again */
 static int reserve(struct memkv_pool *pool)
 {
+	if (pool->control.shared) /* each keeps its own, as it learns of pins */
+		return 0;
 	pthread_mutex_lock(&pool->room.refill);
 	bool good = reclaim_reserve(&pool->room, 0) || atomic_load(&pool->factbook.pins) > 0;
 	pthread_mutex_unlock(&pool->room.refill);
@@ -555,12 +582,20 @@ static int64_t hold_session(struct memkv_pool *pool, struct entry *entries, uint
 	uint64_t generation;
 	int64_t held = 0;
 	bool no_room = false;
+	uint64_t before = atomic_load(&pool->media->unread);
 
+	if (pool->control.shared && !share_look_again(pool, 0))
+		return share_unsure(pool);
 	for (uint64_t s = 0; s < pool->control.layout.segments; s++) {
 		uint32_t n = entries_collect(pool, s, of_session, &look, entries, &generation);
-		for (uint32_t i = 0; i < n; i++)
+		for (uint32_t i = 0; i < n; i++) {
+			if (pool->control.shared && !share_out_of_doubt(pool, &entries[i]))
+				return share_unsure(pool);
 			held += hold(pool, s, generation, &entries[i], &no_room);
+		}
 	}
+	if (pool->control.shared && atomic_load(&pool->media->unread) != before)
+		return share_unsure(pool);
 	return held;
 }
 

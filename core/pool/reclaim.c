@@ -12,6 +12,7 @@
 #include "core/pool/keep.h"
 #include "core/pool/move.h"
 #include "core/pool/remove.h"
+#include "core/pool/share_pins.h"
 
 #include <errno.h>
 #include <string.h>
@@ -64,6 +65,12 @@ static struct survey survey(struct memkv_pool *pool, uint64_t segment, bool cool
 	uint64_t generation;
 
 	entries_collect(pool, segment, count_block, &s, pool->room.entries, &generation);
+	if (pool->control.shared && s.pinned_blocks) { /* what moved away keeps its old place there */
+		uint32_t excused, left = share_pinned(pool, segment, &excused);
+		s.pinned_pages = s.pinned_blocks = 0;
+		for (; left; left--, s.pinned_blocks++)
+			s.pinned_pages += pages_of(&pool->room.entries[left - 1]);
+	}
 	return s;
 }
 
@@ -194,7 +201,9 @@ static bool move_pinned(struct room *room, uint64_t segment)
 {
 	struct memkv_pool *pool = room->pool;
 	uint64_t generation;
-	uint32_t n = entries_collect(pool, segment, want_pinned, pool, room->entries, &generation);
+	uint32_t excused, n = pool->control.shared
+				      ? share_pinned(pool, segment, &excused)
+				      : entries_collect(pool, segment, want_pinned, pool, room->entries, &generation);
 
 	for (uint32_t i = 0; i < n; i++) {
 		enum move_result result = move_to_rest(pool, segment, &room->entries[i]);
@@ -398,6 +407,8 @@ static bool set_empty(struct room *room, struct owned *victim, enum owner_state 
 	count(&pool->counters.evicted_blocks, gone.blocks);
 	count(&pool->counters.evicted_bytes, gone.bytes);
 	count(&pool->counters.grace_cut, keep_in_use(pool)); /* room for moves is needed now */
+	if (pool->control.shared)
+		return state == OWNER_FREE && share_keep_free(pool, victim);
 	withdraw(pool, segment);
 	bool freed = own_move(&pool->control, victim, state, &pool->slot);
 	control_ring(&pool->control, segment);

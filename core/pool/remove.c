@@ -13,6 +13,7 @@
 #include "core/base/fail.h"
 #include "core/pool/deadline.h"
 #include "core/pool/remove.h"
+#include "core/pool/share_pins.h"
 
 #include <memkv/timed.h>
 
@@ -49,8 +50,21 @@ static int doubt_and_decide(struct memkv_pool *pool, uint64_t segment, const str
 	return mine && table_life(c, segment, e->index, e->birth) == LIFE_REMOVED ? 1 : 0;
 }
 
+struct stating {
+	struct memkv_pool *pool;
+	struct record *r;
+};
+
+static int state_it(void *context)
+{
+	const struct stating *stating = context;
+	int err = factbook_state(&stating->pool->factbook, stating->r);
+
+	return err ? err : 1;
+}
+
 /* a shared device: not the block is flagged, which may be another's, but its birth is stated to be removed */
-static int state_removal(struct memkv_pool *pool, uint64_t segment, const struct entry *e)
+static int state_removal(struct memkv_pool *pool, uint64_t segment, const struct entry *e, bool force)
 {
 	struct record r = {.kind = RECORD_DEL, .birth = e->birth, .subject = segment, .generation = e->generation,
 			    .class_id = e->index};
@@ -62,8 +76,9 @@ static int state_removal(struct memkv_pool *pool, uint64_t segment, const struct
 		return 0;
 	bool before = factbook_removed(&pool->factbook, e->key, e->birth);
 	memcpy(r.key, e->key, sizeof(r.key));
-	int err = factbook_state(&pool->factbook, &r);
-	return err ? err : !before;
+	struct stating stating = {pool, &r};
+	int result = before ? state_it(&stating) : share_remove(pool, e, force, state_it, &stating);
+	return result < 0 ? result : !before;
 }
 
 int removal_try(struct memkv_pool *pool, uint64_t segment, const struct entry *e, bool force)
@@ -71,7 +86,7 @@ int removal_try(struct memkv_pool *pool, uint64_t segment, const struct entry *e
 	const struct control *c = &pool->control;
 
 	if (c->shared)
-		return state_removal(pool, segment, e);
+		return state_removal(pool, segment, e, force);
 
 	for (;;) {
 		enum life life = table_life(c, segment, e->index, e->birth);

@@ -234,7 +234,8 @@ static int fetch(struct room *room, struct writer *w)
 			if (!err) {
 				err = open_victim(room, w, &victim);
 				count(&pool->counters.grace_cut, err == 0 && keep_in_use(pool));
-			} else if (err == MEMKV_NO_ROOM && keep && own_take_ready(c, &pool->slot, false, &clear, &w->owned, &resumed)) {
+			} else if (err == MEMKV_NO_ROOM && keep && (!c->shared || own_any_free(c)) && /* others were waited for already */
+				   own_take_ready(c, &pool->slot, false, &clear, &w->owned, &resumed)) {
 				err = generation_take_up(room, w, resumed); /* the room that was kept */
 			} else {
 				break;
@@ -363,10 +364,18 @@ void room_ahead(struct room *room, const struct room_place *place)
 	pthread_mutex_unlock(&room->refill);
 }
 
+/* those that we may take: on a shared device, what is ours */
+static uint64_t segments_to_try(const struct room *room)
+{
+	struct memkv_pool *pool = room->pool;
+
+	return pool->control.shared ? give_count(pool) : pool->control.layout.segments;
+}
+
 int room_reserve(struct room *room, uint32_t pages, struct room_place *place)
 {
 	/* a segment may be too full of what must move into it; when all of them are, there is no room */
-	for (uint64_t tries = 0; tries <= room->pool->control.layout.segments; tries++) {
+	for (uint64_t tries = 0, most = 0; tries <= most; tries++) {
 		pthread_mutex_lock(&room->lock);
 		struct writer *w = room->current;
 		bool got = w && may_go_on(room, w, pages);
@@ -380,6 +389,8 @@ int room_reserve(struct room *room, uint32_t pages, struct room_place *place)
 		int err = refill(room, pages);
 		if (err)
 			return err;
+		if (tries == 0)
+			most = max_u64(segments_to_try(room), 1);
 	}
 	return no_room(room);
 }

@@ -6,6 +6,7 @@
 #include "core/log/checkpoint.h"
 #include "core/media/late_write.h"
 #include "core/pool/handle.h"
+#include "core/pool/share_pins.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -328,27 +329,31 @@ static bool raise_level(struct memkv_pool *pool, uint64_t segment)
 	       may_open(pool, segment, &again) && !again;
 }
 
-/* look -> OPEN, flushed -> look again */
-static bool open_segment(struct memkv_pool *pool, uint64_t segment)
+/* look -> OPEN, flushed -> look again; @anew: what it describes is given up, unless some of that is pinned */
+static bool open_segment(struct memkv_pool *pool, uint64_t segment, bool anew)
 {
 	const struct control *c = &pool->control;
 	struct factbook *book = &pool->factbook;
 
-	uint64_t level;
+	uint64_t level, gives_up = 0;
 	bool raise;
 
 	if (!state_seals(pool) || !share_in_lease(pool))
 		return false;
 	if (!factbook_refresh(book) || !may_open(pool, segment, &raise) || (raise && !raise_level(pool, segment)))
 		return false;
+	if (anew && !share_describes(pool, segment, &gives_up))
+		return false;
 	struct holding h = factbook_holding(book, segment);
-	struct record r = {.kind = RECORD_OPEN, .subject = segment, .version = ownership_next(&h), .state = h.state};
+	struct record r = {.kind = RECORD_OPEN, .subject = segment, .version = ownership_next(&h), .state = h.state,
+			    .generation = gives_up};
 	if (factbook_log(book, &r, 1, true))
 		return false;
 	bool looked = MUTANT(NO_LOOK_AFTER_OPEN) || factbook_refresh(book);
 	looked = looked && (!lease_lost(c, &pool->slot) || MUTANT(SLOT_LOST_UNSEEN)); /* else others need not have read our OPEN */
 	h = factbook_holding(book, segment);
 	if (looked && is_me(pool, h.slot, h.epoch) && h.version == r.version && !at_risk(pool, segment, &level) &&
+	    !(gives_up && share_spares(pool, segment)) &&
 	    control_hold(c, table_at(c, segment), c->layout.table_bytes)) {
 		note(pool->share.open, segment, true);
 		return true;
@@ -357,10 +362,22 @@ static bool open_segment(struct memkv_pool *pool, uint64_t segment)
 	return false;
 }
 
-bool share_open_closed(struct memkv_pool *pool, uint64_t segment) { return open_segment(pool, segment); }
+void share_publish_entry(struct memkv_pool *pool, uint64_t segment, uint32_t index)
+{
+	pthread_mutex_lock(&pool->share.flush_lock); /* it is not closed meanwhile */
+	if (is_noted(pool->share.open, segment))
+		control_publish(&pool->control, control_entry(&pool->control, segment, index), ENTRY_BYTES);
+	pthread_mutex_unlock(&pool->share.flush_lock);
+}
+
+bool share_open_closed(struct memkv_pool *pool, uint64_t segment) { return open_segment(pool, segment, false); }
 
 void share_close_again(struct memkv_pool *pool, uint64_t segment, enum owner_state state)
 {
+	struct owned owned;
+
+	if (word_is_mine(pool, segment, &owned) && owned.word.state == OWNER_OPEN) /* settle.c leaves the word as it was */
+		set_word(&pool->control, segment, state, pool->slot.number, pool->slot.epoch);
 	put_off_seal(pool, segment, state);
 	(void)state_seals(pool);
 }
@@ -381,7 +398,7 @@ static bool share_state(void *context, const struct owned *owned, enum owner_sta
 
 	switch (to) {
 	case OWNER_OPEN:
-		return open_segment(pool, owned->segment);
+		return open_segment(pool, owned->segment, owned->word.state == OWNER_LEAVING || owned->word.state == OWNER_FREE);
 	case OWNER_SEALED:
 	case OWNER_PARKED:
 		if (was_open)
@@ -390,7 +407,7 @@ static bool share_state(void *context, const struct owned *owned, enum owner_sta
 	case OWNER_LEAVING: /* nobody else's business: for the others it stays SEALED */
 		return true;
 	default:
-		return false; /* FREE segments as room for pinned blocks: there are no pins here */
+		return false; /* FREE: share_keep_free() */
 	}
 }
 

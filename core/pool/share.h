@@ -95,6 +95,9 @@ void share_words(struct memkv_pool *pool);
 void share_listen(struct memkv_pool *pool);
 bool share_silent(struct memkv_pool *pool, uint32_t slot);
 
+/* share_publish_entry() - where we write to the segment: the entry, as we know it, is on the device; else it was read from there */
+void share_publish_entry(struct memkv_pool *pool, uint64_t segment, uint32_t index);
+
 /*
  * share_settle() - under room.refill: write what was removed from our segments into their tables
  * share_settle_now() - a removal was refused since so many are remembered: write down what we can, whoever has ended
@@ -118,6 +121,8 @@ void give_end(struct memkv_pool *pool);
 bool give_accept(struct memkv_pool *pool, bool look);
 void give_want(struct memkv_pool *pool);
 bool give_wait(struct memkv_pool *pool);
+/* give_count() - how many segments are ours */
+uint64_t give_count(struct memkv_pool *pool);
 bool share_quiet(void *context, uint32_t slot, uint32_t epoch);
 bool share_adopt(void *context, bool look);
 /* adopt_ended() - only from those who have ended, or offer something; nobody is waited for.  Under room.refill */

@@ -213,7 +213,7 @@ bool own_is_free(const struct control *c, uint64_t segment)
 bool own_any_free(const struct control *c)
 {
 	for (uint64_t s = 0; s < c->layout.segments; s++)
-		if (says(c, s) == OWNER_FREE && own_is_free(c, s) && control_takes(c, s))
+		if (says(c, s) == OWNER_FREE && own_is_free(c, s) && ours_to_take(c, s))
 			return true;
 	return false;
 }

@@ -5,7 +5,7 @@
  *   block_hand POOL rw|ro|live|lazy
  *     put SEED   get SEED   rm SEED   fresh SEED   wait SEED MILLISECONDS   burst FIRST COUNT
  *     fill FIRST COUNT   flags   memory   quit   misses (by cause: absent, lost, io, other)
- *     durable SEED   replace SEED: put so
+ *     durable SEED   replace SEED: put so   pin SEED   unpin SEED
  *     other SEED: replaced by other bytes of that length   index SEED: get by the index; says which bytes
  *     refresh   length SEED   fetched: bytes that this process has read from storage
  *     by SEED MILLISECONDS   putby SEED MILLISECONDS: get and put with a deadline, and how long they took in microseconds
@@ -155,6 +155,16 @@ static const char *take_away(uint64_t seed)
 	return outcome(memkv_remove(pool, &key));
 }
 
+static const char *pin(uint64_t seed, bool on)
+{
+	struct memkv_key key;
+	int one = -1;
+
+	block_of_seed(seed, &key);
+	int64_t count = on ? memkv_pin(pool, &key, 1, NULL, &one) : memkv_unpin(pool, &key, 1, &one);
+	return count < 0 ? outcome(count) : outcome(one);
+}
+
 static double now_ms(void)
 {
 	struct timespec t;
@@ -299,6 +309,8 @@ static bool obey(const char *path, const char *line)
 		puts(get(a));
 	else if (strcmp(verb, "rm") == 0)
 		puts(take_away(a));
+	else if (strcmp(verb, "pin") == 0 || strcmp(verb, "unpin") == 0)
+		puts(pin(a, verb[0] == 'p'));
 	else if (strcmp(verb, "fresh") == 0)
 		puts(memkv_pool_refresh(pool) ? "failed" : get(a));
 	else if (strcmp(verb, "wait") == 0)

@@ -358,6 +358,49 @@ def many_removals(memkv, nodes):
         hand.quit()
 
 
+def turn_over(hosts, puts):
+    for host in hosts:
+        host.burst(puts)
+    for host in hosts:
+        host.wait()
+
+
+def pinned(memkv, nodes):
+    """What A pins of B's blocks stays, whoever fills the pool, and whoever of them is killed; until it is unpinned."""
+    a, b, c = hosts = [Host(nodes.new(), 100000 * (i + 1)) for i in range(3)]
+    for seed in range(60):
+        sure(b.hand, f"put {seed}", "ok", "EXISTS")
+    kept = range(0, 60, 5)
+    for seed in kept:
+        sure(a.hand, f"pin {seed}", "ok")
+    a.hand.expect("pin 7777", "MISS")
+    turn_over(hosts, 1800)
+    reader = opened(nodes.new(), "ro")
+    gone = [s for s in range(60) if s not in kept and reader.ask(f"fresh {s}") == "MISS"]
+    assert len(gone) > 30, f"the pool was not gone through: {len(gone)} of 48 are gone"
+    all_there(reader, kept, "pinned")
+    c.hand.expect("rm 0", "PINNED")
+    c.hand.expect("replace 5", "EXISTS", "PINNED")
+    for victim in (a, b):  # who has pinned them, and who has their blocks
+        victim.burst(50)
+        victim.kill()
+    all_there(reader, kept, "pinned, and its hosts killed")
+    time.sleep(SUSPECT_S + 1)  # they are suspect by now, and adopted as C needs room
+    turn_over([c], 1500)
+    all_there(reader, kept, "pinned, and its hosts adopted")
+    listed = run(memkv, "pins", nodes.new()).splitlines()
+    assert sum("by key" in line or len(line.split()[0]) == 64 for line in listed) == len(kept), listed
+    for seed in kept:
+        sure(c.hand, f"unpin {seed}", "ok")
+    turn_over([c], 1500)
+    left = [s for s in kept if reader.ask(f"fresh {s}") == "ok"]
+    assert len(left) < len(kept), "unpinned, and none of them goes"
+    run(memkv, "pool", "check", nodes.new())
+    c.hand.quit()
+    reader.quit()
+    print(f"  {len(kept)} pinned blocks stayed while {len(gone)} of 48 others went; {len(kept) - len(left)} went when unpinned")
+
+
 def main():
     memkv, Hand.program = sys.argv[1:3]
     with Folder() as folder, LoopDevice(folder, 192 * MIB) as device:

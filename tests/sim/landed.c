@@ -108,8 +108,11 @@ static void life_landed(struct shadow_place *p, const struct entry *e, uint32_t 
 		broken("segment %u, place %u: a life word of no meaning", segment, e->index);
 	if (life == LIFE_REMOVED && p->life == SHADOW_MOVING)
 		cover(COVER_MOVE_REMOVED);
-	if (life == LIFE_LIVE && p->life == SHADOW_MOVING)
+	if (life == LIFE_LIVE && p->life == SHADOW_MOVING) {
 		cover(COVER_MOVE_HOT);
+		if (oracle_owed(world.instances[p->instance].key, world.instances[p->instance].session))
+			cover(COVER_PIN_MOVED);
+	}
 	if (there)
 		now_whole(p);
 	else if (life == LIFE_SENT)

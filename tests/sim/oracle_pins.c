@@ -101,6 +101,8 @@ static bool leaving(uint32_t segment, uint32_t index, uint64_t birth)
 	struct owner_word word = world.shadow[segment].owner;
 	uint64_t raw;
 
+	if (on_shared()) /* whoever empties it looks for pins once more when this is stated */
+		return world.stated[segment].gives_up == world.shadow[segment].generation;
 	for (int i = 0; on_device() && i < AGENTS_MAX; i++) {
 		const struct agent *a = &world.agents[i];
 		if (a->state != AGENT_UP || !a->attached || !a->device)
@@ -117,7 +119,7 @@ static bool leaving(uint32_t segment, uint32_t index, uint64_t birth)
 /* has a copy where nobody is about to take it away */
 static bool settled(const struct instance *i)
 {
-	for (uint32_t n = 0; n < i->copy_count && n < COPIES_MAX; n++) {
+	for (uint32_t n = 0; n < i->copy_count && n < COPIES_MAX && !i->deleted; n++) {
 		const struct copy *c = &i->copies[n];
 		const struct shadow_segment *s = &world.shadow[c->segment];
 		const struct shadow_place *p = &s->places[c->index];

@@ -95,8 +95,8 @@ static void choose_calls(struct setup *s)
 	s->remove = ONE_OF(300, 2000, 6000);
 	s->read_only = ONE_OF(0, 4000, 12000);
 	s->pin = draw(2) ? 0 : ONE_OF(2000, 8000, 25000);
-	if (s->medium == MEDIUM_SHARED || s->medium == MEDIUM_LINES)
-		s->pin = 0; /* refused there; not seen by the oracle there */
+	if (s->medium == MEDIUM_LINES)
+		s->pin = 0; /* not seen by the oracle there */
 	if (s->medium == MEDIUM_LINES)
 		s->io_error = s->flush_error = 0; /* loads and stores do not fail */
 }

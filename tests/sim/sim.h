@@ -203,6 +203,7 @@ struct shadow_segment {
 struct stated {
 	uint64_t version;
 	uint32_t slot, epoch, kind;
+	uint64_t gives_up; /* the generation that the last OPEN of it gives up; 0: none */
 };
 
 /* ---- what the oracle knows of the calls ---- */
@@ -556,7 +557,9 @@ const char *call_name(enum call_kind kind);
 	X(REUSED, "shared: a slot passed on though nobody had proven the death of its holder")                       \
 	X(REUSED_AWAKE, "shared: who had it woke up after that, and found it lost")                                   \
 	X(GIVEN, "shared: a segment passed from one living agent to another")                                        \
-	X(DEL, "shared: a removal stated")
+	X(DEL, "shared: a removal stated")                                                                           \
+	X(DOUBT, "shared: a removal in doubt, as its author states it")                                              \
+	X(GIVES_UP, "shared: an OPEN that gives a generation up")
 
 #define NOT_YET(X)                                                                                                   \
 	X("of hosts that share a device: sim/shared")

@@ -75,7 +75,12 @@ static void owner_stated(const struct record *r)
 	if (r->kind == RECORD_ACCEPT && !same)
 		cover(COVER_GIVEN);
 	if (!above(held, r))
-		*held = (struct stated){.version = r->version, .slot = r->slot, .epoch = r->epoch, .kind = r->kind};
+		*held = (struct stated){.version = r->version, .slot = r->slot, .epoch = r->epoch, .kind = r->kind,
+					.gives_up = held->gives_up};
+	if (r->kind == RECORD_OPEN && r->generation) {
+		held->gives_up = r->generation;
+		cover(COVER_GIVES_UP);
+	}
 }
 
 /* each is read once as a page lands; pages land again with every record */
@@ -89,6 +94,7 @@ static void removal_stated(const struct record *r)
 		cover(COVER_DEL);
 		if (!oracle_asked(n))
 			broken("key %u: put %u is stated to be removed, and nobody asked for that", i->key, n);
+		oracle_pins_hold();
 	}
 }
 
@@ -102,6 +108,8 @@ void stated_landed(uint64_t offset, const uint8_t *before)
 		trace(EVENT_STATED, NULL, (uint64_t)r.kind << 32 | r.subject, incarnation_value(r.slot, r.epoch), r.version);
 		if (r.kind == RECORD_DEL)
 			removal_stated(&r);
+		else if (r.kind == RECORD_DOUBT && r.birth)
+			cover(COVER_DOUBT);
 		else if (ownership_about(&r) && r.subject < world.layout.geo.segments)
 			owner_stated(&r);
 	}
