@@ -499,7 +499,7 @@ bool factbook_current(const struct factbook *l, const struct slot_cell *cell)
 {
 	const struct factbook_source *source = &l->sources[cell->slot];
 
-	if (cell->epoch == 0 || (l->writing && cell->slot == l->me.slot))
+	if (cell->epoch == 0 || (l->writing && cell->slot == l->me.slot && cell->epoch <= l->me.epoch))
 		return true;
 	return atomic_load(&source->nonce) == cell->nonce && atomic_load(&source->tail) >= cell->log_tail;
 }

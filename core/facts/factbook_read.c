@@ -259,6 +259,14 @@ static bool cells_as_read(struct factbook *l, int used)
 	return true;
 }
 
+/* our own slot is another's, whose log we do not read: nothing that we know is all that was stated */
+static bool passed_on(const struct factbook *l)
+{
+	struct slot_cell cell;
+
+	return l->writing && slot_read(l->control, l->me.slot, &cell) != CHECK_BAD && cell.epoch > l->me.epoch;
+}
+
 /*
  * A slot passes on in some multiple of the claim's wait, and only the second one after that overwrites a ring: a refresh that
  * took that long asks whether the cells are as they were, and else looks once more.
@@ -272,7 +280,7 @@ static bool refresh_shared(struct factbook *l)
 			refresh_shared_slot(l, (uint32_t)slot);
 		if (used >= 0)
 			atomic_store(&l->used, (unsigned)used);
-		if (used < 0 || factbook_unread(l) != before)
+		if (used < 0 || passed_on(l) || factbook_unread(l) != before)
 			return false;
 		if (clock_boot_us() - began < l->control->pass_us || cells_as_read(l, used))
 			return true;

@@ -5,7 +5,7 @@
  *
  * Every sector has one writer: the holder of a slot writes its cell, log and checkpoints; whoever has a segment
  * open writes the segment and its table; nobody writes anything else.  Who owns which segment is what all logs together say
- * (facts/ownership.h).  Safety rests on no clock:
+ * (facts/ownership.h).  Safety rests on no clock (slots that pass on: slot/lease.h):
  *
  *   open:    read all logs: is it mine, and has nobody else left it open?  -> OPEN logged, completed, flushed -> read all logs
  *            once more: still mine?  else nothing is written, and SEAL logged -> segment header, table, payload

@@ -509,7 +509,7 @@ int lease_claim(const struct control *c, const struct lease_timing *timing, cons
 		if (err == -EAGAIN) { /* not in step with others who try */
 			uint64_t random = 0;
 			(void)random_fill(&random, sizeof(random));
-			clock_sleep_us(timing->claim_ms * (500 + random % 2500));
+			clock_sleep_us(timing->claim_ms * (500 + random % 2500) + (choice == WAITS ? timing->beat_ms * 2000ULL : 0));
 		}
 	}
 	if (err == -EAGAIN)
