@@ -179,7 +179,7 @@ class Guest:
         words = ["qemu-system-x86_64", *os.environ["LAB_ACCELERATOR"].split(), "-M", self.machine, "-m", self.memory,
                  "-smp", "1", "-nodefaults", "-no-user-config", "-nographic", "-no-reboot",
                  "-kernel", os.environ["LAB_KERNEL"], "-initrd", self.initramfs,
-                 "-append", f"console=ttyS0 panic=-1 quiet lab=fleet guest={self.name} {self.append}",
+                 "-append", f"console=ttyS0 panic=-1 quiet no_timer_check lab=fleet guest={self.name} {self.append}",
                  "-serial", f"file:{self.log}", "-qmp", f"unix:{self.path('qmp')},server=on,wait=off",
                  "-netdev", f"dgram,id=net,local.type=unix,local.path={self.path('net')},"
                             f"remote.type=unix,remote.path={self.path('hub')}",
