@@ -54,6 +54,8 @@ static const struct {
 #undef SHARED_ROW
 };
 
+const char *mutant_name(enum sim_mutant mutant) { return mutants[mutant].name ? mutants[mutant].name : "?"; }
+
 static const char *const kinds[MEDIUM_KINDS] = {"file", "memory", "block", "shared", "lines"};
 
 /* not caught within 10,000 seeds: what shows them takes more than one coincidence.  The long form has them. */
@@ -63,10 +65,10 @@ static const enum sim_mutant rare[] = {
 	MUTANT_OUTDONE_FORCED,	   MUTANT_PLACES_NOT_GIVEN_BACK,  MUTANT_UNSEEN_NOT_LOST,     MUTANT_EVICT_UNKEPT,
 	MUTANT_LEFT_OVER_CONTINUED, MUTANT_REST_NOT_CLEARED,	  MUTANT_SILENCE_BELIEVED,    MUTANT_UNREAD_SEEN,
 	MUTANT_LOG_UNREAD_ENDS,	   MUTANT_PIN_SENT,		  MUTANT_GONE_BELIEVED,
+	MUTANT_FLAG_UNTOLD,	   MUTANT_SILENT_RESUMED,	  MUTANT_LEFT_OVER_FOLDED,
 	/* of hosts that share a device */
 	MUTANT_TWO_ADOPTERS,	   MUTANT_STALE_CLAIM_BELIEVED,	  MUTANT_LOGS_UNREAD,	      MUTANT_ADOPTED_SETTLED,
 	MUTANT_DEL_FORGOTTEN_EARLY, MUTANT_UNTOLD_BELIEVED,	  MUTANT_DROP_AND_MEET,
-	MUTANT_FLAG_UNTOLD,	   MUTANT_SILENT_RESUMED,	  MUTANT_LEFT_OVER_FOLDED,
 };
 
 static bool is_rare(int m)
