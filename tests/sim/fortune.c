@@ -89,7 +89,7 @@ void fortune_hot(struct agent *a)
 		world.fate = FATE_CUT;
 	else if (chance(s->hot_stop) && !agent_stopped(a))
 		fortune_stop(a);
-	else if (world.thread && chance(s->hot_stall))
+	else if (world.thread && chance(s->hot_stall + sites_ripple()))
 		fortune_stall(world.thread);
 	else
 		return;

@@ -242,21 +242,21 @@ enum site_where { SITE_AT, SITE_BEHIND, SITE_BEFORE, SITE_ANSWERED, SITE_WHERES 
 
 struct site {
 	enum sim_mutant place;
-	enum site_where where;
-	uint32_t chance, deed;
+	uint32_t chance;
 	enum call_kind call; /* the last one that passed it, and after how many of its points */
 	uint32_t points;
 };
 
-enum { SITES_MAX = 2 };
+enum { SITES_MAX = 3 };
 
 struct sites {
+	bool on;
+	uint32_t wheres, deeds; /* bitmaps */
 	uint64_t random[2];
 	struct site sites[SITES_MAX];
 	uint32_t count, sleepers;
-	uint32_t shocks, about, press, again, sick; /* chances */
+	uint32_t shocks, about, press, again, sick, fails, ripples; /* chances */
 	uint32_t menu; /* not 0: a bitmap of calls, which is nearly all that there is */
-	bool cuts;
 	uint64_t shock_at, fail_until, key_until;
 	uint32_t key;
 };
@@ -338,12 +338,17 @@ void fortune_stop(struct agent *agent);
 void fortune_cut(void);
 
 /* sites.c: misfortunes at chosen spots */
-void sites_choose(uint64_t seed, struct setup *setup);
+bool sites_begin(uint64_t seed);
+/* a pool that is gone through in no time */
+bool sites_tight(void);
+void sites_choose(struct setup *setup);
 void sites_due(struct thread *thread);
 void sites_call(struct thread *thread);
 void sites_befalls(void);
 bool sites_fails(void);
 /* what the next call is about, where a thread stands still at such a spot */
+/* chance of a stall at a hot point while one stands still there */
+uint32_t sites_ripple(void);
 uint32_t sites_key(uint32_t key);
 /* what was in a segment is gone, or about to be */
 void sites_gone(uint32_t segment);

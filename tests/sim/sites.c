@@ -22,6 +22,14 @@ static bool likely(uint32_t of_65536) { return of_65536 && pick(65536) < of_6553
 
 /* ---- what a seed decides ---- */
 
+/* one of the bits that are set */
+static uint32_t some_bit(uint32_t bits)
+{
+	for (uint32_t skip = pick((uint32_t)__builtin_popcount(bits)); skip; skip--)
+		bits &= bits - 1;
+	return (uint32_t)__builtin_ctz(bits);
+}
+
 static enum sim_mutant some_site(void)
 {
 #define ONE(name, text) +1
@@ -80,44 +88,54 @@ static void choose_menu(struct setup *s)
 
 enum call_kind sites_menu(void)
 {
-	uint32_t menu = world.sites.menu, n = (uint32_t)__builtin_popcount(menu);
+	uint32_t menu = world.sites.menu;
 
-	if (n == 0 || pick(8) == 0)
-		return CALL_NONE;
-	for (uint32_t skip = pick(n); skip; skip--)
-		menu &= menu - 1;
-	return (enum call_kind)__builtin_ctz(menu);
+	return menu && pick(8) ? (enum call_kind)some_bit(menu) : CALL_NONE;
 }
 
-void sites_choose(uint64_t seed, struct setup *s)
+bool sites_begin(uint64_t seed)
+{
+	memset(&world.sites, 0, sizeof(world.sites));
+	random_seed(world.sites.random, ~seed);
+	return pick(4) != 0;
+}
+
+bool sites_tight(void) { return world.sites.on && pick(3); }
+
+static void choose_deeds(struct setup *s)
 {
 	struct sites *w = &world.sites;
 
-	memset(w, 0, sizeof(*w));
-	random_seed(w->random, ~seed);
-	if (pick(2))
+	w->deeds = pick(2) ? 1u << DEED_STALL : 1u << DEED_STALL | 1u << some_deed() | 1u << some_deed();
+	w->wheres = pick(3) ? (1u << SITE_WHERES) - 1 : 1u << pick(SITE_WHERES);
+	if (w->deeds >> DEED_CUT & 1 && !s->cut) {
+		s->durable = pick(2) ? 30000 : 3000;
+		s->write_back = pick(2) ? 100 : 2000;
+	}
+}
+
+void sites_choose(struct setup *s)
+{
+	static const uint32_t chances[] = {65535, 20000, 5000, 1000}, fails[] = {20000, 6000, 2000};
+	struct sites *w = &world.sites;
+
+	if (!w->on)
 		return;
 	w->count = 1 + pick(SITES_MAX);
 	for (uint32_t i = 0; i < w->count; i++) {
-		static const uint32_t chances[] = {65535, 20000, 5000, 1000};
-		struct site *site = &w->sites[i];
-		site->place = some_site();
-		site->where = (enum site_where)pick(SITE_WHERES);
-		site->chance = chances[pick(ARRAY_COUNT(chances))];
-		site->deed = some_deed();
+		w->sites[i].place = some_site();
+		w->sites[i].chance = chances[pick(ARRAY_COUNT(chances))];
 	}
+	choose_deeds(s);
+	bool deaths = w->deeds & (1u << DEED_CUT | 1u << DEED_KILL);
 	w->shocks = pick(2) ? 0 : 30000;
 	w->about = pick(3) ? 30000 : 0;
 	w->press = pick(2) ? 0 : 30000;
 	w->again = pick(2) ? 0 : 40000;
-	w->sick = s->medium == MEDIUM_LINES || pick(6) ? 0 : 20000;
+	w->ripples = pick(3) ? 0 : 1000;
+	w->fails = fails[pick(ARRAY_COUNT(fails))];
+	w->sick = s->medium == MEDIUM_LINES || pick(deaths ? 2 : 6) ? 0 : 20000;
 	choose_menu(s);
-	for (uint32_t i = 0; i < w->count; i++)
-		w->cuts |= w->sites[i].deed == DEED_CUT;
-	if (w->cuts && !s->cut) {
-		s->durable = pick(2) ? 30000 : 3000;
-		s->write_back = pick(2) ? 100 : 2000;
-	}
 }
 
 /* ---- what goes wrong ---- */
@@ -204,7 +222,7 @@ void sites_gone(uint32_t segment)
 	const struct shadow_segment *s = &world.shadow[segment];
 	uint32_t first = pick(PLACES_LIMIT);
 
-	for (uint32_t i = 0; world.sites.count && i < PLACES_LIMIT; i++) {
+	for (uint32_t i = 0; world.sites.on && i < PLACES_LIMIT; i++) {
 		const struct shadow_place *p = &s->places[(first + i) % PLACES_LIMIT];
 		if (p->generation == s->generation && p->life == SHADOW_LIVE && p->instance != UINT32_MAX)
 			about(world.instances[p->instance].key);
@@ -231,11 +249,6 @@ void sites_due(struct thread *t)
 	befall(t, (enum deed)t->due_deed);
 }
 
-static void plan(struct thread *t, const struct site *site, uint32_t points)
-{
-	t->due = points;
-	t->due_deed = site->deed;
-}
 
 static void passed(struct site *site)
 {
@@ -245,13 +258,18 @@ static void passed(struct site *site)
 		return;
 	site->call = t->call.kind;
 	site->points = (uint32_t)t->call.points;
-	if (site->where == SITE_BEFORE || t->due || !likely(site->chance))
+	if (t->due || !likely(site->chance))
 		return;
-	trace(EVENT_SITE, t->agent, site->place, 0, 0);
-	if (site->where == SITE_ANSWERED && t->call.kind)
-		t->answered = site->deed;
-	else
-		plan(t, site, site->where == SITE_AT ? 1 : soon());
+	uint32_t where = some_bit(world.sites.wheres), deed = some_bit(world.sites.deeds);
+	if (where == SITE_BEFORE)
+		return;
+	trace(EVENT_SITE, t->agent, site->place, where, 0);
+	if (where == SITE_ANSWERED && t->call.kind) {
+		t->answered = deed;
+		return;
+	}
+	t->due = where == SITE_AT ? 1 : soon();
+	t->due_deed = deed;
 }
 
 int sim_site(enum sim_mutant place)
@@ -267,11 +285,12 @@ void sites_call(struct thread *t)
 {
 	for (uint32_t i = 0; i < world.sites.count; i++) {
 		struct site *site = &world.sites.sites[i];
-		if (site->where != SITE_BEFORE || !site->points || site->call != t->call.kind || world.phase != PHASE_RUN ||
-		    !likely(site->chance))
+		if (!site->points || site->call != t->call.kind || world.phase != PHASE_RUN || !likely(site->chance) ||
+		    some_bit(world.sites.wheres) != SITE_BEFORE)
 			continue;
-		trace(EVENT_SITE, t->agent, site->place, site->points, 0);
-		plan(t, site, 1 + pick(site->points));
+		trace(EVENT_SITE, t->agent, site->place, SITE_BEFORE, site->points);
+		t->due = 1 + pick(site->points);
+		t->due_deed = some_bit(world.sites.deeds);
 	}
 }
 
@@ -315,7 +334,7 @@ void sites_befalls(void)
 	struct agent *a = somebody();
 	switch (pick(4)) {
 	case 0:
-		if (w->cuts || world.setup.cut)
+		if (w->deeds >> DEED_CUT & 1 || world.setup.cut)
 			fortune_cut();
 		else if (a)
 			agent_kill(a);
@@ -338,7 +357,7 @@ void sites_befalls(void)
 
 bool sites_fails(void)
 {
-	return world.sites.fail_until > world.now && pick(3) == 0;
+	return world.sites.fail_until > world.now && likely(world.sites.fails);
 }
 
 uint32_t sites_key(uint32_t key)
@@ -353,4 +372,11 @@ bool sites_press(void)
 	const struct sites *w = &world.sites;
 
 	return w->key_until > world.now && likely(w->press);
+}
+
+uint32_t sites_ripple(void)
+{
+	const struct sites *w = &world.sites;
+
+	return w->key_until > world.now ? w->ripples : 0;
 }

@@ -315,8 +315,9 @@ static void begin(uint64_t seed)
 	random_seed(world.random, seed);
 	world.pool_seed = next_random(world.random);
 	world.clock = 1000000;
+	world.sites.on = sites_begin(seed);
 	setup_choose(&world.setup, &geo);
-	sites_choose(seed, &world.setup);
+	sites_choose(&world.setup);
 	setup_format(&geo);
 	medium_reset();
 	device_reset();
