@@ -207,7 +207,10 @@ void table_mend_header(const struct control *c, const struct table_header *heade
 	uint64_t words[HEADER_WORDS];
 
 	table_header_encode(header, c->seed, (uint8_t *)words);
-	checked_store(control_table(c, header->segment), words, HEADER_WORDS);
+	if (MUTANT(MENDED_WITHDRAWN))
+		checked_store(control_table(c, header->segment), words, HEADER_WORDS);
+	else
+		checked_mend(control_table(c, header->segment), words, HEADER_WORDS);
 	control_publish(c, control_table(c, header->segment), TABLE_HEADER_BYTES);
 }
 

@@ -225,6 +225,20 @@ static inline void checked_store(void *at, const uint64_t *words, size_t count)
 	word_publish(to + CHECK_WORD, words[CHECK_WORD]);
 }
 
+/*
+ * checked_mend() - what stands is written again.  It is never withdrawn meanwhile: whoever dies at it leaves it as damaged as it
+ * was, and second sources go on to tell.
+ */
+static inline void checked_mend(void *at, const uint64_t *words, size_t count)
+{
+	uint64_t *to = at;
+
+	for (size_t i = 0; i < count; i++)
+		if (i != CHECK_WORD)
+			word_publish(to + i, words[i]);
+	word_publish(to + CHECK_WORD, words[CHECK_WORD]);
+}
+
 /* checked_load() - false: its writer is at it, or died there */
 static inline bool checked_load(uint64_t *words, const void *at, size_t count)
 {

@@ -241,20 +241,19 @@ struct removal {
 enum site_where { SITE_AT, SITE_BEHIND, SITE_BEFORE, SITE_ANSWERED, SITE_WHERES };
 
 struct site {
-	enum sim_mutant place;
-	uint32_t chance;
+	uint32_t chance;	/* 0: none is chosen there */
+	uint32_t passed;	/* so often in this run */
 	enum call_kind call; /* the last one that passed it, and after how many of its points */
 	uint32_t points;
 };
 
-enum { SITES_MAX = 3 };
-
 struct sites {
 	bool on;
+	uint32_t fades; /* not 0: all spots are chosen, and each counts less with each passage */
 	uint32_t wheres, deeds; /* bitmaps */
 	uint64_t random[2];
-	struct site sites[SITES_MAX];
-	uint32_t count, sleepers;
+	struct site sites[MUTANT_COUNT];
+	uint32_t sleepers;
 	uint32_t shocks, about, press, again, sick, fails, ripples; /* chances */
 	uint32_t menu; /* not 0: a bitmap of calls, which is nearly all that there is */
 	uint64_t shock_at, fail_until, key_until;

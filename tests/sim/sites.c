@@ -88,8 +88,11 @@ static void choose_menu(struct setup *s)
 
 enum call_kind sites_menu(void)
 {
+	enum { EVICTIONS = 40 };
 	uint32_t menu = world.sites.menu;
 
+	if (world.sites.on && world.setup.medium <= MEDIUM_BLOCK && pick(EVICTIONS) == 0)
+		return CALL_EVICT;
 	return menu && pick(8) ? (enum call_kind)some_bit(menu) : CALL_NONE;
 }
 
@@ -114,18 +117,29 @@ static void choose_deeds(struct setup *s)
 	}
 }
 
+/* a few of them; or all, each the less the more often the run has passed it, so that those count most that are seldom passed */
+static void choose_spots(void)
+{
+	enum { FEW = 3 };
+	static const uint32_t chances[] = {65535, 20000, 5000, 1000};
+	struct sites *w = &world.sites;
+	uint32_t chance = chances[pick(ARRAY_COUNT(chances))];
+
+	w->fades = pick(3);
+	for (int m = 0; w->fades && m < MUTANT_COUNT; m++)
+		w->sites[m].chance = chance;
+	for (uint32_t i = 0, n = 1 + pick(FEW); !w->fades && i < n; i++)
+		w->sites[some_site()].chance = chances[pick(ARRAY_COUNT(chances))];
+}
+
 void sites_choose(struct setup *s)
 {
-	static const uint32_t chances[] = {65535, 20000, 5000, 1000}, fails[] = {20000, 6000, 2000};
+	static const uint32_t fails[] = {20000, 6000, 2000};
 	struct sites *w = &world.sites;
 
 	if (!w->on)
 		return;
-	w->count = 1 + pick(SITES_MAX);
-	for (uint32_t i = 0; i < w->count; i++) {
-		w->sites[i].place = some_site();
-		w->sites[i].chance = chances[pick(ARRAY_COUNT(chances))];
-	}
+	choose_spots();
 	choose_deeds(s);
 	bool deaths = w->deeds & (1u << DEED_CUT | 1u << DEED_KILL);
 	w->shocks = pick(2) ? 0 : 30000;
@@ -250,20 +264,22 @@ void sites_due(struct thread *t)
 }
 
 
-static void passed(struct site *site)
+static void passed(enum sim_mutant place)
 {
+	struct site *site = &world.sites.sites[place];
 	struct thread *t = world.thread;
 
 	if (!t || world.phase != PHASE_RUN || t->agent->state != AGENT_UP)
 		return;
 	site->call = t->call.kind;
 	site->points = (uint32_t)t->call.points;
-	if (t->due || !likely(site->chance))
+	site->passed += world.sites.fades;
+	if (t->due || !likely(site->chance / (1 + site->passed)))
 		return;
 	uint32_t where = some_bit(world.sites.wheres), deed = some_bit(world.sites.deeds);
 	if (where == SITE_BEFORE)
 		return;
-	trace(EVENT_SITE, t->agent, site->place, where, 0);
+	trace(EVENT_SITE, t->agent, place, where, 0);
 	if (where == SITE_ANSWERED && t->call.kind) {
 		t->answered = deed;
 		return;
@@ -274,23 +290,28 @@ static void passed(struct site *site)
 
 int sim_site(enum sim_mutant place)
 {
-	for (uint32_t i = 0; i < world.sites.count; i++)
-		if (world.sites.sites[i].place == place)
-			passed(&world.sites.sites[i]);
+	if (world.sites.sites[place].chance)
+		passed(place);
 	return sim_mutant == place;
 }
 
 /* a call begins of the kind that came by a chosen spot */
 void sites_call(struct thread *t)
 {
-	for (uint32_t i = 0; i < world.sites.count; i++) {
-		struct site *site = &world.sites.sites[i];
-		if (!site->points || site->call != t->call.kind || world.phase != PHASE_RUN || !likely(site->chance) ||
-		    some_bit(world.sites.wheres) != SITE_BEFORE)
+	enum { TRIES = 8 };
+
+	if (!world.sites.on || world.phase != PHASE_RUN || !(world.sites.wheres >> SITE_BEFORE & 1))
+		return;
+	for (int i = 0; i < TRIES; i++) {
+		enum sim_mutant place = some_site();
+		struct site *site = &world.sites.sites[place];
+		if (!site->points || site->call != t->call.kind || !likely(site->chance))
 			continue;
-		trace(EVENT_SITE, t->agent, site->place, SITE_BEFORE, site->points);
+		site->passed += world.sites.fades;
+		trace(EVENT_SITE, t->agent, place, SITE_BEFORE, site->points);
 		t->due = 1 + pick(site->points);
 		t->due_deed = some_bit(world.sites.deeds);
+		return;
 	}
 }
 
