@@ -261,6 +261,14 @@ static struct thread *choose(struct thread **threads, uint32_t count, uint32_t p
 	return best;
 }
 
+/* all sleep: where threads are made to stand still at chosen spots, that does not shorten the run */
+static void pass_time(uint64_t moment)
+{
+	if (world.sites.on && world.setup.medium <= MEDIUM_BLOCK)
+		world.setup.points_end += moment - world.now;
+	world.now = moment;
+}
+
 static void slice(void)
 {
 	struct thread *threads[STACKS];
@@ -273,7 +281,7 @@ static void slice(void)
 		if (moment == NEVER)
 			broken("nothing can go on: processes wait for each other");
 		else
-			world.now = moment;
+			pass_time(moment);
 		return;
 	}
 	uint32_t pick = draw(n);
