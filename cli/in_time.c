@@ -3,8 +3,11 @@
 #include "cli/in_time.h"
 
 #include "cli/interrupt.h"
+#include "cli/report.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -43,28 +46,52 @@ static uint64_t left_of(uint64_t until)
 	return until > now ? until - now : 1; /* 0 would be no deadline */
 }
 
-static void *share(size_t bytes)
+uint64_t in_time_left(const struct in_time *job) { return job->deadline_us ? left_of(job->until_us) : 0; }
+
+/* @sharing: MAP_SHARED, with a child; or MAP_PRIVATE */
+static void *map(size_t bytes, int sharing)
 {
-	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, sharing | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	return memory == MAP_FAILED ? NULL : memory;
 }
 
-static _Noreturn void be_child(struct in_time *job, struct answer *answer, int said, uint64_t until)
+/* @stage: NULL: nobody waits */
+static int64_t open_and_call(struct in_time *job, atomic_int *stage, struct memkv_pool **pool)
 {
 	struct memkv_pool_options options = {
-		.size = sizeof(options), .flags = job->flags | MEMKV_OPEN_NO_FOLLOWER, .deadline_us = left_of(until)};
-	struct memkv_pool *pool = NULL;
+		.size = sizeof(options), .flags = job->flags | MEMKV_OPEN_NO_FOLLOWER, .deadline_us = in_time_left(job)};
 	int before = BEFORE_CALL;
+	int err = memkv_pool_open(job->path, &options, pool);
+
+	if (err)
+		return err;
+	if (stage && !atomic_compare_exchange_strong(stage, &before, IN_CALL))
+		_exit(0);
+	return job->call(*pool, job);
+}
+
+/* whoever reads what the tool says, or waits for a lock that it was given, must not wait for a child that cannot end */
+static void let_go_of_files(int *said)
+{
+	int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO && nothing >= 0; fd++)
+		(void)dup2(nothing, fd);
+	*said = dup2(*said, STDERR_FILENO + 1);
+	(void)close_range(STDERR_FILENO + 2, UINT_MAX, 0);
+}
+
+static _Noreturn void be_child(struct in_time *job, struct answer *answer, int said)
+{
+	struct memkv_pool *pool = NULL;
 
 	interrupt_ignore();
+	let_go_of_files(&said);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	answer->result = memkv_pool_open(job->path, &options, &pool);
-	if (answer->result == 0 && !atomic_compare_exchange_strong(&answer->stage, &before, IN_CALL))
-		_exit(0);
-	if (answer->result == 0)
-		answer->result = job->call(pool, job, left_of(until));
-	if (answer->result < 0)
+	answer->result = open_and_call(job, &answer->stage, &pool);
+	bool left = answer->result == MEMKV_UNKNOWN && now_us() >= job->until_us; /* nobody can say more than the verb */
+	if (answer->result < 0 && !left)
 		snprintf(answer->detail, sizeof(answer->detail), "%s", memkv_error_detail());
 	(void)!write(said, "", 1);
 	memkv_pool_close(pool);
@@ -92,7 +119,7 @@ static void hear(struct in_time *job, struct answer *answer, pid_t child, int fr
 
 	if (!wait_for(from, until)) {
 		bool called_off = atomic_compare_exchange_strong(&answer->stage, &before, CALLED_OFF);
-		job->result = called_off ? MEMKV_TIMEDOUT : MEMKV_UNKNOWN;
+		job->result = called_off || job->reads ? MEMKV_TIMEDOUT : MEMKV_UNKNOWN;
 		kill(child, SIGKILL); /* it ends when the kernel lets it */
 	} else if (read(from, &byte, 1) == 1) {
 		job->result = answer->result;
@@ -107,30 +134,65 @@ static void hear(struct in_time *job, struct answer *answer, pid_t child, int fr
 	}
 }
 
-int in_time_run(struct in_time *job)
+static int run_child(struct in_time *job)
 {
-	uint64_t begun = now_us();
-	uint64_t until = job->deadline_us > UINT64_MAX / 2 - begun ? UINT64_MAX / 2 : begun + job->deadline_us;
-	struct answer *answer = share(sizeof(*answer));
+	struct answer *answer = map(sizeof(*answer), MAP_SHARED);
 	int ends[2];
 
-	job->buffer = job->room ? share(job->room) : NULL;
-	job->detail[0] = '\0';
-	if (!answer || (job->room && !job->buffer) || pipe(ends))
+	if (!answer || pipe(ends))
 		return errno ? -errno : -ENOMEM;
 	fflush(stdout);
 	fflush(stderr);
 	pid_t child = fork();
 	if (child == 0) {
 		close(ends[0]);
-		be_child(job, answer, ends[1], until);
+		be_child(job, answer, ends[1]);
 	}
 	int err = child < 0 ? -errno : 0;
 	close(ends[1]);
 	if (!err)
-		hear(job, answer, child, ends[0], until + SLACK_US);
+		hear(job, answer, child, ends[0], job->until_us + SLACK_US);
 	close(ends[0]);
+	munmap(answer, sizeof(*answer));
 	return err;
+}
+
+static void run_here(struct in_time *job)
+{
+	struct memkv_pool *pool = NULL;
+
+	job->result = open_and_call(job, NULL, &pool);
+	if (job->result < 0)
+		snprintf(job->detail, sizeof(job->detail), "%s", memkv_error_detail());
+	memkv_pool_close(pool);
+}
+
+int in_time_run(struct in_time *job)
+{
+	uint64_t begun = now_us();
+	int err = 0;
+
+	job->until_us = job->deadline_us > UINT64_MAX / 2 - begun ? UINT64_MAX / 2 : begun + job->deadline_us;
+	job->buffer = job->room ? map(job->room, job->deadline_us ? MAP_SHARED : MAP_PRIVATE) : NULL;
+	job->detail[0] = '\0';
+	if (job->room && !job->buffer)
+		return report_failed(-ENOMEM, "out of memory");
+	if (job->deadline_us)
+		err = run_child(job);
+	else
+		run_here(job);
+	return err ? report_failed(err, "no process can be started to wait for the medium: %s", strerror(-err)) : 0;
+}
+
+int in_time_report(const struct in_time *job, const char *late)
+{
+	bool passed = job->result == MEMKV_TIMEDOUT || (job->result == MEMKV_UNKNOWN && !job->detail[0]);
+	int rc = passed ? report_failed((int)job->result, "%s: %s", job->path, late)
+		 : job->detail[0] && job->result != MEMKV_MISS
+			 ? report_failed((int)job->result, "%s", job->detail)
+			 : report_failed((int)job->result, "%s: %s", job->path, memkv_strerror((int)job->result));
+
+	return passed && job->reads ? EXIT_MISS : rc;
 }
 
 void in_time_fini(struct in_time *job)

@@ -1,44 +1,61 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A verb that is to end by its deadline.  The library's calls return in time, but a process whose threads wait for a
- * medium that hangs cannot end before the kernel lets them go; so the medium's part is done by a child, and the tool ends
- * without waiting for it when it is late.
+ * The medium's part of a verb that may have a deadline.  The library's calls return in time, but a process whose threads wait
+ * for a medium that hangs cannot end before the kernel lets them go; so with a deadline that part is done by a child, and the
+ * tool ends without waiting for it when it is late.  Without one it is done here.
  */
 #ifndef CLI_IN_TIME_H
 #define CLI_IN_TIME_H
 
 #include <memkv/memkv.h>
+#include <stdbool.h>
 
 /**
- * struct in_time - what the child does, and what it brings
+ * struct in_time - what is to be done, and what came of it
  * @path, @flags: the pool and how to open it (enum memkv_open_flag).
- * @deadline_us: for opening and the call together.
- * @call: the call, in the child; @left_us are left.  What it returns is @result; memkv_error_detail() comes along.
- * @context: of the caller's; what the child changes there is seen by nobody.
- * @buffer: memory that the child shares, of @room bytes, or NULL when that is 0.
- * @result: of opening or of @call; when the child did not come back in time MEMKV_TIMEDOUT, or, where @call was begun,
- *          MEMKV_UNKNOWN.
+ * @deadline_us: for opening and the call together; 0: none.
+ * @reads: the call changes nothing.
+ * @call: the call; what it returns is @result, and memkv_error_detail() comes along.  in_time_left() tells what it may take.
+ * @context: of the caller's; what @call changes there is seen by nobody.
+ * @buffer: memory for what @call brings, of @room bytes, all zero before; or NULL when that is 0.
+ * @result: of opening or of @call; when a child did not come back in time MEMKV_TIMEDOUT, or, where a @call that changes something
+ *          was begun, MEMKV_UNKNOWN.  What is in @buffer then is what it had written there by that time.
  * @detail: the sentence that goes with @result, or "".
+ * @until_us: in_time_left()'s.
  */
 struct in_time {
 	const char *path;
 	uint32_t flags;
 	uint64_t deadline_us;
-	int64_t (*call)(struct memkv_pool *pool, struct in_time *job, uint64_t left_us);
+	bool reads;
+	int64_t (*call)(struct memkv_pool *pool, struct in_time *job);
 	const void *context;
 	void *buffer;
 	size_t room;
 	int64_t result;
 	char detail[1024];
+	uint64_t until_us;
 };
 
 /**
- * in_time_run() - open the pool in a child, make the call, and wait for it no longer than the deadline
+ * in_time_run() - open the pool and make the call, and wait for that no longer than the deadline
  * @job: path to room are given, the others received.  Free with in_time_fini().
  *
- * Return: 0, or -errno when there is no child or no memory.
+ * Return: 0, or an exit code when there is no child or no memory, which was reported.
  */
 int in_time_run(struct in_time *job);
+
+/** in_time_left() - for @call: the microseconds until the deadline, at least 1; 0: there is none */
+uint64_t in_time_left(const struct in_time *job);
+
+/**
+ * in_time_report() - say what went wrong: @job's result is an error
+ * @job: the job.
+ * @late: the sentence for a deadline that has passed, after the path; the library's is taken for all others.
+ *
+ * Return: the exit code; EXIT_MISS when a call that reads was late.
+ */
+int in_time_report(const struct in_time *job, const char *late);
 
 /** in_time_fini() - give the buffer back */
 void in_time_fini(struct in_time *job);

@@ -45,6 +45,7 @@ static int exit_code_of_memkv(int result)
 	case MEMKV_FOREIGN:
 	case MEMKV_POOL_EXISTS:
 	case MEMKV_PINNED:
+	case MEMKV_DRAINED:
 	case MEMKV_NOT_EMPTY:
 	case MEMKV_NETWORK:
 	case MEMKV_NO_FABRIC:

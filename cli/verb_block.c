@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define BLOCK_MOST ((size_t)256 << 20) /* no pool takes larger blocks */
+#define LATE "the medium did not answer by the deadline"
 
 /* A miss: a sentence on stderr, nothing on stdout but with --json. */
 static int report_missing(const char *path, const struct memkv_key *key)
@@ -56,13 +57,11 @@ static int read_inputs(const struct cli_args *args, const char *file, struct blo
 	return 0;
 }
 
-static int report_put(int rc, const char *path, const struct memkv_key *key, size_t length)
+static int report_put(int rc, const struct memkv_key *key, size_t length)
 {
 	char hex[MEMKV_KEY_HEX];
 
 	memkv_key_to_hex(key, hex);
-	if (rc < 0 && rc != MEMKV_EXISTS)
-		return report_library(rc, path);
 	if (report_json()) {
 		struct json_object *document = report_document();
 		report_add_text(document, "result", rc == MEMKV_EXISTS ? "exists" : "stored");
@@ -75,19 +74,6 @@ static int report_put(int rc, const char *path, const struct memkv_key *key, siz
 	return EXIT_DONE;
 }
 
-/* What the child said; @late says it when it was not heard. */
-static int report_in_time(const struct in_time *job, const char *late)
-{
-	if (job->result == MEMKV_TIMEDOUT || (job->result == MEMKV_UNKNOWN && !job->detail[0]))
-		return report_failed((int)job->result, "%s: %s", job->path, late);
-	return report_failed((int)job->result, "%s", job->detail[0] ? job->detail : memkv_strerror((int)job->result));
-}
-
-static int report_no_child(int rc)
-{
-	return report_failed(rc, "no process can be started to wait for the medium: %s", strerror(-rc));
-}
-
 struct put_job {
 	const struct memkv_key *key;
 	const struct blockfile *block;
@@ -95,40 +81,17 @@ struct put_job {
 	bool pin;
 };
 
-static int put_and_pin(struct memkv_pool *pool, const struct put_job *put)
-{
-	int rc = memkv_put(pool, put->key, put->block->data, put->block->length, &put->options);
-
-	if ((rc == 0 || rc == MEMKV_EXISTS) && put->pin) {
-		int64_t pinned = memkv_pin(pool, put->key, 1, NULL, NULL);
-		rc = pinned < 0 ? (int)pinned : pinned == 0 ? MEMKV_MISS : rc;
-	}
-	return rc;
-}
-
-static int64_t put_in_child(struct memkv_pool *pool, struct in_time *job, uint64_t left_us)
+static int64_t call_put(struct memkv_pool *pool, struct in_time *job)
 {
 	struct put_job put = *(const struct put_job *)job->context;
 
-	put.options.deadline_us = left_us;
-	return put_and_pin(pool, &put);
-}
-
-static int put_in_time(const char *path, const struct put_job *put, uint64_t deadline_us)
-{
-	struct in_time job = {
-		.path = path, .flags = MEMKV_OPEN_CLI, .deadline_us = deadline_us, .call = put_in_child, .context = put};
-	int rc = in_time_run(&job);
-
-	if (rc)
-		rc = report_no_child(rc);
-	else if (job.result < 0 && job.result != MEMKV_EXISTS)
-		rc = report_in_time(&job, job.result == MEMKV_TIMEDOUT
-						  ? "the medium did not answer by the deadline; nothing was stored"
-						  : "the deadline passed while the block was being written: it may be there or not");
-	else
-		rc = report_put((int)job.result, path, put->key, put->block->length);
-	in_time_fini(&job);
+	put.options.deadline_us = in_time_left(job);
+	int rc = memkv_put(pool, put.key, put.block->data, put.block->length, &put.options);
+	if ((rc == 0 || rc == MEMKV_EXISTS) && put.pin) {
+		struct memkv_pin_options pin = {.size = sizeof(pin), .deadline_us = in_time_left(job)};
+		int64_t pinned = memkv_pin(pool, put.key, 1, &pin, NULL);
+		rc = pinned < 0 ? (int)pinned : pinned == 0 ? MEMKV_MISS : rc;
+	}
 	return rc;
 }
 
@@ -146,15 +109,20 @@ static int put_block(const struct cli_args *args, const char *path, const struct
 		.meta_length = meta->length,
 	};
 	struct put_job put = {key, block, options, args->given[OPT_PIN]};
-	struct memkv_pool *pool;
+	struct in_time job = {.path = path,
+			      .flags = MEMKV_OPEN_CLI,
+			      .deadline_us = args->number[OPT_DEADLINE],
+			      .call = call_put,
+			      .context = &put};
+	int rc = in_time_run(&job);
 
-	if (args->given[OPT_DEADLINE])
-		return put_in_time(path, &put, args->number[OPT_DEADLINE]);
-	int rc = access_open(path, ACCESS_WRITE, &pool);
-	if (rc)
-		return rc;
-	rc = report_put(put_and_pin(pool, &put), path, key, block->length);
-	memkv_pool_close(pool);
+	if (!rc && (job.result >= 0 || job.result == MEMKV_EXISTS))
+		rc = report_put((int)job.result, key, block->length);
+	else if (!rc)
+		rc = in_time_report(&job, job.result == MEMKV_TIMEDOUT
+						  ? "the medium did not answer by the deadline; nothing was stored"
+						  : "the deadline passed while the block was being written: it may be there or not");
+	in_time_fini(&job);
 	return rc;
 }
 
@@ -201,67 +169,15 @@ static int write_out(const struct cli_args *args, const struct memkv_key *key, c
 	return EXIT_DONE;
 }
 
-static int get_block(const struct cli_args *args, const char *path, const struct memkv_key *key,
-		     struct memkv_pool *pool)
+static int64_t call_get(struct memkv_pool *pool, struct in_time *job)
 {
-	struct memkv_get_options options = {.size = sizeof(options), .flags = MEMKV_GET_UPTO};
-	struct memkv_pool_info info;
-	struct blockfile block;
-	int rc = memkv_pool_describe(pool, &info);
-
-	if (rc < 0)
-		return report_library(rc, path);
-	if (blockfile_alloc(&block, info.max_block))
-		return report_failed(-ENOMEM, "no memory for a block of %" PRIu64 " bytes", info.max_block);
-	int64_t got = memkv_get(pool, key, block.data, info.max_block, &options);
-	if (got == MEMKV_MISS)
-		rc = report_missing(path, key);
-	else if (got < 0)
-		rc = report_library((int)got, path);
-	else
-		rc = write_out(args, key, block.data, (size_t)got);
-	blockfile_fini(&block);
-	return rc;
-}
-
-static int64_t get_in_child(struct memkv_pool *pool, struct in_time *job, uint64_t left_us)
-{
-	struct memkv_get_options options = {.size = sizeof(options), .flags = MEMKV_GET_UPTO, .deadline_us = left_us};
+	struct memkv_get_options options = {.size = sizeof(options), .flags = MEMKV_GET_UPTO, .deadline_us = in_time_left(job)};
 
 	return memkv_get(pool, job->context, job->buffer, job->room, &options);
 }
 
-static int get_in_time(const struct cli_args *args, const char *path, const struct memkv_key *key)
-{
-	struct in_time job = {.path = path,
-			      .flags = MEMKV_OPEN_READ_ONLY,
-			      .deadline_us = args->number[OPT_DEADLINE],
-			      .call = get_in_child,
-			      .context = key,
-			      .room = BLOCK_MOST};
-	int rc = in_time_run(&job);
-
-	if (!rc && job.result == MEMKV_UNKNOWN) /* of a get nothing is unknown but when it ends */
-		job.result = MEMKV_TIMEDOUT;
-	if (rc) {
-		rc = report_no_child(rc);
-	} else if (job.result == MEMKV_MISS) {
-		rc = report_missing(path, key);
-	} else if (job.result == MEMKV_TIMEDOUT) {
-		(void)report_in_time(&job, "the medium did not answer by the deadline");
-		rc = EXIT_MISS;
-	} else if (job.result < 0) {
-		rc = report_in_time(&job, "");
-	} else {
-		rc = write_out(args, key, job.buffer, (size_t)job.result);
-	}
-	in_time_fini(&job);
-	return rc;
-}
-
 int verb_get(const struct cli_args *args)
 {
-	struct memkv_pool *pool;
 	struct memkv_key key;
 	const char *path;
 
@@ -270,13 +186,21 @@ int verb_get(const struct cli_args *args)
 		return rc;
 	if (report_json() && !args->given[OPT_OUTPUT])
 		return report_usage(args->verb, "with --json say where the bytes go: -o FILE");
-	if (args->given[OPT_DEADLINE])
-		return get_in_time(args, path, &key);
-	rc = access_open(path, ACCESS_READ, &pool);
-	if (rc)
-		return rc;
-	rc = get_block(args, path, &key, pool);
-	memkv_pool_close(pool);
+	struct in_time job = {.path = path,
+			      .flags = MEMKV_OPEN_READ_ONLY,
+			      .deadline_us = args->number[OPT_DEADLINE],
+			      .reads = true,
+			      .call = call_get,
+			      .context = &key,
+			      .room = BLOCK_MOST};
+	rc = in_time_run(&job);
+	if (!rc && job.result == MEMKV_MISS)
+		rc = report_missing(path, &key);
+	else if (!rc && job.result < 0)
+		rc = in_time_report(&job, LATE);
+	else if (!rc)
+		rc = write_out(args, &key, job.buffer, (size_t)job.result);
+	in_time_fini(&job);
 	return rc;
 }
 
@@ -361,133 +285,183 @@ static void stat_table(const struct memkv_block_info *info, const char *meta)
 	printf("meta        %s\n", meta[0] ? meta : "-");
 }
 
+static int64_t call_stat(struct memkv_pool *pool, struct in_time *job)
+{
+	return memkv_stat_by(pool, job->context, job->buffer, in_time_left(job));
+}
+
 int verb_stat(const struct cli_args *args)
 {
 	char meta[2 * MEMKV_META_MAX + 1];
-	struct memkv_block_info info;
-	struct memkv_pool *pool;
 	struct memkv_key key;
 	const char *path;
 
 	int rc = access_pool_key(args, &path, &key, NULL);
-	if (!rc)
-		rc = access_open(path, ACCESS_READ, &pool);
 	if (rc)
 		return rc;
-	rc = memkv_stat(pool, &key, &info);
-	if (rc == MEMKV_MISS) {
+	struct in_time job = {.path = path,
+			      .flags = MEMKV_OPEN_READ_ONLY,
+			      .deadline_us = args->number[OPT_DEADLINE],
+			      .reads = true,
+			      .call = call_stat,
+			      .context = &key,
+			      .room = sizeof(struct memkv_block_info)};
+	rc = in_time_run(&job);
+	if (!rc && job.result == MEMKV_MISS) {
 		rc = report_missing(path, &key);
-	} else if (rc < 0) {
-		rc = report_library(rc, path);
-	} else {
-		hex_text(info.meta, info.meta_length < MEMKV_META_MAX ? info.meta_length : MEMKV_META_MAX, meta);
+	} else if (!rc && job.result < 0) {
+		rc = in_time_report(&job, LATE);
+	} else if (!rc) {
+		const struct memkv_block_info *info = job.buffer;
+		hex_text(info->meta, info->meta_length < MEMKV_META_MAX ? info->meta_length : MEMKV_META_MAX, meta);
 		if (report_json())
-			stat_json(&info, meta);
+			stat_json(info, meta);
 		else
-			stat_table(&info, meta);
-		rc = EXIT_DONE;
+			stat_table(info, meta);
 	}
-	memkv_pool_close(pool);
+	in_time_fini(&job);
 	return rc;
 }
 
 /* ---- rm ---------------------------------------------------------------------------------------------------- */
 
 /**
- * struct removal - what rm did so far
- * @removed: blocks removed.
- * @missing: JSON array of the keys that were not there, or NULL without --json.
- * @misses: their number.
- * @pinned: blocks that stay because they are pinned.
+ * struct removal - what rm is to do
+ * @keys, @count: these; 0: all of @filter.
  * @flags: of memkv_remove_with().
+ * @dry_run: only look.
  */
 struct removal {
-	uint64_t removed;
-	uint64_t misses;
-	uint64_t pinned;
+	const struct memkv_key *keys;
+	size_t count;
+	struct memkv_filter filter;
 	uint32_t flags;
-	struct json_object *missing;
+	bool dry_run;
 };
 
-static void note_missing(struct removal *removal, const struct memkv_key *key)
-{
-	char hex[MEMKV_KEY_HEX];
+/**
+ * struct removed - what it has done so far
+ * @blocks: removed.
+ * @pinned: blocks that stay because they are pinned.
+ * @misses: keys that were not there.
+ * @missed: by key.
+ */
+struct removed {
+	uint64_t blocks, pinned, misses;
+	bool missed[];
+};
 
-	memkv_key_to_hex(key, hex);
-	removal->misses++;
-	if (removal->missing)
-		json_object_array_add(removal->missing, json_object_new_string(hex));
-	else
-		report_note("%s: no such block", hex);
+static int remove_one(struct memkv_pool *pool, struct in_time *job, const struct memkv_key *key)
+{
+	const struct removal *removal = job->context;
+	struct removed *removed = job->buffer;
+	uint64_t left_us = in_time_left(job);
+	int rc = !removal->dry_run ? memkv_remove_by(pool, key, removal->flags, left_us)
+		 : removal->count  ? memkv_exists_by(pool, key, MEMKV_LOOK_FRESH, left_us)
+				   : 1;
+
+	if (rc > 0)
+		removed->blocks += (uint64_t)rc;
+	else if (rc == MEMKV_PINNED)
+		removed->pinned++;
+	return rc == MEMKV_PINNED ? 1 : rc;
 }
 
-static int remove_keys(struct removal *removal, struct memkv_pool *pool, const char *path, const struct memkv_key *keys,
-		       size_t count, bool dry_run)
+static int64_t call_rm(struct memkv_pool *pool, struct in_time *job)
 {
-	for (size_t i = 0; i < count; i++) {
-		int rc = dry_run ? memkv_exists(pool, &keys[i], MEMKV_LOOK_FRESH)
-				 : memkv_remove_with(pool, &keys[i], removal->flags);
-		if (rc == MEMKV_MISS || rc == 0)
-			note_missing(removal, &keys[i]);
-		else if (rc == MEMKV_PINNED)
-			removal->pinned++;
-		else if (rc < 0)
-			return report_library(rc, path);
-		else
-			removal->removed += (uint64_t)rc;
-	}
-	return EXIT_DONE;
-}
-
-/* Removing while walking is fine: each block that was there at the start appears exactly once. */
-static int remove_filtered(struct removal *removal, struct memkv_pool *pool, const char *path,
-			   const struct cli_args *args)
-{
-	struct memkv_filter filter = {
-		.size = sizeof(filter),
-		.has_class = args->given[OPT_CLASS],
-		.class_id = (uint32_t)args->number[OPT_CLASS],
-		.session = args->text[OPT_SESSION],
-	};
+	const struct removal *removal = job->context;
+	struct removed *removed = job->buffer;
 	struct memkv_block_info info;
 	struct memkv_iter *iter;
-	int rc = memkv_iter_open(pool, &filter, &iter);
+	int rc = 0;
 
-	if (rc < 0)
-		return report_library(rc, path);
-	while (!rc && memkv_iter_next(iter, &info) > 0) {
-		int gone = args->given[OPT_DRY_RUN] ? 1 : memkv_remove_with(pool, &info.key, removal->flags);
-		if (gone > 0)
-			removal->removed += (uint64_t)gone;
-		else if (gone == MEMKV_PINNED)
-			removal->pinned++;
-		else if (gone < 0 && gone != MEMKV_MISS)
-			rc = report_library(gone, path);
+	for (size_t i = 0; i < removal->count && rc >= 0; i++) {
+		rc = remove_one(pool, job, &removal->keys[i]);
+		removed->missed[i] = rc == MEMKV_MISS || rc == 0;
+		removed->misses += removed->missed[i];
+		rc = rc == MEMKV_MISS ? 0 : rc;
+	}
+	if (removal->count)
+		return rc;
+	/* removing while walking is fine: each block that was there at the start appears exactly once */
+	rc = memkv_iter_open(pool, &removal->filter, &iter);
+	while (rc >= 0 && memkv_iter_next(iter, &info) > 0) {
+		rc = remove_one(pool, job, &info.key);
+		rc = rc == MEMKV_MISS ? 0 : rc;
 	}
 	memkv_iter_close(iter);
 	return rc;
 }
 
-static int print_removal(struct removal *removal, const char *path, bool dry_run)
+static void report_misses(const struct removal *removal, const struct removed *removed, struct json_object *missing)
 {
-	if (removal->pinned && !removal->removed)
-		return report_failed(MEMKV_PINNED, "%s: %" PRIu64 " of these blocks are pinned; unpin them first, or say --unpin",
-				     path, removal->pinned);
-	if (removal->missing) {
-		struct json_object *document = report_document();
-		report_add_number(document, "removed", removal->removed);
-		report_add_number(document, "pinned", removal->pinned);
-		report_add_flag(document, "dry_run", dry_run);
-		json_object_object_add(document, "missing", removal->missing);
-		removal->missing = NULL;
-		report_print(document);
-	} else if (removal->removed) {
-		printf("%s %" PRIu64 " block%s\n", dry_run ? "would remove" : "removed", removal->removed,
-		       removal->removed == 1 ? "" : "s");
+	char hex[MEMKV_KEY_HEX];
+
+	for (size_t i = 0; i < removal->count; i++) {
+		if (!removed->missed[i])
+			continue;
+		memkv_key_to_hex(&removal->keys[i], hex);
+		if (missing)
+			json_object_array_add(missing, json_object_new_string(hex));
+		else
+			report_note("%s: no such block", hex);
 	}
-	if (removal->pinned)
-		report_note("%" PRIu64 " pinned blocks were left alone; --unpin takes them as well", removal->pinned);
-	return removal->pinned ? EXIT_REFUSED : removal->misses ? EXIT_MISS : EXIT_DONE;
+}
+
+static int print_removal(const struct removal *removal, const struct removed *removed, const char *path)
+{
+	struct json_object *missing = report_json() ? json_object_new_array() : NULL;
+
+	report_misses(removal, removed, missing);
+	if (removed->pinned && !removed->blocks) {
+		json_object_put(missing);
+		return report_failed(MEMKV_PINNED, "%s: %" PRIu64 " of these blocks are pinned; unpin them first, or say --unpin",
+				     path, removed->pinned);
+	}
+	if (missing) {
+		struct json_object *document = report_document();
+		report_add_number(document, "removed", removed->blocks);
+		report_add_number(document, "pinned", removed->pinned);
+		report_add_flag(document, "dry_run", removal->dry_run);
+		json_object_object_add(document, "missing", missing);
+		report_print(document);
+	} else if (removed->blocks) {
+		printf("%s %" PRIu64 " block%s\n", removal->dry_run ? "would remove" : "removed", removed->blocks,
+		       removed->blocks == 1 ? "" : "s");
+	}
+	if (removed->pinned)
+		report_note("%" PRIu64 " pinned blocks were left alone; --unpin takes them as well", removed->pinned);
+	return removed->pinned ? EXIT_REFUSED : removed->misses ? EXIT_MISS : EXIT_DONE;
+}
+
+/* it did not come to its end */
+static int report_cut_short(const struct in_time *job)
+{
+	uint64_t blocks = ((const struct removed *)job->buffer)->blocks;
+	char late[128];
+
+	if (job->result == MEMKV_TIMEDOUT)
+		snprintf(late, sizeof(late), "the medium did not answer by the deadline; blocks removed: %" PRIu64, blocks);
+	else
+		snprintf(late, sizeof(late), "the deadline passed; blocks removed by then: %" PRIu64 "; one more may go or stay", blocks);
+	return in_time_report(job, late);
+}
+
+static int remove_blocks(const struct cli_args *args, const char *path, const struct removal *removal)
+{
+	struct in_time job = {.path = path,
+			      .flags = removal->dry_run ? MEMKV_OPEN_READ_ONLY : MEMKV_OPEN_CLI,
+			      .deadline_us = args->number[OPT_DEADLINE],
+			      .reads = removal->dry_run,
+			      .call = call_rm,
+			      .context = removal,
+			      .room = sizeof(struct removed) + removal->count * sizeof(bool)};
+	int rc = in_time_run(&job);
+
+	if (!rc)
+		rc = job.result < 0 ? report_cut_short(&job) : print_removal(removal, job.buffer, path);
+	in_time_fini(&job);
+	return rc;
 }
 
 static int check_rm_args(const struct cli_args *args, size_t count, bool filtered)
@@ -504,27 +478,23 @@ static int check_rm_args(const struct cli_args *args, size_t count, bool filtere
 
 int verb_rm(const struct cli_args *args)
 {
-	bool filtered = args->given[OPT_CLASS] || args->given[OPT_SESSION], dry_run = args->given[OPT_DRY_RUN];
-	struct removal removal = {.missing = report_json() ? json_object_new_array() : NULL,
-				  .flags = args->given[OPT_UNPIN] ? MEMKV_REMOVE_UNPIN : 0U};
-	struct memkv_pool *pool = NULL;
+	struct removal removal = {
+		.filter = {.size = sizeof(removal.filter),
+			   .has_class = args->given[OPT_CLASS],
+			   .class_id = (uint32_t)args->number[OPT_CLASS],
+			   .session = args->text[OPT_SESSION]},
+		.flags = args->given[OPT_UNPIN] ? MEMKV_REMOVE_UNPIN : 0U,
+		.dry_run = args->given[OPT_DRY_RUN],
+	};
 	struct memkv_key *keys = NULL;
 	const char *path;
-	size_t count;
 
-	int rc = access_pool_keys(args, &path, &keys, &count);
+	int rc = access_pool_keys(args, &path, &keys, &removal.count);
+	removal.keys = keys;
 	if (!rc)
-		rc = check_rm_args(args, count, filtered);
+		rc = check_rm_args(args, removal.count, args->given[OPT_CLASS] || args->given[OPT_SESSION]);
 	if (!rc)
-		rc = access_open(path, dry_run ? ACCESS_READ : ACCESS_WRITE, &pool);
-	if (!rc && filtered)
-		rc = remove_filtered(&removal, pool, path, args);
-	else if (!rc)
-		rc = remove_keys(&removal, pool, path, keys, count, dry_run);
-	if (!rc)
-		rc = print_removal(&removal, path, dry_run);
-	json_object_put(removal.missing);
-	memkv_pool_close(pool);
+		rc = remove_blocks(args, path, &removal);
 	free(keys);
 	return rc;
 }

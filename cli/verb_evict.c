@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* memkv evict: let blocks go now. */
 #include "cli/access.h"
+#include "cli/in_time.h"
 #include "cli/report.h"
 #include "cli/verbs.h"
 
@@ -25,6 +26,14 @@ static void print_report(const struct memkv_evict_report *report, bool dry_run)
 		report_note("%" PRIu64 " pinned block%s left alone", report->pinned, report->pinned == 1 ? " was" : "s were");
 }
 
+static int64_t call_evict(struct memkv_pool *pool, struct in_time *job)
+{
+	struct memkv_evict_options options = *(const struct memkv_evict_options *)job->context;
+
+	options.deadline_us = in_time_left(job);
+	return memkv_evict(pool, &options, job->buffer);
+}
+
 int verb_evict(const struct cli_args *args)
 {
 	struct memkv_evict_options options = {
@@ -35,8 +44,6 @@ int verb_evict(const struct cli_args *args)
 		.older_than_s = args->number[OPT_OLDER_THAN],
 		.dry_run = args->given[OPT_DRY_RUN],
 	};
-	struct memkv_evict_report report;
-	struct memkv_pool *pool = NULL;
 	const char *path;
 
 	int rc = access_pool(args, &path);
@@ -44,17 +51,24 @@ int verb_evict(const struct cli_args *args)
 		rc = report_usage(args->verb, "say what: --class, --bytes, --older-than, or several of them");
 	if (!rc && !options.bytes && !options.dry_run)
 		rc = access_confirm(args, "Evict all blocks that match?");
-	if (!rc)
-		rc = access_open(path, options.dry_run ? ACCESS_READ : ACCESS_WRITE, &pool);
 	if (rc)
 		return rc;
-	rc = memkv_evict(pool, &options, &report);
-	if (rc < 0) {
-		rc = report_library(rc, path);
-	} else {
-		print_report(&report, options.dry_run);
-		rc = !options.bytes && report.pinned && !report.blocks ? EXIT_REFUSED : EXIT_DONE;
+	struct in_time job = {.path = path,
+			      .flags = options.dry_run ? MEMKV_OPEN_READ_ONLY : MEMKV_OPEN_CLI,
+			      .deadline_us = args->number[OPT_DEADLINE],
+			      .reads = options.dry_run,
+			      .call = call_evict,
+			      .context = &options,
+			      .room = sizeof(struct memkv_evict_report)};
+	rc = in_time_run(&job);
+	if (!rc && job.result < 0) {
+		rc = in_time_report(&job, job.result == MEMKV_TIMEDOUT ? "the medium did not answer by the deadline; nothing was evicted"
+								       : "the deadline passed: any of these blocks may be gone, or go");
+	} else if (!rc) {
+		const struct memkv_evict_report *report = job.buffer;
+		print_report(report, options.dry_run);
+		rc = !options.bytes && report->pinned && !report->blocks ? EXIT_REFUSED : EXIT_DONE;
 	}
-	memkv_pool_close(pool);
+	in_time_fini(&job);
 	return rc;
 }

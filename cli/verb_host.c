@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* memkv host ls, host fence: who is attached. */
+/* memkv host ls, host fence, host drain: who is attached. */
 #include "cli/access.h"
 #include "cli/report.h"
 #include "cli/verbs.h"
@@ -16,6 +16,7 @@ static const char *state_text(int state)
 		[MEMKV_HOST_UNUSED] = "unused", [MEMKV_HOST_ALIVE] = "alive", [MEMKV_HOST_STOPPED] = "stopped",
 		[MEMKV_HOST_SILENT] = "silent",
 		[MEMKV_HOST_LEFT] = "left",	[MEMKV_HOST_DEAD] = "dead",   [MEMKV_HOST_DAMAGED] = "damaged",
+		[MEMKV_HOST_DRAINING] = "draining", [MEMKV_HOST_DRAINED] = "drained",
 	};
 
 	return names[state];
@@ -87,7 +88,7 @@ static bool shown(const struct cli_args *args, const struct memkv_host *host)
 	if (args->given[OPT_ALL])
 		return host->state != MEMKV_HOST_UNUSED;
 	return host->state == MEMKV_HOST_ALIVE || host->state == MEMKV_HOST_STOPPED || host->state == MEMKV_HOST_DAMAGED || host->state == MEMKV_HOST_SILENT ||
-	       host->segments || host->pins;
+	       host->state == MEMKV_HOST_DRAINING || host->state == MEMKV_HOST_DRAINED || host->segments || host->pins;
 }
 
 int verb_host_ls(const struct cli_args *args)
@@ -165,4 +166,61 @@ int verb_host_fence(const struct cli_args *args)
 	}
 	memkv_pool_close(pool);
 	return rc;
+}
+
+static void report_host_drained(uint32_t slot, uint32_t epoch, bool gone, bool undone, bool dry_run)
+{
+	if (report_json()) {
+		struct json_object *document = report_document();
+		report_add_flag(document, "drained", !gone && !undone && !dry_run);
+		report_add_flag(document, "undone", !gone && undone && !dry_run);
+		report_add_flag(document, "gone", gone);
+		report_add_flag(document, "dry_run", dry_run);
+		report_print(document);
+	} else if (gone) {
+		printf("%u@%u is gone: nothing to do\n", slot, epoch);
+	} else if (dry_run) {
+		printf("%u@%u would %s\n", slot, epoch, undone ? "put again" : "be drained");
+	} else if (undone) {
+		printf("%u@%u puts again\n", slot, epoch);
+	} else {
+		printf("%u@%u is drained: it puts no more and writes to no segment; it can be stopped, and leaves nothing behind\n", slot,
+		       epoch);
+	}
+}
+
+static int opened_drain(const char *path, enum access_mode mode, uint32_t slot, uint32_t epoch, uint32_t flags)
+{
+	struct memkv_host_drain_options options = {.size = sizeof(options), .flags = flags};
+	struct memkv_pool *pool;
+	int rc = access_open(path, mode, &pool);
+
+	if (rc)
+		return -rc;
+	rc = memkv_host_drain(pool, slot, epoch, &options);
+	if (rc == MEMKV_MISS)
+		rc = -report_failed(MEMKV_MISS, "%s: there was no %u@%u", path, slot, epoch);
+	else if (rc < 0)
+		rc = -report_library(rc, path);
+	memkv_pool_close(pool);
+	return rc;
+}
+
+int verb_host_drain(const struct cli_args *args)
+{
+	uint32_t slot = 0, epoch = 0, flags = args->given[OPT_UNDO] ? MEMKV_HOST_DRAIN_UNDO : 0;
+	bool dry_run = args->given[OPT_DRY_RUN];
+	const char *path = NULL;
+	int rc = take_incarnation(args, &path, &slot, &epoch);
+
+	if (rc)
+		return rc;
+	/* reading first: whether it could be needs no slot, and on a medium with one writer there is none to be had */
+	int done = opened_drain(path, ACCESS_READ, slot, epoch, flags | MEMKV_HOST_DRAIN_DRY_RUN);
+	if (done > 0 && !dry_run)
+		done = opened_drain(path, ACCESS_WRITE, slot, epoch, flags);
+	if (done < 0)
+		return -done;
+	report_host_drained(slot, epoch, done == 0, args->given[OPT_UNDO], dry_run);
+	return EXIT_DONE;
 }

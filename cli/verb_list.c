@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* memkv ls, match: verbs on many blocks. */
 #include "cli/access.h"
+#include "cli/in_time.h"
 #include "cli/interrupt.h"
 #include "cli/report.h"
 #include "cli/verbs.h"
@@ -205,26 +206,41 @@ static int read_keys(const struct cli_args *args, struct memkv_key **keys, size_
 	return rc;
 }
 
-static int match_keys(const char *path, const struct memkv_key *keys, size_t count)
-{
-	struct memkv_pool *pool;
-	int rc = access_open(path, ACCESS_READ, &pool);
+struct chain {
+	const struct memkv_key *keys;
+	size_t count;
+};
 
-	if (rc)
-		return rc;
-	int matched = count ? memkv_match(pool, keys, count, MEMKV_LOOK_FRESH) : 0;
-	memkv_pool_close(pool);
-	if (matched < 0)
-		return report_library(matched, path);
-	if (report_json()) {
+static int64_t call_match(struct memkv_pool *pool, struct in_time *job)
+{
+	const struct chain *chain = job->context;
+
+	return chain->count ? memkv_match_by(pool, chain->keys, chain->count, MEMKV_LOOK_FRESH, in_time_left(job)) : 0;
+}
+
+static int match_keys(const struct cli_args *args, const char *path, const struct memkv_key *keys, size_t count)
+{
+	struct chain chain = {keys, count};
+	struct in_time job = {.path = path,
+			      .flags = MEMKV_OPEN_READ_ONLY,
+			      .deadline_us = args->number[OPT_DEADLINE],
+			      .reads = true,
+			      .call = call_match,
+			      .context = &chain};
+	int rc = in_time_run(&job);
+
+	if (!rc && job.result < 0) {
+		rc = in_time_report(&job, "the medium did not answer by the deadline");
+	} else if (!rc && report_json()) {
 		struct json_object *document = report_document();
-		report_add_number(document, "matched", (uint64_t)matched);
+		report_add_number(document, "matched", (uint64_t)job.result);
 		report_add_number(document, "keys", count);
 		report_print(document);
-	} else {
-		printf("%d\n", matched);
+	} else if (!rc) {
+		printf("%" PRId64 "\n", job.result);
 	}
-	return EXIT_DONE;
+	in_time_fini(&job);
+	return rc;
 }
 
 int verb_match(const struct cli_args *args)
@@ -239,7 +255,7 @@ int verb_match(const struct cli_args *args)
 	if (!count)
 		rc = read_keys(args, &keys, &count);
 	if (!rc)
-		rc = match_keys(path, keys, count);
+		rc = match_keys(args, path, keys, count);
 	free(keys);
 	return rc;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* memkv pin, unpin, pins: what no agent may evict. */
 #include "cli/access.h"
+#include "cli/in_time.h"
 #include "cli/report.h"
 #include "cli/verbs.h"
 
@@ -16,6 +17,7 @@
  * @keys, @count: the keys.
  * @session: or NULL.
  * @prefix: --prefix-of was given.
+ * @options: of pin.
  */
 struct pin_words {
 	const char *path;
@@ -23,6 +25,7 @@ struct pin_words {
 	size_t count;
 	const char *session;
 	bool prefix;
+	struct memkv_pin_options options;
 };
 
 static int take_words(const struct cli_args *args, struct pin_words *words)
@@ -76,18 +79,6 @@ static int print_done(const char *what, int64_t done, const struct pin_words *wo
 	return misses ? EXIT_MISS : EXIT_DONE;
 }
 
-/* what came of a call: its count, and a word about each key */
-static int finish(const char *what, int64_t done, const struct pin_words *words, const int *results)
-{
-	if (done < 0 && done != MEMKV_MISS)
-		return report_library((int)done, words->path);
-	if (done == MEMKV_MISS)
-		return report_failed(MEMKV_MISS, "%s: this session is not pinned", words->path);
-	if (words->prefix && done == 0)
-		return report_failed(MEMKV_MISS, "%s: not even the first of these blocks is stored", words->path);
-	return print_done(what, done, words, results);
-}
-
 static int parse_ttl(const struct cli_args *args, struct memkv_pin_options *options)
 {
 	const char *text = args->text[OPT_PIN_TTL];
@@ -104,61 +95,77 @@ static int parse_ttl(const struct cli_args *args, struct memkv_pin_options *opti
 	return wrong ? report_usage(args->verb, "--ttl: '%s' %s, nor none", text, wrong) : 0;
 }
 
-int verb_pin(const struct cli_args *args)
+static int64_t call_pin(struct memkv_pool *pool, struct in_time *job)
 {
-	struct memkv_pin_options options = {.size = sizeof(options)};
-	struct pin_words words = {0};
-	struct memkv_pool *pool = NULL;
-	int *results = NULL;
+	const struct pin_words *words = job->context;
+	struct memkv_pin_options options = words->options;
 
-	int rc = take_words(args, &words);
-	if (!rc)
-		rc = parse_ttl(args, &options);
-	if (!rc)
-		rc = access_open(words.path, ACCESS_WRITE, &pool);
-	if (!rc && words.session) {
-		rc = finish("pinned", memkv_pin_session(pool, words.session, &options), &words, NULL);
-	} else if (!rc && words.prefix) {
-		rc = finish("pinned", memkv_pin_prefix(pool, words.keys, words.count, &options), &words, NULL);
-	} else if (!rc) {
-		results = calloc(words.count, sizeof(*results));
-		rc = !results ? report_failed(-ENOMEM, "out of memory")
-			      : finish("pinned", memkv_pin(pool, words.keys, words.count, &options, results), &words, results);
-	}
-	free(results);
-	memkv_pool_close(pool);
-	free(words.keys);
+	options.deadline_us = in_time_left(job);
+	if (words->session)
+		return memkv_pin_session(pool, words->session, &options);
+	if (words->prefix)
+		return memkv_pin_prefix(pool, words->keys, words->count, &options);
+	return memkv_pin(pool, words->keys, words->count, &options, job->buffer);
+}
+
+static int64_t call_unpin(struct memkv_pool *pool, struct in_time *job)
+{
+	const struct pin_words *words = job->context;
+	int64_t count = (int64_t)words->count;
+
+	if (words->session)
+		return memkv_unpin_session_by(pool, words->session, in_time_left(job));
+	if (words->prefix) /* what lies behind the longest stored prefix is left alone */
+		count = memkv_match_by(pool, words->keys, words->count, MEMKV_LOOK_FRESH, in_time_left(job));
+	return count > 0 ? memkv_unpin_by(pool, words->keys, (size_t)count, job->buffer, in_time_left(job)) : count;
+}
+
+static int do_words(const struct cli_args *args, const char *what, struct pin_words *words,
+		    int64_t (*call)(struct memkv_pool *pool, struct in_time *job))
+{
+	bool told = words->count && !(words->prefix && call == call_pin); /* of each key */
+	struct in_time job = {.path = words->path,
+			      .flags = MEMKV_OPEN_CLI,
+			      .deadline_us = args->number[OPT_DEADLINE],
+			      .call = call,
+			      .context = words,
+			      .room = told ? words->count * sizeof(int) : 0};
+	int rc = in_time_run(&job);
+
+	if (!rc && job.result == MEMKV_MISS)
+		rc = report_failed(MEMKV_MISS, "%s: this session is not pinned", words->path);
+	else if (!rc && job.result < 0)
+		rc = in_time_report(&job, job.result == MEMKV_TIMEDOUT
+						  ? "the medium did not answer by the deadline; nothing was changed"
+						  : "the deadline passed: what was asked for may be in force, or come to be, wholly or in part, or not");
+	else if (!rc && words->prefix && job.result == 0)
+		rc = report_failed(MEMKV_MISS, "%s: not even the first of these blocks is stored", words->path);
+	else if (!rc)
+		rc = print_done(what, job.result, words, job.buffer);
+	in_time_fini(&job);
 	return rc;
 }
 
-/* the longest stored prefix of the keys; what lies behind it is left alone */
-static void cut_to_prefix(struct memkv_pool *pool, struct pin_words *words)
+int verb_pin(const struct cli_args *args)
 {
-	int found = memkv_match(pool, words->keys, words->count, MEMKV_LOOK_FRESH);
+	struct pin_words words = {.options = {.size = sizeof(words.options)}};
 
-	words->count = found > 0 ? (size_t)found : 0;
+	int rc = take_words(args, &words);
+	if (!rc)
+		rc = parse_ttl(args, &words.options);
+	if (!rc)
+		rc = do_words(args, "pinned", &words, call_pin);
+	free(words.keys);
+	return rc;
 }
 
 int verb_unpin(const struct cli_args *args)
 {
 	struct pin_words words = {0};
-	struct memkv_pool *pool = NULL;
-	int *results = NULL;
 
 	int rc = take_words(args, &words);
 	if (!rc)
-		rc = access_open(words.path, ACCESS_WRITE, &pool);
-	if (!rc && words.session) {
-		rc = finish("unpinned", memkv_unpin_session(pool, words.session), &words, NULL);
-	} else if (!rc) {
-		if (words.prefix)
-			cut_to_prefix(pool, &words);
-		results = calloc(words.count + 1, sizeof(*results));
-		int64_t done = words.count && results ? memkv_unpin(pool, words.keys, words.count, results) : 0;
-		rc = !results ? report_failed(-ENOMEM, "out of memory") : finish("unpinned", done, &words, results);
-	}
-	free(results);
-	memkv_pool_close(pool);
+		rc = do_words(args, "unpinned", &words, call_unpin);
 	free(words.keys);
 	return rc;
 }

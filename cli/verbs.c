@@ -70,7 +70,15 @@ static const char get_text[] =
 
 static const char rm_text[] =
 	"Removes blocks by key, or all of a session or class (these want --yes or a yes).  Ends with 1 when one of\n"
-	"the keys was not there; the others are removed all the same.  A pinned block is refused (3) unless --unpin is given.\n";
+	"the keys was not there; the others are removed all the same.  A pinned block is refused (3) unless --unpin is given.\n"
+	"\n"
+	"With --deadline it ends in time, opening the pool included, also when the medium hangs: with 5.  It says how many\n"
+	"blocks were removed, and when one more may go, then or later, or stay.\n";
+
+static const char stat_text[] =
+	"Where the block lies, and what was put with it.  A miss ends with 1.\n"
+	"\n"
+	"With --deadline it ends in time, opening the pool included, also when the medium hangs: that is a miss.\n";
 
 static const char ls_text[] =
 	"One block a line, sorted by key: key, bytes, class, depth, stored (UTC), expires (UTC or -).\n"
@@ -78,32 +86,53 @@ static const char ls_text[] =
 
 static const char match_text[] =
 	"Prints how many keys, from the first, are stored.  Without KEY they are read from standard input, one\n"
-	"a line.\n";
+	"a line.\n"
+	"\n"
+	"With --deadline it ends in time, opening the pool included, also when the medium hangs: then it says nothing, and ends\n"
+	"with 1.\n";
 
 static const char pin_text[] =
 	"A pinned block is not evicted, removed or expired, by anybody, until its pin ends.  --session pins what is stored\n"
 	"of the session and what will be while the pin holds.  Half of the pool's room can be pinned; past that, and when\n"
-	"there are as many pins as the pool keeps, it ends with 6 and nothing is changed.\n";
+	"there are as many pins as the pool keeps, it ends with 6 and nothing is changed.\n"
+	"\n"
+	"With --deadline it ends in time, opening the pool included, also when the medium hangs: with 5.  It says so when what was\n"
+	"asked for may be in force, or come to be, wholly or in part, or not; else nothing was changed.  Asking once more does no\n"
+	"harm, and tells.\n";
 
 static const char unpin_text[] =
-	"Takes pins back: those of keys, or that of a session.  Ends with 1 when one of them was not pinned.\n";
+	"Takes pins back: those of keys, or that of a session.  Ends with 1 when one of them was not pinned.\n"
+	"\n"
+	"With --deadline it ends in time, opening the pool included, also when the medium hangs: with 5.  It says so when what was\n"
+	"asked for may be in force, or come to be, wholly or in part, or not; else nothing was changed.  Asking once more does no\n"
+	"harm, and tells.\n";
 
 static const char pins_text[] = "One pin a line: key or session, bytes, end (UTC or -), and the agent that stated it.\n";
 
 static const char evict_text[] =
 	"Lets blocks go now, those of the oldest segments first.  Pinned ones stay; when they keep it from getting as far\n"
-	"as --bytes it ends with 3.  Without --bytes all that matches goes, which wants --yes or a yes.\n";
+	"as --bytes it ends with 3.  Without --bytes all that matches goes, which wants --yes or a yes.\n"
+	"\n"
+	"With --deadline it ends in time, opening the pool included, also when the medium hangs: with 5.  It says whether nothing was\n"
+	"evicted, or any of the blocks that match may be gone, or go later.\n";
 
 static const char host_ls_text[] =
 	"Who is attached, one a line: SLOT@EPOCH, state, pid, since when (UTC), segments that it writes to or empties, their\n"
 	"room, pins that it stated, segments of which it uses blocks in place (holds), version, NVMe host NQN.  stopped: alive,\n"
 	"but held by a signal or a debugger.  dead: it ended without closing the pool, and what it left open is continued by\n"
-	"whoever needs it.  silent, on a device that several hosts write to: its heartbeat stands still, so it is stopped, cut\n"
-	"off or dead; what it had open is not written to before its death is proven.\n";
+	"whoever needs it.  draining, drained: it puts no more, and still has segments to give back, or has none (host drain).\n"
+	"silent, on a device that several hosts write to: its heartbeat stands still, so it is stopped, cut off or dead; what it\n"
+	"had open is not written to before its death is proven.\n";
 
 static const char host_fence_text[] =
 	"Makes sure that an incarnation never writes to the pool again.  On files and memory a lock proves life and death:\n"
 	"for a dead one there is nothing to do, and a living one is refused (5), with the process to end.\n";
+
+static const char host_drain_text[] =
+	"Tells an agent, through the pool, to put no more and to give back the segments that it writes to or empties, and waits up\n"
+	"to 10 seconds until it has.  Then it can be stopped, or killed, with nothing left behind; until then it reads on.  Its puts\n"
+	"fail with DRAINED.  --undo lets it put again.  For files and memory; elsewhere refused, with what to do instead.  An agent\n"
+	"that does not answer in time (a stopped one) is left as it was, and it ends with 5.\n";
 
 static const char replay_text[] =
 	"Drives agent processes through request traces: each request looks up its chain of blocks, gets what is\n"
@@ -187,19 +216,22 @@ const struct cli_verb cli_verbs[] = {
 	 B(KEY_NAME) | B(CLASS) | B(SESSION) | B(TTL) | B(PIN) | B(DURABLE) | B(META) | B(REPLACE) | B(DEADLINE), verb_put},
 	{"get", "POOL KEY [-o FILE]", "read a block", get_text, B(KEY_NAME) | B(OUTPUT) | B(DEADLINE), verb_get},
 	{"rm", "POOL KEY... | --session S | --class C", "remove blocks", rm_text,
-	 B(KEY_NAME) | B(CLASS) | B(SESSION) | B(UNPIN) | B(YES) | B(DRY_RUN), verb_rm},
-	{"stat", "POOL KEY", "describe a block", NULL, B(KEY_NAME), verb_stat},
+	 B(KEY_NAME) | B(CLASS) | B(SESSION) | B(UNPIN) | B(YES) | B(DRY_RUN) | B(DEADLINE), verb_rm},
+	{"stat", "POOL KEY", "describe a block", stat_text, B(KEY_NAME) | B(DEADLINE), verb_stat},
 	{"ls", "POOL", "list blocks", ls_text, B(CLASS) | B(SESSION) | B(LIMIT) | B(AFTER), verb_ls},
-	{"match", "POOL [KEY...]", "the longest stored prefix of a chain of keys", match_text, B(KEY_NAME), verb_match},
+	{"match", "POOL [KEY...]", "the longest stored prefix of a chain of keys", match_text,
+	 B(KEY_NAME) | B(DEADLINE), verb_match},
 	{"pin", "POOL KEY... | --prefix-of KEY... | --session S", "keep blocks from being evicted", pin_text,
-	 B(KEY_NAME) | B(SESSION) | B(PREFIX_OF) | B(PIN_TTL), verb_pin},
+	 B(KEY_NAME) | B(SESSION) | B(PREFIX_OF) | B(PIN_TTL) | B(DEADLINE), verb_pin},
 	{"unpin", "POOL KEY... | --prefix-of KEY... | --session S", "take pins back", unpin_text,
-	 B(KEY_NAME) | B(SESSION) | B(PREFIX_OF), verb_unpin},
+	 B(KEY_NAME) | B(SESSION) | B(PREFIX_OF) | B(DEADLINE), verb_unpin},
 	{"pins", "POOL", "what is pinned", pins_text, 0, verb_pins},
 	{"evict", "POOL [--class C] [--bytes N] [--older-than T]", "let blocks go", evict_text,
-	 B(CLASS) | B(BYTES) | B(OLDER_THAN) | B(YES) | B(DRY_RUN), verb_evict},
+	 B(CLASS) | B(BYTES) | B(OLDER_THAN) | B(YES) | B(DRY_RUN) | B(DEADLINE), verb_evict},
 	{"host ls", "POOL [--all]", "who is attached", host_ls_text, B(ALL), verb_host_ls},
 	{"host fence", "POOL SLOT@EPOCH", "make sure that an agent is gone", host_fence_text, 0, verb_host_fence},
+	{"host drain", "POOL SLOT@EPOCH", "an agent puts no more, and can be stopped", host_drain_text, B(UNDO) | B(DRY_RUN),
+	 verb_host_drain},
 	{"replay", "[POOL] TRACE... | --generate", "drive agents through request traces", replay_text,
 	 B(AGENTS) | B(BLOCK_SIZE) | B(GENERATE) | B(WRITE_TRACE) | B(KILL) | B(SEED) | B(VERIFY) | B(STRICT) |
 		 B(LIVE) | B(LIMIT),

@@ -52,6 +52,7 @@ int verb_pins(const struct cli_args *args);
 int verb_evict(const struct cli_args *args);
 int verb_host_ls(const struct cli_args *args);
 int verb_host_fence(const struct cli_args *args);
+int verb_host_drain(const struct cli_args *args);
 int verb_replay(const struct cli_args *args);
 int verb_bench(const struct cli_args *args);
 int verb_attach(const struct cli_args *args);

@@ -44,6 +44,8 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(PIN_LOOK_AT_RETIRE_ONLY, "who empties a segment looks for pins before it says so, and not after")         \
 	X(PIN_BLIND, "a pinner does not look whether the block's segment is being emptied")                         \
 	X(LEFT_OVER_CONTINUED, "a table that power loss left in a FREE segment is continued when an opening fails")      \
+	X(ONLY_SOURCE_OVERWRITTEN, "a segment's header is written over though it alone tells what its table describes")  \
+	X(MEND_WITHDRAWS, "a table's header is withdrawn for a moment while it is mended")                            \
 	X(PIN_UNTOLD, "who pins a block of which its writer has not told does not tell either")                        \
 	X(PIN_DROPPED_AT_MOVE, "a moved block is not of its session any more, and so not pinned")                   \
 	X(RING_LAP_BEFORE_CHECKPOINT, "a log ring begins its next round before its facts stand in a checkpoint")    \
@@ -58,7 +60,6 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(FOLD_ONCE, "a follower that sees a segment opened anew does not look where its blocks have moved")           \
 	X(SILENT_RESUMED, "who continues a dead agent's segment takes what did not answer for free")                   \
 	X(LEFT_OVER_FOLDED, "a ring makes followers fold a table that power loss left in a FREE segment")               \
-	X(MENDED_WITHDRAWN, "a table's header that is written again from its second source is withdrawn meanwhile")   \
 	X(LEFT_BEHIND_CONTINUED, "who continues a segment puts over a block that lies behind a tail which power loss took") \
 	X(UNSEEN_NOT_LOST, "a follower that sees a segment for the first time thinks that nothing came and went there") \
 	X(FOLD_NO_SECOND_LOOK, "a follower does not look whether the segment was reopened while it folded it")
@@ -69,15 +70,19 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(LEAVING_SETTLED, "a device's segment that may just be begun anew counts as one that nobody writes to")       \
 	X(RING_UNSETTLED, "who continues a segment rings before the device says that it is OPEN again")                \
 	X(DROP_UNSETTLED, "a copy is forgotten though it was read before its block had landed, and is there now")      \
+	X(DROP_SENT, "a copy that each step brings back is forgotten, under somebody who has just looked")              \
 	X(BEGUN_UNSETTLED, "a removal passes over what is just being opened anew, before the device says so")          \
 	X(SILENCE_BELIEVED, "a follower takes a second source that does not answer for one that knows nothing")        \
 	X(LOG_UNREAD_ENDS, "a log that the medium does not answer for counts as read to its end")                       \
+	X(GROWTH_NOT_LOST, "a follower does not look where the blocks of an OPEN segment have moved that it had not met yet") \
+	X(CHECKPOINT_UNFLUSHED, "a checkpoint is written over the older one though the newer may not be flushed")        \
 	X(UNREAD_SEEN, "a segment that could not be read at attach is not looked at again until it rings")             \
 	X(BROUGHT_IN_ORDER, "a table that was read as a whole counts as read in the order of its parts")               \
 	X(PLACES_NOT_GIVEN_BACK, "who spares a segment that was just being opened anew leaves its reserved places")    \
 	X(EVICT_UNKEPT, "an eviction flags what its own process may give back to the system at that moment")            \
+	X(FLAG_UNLOCKED, "a block is flagged, or its table withdrawn, and others take that for done before it is on the device") \
+	X(PIN_UNWRITTEN, "a pin is acknowledged though the place that it holds by could not be written")               \
 	X(PIN_SENT, "a pin holds a block of which only the entry is known to be there")                                \
-	X(FLAG_UNTOLD, "a removal that meets a block which another has just flagged answers before that is on the device") \
 	X(SENT_BEFORE_BLOCK, "an entry counts as live before its block has landed")                                    \
 	X(SENT_TRUSTED, "who continues a dead agent's segment does not look whether the sent blocks have landed")      \
 	X(LIFE_FROM_MIRROR, "a get believes its own mirror of a life word")                                            \
@@ -87,7 +92,7 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(OWED_FORGOTTEN, "a mirror's memory is given back though the device is still owed it")                        \
 	X(IMAGE_BEFORE, "a write of a mirror's block counts for what was stored after its image was taken")
 
-/* what only memory between hosts shows whose caches are not coherent: each write-back, drop and fence left out */
+/* what only memory between hosts shows whose caches are not coherent: each write-back, drop and fence left out; and what shows there soonest */
 #define SIM_LINES_MUTANTS(X)                                                                                           \
 	X(MARK_LEFT_OUT, "the lines of a structure are written over without a mark that it is being written")          \
 	X(MARK_NOT_WRITTEN_BACK, "that mark stays in the host's caches while the lines are written over")              \
@@ -102,7 +107,8 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(PAYLOAD_NOT_WRITTEN_BACK, "payload stays in the host's caches when its entry is published")                  \
 	X(PAYLOAD_UNFENCED, "payload is written back, and its entry does not wait for it")                             \
 	X(GET_UNDROPPED, "a get takes payload that the host's caches have from before")                                \
-	X(GET_UNFENCED, "a get loads payload before its lines are dropped for sure")
+	X(GET_UNFENCED, "a get loads payload before its lines are dropped for sure")                                   \
+	X(PIN_UNPUBLISHED, "a pin holds a block whose entry is in the writer's mirror alone")
 
 /* what only hosts show that share a device */
 #define SIM_SHARED_MUTANTS(X)                                                                                          \
@@ -113,10 +119,18 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(STALE_CLAIM_BELIEVED, "who stood still in its claim of a slot, and wrote over the cell of its holder, is believed") \
 	X(LOGS_UNREAD, "a get returns a block though the logs that may tell of its removal could not be read")         \
 	X(ADOPTED_SETTLED, "a segment that was adopted while we write to it counts as closed at once")                \
+	X(GIVE_UP_BLIND, "who gives up a claim says LEFT though another has won the slot meanwhile")                  \
+	X(NEXT_UNHEARD, "a late claimer's copy is believed though the next one has found another in the slot")         \
+	X(SLOT_LOST_UNSEEN, "who was silent for so long that its slot is another's goes on in it")                     \
+	X(JOINING_UNHEARD, "who woke up does not see from a claim that is being made that its slot was another's")      \
+	X(SILENCE_GUESSED, "who stood still itself takes that time for the silence of the others")                     \
+	X(THIRD_LOG_SKIPPED, "the logs of the first two slots are read before a get, an opening, an adoption, and no others") \
+	X(DEL_BY_PLACE, "a removal that is read in a log takes whatever block lies in that place by now")              \
 	X(OWED_LOG_UNREAD, "the log of a slot's last holder is not read while its next one has no checkpoint yet")      \
 	X(DROP_AND_MEET, "a get tries a copy that fails, and that its table tells of each time, until it has tried enough")   \
 	X(UNTOLD_BELIEVED, "who stated a removal that could not be told of goes on, and goes by it")                   \
 	X(NOT_VOUCHED, "a removal that met another's, not acknowledged yet, takes it for done")                        \
+	X(STANDS_FROM_MIRROR, "a mover believes its own mirror that a segment was not adopted and opened anew meanwhile") \
 	X(RESUMED_UNSEEN, "who continues another's segment does not look what that one has put there since")           \
 	X(GAP_SKIPPED, "a log record that is still on its way is taken for lost when others behind it have landed")
 

@@ -19,6 +19,9 @@ static const struct {
 	{"Connect Invalid Data Parameter, subsysnqn", REASON_NO_SUBSYSTEM},
 	{"Connect Invalid Data Parameter, hostnqn", REASON_HOST_REFUSED},
 	{"authentication", REASON_AUTHENTICATION},
+	{"no valid PSK found", REASON_TLS},
+	{"failed to start TLS", REASON_TLS},
+	{"TLS handshake failed", REASON_TLS},
 	{"no handler found for transport", REASON_NO_TRANSPORT},
 	{"unknown parameter or missing value", REASON_OPTION},
 };

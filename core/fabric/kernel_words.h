@@ -13,6 +13,7 @@ enum kernel_reason {
 	REASON_HOST_REFUSED,   /* the target's list of hosts */
 	REASON_NO_SUBSYSTEM,   /* no such NQN there */
 	REASON_AUTHENTICATION, /* keys are wrong or missing */
+	REASON_TLS,	       /* no key for TLS, or nobody who shakes hands for the kernel */
 	REASON_NO_TRANSPORT,   /* no driver for it */
 	REASON_OPTION,	       /* an option that this kernel does not know */
 	REASON_ADDRESS,	       /* struct kernel_words.error says why */

@@ -238,6 +238,10 @@ static int explain(const struct fabric_uri *uri, const char *nqn, int err, const
 	if (words->reason == REASON_AUTHENTICATION)
 		return fail(MEMKV_HOST_REFUSED, "%s: %s wants DH-HMAC-CHAP, and the keys are missing or wrong (--dhchap-secret)", where,
 			    nqn);
+	if (words->reason == REASON_TLS)
+		return fail(MEMKV_NO_FABRIC, "%s: no TLS with %s: it wants a pre-shared key for both in the kernel's keyring (newer nvme-cli's "
+					     "'gen-tls-key --insert'), and tlshd running; the kernel's log says: %s", where, nqn,
+			    words->line);
 	if (words->reason == REASON_NO_TRANSPORT)
 		return fail(MEMKV_NO_FABRIC, "the kernel has no module nvme-%s", uri->transport);
 	if (words->reason == REASON_OPTION)

@@ -77,12 +77,14 @@ void factbook_close(struct factbook *l)
 
 /* ---- writing; all under the lock ---- */
 
+enum { LEFT_OPEN_MAX = 16 }; /* segments, by an incarnation before in the slot that is not proven gone */
+
 static uint32_t fact_limit(const struct factbook *l)
 {
 	uint32_t records = checkpoint_records(l->control), slots = l->control->layout.geo.slots;
 
 	if (factbook_shared(l)) { /* ownership is not refused: at most that much (ownership_copy) */
-		uint64_t owned = 3ULL * l->control->layout.segments;
+		uint64_t owned = 3ULL * l->control->layout.segments + LEFT_OPEN_MAX;
 		records = (uint32_t)(owned < records ? records - owned : 0);
 	}
 	return records - (slots < records / 2 ? slots : records / 2);
@@ -103,9 +105,13 @@ static int write_checkpoint(struct factbook *l, const struct log_identity *who, 
 	unsigned area = 0;
 	uint64_t before = factbook_unread(l);
 	bool any = checkpoint_best(c, who->slot, &held, &area);
+	int err;
 
 	if (factbook_unread(l) != before)
 		return -EIO; /* one that holds need not have answered */
+	/* it may be of one who was killed before it flushed that: then power loss would leave neither of the two */
+	if (any && !MUTANT(CHECKPOINT_UNFLUSHED) && (err = c->media->ops->flush(c->media)))
+		return err;
 	facts_drop_over(&l->facts, clock_utc_s());
 	factbook_tell(l);
 	if (factbook_shared(l) && l->facts.count >= fact_limit(l))
@@ -198,6 +204,8 @@ static bool is_new(const struct factbook *l, const struct record *r)
 
 static int make_room(struct factbook *l)
 {
+	if (factbook_shared(l) && l->share.still && !l->share.still(l->share.context))
+		return -EIO;
 	if (l->next - l->checkpointed < ring_records(l->control) || MUTANT(RING_LAP_BEFORE_CHECKPOINT))
 		return 0;
 	int err = write_checkpoint(l, &l->me, l->next);

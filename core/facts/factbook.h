@@ -63,6 +63,7 @@ struct factbook_share {
 	bool (*quiet)(void *context, uint32_t slot, uint32_t epoch); /* gone for good */
 	bool (*settled)(void *context, const struct record *r); /* is what a removal removed overwritten? */
 	int (*tell)(void *context, uint64_t tail); /* the log's tail into the slot cell; 0 or -errno */
+	bool (*still)(void *context);		   /* is the slot ours still, before anything is written to its log? */
 	void *context;
 };
 

@@ -222,7 +222,8 @@ uint32_t ownership_copy(const struct ownership *o, uint32_t slot, uint32_t epoch
 		if (seg->top.kind != RECORD_NONE)
 			put_record(to, room, count++, s, &seg->top, &seg->opening);
 		for (unsigned i = 0; i < seg->count; i++)
-			if (same_author(&seg->more[i], &opener) || same_author(&seg->more[i], &author))
+			if (same_author(&seg->more[i], &opener) || same_author(&seg->more[i], &author) ||
+			    (seg->more[i].slot == slot && seg->more[i].kind == RECORD_OPEN)) /* one before it, that is not proven gone */
 				put_record(to, room, count++, s, &seg->more[i], &seg->opening);
 	}
 	return count;

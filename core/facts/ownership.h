@@ -103,7 +103,8 @@ void ownership_prune(struct ownership *o, bool (*gone)(void *context, uint32_t s
 
 /*
  * ownership_copy() - as records, at most @room, what a checkpoint of incarnation (@slot, @epoch) holds: what every holder,
- * everybody who stated the highest OPEN, and that incarnation itself stated last.  Returns how many there are.
+ * everybody who stated the highest OPEN, and that incarnation itself stated last; and what those before it in its slot left open.
+ * Returns how many there are.
  */
 uint32_t ownership_copy(const struct ownership *o, uint32_t slot, uint32_t epoch, struct record *to, uint32_t room);
 

@@ -23,8 +23,10 @@ struct slot_cell_disk {
 	le64 node_device, node_inode;
 	le32 suspect_ms, owed_epoch;
 	le64 owed_nonce;
-	le32 quarantine_ms;
-	uint8_t reserved[116];
+	le32 quarantine_ms, unproven_epoch;
+	uint8_t unproven_machine[16], unproven_boot[16];
+	le32 drain, ask, ask_slot, ask_epoch;
+	uint8_t reserved[64];
 };
 _Static_assert(sizeof(struct slot_cell_disk) == CELL_LIVE, "slot cell");
 
@@ -98,8 +100,15 @@ void slot_cell_encode(const struct slot_cell *cell, unsigned copy, uint64_t pool
 		.owed_epoch = le32_of(cell->owed_epoch),
 		.owed_nonce = le64_of(cell->owed_nonce),
 		.quarantine_ms = le32_of(cell->quarantine_ms),
+		.unproven_epoch = le32_of(cell->unproven_epoch),
+		.drain = le32_of(cell->drain),
+		.ask = le32_of(cell->ask),
+		.ask_slot = le32_of(cell->ask_slot),
+		.ask_epoch = le32_of(cell->ask_epoch),
 	};
 
+	memcpy(disk.unproven_machine, cell->unproven_machine, sizeof(disk.unproven_machine));
+	memcpy(disk.unproven_boot, cell->unproven_boot, sizeof(disk.unproven_boot));
 	memcpy(disk.machine, cell->machine, sizeof(disk.machine));
 	memcpy(disk.boot, cell->boot, sizeof(disk.boot));
 	memcpy(disk.host_nqn, cell->host_nqn, sizeof(disk.host_nqn));
@@ -135,7 +144,14 @@ enum check_result slot_cell_decode(const uint8_t live[CELL_LIVE], unsigned slot,
 		.owed_epoch = le32_get(disk.owed_epoch),
 		.owed_nonce = le64_get(disk.owed_nonce),
 		.quarantine_ms = le32_get(disk.quarantine_ms),
+		.unproven_epoch = le32_get(disk.unproven_epoch),
+		.drain = le32_get(disk.drain),
+		.ask = le32_get(disk.ask),
+		.ask_slot = le32_get(disk.ask_slot),
+		.ask_epoch = le32_get(disk.ask_epoch),
 	};
+	memcpy(cell->unproven_machine, disk.unproven_machine, sizeof(disk.unproven_machine));
+	memcpy(cell->unproven_boot, disk.unproven_boot, sizeof(disk.unproven_boot));
 	memcpy(cell->machine, disk.machine, sizeof(disk.machine));
 	memcpy(cell->boot, disk.boot, sizeof(disk.boot));
 	memcpy(cell->host_nqn, disk.host_nqn, sizeof(disk.host_nqn));

@@ -15,6 +15,10 @@
 
 enum { CELL_LIVE = 512, CELL_WORDS = CELL_LIVE / 8, HOST_NQN_BYTES = 224, HOLDS_PER_CELL = 20, WRAPPED_KEY_BYTES = 128 };
 
+/* is an incarnation drained?  and what one asks of another (core/pool/host_drain.h) */
+enum slot_drain { SLOT_DRAIN_NONE = 0, SLOT_DRAIN_UNDER_WAY, SLOT_DRAIN_DONE };
+enum slot_ask { SLOT_ASK_NOTHING = 0, SLOT_ASK_DRAIN, SLOT_ASK_UNDO };
+
 enum slot_state { SLOT_VIRGIN = 0, SLOT_JOINING, SLOT_ACTIVE, SLOT_LEAVING, SLOT_LEFT };
 
 struct slot_cell {
@@ -35,6 +39,11 @@ struct slot_cell {
 	uint32_t owed_epoch;
 	uint64_t owed_nonce;
 	uint32_t quarantine_ms; /* shared: so long after its end a write of it may land */
+	/* shared: an incarnation before, whose slot passed on because it was silent for long: nobody has proven its death; 0: none */
+	uint32_t unproven_epoch;
+	uint8_t unproven_machine[16], unproven_boot[16];
+	uint32_t drain;		/* enum slot_drain */
+	uint32_t ask, ask_slot, ask_epoch; /* enum slot_ask, of this incarnation */
 };
 
 struct hold {

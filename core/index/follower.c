@@ -25,6 +25,7 @@ struct fold {
 	uint32_t gone_left; /* of these, above the first unsettled place */
 	bool settled;	    /* nobody is writing: what is not there never will be */
 	uint32_t unsettled; /* first place to look at again */
+	uint32_t unsettled_page; /* of the first block there, in the segment */
 	struct spent_pass spent; /* of settled places */
 };
 
@@ -118,7 +119,9 @@ static void fold_entry(void *context, uint32_t index, enum entry_state state, co
 	if (f->control->shared && factbook_removed(f->factbook, entry->key, entry->birth))
 		life = LIFE_REMOVED;
 	if (life == LIFE_SENT && !fold->settled && index < fold->unsettled)
-		fold->unsettled = index; /* whoever reads it too early drops it: look again until it is live */
+		fold->unsettled = index; /* whoever reads it too early fails: look again until it is live */
+	if (index >= fold->unsettled && entry->page < fold->unsettled_page)
+		fold->unsettled_page = entry->page;
 	/* one that is moving will be live in a moment, unless its mover died: then it stays behind in a settled segment */
 	bool there = life_counts(life) || (life == LIFE_MOVING && !fold->settled);
 	if (there)
@@ -196,7 +199,8 @@ void follower_unkeep(struct follower *f, uint64_t segment)
 static void fold_places(struct follower *f, uint64_t s, uint64_t generation, uint32_t from, uint32_t count, bool settled)
 {
 	struct follower_segment *seen = &f->segments[s];
-	struct fold fold = {.f = f, .segment = s, .known = seen->next, .settled = settled, .unsettled = count};
+	struct fold fold = {.f = f, .segment = s, .known = seen->next, .settled = settled, .unsettled = count,
+			    .unsettled_page = UINT32_MAX};
 
 	table_walk(f->control, &f->recover, s, generation, from, count, fold_entry, &fold);
 	insert_rest(&fold);
@@ -206,6 +210,7 @@ static void fold_places(struct follower *f, uint64_t s, uint64_t generation, uin
 		atomic_fetch_add(&f->settlements, 1);
 	spent_note(&f->spent[s], &fold.spent, from == 0);
 	seen->next = fold.unsettled;
+	seen->unsettled_page = fold.unsettled_page;
 	seen->gone = fold.gone_left;
 }
 
@@ -343,8 +348,12 @@ static void fold_growth(struct follower *f, uint64_t s)
 	if (!table_refresh_header(c, s) || table_header(c, s, &header) != CHECK_GOOD)
 		return; /* cannot be told now */
 	if (header.generation != seen->generation) { /* opened anew: that rings, but on shared devices */
-		if (c->shared)
+		if (c->shared) {
 			follower_fold(f, s, NULL);
+		} else if (!MUTANT(GROWTH_NOT_LOST)) {
+			lose(f); /* what came behind the places that we know has moved, and may be where this pass has been */
+			watch(f, s, false);
+		}
 		return;
 	}
 	enum check_result tail;
@@ -467,7 +476,7 @@ static bool step_pass(struct follower *f)
 	if (f->control->shared)
 		factbook_refresh(f->factbook); /* which stirs */
 	bool complete = f->control->shared ? fold_stirred(f) : fold_rung(f);
-	for (uint32_t i = 0; i < f->watched_count; i++)
+	for (uint32_t i = f->watched_count; i-- > 0;) /* from the end: one that is not watched any more gives its place to the last */
 		if (!written_here(f, f->watched[i]))
 			fold_growth(f, f->watched[i]);
 	if (f->control->shared)
@@ -563,10 +572,20 @@ void follower_drop(struct follower *f, const uint8_t key[32], struct place place
 	pthread_mutex_unlock(&f->lock);
 }
 
+/* the next step brings it back; in between, who has just looked would not find what has landed meanwhile */
+static bool comes_back(const struct follower *f, struct place place)
+{
+	uint64_t segment = layout_segment_of(&f->control->layout, place.page);
+	const struct follower_segment *seen = &f->segments[segment];
+
+	return seen->watched && place.page - layout_segment(&f->control->layout, segment) / PAGE >= seen->unsettled_page &&
+	       !MUTANT(DROP_SENT);
+}
+
 void follower_drop_read(struct follower *f, const uint8_t key[32], struct place place, uint64_t settlements)
 {
 	pthread_mutex_lock(&f->lock);
-	if (atomic_load(&f->settlements) == settlements || MUTANT(DROP_UNSETTLED))
+	if ((atomic_load(&f->settlements) == settlements && !comes_back(f, place)) || MUTANT(DROP_UNSETTLED))
 		drop(f, key, place);
 	pthread_mutex_unlock(&f->lock);
 }

@@ -65,6 +65,7 @@ struct follower_segment {
 	uint32_t next; /* places below are settled */
 	uint32_t gone; /* of those above: how many held a copy that was removed, when last looked at */
 	bool watched;  /* OPEN when last folded: in follower.watched */
+	uint32_t unsettled_page; /* then: of the first block in an unsettled place, in the segment */
 };
 
 struct follower {
@@ -163,8 +164,9 @@ void follower_drop(struct follower *f, const uint8_t key[32], struct place place
 /*
  * follower_drop_read() - likewise, by what was read on the medium since follower_settlements() was @settlements
  *
- * On mirrored media an entry may be there before its block.  Forgotten too early it is found again as long as its place is
- * not settled; so when any was settled since, nothing is forgotten: what was read may be older than that.
+ * On mirrored media an entry may be there before its block.  As long as its place is not settled each step brings it back, so it
+ * is not forgotten at all: somebody may have looked when the block had landed, and be about to find it.  When any was settled
+ * since, nothing is forgotten either: what was read may be older than that.
  */
 void follower_drop_read(struct follower *f, const uint8_t key[32], struct place place, uint64_t settlements);
 

@@ -62,18 +62,10 @@ static void store_tail(const struct control *c, uint64_t segment, uint64_t gener
 	word_publish(control_table(c, segment) + TABLE_TAIL_OFFSET, tail_encode(count, segment, generation, c->seed));
 }
 
-/* from now on removals pass the old blocks over, and settle before they say so: it must be known what there is to settle */
-static void given_up(const struct control *c, uint64_t segment)
-{
-	if (!MUTANT(BEGUN_UNSETTLED))
-		control_publish_later(c, control_table(c, segment), PAGE);
-}
-
 void table_begin(const struct control *c, const struct table_header *header, uint32_t reserved)
 {
 	uint64_t words[HEADER_WORDS];
 
-	given_up(c, header->segment);
 	/* the tail is bound to the generation: it changes while no header stands that it could contradict */
 	checked_withdraw(control_table(c, header->segment));
 	store_tail(c, header->segment, header->generation, reserved);
@@ -207,10 +199,9 @@ void table_mend_header(const struct control *c, const struct table_header *heade
 	uint64_t words[HEADER_WORDS];
 
 	table_header_encode(header, c->seed, (uint8_t *)words);
-	if (MUTANT(MENDED_WITHDRAWN))
-		checked_store(control_table(c, header->segment), words, HEADER_WORDS);
-	else
-		checked_mend(control_table(c, header->segment), words, HEADER_WORDS);
+	if (MUTANT(MEND_WITHDRAWS))
+		checked_withdraw(control_table(c, header->segment));
+	checked_mend(control_table(c, header->segment), words, HEADER_WORDS);
 	control_publish(c, control_table(c, header->segment), TABLE_HEADER_BYTES);
 }
 
@@ -279,7 +270,8 @@ void table_tell(const struct control *c, uint64_t segment)
 	control_ring(c, segment);
 }
 
-void table_tell_removed(const struct control *c, uint64_t segment, uint32_t index)
+/* the life word goes to the medium first */
+static void tell_removed(const struct control *c, uint64_t segment, uint32_t index)
 {
 	control_publish(c, life_at(c, segment, index), 8);
 	table_tell(c, segment);
@@ -311,8 +303,8 @@ bool table_decide(const struct control *c, uint64_t segment, uint32_t index, uin
 {
 	if (!change_life(c, segment, index, birth, LIFE_REMOVING, LIFE_REMOVED))
 		return false;
-	SIM_SITE(FLAG_UNTOLD);
-	table_tell_removed(c, segment, index);
+	SIM_SITE(FLAG_UNLOCKED);
+	tell_removed(c, segment, index);
 	return true;
 }
 
@@ -326,7 +318,6 @@ void table_retire(const struct control *c, uint64_t segment, uint32_t index, uin
 
 void table_withdraw(const struct control *c, uint64_t segment)
 {
-	given_up(c, segment);
 	checked_withdraw(control_table(c, segment));
 	control_publish(c, control_table(c, segment), PAGE);
 }
@@ -342,7 +333,6 @@ bool table_withdraw_left_over(const struct control *c, uint64_t segment)
 		return false;
 	if (!own_look(c, segment, &owned) || owned.word.state != OWNER_FREE)
 		return false;
-	given_up(c, segment);
 	if (checked_withdraw_seen(at, check))
 		control_publish(c, at, PAGE);
 	return true;
@@ -353,7 +343,7 @@ bool table_kill_moving(const struct control *c, uint64_t segment, uint32_t index
 	bool killed = change_life(c, segment, index, birth, LIFE_MOVING, LIFE_REMOVED);
 
 	if (killed)
-		table_tell_removed(c, segment, index);
+		tell_removed(c, segment, index);
 	return killed;
 }
 
@@ -365,7 +355,7 @@ bool table_kill(const struct control *c, uint64_t segment, uint32_t index, uint6
 		if (life == LIFE_REMOVED || life == LIFE_OTHER || (life == LIFE_MOVING && MUTANT(REMOVE_SPARES_MOVING)))
 			return false;
 		if (word_swap(life_at(c, segment, index), raw, life_word(LIFE_REMOVED, birth))) {
-			table_tell_removed(c, segment, index);
+			tell_removed(c, segment, index);
 			return true;
 		}
 	}

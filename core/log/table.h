@@ -106,12 +106,6 @@ bool table_life_exact(const struct control *c, uint64_t segment, uint32_t index,
 void table_tell(const struct control *c, uint64_t segment);
 
 /*
- * table_tell_removed() - the same of one life word, which goes to the medium first: for whoever finds that another has flagged it,
- * and is to answer by that; the other may stand still, or have died, before it wrote that
- */
-void table_tell_removed(const struct control *c, uint64_t segment, uint32_t index);
-
-/*
  * table_doubt() - live (or sent) -> removing: readers still find the block; false: it was not live
  * table_decide() - removing -> removed, which is rung; false: somebody else has decided.  There is no way back to live: whoever
  *	decides by what was true before a pin would take a second doubt for the first one.

@@ -46,7 +46,7 @@ static enum life_of_agent look_at(struct memkv_pool *pool, uint32_t slot, uint32
 	if (slot_gone(c, slot, epoch))
 		return AGENT_GONE;
 	pthread_mutex_lock(&share->watch_lock);
-	uint64_t still = lease_still_us(&share->watch, slot, epoch, clock_boot_us());
+	uint64_t still = lease_still_us(&share->watch, slot, epoch);
 	pthread_mutex_unlock(&share->watch_lock);
 	return still >= max_u64(share->timing.suspect_ms, cell.suspect_ms) * 1000ULL ? AGENT_SUSPECT : AGENT_LIVES;
 }

@@ -113,7 +113,7 @@ static void ask_life_early(struct block_read *r)
 {
 	uint32_t index = block_header_index(r->op.lane->header);
 
-	if (!mirrored(r) || index >= r->pool->sb.geo.entries || guessed(r, index) || r->life_asked)
+	if (!mirrored(r) || r->by_index || index >= r->pool->sb.geo.entries || guessed(r, index) || r->life_asked)
 		return; /* a wrong guess is on the way to the same memory: ask when it has landed */
 	join_life(r, entry_block(r, index));
 	lane_kick(r->op.lane);
@@ -163,6 +163,8 @@ static bool generation_stands(const struct block_read *r)
 	struct table_header header;
 	uint64_t check;
 
+	if (r->by_index && !knows_best(r))
+		return true; /* the mirror need not have that table: the index forgets all of a generation when it is over */
 	if (!r->table_asked || MUTANT(HEADER_FROM_MIRROR))
 		return table_stands(&r->pool->control, h->segment, h->generation);
 	memcpy(&check, at + CHECK_WORD * sizeof(check), sizeof(check));
@@ -184,6 +186,8 @@ static enum life life_of(const struct block_read *r)
 				 : table_life(&r->pool->control, h->segment, h->index, h->birth);
 	if (!mirrored(r) || life != LIFE_OTHER)
 		return life;
+	if (r->by_index)
+		return LIFE_LIVE;
 	memcpy(&raw, r->op.lane->life + entry_offset(r, h->index) % PAGE + ENTRY_LIFE_OFFSET, sizeof(raw));
 	return life_read(raw, h->birth);
 }
@@ -233,7 +237,7 @@ static enum block_verdict removed_by_anybody(struct block_read *r)
 
 	if (!r->pool->control.shared)
 		return BLOCK_GOOD;
-	bool known = cells_current(r) || factbook_refresh(book) || MUTANT(LOGS_UNREAD);
+	bool known = r->by_index || cells_current(r) || factbook_refresh(book) || MUTANT(LOGS_UNREAD);
 	if (factbook_removed(book, r->header.key, r->header.birth))
 		return BLOCK_REMOVED;
 	return known ? BLOCK_GOOD : BLOCK_IO;
@@ -272,7 +276,7 @@ static enum op_progress judge(struct block_read *r, enum block_verdict otherwise
 	if (r->header.segment != segment_of(r) || r->header.index >= r->pool->sb.geo.entries)
 		return read_done(r, BLOCK_MISMATCH);
 	r->otherwise = otherwise;
-	if (!mirrored(r) || !ask_life(r))
+	if (!mirrored(r) || r->by_index || !ask_life(r))
 		return judged(r);
 	r->state = STATE_LIFE;
 	return OP_WAIT;
@@ -319,9 +323,11 @@ static enum op_progress read_start(struct block_read *r)
 		r->chunk_bytes = chunk_bytes_for(r->length);
 		lane_watch(lane, digest_landed, r);
 	}
-	ask_table(r);
-	guess_life(r);
-	ask_cells(r);
+	if (!r->by_index) {
+		ask_table(r);
+		guess_life(r);
+		ask_cells(r);
+	}
 	return OP_WAIT;
 }
 

@@ -36,7 +36,9 @@ enum block_verdict {
  * read began is never returned.
  *
  * Where the tables are mirrored, the mirror is not asked: the entry's block is read from the medium, together with the
- * block where it can be guessed, else as soon as the block's header has landed and tells which.
+ * block where it can be guessed, else as soon as the block's header has landed and tells which.  By the index (@by_index)
+ * nothing but the block is read: it was there when the index learnt of it, its bytes are as whole as ever, and whether it was
+ * removed since is as known as the follower knows.
  */
 struct block_read {
 	struct op op;
@@ -47,6 +49,7 @@ struct block_read {
 	uint64_t length; /* of @to */
 	bool upto;	 /* @length is an upper bound */
 	bool any_time;	 /* expired blocks too (moves, checks) */
+	bool by_index;	 /* MEMKV_GET_BY_INDEX: the index is believed that the block lives */
 	/* results */
 	enum block_verdict verdict;
 	struct block_header header; /* points into the lane */

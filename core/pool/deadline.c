@@ -11,6 +11,9 @@
  * written is called off; of a later one the outcome is unknown: its deputy waits for it, publishes the block if it lands,
  * and gives its place up if not.  Nothing is written there twice.
  *
+ * chores, which are all other calls: likewise with copies of what they are given and of what they answer.  The deputy passes
+ * the gate when it begins.
+ *
  * open and close: in threads of their own, which end when the medium lets them.
  */
 #include "core/pool/deadline.h"
@@ -139,6 +142,81 @@ int deadline_put(struct memkv_pool *pool, const struct memkv_key *key, const voi
 		fail(err, "%s", d->errand.detail);
 	deputy_release(d);
 	return err;
+}
+
+/* ---- all others ---- */
+
+static void make_chore(struct memkv_pool *pool, struct lane *lane, uint8_t *memory, struct errand *e)
+{
+	(void)memory;
+	if (!gate_pass(&e->gate))
+		return;
+	e->chore->lane = lane;
+	e->chore->result = e->chore->make(pool, e->chore);
+}
+
+static struct chore *copy_chore(const struct chore *given)
+{
+	size_t in_bytes = round_up(given->in_bytes, sizeof(uint64_t));
+	struct chore *chore = calloc(1, sizeof(*chore) + in_bytes + given->out_bytes);
+
+	if (!chore)
+		return NULL;
+	*chore = *given;
+	if (given->in_bytes)
+		chore->in = memcpy(chore + 1, given->in, given->in_bytes);
+	if (given->out)
+		chore->out = (uint8_t *)(chore + 1) + in_bytes;
+	return chore;
+}
+
+static int64_t chore_late(const struct memkv_pool *pool, const struct chore *chore, bool begun)
+{
+	if (begun && chore->changes)
+		return fail(MEMKV_UNKNOWN, "%s: the medium did not answer by the deadline: what was asked for may still take place, or not",
+			    pool->media->path);
+	return fail(MEMKV_TIMEDOUT, "%s: the medium did not answer by the deadline%s", pool->media->path,
+		    chore->changes ? "; nothing was changed" : "");
+}
+
+/* what came of a chore that was made in time */
+static int64_t take_chore(struct errand *e, struct chore *given)
+{
+	const struct chore *made = e->chore;
+
+	if (e->result)
+		return fail(e->result, "%s", e->detail);
+	if (made->result < 0)
+		fail((int)made->result, "%s", e->detail);
+	if (given->out)
+		memcpy(given->out, made->out, given->out_bytes);
+	return made->result;
+}
+
+int64_t deadline_make(struct memkv_pool *pool, struct chore *chore, uint64_t deadline_us)
+{
+	uint64_t until = deadline_of(deadline_us);
+	struct deputy *d;
+
+	if (!deadline_us)
+		return chore->make(pool, chore);
+	struct chore *copy = copy_chore(chore);
+	int err = copy ? deputy_take(&pool->deputies, until, &d) : -ENOMEM;
+	if (err) {
+		free(copy);
+		return err == MEMKV_TIMEDOUT ? chore_late(pool, chore, false)
+					     : fail(err, "%s: no memory or no thread for a call with a deadline: %s", pool->media->path,
+						    strerror(-err));
+	}
+	d->errand.make = make_chore;
+	d->errand.chore = copy;
+	enum deputy_back back = deputy_send(d, until);
+	if (back != DEPUTY_BACK)
+		return chore_late(pool, chore, back == DEPUTY_LEFT);
+	int64_t result = take_chore(&d->errand, chore);
+	deputy_release(d);
+	free(copy);
+	return result;
 }
 
 /* ---- open and close ---- */

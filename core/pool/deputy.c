@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <time.h>
 
@@ -141,6 +142,7 @@ static void *serve(void *argument)
 		make_errand(d);
 		pthread_mutex_lock(&all->lock);
 		if (d->left) {
+			free(d->errand.chore);
 			all->late--;
 			set_free(d);
 		} else {
@@ -192,6 +194,7 @@ int deputy_take(struct deputies *all, uint64_t until_us, struct deputy **deputy)
 	if (!err) {
 		d->state = DEPUTY_TAKEN;
 		d->left = false;
+		d->errand.chore = NULL;
 		atomic_store(&d->errand.gate, GATE_OPEN);
 		*deputy = d;
 	}

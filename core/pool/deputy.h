@@ -43,6 +43,8 @@ struct get_answer {
 	struct block_header header;
 };
 
+struct chore; /* deadline.h */
+
 struct errand {
 	void (*make)(struct memkv_pool *pool, struct lane *lane, uint8_t *memory, struct errand *errand);
 	struct memkv_key key;
@@ -55,6 +57,7 @@ struct errand {
 	struct memkv_key parent;
 	char session[MEMKV_SESSION_MAX + 1];
 	uint8_t meta[MEMKV_META_MAX];
+	struct chore *chore; /* of any other call; whoever the deputy is with at the end frees it */
 	atomic_int gate; /* enum gate */
 	int result;	 /* of a put; or why the errand could not be made at all */
 	char detail[DEPUTY_DETAIL]; /* its last sentence */

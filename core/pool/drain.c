@@ -89,6 +89,11 @@ static int retire(struct drain *d, struct owned *victim)
 
 	if (err)
 		return fail(err, "%s: what was moved could not be flushed: %s", pool->media->path, strerror(-err));
+	/* a table that cannot be read is not an empty one; what was read of it stays while it is LEAVING */
+	if (!follower_refresh_table(&pool->follower, d->segment)) {
+		reclaim_leave(&pool->room, victim);
+		return fail(-EIO, "%s: a segment's table cannot be read; nothing is lost: drain once more", pool->media->path);
+	}
 	uint32_t left = entries_collect(pool, d->segment, any_block, d, d->entries, &generation);
 	uint32_t pinned = entries_collect(pool, d->segment, any_pinned, d, d->entries, &generation);
 	if (pinned || (left && !(d->options.flags & MEMKV_DRAIN_EVICT))) {

@@ -2,6 +2,7 @@
 /* evict: let blocks go on purpose, those of the oldest segments first; what is pinned stays (remove.h). */
 #include "core/base/environ.h"
 #include "core/base/fail.h"
+#include "core/pool/deadline.h"
 #include "core/pool/move.h"
 #include "core/pool/remove.h"
 
@@ -61,10 +62,13 @@ static void evict_one(struct evict *evict, uint64_t segment, const struct entry 
 	struct memkv_pool *pool = evict->pool;
 	int result;
 
-	if (evict->o.dry_run)
+	if (evict->o.dry_run) {
 		result = factbook_pinned(&pool->factbook, e->key, e->session_id) ? MEMKV_PINNED : 1;
-	else
+	} else {
+		removal_lock(pool);
 		result = removal_try(pool, segment, e, false);
+		removal_unlock(pool);
+	}
 	if (result == MEMKV_PINNED)
 		evict->report->pinned++;
 	if (result <= 0)
@@ -118,11 +122,24 @@ static int run(struct evict *evict)
 	return 0;
 }
 
+static int64_t make_evict(struct memkv_pool *pool, struct chore *chore)
+{
+	struct evict evict = {.pool = pool, .report = chore->out};
+	uint64_t now = clock_utc_s();
+
+	memcpy(&evict.o, chore->in, sizeof(evict.o));
+	evict.stored_before = evict.o.older_than_s > now ? 0 : now - evict.o.older_than_s;
+	evict.entries = entries_alloc(pool);
+	int err = run(&evict);
+	entries_free(pool, evict.entries);
+	return err;
+}
+
 int memkv_evict(struct memkv_pool *pool, const struct memkv_evict_options *options, struct memkv_evict_report *report)
 {
 	bool dry = options && options->size >= offsetof(struct memkv_evict_options, dry_run) + sizeof(int) && options->dry_run;
 	POOL_USE use = pool_enter(pool, dry ? ENTRY_CALL : ENTRY_WRITE);
-	struct evict evict = {.pool = pool, .report = report, .o = {.size = sizeof(evict.o)}};
+	struct memkv_evict_options o = {.size = sizeof(o)};
 
 	if (!use.inside)
 		return use.result;
@@ -130,15 +147,16 @@ int memkv_evict(struct memkv_pool *pool, const struct memkv_evict_options *optio
 		return fail(-EINVAL, "evict: a place for the report is needed");
 	*report = (struct memkv_evict_report){0};
 	if (options)
-		memcpy(&evict.o, options, min_u64(options->size, sizeof(evict.o)));
-	if (evict.o.has_class && evict.o.class_id > 31)
-		return fail(-EINVAL, "evict: class %u is over 31", evict.o.class_id);
-	if (pool->read_only && !evict.o.dry_run)
+		memcpy(&o, options, min_u64(options->size, sizeof(o)));
+	if (o.has_class && o.class_id > 31)
+		return fail(-EINVAL, "evict: class %u is over 31", o.class_id);
+	if (pool->read_only && !o.dry_run)
 		return fail(MEMKV_READ_ONLY, "%s was opened read-only; evict needs it open for writing", pool->media->path);
-	uint64_t now = clock_utc_s();
-	evict.stored_before = evict.o.older_than_s > now ? 0 : now - evict.o.older_than_s;
-	evict.entries = entries_alloc(pool);
-	int err = run(&evict);
-	entries_free(pool, evict.entries);
-	return err;
+	struct chore chore = {.make = make_evict,
+			      .changes = !o.dry_run,
+			      .in = &o,
+			      .in_bytes = sizeof(o),
+			      .out = report,
+			      .out_bytes = sizeof(*report)};
+	return (int)deadline_make(pool, &chore, o.deadline_us);
 }

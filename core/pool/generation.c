@@ -4,6 +4,7 @@
 #include "core/base/environ.h"
 #include "core/base/fail.h"
 #include "core/pool/block_io.h"
+#include "core/pool/remove.h"
 
 #include <errno.h>
 #include <string.h>
@@ -84,6 +85,21 @@ static void clear_heat(const struct control *c, uint64_t segment)
 			word_publish(&heat[i], 0);
 }
 
+int generation_keep_told(struct room *room, uint64_t segment)
+{
+	struct memkv_pool *pool = room->pool;
+	struct table_header header;
+	bool mended, unread;
+
+	pthread_mutex_lock(&pool->follower.lock);
+	bool known = table_header_told(&pool->control, &pool->follower.recover, segment, &header, &mended, &unread);
+	bool alone = known && mended && table_count(&pool->control, segment, header.generation, NULL) > 0;
+	if (alone && !MUTANT(ONLY_SOURCE_OVERWRITTEN))
+		table_mend_header(&pool->control, &header);
+	pthread_mutex_unlock(&pool->follower.lock);
+	return unread ? fail(-EIO, "%s: a segment's header cannot be read", pool->media->path) : 0;
+}
+
 int generation_announce(struct room *room, uint64_t s, struct table_header *header)
 {
 	struct memkv_pool *pool = room->pool;
@@ -124,7 +140,9 @@ int generation_begin(struct room *room, struct writer *w, const struct table_hea
 	w->next_page = 1;
 	w->next_index = 0;
 	w->tail = writer_places_ahead(room, w);
+	removal_lock(pool);
 	table_begin(c, header, w->tail);
+	removal_unlock(pool);
 	if (MUTANT(DOORBELL_EARLY))
 		control_ring_later(c, s);
 	int err = MUTANT(TABLE_UNSETTLED) ? 0 : c->media->ops->settle(c->media);

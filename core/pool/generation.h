@@ -25,6 +25,12 @@ void writer_give_up(struct room *room, struct owned *owned, enum owner_state sta
 /* writer_close() - likewise one that was written to: first the table says what was really reserved */
 void writer_close(struct room *room, struct writer *w, enum owner_state state);
 
+/*
+ * generation_keep_told() - of a victim, before its header page is written over: what of the table's header only that page still
+ * tells goes into the table, which stands if its opening fails, or its opener dies; 0, or -EIO with a sentence
+ */
+int generation_keep_told(struct room *room, uint64_t segment);
+
 /* generation_announce() - a new generation's header page: *@header for generation_begin(); 0, MEMKV_FENCED, -errno, with a sentence */
 int generation_announce(struct room *room, uint64_t segment, struct table_header *header);
 

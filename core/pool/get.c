@@ -21,8 +21,12 @@
 #include "core/pool/locate.h"
 #include "core/pool/newest.h"
 
+#include <memkv/timed.h>
+
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { COPIES_TRIED_MAX = 32, MATCH_AHEAD = 8 };
@@ -44,7 +48,7 @@ struct get {
 	size_t range_count;
 	void *to;
 	size_t length;
-	bool upto;
+	bool upto, by_index;
 	const struct located *at; /* by locator; NULL: by key */
 	bool at_tried;
 	struct place skips[COPIES_TRIED_MAX]; /* copies that failed but stay in the index; these two last: not cleared */
@@ -82,6 +86,18 @@ static bool still_indexed(const struct get *get, struct place place)
 		if (is_same(there, place))
 			return true;
 	return false;
+}
+
+/* a locator may name a place that the index has long forgotten */
+static bool is_indexed(const struct get *get, uint64_t page)
+{
+	struct place there;
+	bool by_key = !get->at || get->tried;
+
+	for (unsigned i = 0; !by_key && index_find(get->pool->index, get->hash, i, &there); i++)
+		if (there.page == page)
+			return true;
+	return by_key;
 }
 
 static bool is_among(const struct place *places, unsigned count, struct place place)
@@ -204,6 +220,7 @@ static enum block_verdict read_once(struct get *get)
 	read->to = get->to;
 	read->length = get->length;
 	read->upto = get->upto;
+	read->by_index = get->by_index && is_indexed(get, read->place.page);
 	op_run(&read->op);
 	return read->verdict;
 }
@@ -282,6 +299,7 @@ void get_block(struct memkv_pool *pool, struct lane *lane, const struct memkv_ke
 	get.to = to;
 	get.length = length;
 	get.upto = flags & MEMKV_GET_UPTO;
+	get.by_index = flags & MEMKV_GET_BY_INDEX;
 	answer->result = read_any(&get);
 	answer->counter = get.cause;
 	if (answer->result)
@@ -320,6 +338,7 @@ static int64_t get_whole(struct memkv_pool *pool, const struct memkv_key *key, c
 	get.to = buffer;
 	get.length = length;
 	get.upto = o->flags & MEMKV_GET_UPTO;
+	get.by_index = o->flags & MEMKV_GET_BY_INDEX;
 	int64_t result = get_any(&get);
 	if (result > 0 && given)
 		get_meta(&get.read.header, o, given);
@@ -385,26 +404,49 @@ int64_t memkv_get_at(struct memkv_pool *pool, const struct memkv_locator *locato
 	return get_whole(pool, &key, &at, buffer, length, &o, options);
 }
 
+/* @lane: NULL: one of the pool's */
+static int seek(struct memkv_pool *pool, struct lane *lane, const struct memkv_key *key, const struct located *at,
+		int (*use)(void *context, const struct block_header *h, struct place place), void *context)
+{
+	struct get get;
+
+	get_init(&get, pool, lane ? lane : lane_acquire(&pool->lanes), key);
+	get.at = at;
+	int result = read_any(&get);
+	if (result == MEMKV_MISS)
+		count(get.cause, 1);
+	if (result == 0)
+		result = use(context, &get.read.header, get.read.place);
+	if (!lane)
+		get_end(&get);
+	return result;
+}
+
 int header_seek(struct memkv_pool *pool, const struct memkv_key *key, const struct memkv_locator *locator,
 		int (*use)(void *context, const struct block_header *h, struct place place), void *context)
 {
 	struct memkv_key of_locator;
 	struct located at;
-	struct get get;
 	int err = locator ? locate(pool, locator, &at) : 0;
 
 	if (err)
 		return err;
 	if (locator)
 		memcpy(of_locator.bytes, at.l.key, sizeof(of_locator.bytes));
-	get_begin(&get, pool, locator ? &of_locator : key);
-	get.at = locator ? &at : NULL;
-	int result = read_any(&get);
-	if (result == MEMKV_MISS)
-		count(get.cause, 1);
-	if (result == 0)
-		result = use(context, &get.read.header, get.read.place);
-	get_end(&get);
+	return seek(pool, NULL, locator ? &of_locator : key, locator ? &at : NULL, use, context);
+}
+
+static int64_t get_pieces(struct memkv_pool *pool, struct lane *lane, const struct memkv_key *key,
+			  const struct memkv_range *ranges, size_t range_count)
+{
+	struct get get;
+
+	get_init(&get, pool, lane ? lane : lane_acquire(&pool->lanes), key);
+	get.ranges = ranges;
+	get.range_count = range_count;
+	int64_t result = get_any(&get);
+	if (!lane)
+		get_end(&get);
 	return result;
 }
 
@@ -412,23 +454,58 @@ int64_t memkv_get_ranges(struct memkv_pool *pool, const struct memkv_key *key, c
 			 size_t range_count)
 {
 	POOL_USE use = pool_enter(pool, ENTRY_GET);
-	struct get get;
 
 	if (!use.inside)
 		return use.result;
 	if (!key || !ranges || range_count == 0)
 		return fail(-EINVAL, "get: a key and at least one range are needed");
-	get_begin(&get, pool, key);
-	get.ranges = ranges;
-	get.range_count = range_count;
-	int64_t result = get_any(&get);
-	get_end(&get);
-	return result;
+	return get_pieces(pool, NULL, key, ranges, range_count);
 }
 
-int memkv_exists(struct memkv_pool *pool, const struct memkv_key *key, uint32_t flags)
+/* the pieces come one behind the other into what is the chore's, whose ranges are copies */
+static int64_t make_get_ranges(struct memkv_pool *pool, struct chore *chore)
 {
-	return memkv_match(pool, key, 1, flags);
+	struct memkv_range *ranges = (struct memkv_range *)(uintptr_t)chore->in;
+	uint8_t *to = chore->out;
+
+	for (uint64_t i = 0; i < chore->number; i++) {
+		ranges[i].dst = to;
+		to += ranges[i].length;
+	}
+	return get_pieces(pool, chore->lane, &chore->key, ranges, chore->number);
+}
+
+int64_t memkv_get_ranges_by(struct memkv_pool *pool, const struct memkv_key *key, const struct memkv_range *ranges, size_t count,
+			    uint64_t deadline_us)
+{
+	if (!deadline_us)
+		return memkv_get_ranges(pool, key, ranges, count);
+	POOL_USE use = pool_enter(pool, ENTRY_GET);
+	uint64_t bytes = 0;
+	if (!use.inside)
+		return use.result;
+	if (!key || !ranges || count == 0)
+		return fail(-EINVAL, "get: a key and at least one range are needed");
+	for (size_t i = 0; i < count; i++) {
+		if (ranges[i].length > pool->sb.geo.max_block)
+			return MEMKV_SIZE;
+		bytes += ranges[i].length;
+	}
+	uint8_t *pieces = malloc(max_u64(bytes, 1)), *from = pieces;
+	if (!pieces)
+		return fail(-ENOMEM, "%s: no memory for %" PRIu64 " bytes in pieces", pool->media->path, bytes);
+	struct chore chore = {.make = make_get_ranges,
+			      .key = *key,
+			      .number = count,
+			      .in = ranges,
+			      .in_bytes = count * sizeof(*ranges),
+			      .out = pieces,
+			      .out_bytes = bytes};
+	int64_t result = deadline_make(pool, &chore, deadline_us);
+	for (size_t i = 0; i < count && result >= 0; from += ranges[i++].length)
+		memcpy(ranges[i].dst, from, ranges[i].length);
+	free(pieces);
+	return result;
 }
 
 /* each key's memory is on its way while those before it are looked up */
@@ -458,14 +535,8 @@ static bool match_again(struct memkv_pool *pool, const struct memkv_key *key)
 	return follower_copies(&pool->follower, key->bytes, &place, 1) > 0;
 }
 
-int memkv_match(struct memkv_pool *pool, const struct memkv_key *keys, size_t key_count, uint32_t flags)
+static int match(struct memkv_pool *pool, const struct memkv_key *keys, size_t key_count, uint32_t flags)
 {
-	POOL_USE use = pool_enter(pool, ENTRY_LOOK);
-
-	if (!use.inside)
-		return use.result;
-	if (!keys && key_count)
-		return fail(-EINVAL, "match: keys are needed");
 	if (atomic_load(&pool->media->failed))
 		return 0;
 	if (flags & MEMKV_LOOK_FRESH)
@@ -478,6 +549,45 @@ int memkv_match(struct memkv_pool *pool, const struct memkv_key *keys, size_t ke
 			return (int)found;
 		found++;
 	}
+}
+
+int memkv_match(struct memkv_pool *pool, const struct memkv_key *keys, size_t key_count, uint32_t flags)
+{
+	POOL_USE use = pool_enter(pool, ENTRY_LOOK);
+
+	if (!use.inside)
+		return use.result;
+	if (!keys && key_count)
+		return fail(-EINVAL, "match: keys are needed");
+	return match(pool, keys, key_count, flags);
+}
+
+int memkv_exists(struct memkv_pool *pool, const struct memkv_key *key, uint32_t flags)
+{
+	return memkv_match(pool, key, 1, flags);
+}
+
+static int64_t make_match(struct memkv_pool *pool, struct chore *chore)
+{
+	return match(pool, chore->in, chore->number, chore->flags);
+}
+
+int memkv_match_by(struct memkv_pool *pool, const struct memkv_key *keys, size_t key_count, uint32_t flags, uint64_t deadline_us)
+{
+	POOL_USE use = pool_enter(pool, ENTRY_LOOK);
+
+	if (!use.inside)
+		return use.result;
+	if (!keys && key_count)
+		return fail(-EINVAL, "match: keys are needed");
+	struct chore chore = {
+		.make = make_match, .number = key_count, .flags = flags, .in = keys, .in_bytes = key_count * sizeof(*keys)};
+	return (int)deadline_make(pool, &chore, deadline_us);
+}
+
+int memkv_exists_by(struct memkv_pool *pool, const struct memkv_key *key, uint32_t flags, uint64_t deadline_us)
+{
+	return memkv_match_by(pool, key, 1, flags, deadline_us);
 }
 
 static void describe(const struct block_header *h, struct memkv_block_info *info)
@@ -509,7 +619,13 @@ static int describe_found(void *context, const struct block_header *h, struct pl
 	return 0;
 }
 
-int memkv_stat(struct memkv_pool *pool, const struct memkv_key *key, struct memkv_block_info *info)
+static int64_t make_stat(struct memkv_pool *pool, struct chore *chore)
+{
+	follower_step(&pool->follower);
+	return seek(pool, chore->lane, &chore->key, NULL, describe_found, chore->out);
+}
+
+int memkv_stat_by(struct memkv_pool *pool, const struct memkv_key *key, struct memkv_block_info *info, uint64_t deadline_us)
 {
 	POOL_USE use = pool_enter(pool, ENTRY_GET);
 
@@ -517,6 +633,15 @@ int memkv_stat(struct memkv_pool *pool, const struct memkv_key *key, struct memk
 		return use.result;
 	if (!key || !info)
 		return fail(-EINVAL, "stat: a key and a place for the answer are needed");
-	follower_step(&pool->follower);
-	return header_seek(pool, key, NULL, describe_found, info);
+	struct memkv_block_info found = {0};
+	struct chore chore = {.make = make_stat, .key = *key, .out = &found, .out_bytes = sizeof(found)};
+	int result = (int)deadline_make(pool, &chore, deadline_us);
+	if (!result)
+		*info = found;
+	return result;
+}
+
+int memkv_stat(struct memkv_pool *pool, const struct memkv_key *key, struct memkv_block_info *info)
+{
+	return memkv_stat_by(pool, key, info, 0);
 }

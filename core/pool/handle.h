@@ -11,6 +11,7 @@
 #include "core/pool/fork.h"
 #include "core/pool/entrance.h"
 #include "core/pool/holds.h"
+#include "core/pool/host_drain.h"
 #include "core/pool/lane.h"
 #include "core/pool/several.h"
 #include "core/pool/pins.h"
@@ -65,6 +66,7 @@ struct memkv_pool {
 	atomic_bool forked;
 	struct entrance entrance;
 	struct rejoin rejoin;
+	struct host_drain drain;
 	struct holdings holds;
 	struct pool_counters counters;
 	struct memkv_pool *next_open; /* list for fork */

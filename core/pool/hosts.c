@@ -22,17 +22,31 @@ static bool here(const struct identity *id, const struct slot_cell *cell)
 	       memcmp(id->boot, cell->boot, sizeof(id->boot)) == 0;
 }
 
+/* one that lives: may it be stopped, since it has been drained? */
+static int living(const struct slot_cell *cell, bool stopped)
+{
+	if (cell->drain == SLOT_DRAIN_DONE)
+		return MEMKV_HOST_DRAINED;
+	return stopped ? MEMKV_HOST_STOPPED : cell->drain ? MEMKV_HOST_DRAINING : MEMKV_HOST_ALIVE;
+}
+
 static int state_of(struct memkv_pool *pool, uint32_t slot, const struct slot_cell *cell, bool local)
 {
 	if (cell->epoch == 0)
 		return MEMKV_HOST_UNUSED;
 	if (is_me(pool, slot))
-		return MEMKV_HOST_ALIVE;
+		return living(cell, false);
 	if (pool->control.shared && slot_locked(&pool->control, slot))
 		return share_silent(pool, slot) ? MEMKV_HOST_SILENT : MEMKV_HOST_ALIVE;
 	if (slot_locked(&pool->control, slot))
-		return local && process_stopped(cell->pid, cell->process_start) ? MEMKV_HOST_STOPPED : MEMKV_HOST_ALIVE;
+		return living(cell, local && process_stopped(cell->pid, cell->process_start));
 	return cell->state == SLOT_LEFT ? MEMKV_HOST_LEFT : MEMKV_HOST_DEAD;
+}
+
+static bool is_there(const struct memkv_host *host)
+{
+	return host->state == MEMKV_HOST_ALIVE || host->state == MEMKV_HOST_STOPPED || host->state == MEMKV_HOST_DRAINING ||
+	       host->state == MEMKV_HOST_DRAINED;
 }
 
 static void read_host(struct memkv_pool *pool, const struct identity *id, uint32_t slot, struct memkv_host *host)
@@ -58,7 +72,7 @@ static void read_host(struct memkv_pool *pool, const struct identity *id, uint32
 		memcpy(host->host_id, id->host_id, sizeof(host->host_id));
 	memcpy(host->nqn, cell.host_nqn, sizeof(host->nqn));
 	memcpy(host->version, cell.version, sizeof(host->version));
-	if (pool->media->caps.mappable && (host->state == MEMKV_HOST_ALIVE || host->state == MEMKV_HOST_STOPPED))
+	if (pool->media->caps.mappable && is_there(host))
 		host->holds = hold_cell_count(&pool->control, slot, cell.epoch);
 }
 

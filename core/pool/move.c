@@ -29,14 +29,27 @@ int moves_settle(struct memkv_pool *pool, uint64_t segment)
 	if (!err && !pool->control.shared && !follower_refresh_table(&pool->follower, segment))
 		err = -EIO;
 	/* the table of a closed segment on a shared device is nobody's to write: there the old places stay until it is opened anew */
+	removal_lock(pool);
 	for (uint32_t i = 0; !err && !pool->control.shared && i < room->moved_count; i++)
 		table_retire(&pool->control, segment, room->moved[i].index, room->moved[i].birth);
+	removal_unlock(pool);
 	room->moved_count = err ? room->moved_count : 0;
 	/* a device has to know what the ring tells of before it rings */
 	if (!err && !pool->control.shared && !(err = pool->media->ops->settle(pool->media)))
 		table_tell(&pool->control, segment);
 	follower_unkeep(&pool->follower, segment);
 	return err;
+}
+
+/*
+ * Does its table still describe the block?  A shared device is asked: the segment may have been adopted from us, opened anew by its
+ * next holder, and the key removed since, which found nothing here; our mirror knows nothing of all that.
+ */
+static bool still_described(const struct control *c, uint64_t segment, uint64_t generation)
+{
+	bool asked = !c->shared || MUTANT(STANDS_FROM_MIRROR) || table_refresh_header(c, segment);
+
+	return (asked && table_stands(c, segment, generation)) || MUTANT(MOVE_FROM_WITHDRAWN);
 }
 
 /* false: the block was removed meanwhile, or could not be written */
@@ -63,7 +76,7 @@ static bool publish_copy(struct memkv_pool *pool, uint64_t segment, const struct
 	 * The segment need not be ours (pins.c).  Once it is withdrawn for its next generation, a removal takes what was in it
 	 * for gone, and leaves the old life word as it is.
 	 */
-	bool stands = table_stands(c, segment, old->generation) || MUTANT(MOVE_FROM_WITHDRAWN);
+	bool stands = still_described(c, segment, old->generation);
 	bool live = MUTANT(MOVE_BLIND) || (life_counts(life) && stands);
 	if (c->shared) { /* a removal does not flag: it stands in a log */
 		factbook_refresh(&pool->factbook);

@@ -3,12 +3,13 @@
 #include "core/pool/pins.h"
 #include "core/base/environ.h"
 #include "core/base/fail.h"
+#include "core/pool/deadline.h"
 #include "core/pool/move.h"
 #include "core/pool/newest.h"
 #include "core/pool/remove.h"
 #include "core/slot/own.h"
 
-#include <memkv/pin.h>
+#include <memkv/timed.h>
 
 #include <errno.h>
 #include <inttypes.h>
@@ -211,6 +212,11 @@ static bool hold(struct memkv_pool *pool, uint64_t segment, uint64_t generation,
 	/* whoever put it may have died, or stand still, before it told: what is pinned others must find, and look for */
 	if (holds == HOLDS && !MUTANT(PIN_UNTOLD))
 		control_ring_entry(&pool->control, segment);
+	/* likewise before its entry has left the mirror, which another thread of this process is just about to see to */
+	if (holds == HOLDS && !MUTANT(PIN_UNPUBLISHED)) {
+		control_publish(&pool->control, control_entry(&pool->control, segment, e->index), ENTRY_BYTES);
+		holds = control_published(&pool->control) ? HOLDS : HOLDS_NOT;
+	}
 	if (holds == HOLDS_ELSEWHERE)
 		moved = move_anywhere(pool, segment, e);
 	follower_unkeep(&pool->follower, segment);
@@ -317,17 +323,34 @@ static int ready(struct memkv_pool *pool, const struct pool_use *use, bool good_
 	return 0;
 }
 
-static int end_of(const struct memkv_pin_options *options, uint64_t *until_s)
+/* @o receives them, @until_s when the pin ends */
+static int take_options(const struct memkv_pin_options *options, struct memkv_pin_options *o, uint64_t *until_s)
 {
-	struct memkv_pin_options o = {.size = sizeof(o)};
-
+	*o = (struct memkv_pin_options){.size = sizeof(*o)};
 	if (options)
-		memcpy(&o, options, min_u64(options->size, sizeof(o)));
-	if (o.flags & MEMKV_PIN_FOR_EVER && o.ttl_s)
+		memcpy(o, options, min_u64(options->size, sizeof(*o)));
+	if (o->flags & MEMKV_PIN_FOR_EVER && o->ttl_s)
 		return fail(-EINVAL, "pin: either for ever or for some seconds");
-	uint64_t now = clock_utc_s(), ttl = o.ttl_s ? o.ttl_s : MEMKV_PIN_TTL_S;
-	*until_s = o.flags & MEMKV_PIN_FOR_EVER ? 0 : ttl > UINT64_MAX - now ? UINT64_MAX : now + ttl;
+	uint64_t now = clock_utc_s(), ttl = o->ttl_s ? o->ttl_s : MEMKV_PIN_TTL_S;
+	*until_s = o->flags & MEMKV_PIN_FOR_EVER ? 0 : ttl > UINT64_MAX - now ? UINT64_MAX : now + ttl;
 	return 0;
+}
+
+/* a call about @count keys, with a result for each when @results are wanted */
+static struct chore about_keys(int64_t (*make)(struct memkv_pool *pool, struct chore *chore), const struct memkv_key *keys,
+			       size_t count, int *results)
+{
+	return (struct chore){.make = make,
+			      .changes = true,
+			      .in = keys,
+			      .in_bytes = count * sizeof(*keys),
+			      .out = results,
+			      .out_bytes = results ? count * sizeof(*results) : 0};
+}
+
+static struct chore about_session(int64_t (*make)(struct memkv_pool *pool, struct chore *chore), const char *session)
+{
+	return (struct chore){.make = make, .changes = true, .in = session, .in_bytes = strlen(session) + 1};
 }
 
 static uint64_t later_end(uint64_t a, uint64_t b) { return a == 0 || b == 0 ? 0 : max_u64(a, b); }
@@ -361,6 +384,15 @@ static int state_pin(struct memkv_pool *pool, const struct record *pin)
 	return fail(-EAGAIN, "%s: others unpin this again and again; try again", pool->media->path);
 }
 
+/* mirrored media: what this process knows has reached the medium; else others need not find what is to be pinned */
+static int seen_by_others(const struct memkv_pool *pool)
+{
+	if (control_published(&pool->control) || MUTANT(PIN_UNWRITTEN))
+		return 0;
+	return fail(-EIO, "%s: what says that the block is there, or where it was moved, could not be written, so it may be lost; try again",
+		    pool->media->path);
+}
+
 static int pin_one(struct memkv_pool *pool, struct entry *entries, const struct memkv_key *key, uint64_t pages,
 		   uint64_t until_s)
 {
@@ -377,6 +409,9 @@ static int pin_one(struct memkv_pool *pool, struct entry *entries, const struct 
 	if (copy == PINS_COPY_NO_ROOM)
 		return fail(MEMKV_PIN_LIMIT, "%s: the block is in a segment that is being emptied, and there is no room to move it to; "
 					     "unpin some, or use a larger pool", pool->media->path);
+	err = seen_by_others(pool);
+	if (err)
+		return err;
 	return copy == PINS_COPY_HOLDS ? 0 : MEMKV_MISS;
 }
 
@@ -442,22 +477,48 @@ static int64_t pin_keys(struct memkv_pool *pool, struct entry *entries, const st
 	return err ? err : pinned;
 }
 
+static int64_t make_pin(struct memkv_pool *pool, struct chore *chore)
+{
+	struct entry *entries = entries_alloc(pool);
+
+	if (!entries)
+		return fail(-ENOMEM, "%s: no memory to pin", pool->media->path);
+	int64_t pinned =
+		pin_keys(pool, entries, chore->in, chore->in_bytes / sizeof(struct memkv_key), chore->number, chore->out);
+	entries_free(pool, entries);
+	return pinned;
+}
+
 int64_t memkv_pin(struct memkv_pool *pool, const struct memkv_key *keys, size_t count,
 		  const struct memkv_pin_options *options, int *results)
 {
 	POOL_USE use = pool_enter(pool, ENTRY_WRITE);
-	uint64_t until_s = 0;
+	struct chore chore = about_keys(make_pin, keys, count, results);
+	struct memkv_pin_options o;
 	int err = ready(pool, &use, keys && count, "pin");
 
 	if (!err)
-		err = end_of(options, &until_s);
-	if (err)
-		return err;
-	struct entry *entries = entries_alloc(pool);
-	if (!entries)
-		return fail(-ENOMEM, "%s: no memory to pin", pool->media->path);
-	int64_t pinned = pin_keys(pool, entries, keys, count, until_s, results);
-	entries_free(pool, entries);
+		err = take_options(options, &o, &chore.number);
+	return err ? err : deadline_make(pool, &chore, o.deadline_us);
+}
+
+static int64_t make_pin_prefix(struct memkv_pool *pool, struct chore *chore)
+{
+	const struct memkv_key *keys = chore->in;
+	int found = memkv_match(pool, keys, chore->in_bytes / sizeof(*keys), MEMKV_LOOK_FRESH);
+
+	if (found <= 0)
+		return found;
+	int *results = calloc((size_t)found, sizeof(*results));
+	if (!results)
+		return fail(-ENOMEM, "%s: no memory for %d pins", pool->media->path, found);
+	struct chore pin = about_keys(make_pin, keys, (size_t)found, results);
+	pin.number = chore->number;
+	int64_t pinned = make_pin(pool, &pin);
+	for (int i = 0; i < found && i < pinned; i++)
+		if (results[i])
+			pinned = i; /* it went in between: what lies behind is no prefix any more, and pinned all the same */
+	free(results);
 	return pinned;
 }
 
@@ -465,20 +526,13 @@ int64_t memkv_pin_prefix(struct memkv_pool *pool, const struct memkv_key *keys, 
 			 const struct memkv_pin_options *options)
 {
 	POOL_USE use = pool_enter(pool, ENTRY_WRITE);
+	struct chore chore = about_keys(make_pin_prefix, keys, count, NULL);
+	struct memkv_pin_options o;
 	int err = ready(pool, &use, keys && count, "pin");
-	int found = err ? err : memkv_match(pool, keys, count, MEMKV_LOOK_FRESH);
 
-	if (found <= 0)
-		return found;
-	int *results = calloc((size_t)found, sizeof(*results));
-	if (!results)
-		return fail(-ENOMEM, "%s: no memory for %d pins", pool->media->path, found);
-	int64_t pinned = memkv_pin(pool, keys, (size_t)found, options, results);
-	for (int i = 0; i < found && i < pinned; i++)
-		if (results[i])
-			pinned = i; /* it went in between: what lies behind is no prefix any more, and pinned all the same */
-	free(results);
-	return pinned;
+	if (!err)
+		err = take_options(options, &o, &chore.number);
+	return err ? err : deadline_make(pool, &chore, o.deadline_us);
 }
 
 /* ---- sessions ---- */
@@ -534,38 +588,50 @@ static int admit_session(struct memkv_pool *pool, const struct record *pin)
 	return err ? err : reserve(pool);
 }
 
-int64_t memkv_pin_session(struct memkv_pool *pool, const char *session, const struct memkv_pin_options *options)
+static int64_t make_pin_session(struct memkv_pool *pool, struct chore *chore)
 {
-	POOL_USE use = pool_enter(pool, ENTRY_WRITE);
-	struct record pin = {.kind = RECORD_SESSION, .state = SESSION_PINNED};
-	int err = ready(pool, &use, session_name_fits(session), "pin");
+	const char *session = chore->in;
+	struct record pin = {.kind = RECORD_SESSION,
+			     .state = SESSION_PINNED,
+			     .until_s = chore->number,
+			     .subject = session_id_of(session)};
 
-	if (!err)
-		err = end_of(options, &pin.until_s);
-	if (err)
-		return err;
-	pin.subject = session_id_of(session);
 	memcpy(pin.key, session, min_u64(strlen(session), sizeof(pin.key)));
 	struct entry *entries = entries_alloc(pool);
 	if (!entries)
 		return fail(-ENOMEM, "%s: no memory to pin", pool->media->path);
-	err = admit_session(pool, &pin);
+	int err = admit_session(pool, &pin);
 	if (!err)
 		err = state_pin(pool, &pin);
 	follower_step(&pool->follower);
 	int64_t held = err ? err : hold_session(pool, entries, pin.subject);
+	if (held >= 0 && (err = seen_by_others(pool)))
+		held = err;
 	entries_free(pool, entries);
 	return held;
 }
 
-int memkv_unpin_session(struct memkv_pool *pool, const char *session)
+int64_t memkv_pin_session(struct memkv_pool *pool, const char *session, const struct memkv_pin_options *options)
 {
 	POOL_USE use = pool_enter(pool, ENTRY_WRITE);
-	struct record r;
-	int err = ready(pool, &use, session_name_fits(session), "unpin");
+	struct memkv_pin_options o;
+	uint64_t until_s = 0;
+	int err = ready(pool, &use, session_name_fits(session), "pin");
 
+	if (!err)
+		err = take_options(options, &o, &until_s);
 	if (err)
 		return err;
+	struct chore chore = about_session(make_pin_session, session);
+	chore.number = until_s;
+	return deadline_make(pool, &chore, o.deadline_us);
+}
+
+static int64_t make_unpin_session(struct memkv_pool *pool, struct chore *chore)
+{
+	const char *session = chore->in;
+	struct record r;
+
 	factbook_refresh(&pool->factbook);
 	if (!factbook_of_session(&pool->factbook, session_id_of(session), &r) || !facts_pins(&r, clock_utc_s()))
 		return MEMKV_MISS;
@@ -573,15 +639,30 @@ int memkv_unpin_session(struct memkv_pool *pool, const char *session)
 	return factbook_state(&pool->factbook, &r);
 }
 
-int64_t memkv_unpin(struct memkv_pool *pool, const struct memkv_key *keys, size_t count, int *results)
+int memkv_unpin_session_by(struct memkv_pool *pool, const char *session, uint64_t deadline_us)
 {
 	POOL_USE use = pool_enter(pool, ENTRY_WRITE);
-	struct record r;
-	int64_t unpinned = 0;
-	int err = ready(pool, &use, keys && count, "unpin");
+	int err = ready(pool, &use, session_name_fits(session), "unpin");
 
 	if (err)
 		return err;
+	struct chore chore = about_session(make_unpin_session, session);
+	return (int)deadline_make(pool, &chore, deadline_us);
+}
+
+int memkv_unpin_session(struct memkv_pool *pool, const char *session)
+{
+	return memkv_unpin_session_by(pool, session, 0);
+}
+
+static int64_t make_unpin(struct memkv_pool *pool, struct chore *chore)
+{
+	const struct memkv_key *keys = chore->in;
+	size_t count = chore->in_bytes / sizeof(*keys);
+	int *results = chore->out, err = 0;
+	struct record r;
+	int64_t unpinned = 0;
+
 	factbook_refresh(&pool->factbook);
 	for (size_t i = 0; i < count; i++) {
 		int result = err ? err : MEMKV_MISS;
@@ -594,6 +675,20 @@ int64_t memkv_unpin(struct memkv_pool *pool, const struct memkv_key *keys, size_
 			results[i] = result;
 	}
 	return err ? err : unpinned;
+}
+
+int64_t memkv_unpin_by(struct memkv_pool *pool, const struct memkv_key *keys, size_t count, int *results, uint64_t deadline_us)
+{
+	POOL_USE use = pool_enter(pool, ENTRY_WRITE);
+	struct chore chore = about_keys(make_unpin, keys, count, results);
+	int err = ready(pool, &use, keys && count, "unpin");
+
+	return err ? err : deadline_make(pool, &chore, deadline_us);
+}
+
+int64_t memkv_unpin(struct memkv_pool *pool, const struct memkv_key *keys, size_t count, int *results)
+{
+	return memkv_unpin_by(pool, keys, count, results, 0);
 }
 
 /* ---- listing ---- */

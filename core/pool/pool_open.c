@@ -161,10 +161,15 @@ static int attach_writer(struct memkv_pool *pool, uint32_t flags)
 	}
 	if (shared)
 		give_begin(pool);
+	host_drain_attached(pool);
 	return 0;
 }
 
-static void tend(void *context) { namespaces_tend(context); }
+static void tend(void *context)
+{
+	namespaces_tend(context);
+	host_drain_tend(context);
+}
 
 static int attach(struct memkv_pool *pool, const char *path, unsigned flags, const struct memkv_pool_options *o)
 {
@@ -184,10 +189,8 @@ static int attach(struct memkv_pool *pool, const char *path, unsigned flags, con
 		err = attach_index(pool);
 	if (!err)
 		err = attach_writer(pool, o->flags);
-	if (!err && pool->namespaces.several) {
-		pool->follower.tend = tend;
-		pool->follower.tend_context = pool;
-	}
+	pool->follower.tend = tend;
+	pool->follower.tend_context = pool;
 	if (!err && !(o->flags & MEMKV_OPEN_NO_FOLLOWER)) {
 		uint32_t usual = pool->media->caps.mappable ? POLL_DEFAULT_US : POLL_MIRRORED_US;
 		err = follower_start(&pool->follower, o->poll_us ? o->poll_us : usual);
@@ -371,6 +374,7 @@ static void free_handle(struct memkv_pool *pool)
 	fork_release();
 	holds_close(pool);
 	rejoin_fini(&pool->rejoin);
+	host_drain_fini(&pool->drain);
 	free(pool->path);
 	free(pool);
 }
@@ -384,6 +388,7 @@ static struct memkv_pool *new_handle(const char *path, const struct memkv_pool_o
 	pool->options = *o;
 	pool->path = strdup(path);
 	rejoin_init(&pool->rejoin);
+	host_drain_init(&pool->drain);
 	holds_open(&pool->holds);
 	fork_hold();
 	fork_register(pool);
@@ -480,7 +485,7 @@ int memkv_pool_refresh(struct memkv_pool *pool)
 		return use.result;
 	if (!pool->media->ops->alive(pool->media))
 		return fail(MEMKV_FAILED, "%s: the pool's file is gone or was cut short", pool->media->path);
-	namespaces_tend(pool);
+	tend(pool);
 	follower_step(&pool->follower);
 	return 0;
 }

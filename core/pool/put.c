@@ -363,7 +363,7 @@ static int remove_replaced(const struct put *put, const struct births *before)
 		 */
 		copy = pins_copy_of(pool, put->key->bytes, before, put->header.birth);
 		if (copy == PINS_COPY_HOLDS)
-			return kill_own(put) ? removed : MEMKV_UNKNOWN;
+			return kill_own(put) && control_published(&pool->control) ? removed : MEMKV_UNKNOWN;
 		if (copy == PINS_COPY_NONE && MUTANT(GONE_BELIEVED))
 			removed = 0;
 	}
@@ -393,6 +393,9 @@ static int count_result(struct memkv_pool *pool, uint64_t length, int result)
 	case MEMKV_NO_ROOM:
 	case MEMKV_PIN_LIMIT:
 		count(&c->puts_no_room, 1);
+		return result;
+	case MEMKV_DRAINED:
+		count(&c->puts_failed, 1);
 		return result;
 	default:
 		count(&c->puts_failed, 1);

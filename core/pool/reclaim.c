@@ -11,6 +11,7 @@
 #include "core/pool/generation.h"
 #include "core/pool/keep.h"
 #include "core/pool/move.h"
+#include "core/pool/remove.h"
 
 #include <errno.h>
 #include <string.h>
@@ -334,10 +335,16 @@ int reclaim_take(struct room *room, struct owned *owned)
 	return choose(room, owned, (struct room_left){0}, false);
 }
 
+static void withdraw(struct memkv_pool *pool, uint64_t segment)
+{
+	removal_lock(pool);
+	table_withdraw(&pool->control, segment);
+	removal_unlock(pool);
+}
+
 bool reclaim_confirm(struct room *room, struct owned *victim, struct gone *gone)
 {
 	struct memkv_pool *pool = room->pool;
-	const struct control *c = &pool->control;
 
 	follower_step(&pool->follower);
 	if (!MUTANT(PIN_LOOK_AT_RETIRE_ONLY))
@@ -350,7 +357,7 @@ bool reclaim_confirm(struct room *room, struct owned *victim, struct gone *gone)
 	*gone = (struct gone){s.blocks, s.bytes};
 	/* before the owner word says OPEN: who sees OPEN, and this generation, knows that it is not being emptied */
 	if (pool->media->caps.mappable)
-		table_withdraw(c, victim->segment);
+		withdraw(pool, victim->segment);
 	return true;
 }
 
@@ -391,7 +398,7 @@ static bool set_empty(struct room *room, struct owned *victim, enum owner_state 
 	count(&pool->counters.evicted_blocks, gone.blocks);
 	count(&pool->counters.evicted_bytes, gone.bytes);
 	count(&pool->counters.grace_cut, keep_in_use(pool)); /* room for moves is needed now */
-	table_withdraw(&pool->control, segment);
+	withdraw(pool, segment);
 	bool freed = own_move(&pool->control, victim, state, &pool->slot);
 	control_ring(&pool->control, segment);
 	return freed;

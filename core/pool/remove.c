@@ -11,14 +11,27 @@
  */
 #include "core/base/environ.h"
 #include "core/base/fail.h"
+#include "core/pool/deadline.h"
 #include "core/pool/remove.h"
 
-#include <memkv/pin.h>
+#include <memkv/timed.h>
 
 #include <errno.h>
 #include <string.h>
 
 enum { COPIES_MAX = 64 };
+
+void removal_lock(struct memkv_pool *pool)
+{
+	if (!MUTANT(FLAG_UNLOCKED))
+		pthread_mutex_lock(&pool->follower.lock);
+}
+
+void removal_unlock(struct memkv_pool *pool)
+{
+	if (!MUTANT(FLAG_UNLOCKED))
+		pthread_mutex_unlock(&pool->follower.lock);
+}
 
 /* the copy is live, or in doubt: put it in doubt, look, decide; 0: somebody else has changed it */
 static int doubt_and_decide(struct memkv_pool *pool, uint64_t segment, const struct entry *e)
@@ -118,10 +131,9 @@ static void remove_copy(struct hunt *hunt, const struct entry *entry)
 		hunt->error = result;
 		hunt->spared = true;
 	}
-	if (result == 0 && !hunt->pool->control.shared && MUTANT(FLAG_UNTOLD))
+	/* another process has flagged it, and may stand still, or have died, before it told */
+	if (result == 0 && !hunt->pool->control.shared)
 		table_tell(&hunt->pool->control, hunt->segment);
-	else if (result == 0 && !hunt->pool->control.shared)
-		table_tell_removed(&hunt->pool->control, hunt->segment, entry->index);
 }
 
 static void spare(struct hunt *hunt, uint32_t index, const struct entry *entry)
@@ -265,24 +277,18 @@ static int remove_refused(const struct memkv_pool *pool)
 		    pool->media->path);
 }
 
-int memkv_remove_with(struct memkv_pool *pool, const struct memkv_key *key, uint32_t flags)
+static int64_t make_remove(struct memkv_pool *pool, struct chore *chore)
 {
-	POOL_USE use = pool_enter(pool, ENTRY_WRITE);
-	bool force = flags & MEMKV_REMOVE_UNPIN;
+	const uint8_t *key = chore->key.bytes;
+	bool force = chore->flags & MEMKV_REMOVE_UNPIN;
+	int err = force ? unpin_first(pool, key) : 0;
 
-	if (!use.inside)
-		return use.result;
-	if (!key)
-		return fail(-EINVAL, "remove: a key is needed");
-	if (pool->read_only)
-		return fail(MEMKV_READ_ONLY, "%s was opened read-only; remove needs it open for writing", pool->media->path);
-	int err = force ? unpin_first(pool, key->bytes) : 0;
 	if (err)
 		return err;
-	int removed = births_remove(pool, key->bytes, NULL, 0, force);
+	int removed = births_remove(pool, key, NULL, 0, force);
 	if (removed == MEMKV_NO_ROOM) {
 		share_settle_now(pool);
-		removed = births_remove(pool, key->bytes, NULL, 0, force);
+		removed = births_remove(pool, key, NULL, 0, force);
 	}
 	if (removed == MEMKV_PINNED)
 		return remove_refused(pool);
@@ -307,7 +313,26 @@ int memkv_remove_with(struct memkv_pool *pool, const struct memkv_key *key, uint
 		   : removed;
 }
 
+int memkv_remove_by(struct memkv_pool *pool, const struct memkv_key *key, uint32_t flags, uint64_t deadline_us)
+{
+	POOL_USE use = pool_enter(pool, ENTRY_WRITE);
+
+	if (!use.inside)
+		return use.result;
+	if (!key)
+		return fail(-EINVAL, "remove: a key is needed");
+	if (pool->read_only)
+		return fail(MEMKV_READ_ONLY, "%s was opened read-only; remove needs it open for writing", pool->media->path);
+	struct chore chore = {.make = make_remove, .changes = true, .key = *key, .flags = flags};
+	return (int)deadline_make(pool, &chore, deadline_us);
+}
+
+int memkv_remove_with(struct memkv_pool *pool, const struct memkv_key *key, uint32_t flags)
+{
+	return memkv_remove_by(pool, key, flags, 0);
+}
+
 int memkv_remove(struct memkv_pool *pool, const struct memkv_key *key)
 {
-	return memkv_remove_with(pool, key, 0);
+	return memkv_remove_by(pool, key, 0, 0);
 }

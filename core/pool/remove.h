@@ -16,7 +16,17 @@
 #include "core/pool/handle.h"
 
 /*
- * removal_try() - one copy
+ * removal_lock() - the follower's lock, for whoever flags a life word, or withdraws a table, that counted until now
+ *
+ * What a copy is taken out of the index for is seen under this lock.  So who does not find a copy there knows that mirrored
+ * media have been told why, or will be by settle(); else a removal would answer that nothing is there of what others can
+ * still read.
+ */
+void removal_lock(struct memkv_pool *pool);
+void removal_unlock(struct memkv_pool *pool);
+
+/*
+ * removal_try() - one copy; under removal_lock()
  * @force: pinned or not.
  *
  * Return: 1 removed by this call; 0 it was not there (any more); MEMKV_PINNED; on shared devices also MEMKV_NO_ROOM, -errno.

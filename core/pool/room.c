@@ -81,7 +81,7 @@ static void seal_if_resolved(struct room *room, struct writer *w)
 	if (!w->closing || (w->in_flight && !MUTANT(SEAL_EARLY)))
 		return;
 	if (!w->lost)
-		writer_close(room, w, OWNER_SEALED);
+		writer_close(room, w, room->shut && !writer_full(room, w) ? OWNER_PARKED : OWNER_SEALED);
 	w->used = false;
 }
 
@@ -165,7 +165,9 @@ static int open_victim(struct room *room, struct writer *w, struct owned *victim
 
 	if (c->shared)
 		return open_shared_victim(room, w, victim);
-	int err = generation_announce(room, victim->segment, &header);
+	int err = generation_keep_told(room, victim->segment);
+	if (!err)
+		err = generation_announce(room, victim->segment, &header);
 	if (err) {
 		reclaim_refuse(room, victim);
 		return err;
@@ -274,6 +276,11 @@ static int refill(struct room *room, uint32_t pages)
 	int err = 0;
 
 	pthread_mutex_lock(&room->refill);
+	if (room->shut) {
+		pthread_mutex_unlock(&room->refill);
+		return fail(MEMKV_DRAINED, "%s: this agent was drained (memkv host drain), and puts no more; others do, and it still reads",
+			    room->pool->media->path);
+	}
 	keep_words(room);
 	pthread_mutex_lock(&room->lock);
 	struct writer *w = room->current;
@@ -349,9 +356,9 @@ void room_ahead(struct room *room, const struct room_place *place)
 		return;
 	pthread_mutex_lock(&room->refill);
 	keep_words(room);
-	if (place->prepare)
+	if (place->prepare && !room->shut)
 		reclaim_prepare(room);
-	if (open_ahead(room, place))
+	if (!room->shut && open_ahead(room, place))
 		room->fresh_ready = fetch(room, &room->fresh) == 0;
 	pthread_mutex_unlock(&room->refill);
 }
@@ -406,6 +413,59 @@ void room_release(struct room *room, struct room_place *place)
 	place->writer->in_flight--;
 	seal_if_resolved(room, place->writer);
 	pthread_mutex_unlock(&room->lock);
+}
+
+/* ---- an agent that is drained ---- */
+
+/* under lock: no more is reserved; is anything still being written? */
+static bool shut(struct room *room)
+{
+	bool busy = false;
+
+	room->shut = true;
+	room->current = NULL;
+	for (int i = 0; i < WRITERS_MAX; i++) {
+		struct writer *w = &room->writers[i];
+		if (!w->used)
+			continue;
+		w->closing = true;
+		seal_if_resolved(room, w);
+		busy |= w->used;
+	}
+	return busy;
+}
+
+/* as room_close(), under living threads */
+bool room_give_back(struct room *room)
+{
+	if (pthread_mutex_trylock(&room->refill))
+		return false;
+	pthread_mutex_lock(&room->lock);
+	bool busy = shut(room);
+	pthread_mutex_unlock(&room->lock);
+	if (room->fresh_ready)
+		writer_close(room, &room->fresh, OWNER_PARKED);
+	room->fresh_ready = false;
+	if (room->next_ready && reclaim_secure(room) == 0) {
+		reclaim_leave(room, &room->next);
+		room->next_ready = false;
+	}
+	while (room->early_count)
+		reclaim_leave(room, &room->early[--room->early_count].owned);
+	bool done = !busy && !room->next_ready;
+	pthread_mutex_unlock(&room->refill);
+	return done && room->pool->media->ops->settle(room->pool->media) == 0;
+}
+
+bool room_reopen(struct room *room)
+{
+	if (pthread_mutex_trylock(&room->refill))
+		return false;
+	pthread_mutex_lock(&room->lock);
+	room->shut = false;
+	pthread_mutex_unlock(&room->lock);
+	pthread_mutex_unlock(&room->refill);
+	return true;
 }
 
 /* ---- a namespace that is lost, and back ---- */

@@ -82,6 +82,7 @@ struct room {
 	struct early early[EARLY_MAX]; /* likewise, what was chosen before; first in, first out */
 	uint32_t early_count;
 	uint64_t opened_us, pace_us; /* when a generation was begun last, and the time since the one before */
+	bool shut;    /* nothing is put any more: the agent is drained; under refill and lock */
 	bool sparing; /* room is taken where there is some, and nothing is evicted for it */
 	bool fresh_ready;
 	struct writer fresh; /* the segment after the current one, OPEN and ours; under refill */
@@ -101,7 +102,7 @@ void room_close(struct room *room);
 /*
  * room_reserve() - a place for a block of @pages pages, header included
  *
- * Return: 0; MEMKV_NO_ROOM when every other segment is open in, or being emptied by, living agents; -errno.
+ * Return: 0; MEMKV_NO_ROOM when every other segment is open in, or being emptied by, living agents; MEMKV_DRAINED; -errno.
  */
 int room_reserve(struct room *room, uint32_t pages, struct room_place *place);
 
@@ -120,6 +121,14 @@ void room_release(struct room *room, struct room_place *place);
  */
 bool room_lose(struct room *room, uint64_t first, uint64_t count);
 bool room_regain(struct room *room, uint64_t first, uint64_t count);
+
+/*
+ * room_give_back() - no place is reserved any more, and what this agent writes to or empties is given back as its writes end; again
+ * and again until it returns true: all of it is
+ * room_reopen() - places are reserved again; false: try again
+ */
+bool room_give_back(struct room *room);
+bool room_reopen(struct room *room);
 
 /* ---- between room.c and reclaim.c ---- */
 

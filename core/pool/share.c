@@ -100,13 +100,37 @@ static int beat(struct memkv_pool *pool, uint64_t tail)
 	return err;
 }
 
+/* our slot's other copy, read anew; MEMKV_IN_USE: the slot is another's by now, and nothing that is its is ours to write any more */
+static int guard_slot(struct memkv_pool *pool)
+{
+	if (MUTANT(SLOT_LOST_UNSEEN))
+		return 0;
+	pthread_mutex_lock(&pool->share.beat_lock);
+	int err = lease_guard(&pool->control, &pool->slot);
+	pthread_mutex_unlock(&pool->share.beat_lock);
+	if (err == MEMKV_IN_USE)
+		atomic_store(&pool->media->unpublished, true);
+	return err;
+}
+
+static bool still_ours_to_write(void *context)
+{
+	struct memkv_pool *pool = context;
+
+	return share_in_lease(pool) || guard_slot(pool) == 0;
+}
+
 /* a removal stands in the log: now the cell says so; the factbook's lock is held */
 static int tell_tail(void *context, uint64_t tail)
 {
 	struct memkv_pool *pool = context;
+	bool in_lease = share_in_lease(pool);
 	int err = beat(pool, tail);
 
-	return err ? err : pool->media->ops->flush(pool->media);
+	if (!err)
+		err = pool->media->ops->flush(pool->media);
+	/* else the slot may have passed on, and its next holder have read our log before that record was there */
+	return err || in_lease || guard_slot(pool) == 0 ? err : -EIO;
 }
 
 /* do we write to it?  Then our mirror of its table is ahead of the medium; the factbook's lock is held */
@@ -162,7 +186,7 @@ static void watch_others(struct memkv_pool *pool)
 	/* the quarantine of who is proven gone begins when that is seen, not when somebody needs its segments */
 	for (uint32_t n = 0; n < c->layout.geo.slots; n++) {
 		uint32_t epoch = share->watch.slots[n].epoch;
-		if (epoch && !is_me(pool, n, epoch) && lease_still_us(&share->watch, n, epoch, now) >= silent_us)
+		if (epoch && !is_me(pool, n, epoch) && lease_still_us(&share->watch, n, epoch) >= silent_us)
 			(void)lease_quiet(&share->watch, c, &share->timing, n, epoch);
 	}
 	pthread_mutex_unlock(&share->watch_lock);
@@ -192,7 +216,7 @@ bool share_silent(struct memkv_pool *pool, uint32_t slot)
 	if (slot_read(&pool->control, slot, &cell) == CHECK_BAD)
 		return false;
 	pthread_mutex_lock(&share->watch_lock);
-	uint64_t still = lease_still_us(&share->watch, slot, cell.epoch, clock_boot_us());
+	uint64_t still = lease_still_us(&share->watch, slot, cell.epoch);
 	pthread_mutex_unlock(&share->watch_lock);
 	return still >= share->timing.beat_ms * 2500ULL;
 }
@@ -322,6 +346,7 @@ static bool open_segment(struct memkv_pool *pool, uint64_t segment)
 	if (factbook_log(book, &r, 1, true))
 		return false;
 	bool looked = MUTANT(NO_LOOK_AFTER_OPEN) || factbook_refresh(book);
+	looked = looked && (!lease_lost(c, &pool->slot) || MUTANT(SLOT_LOST_UNSEEN)); /* else others need not have read our OPEN */
 	h = factbook_holding(book, segment);
 	if (looked && is_me(pool, h.slot, h.epoch) && h.version == r.version && !at_risk(pool, segment, &level) &&
 	    control_hold(c, table_at(c, segment), c->layout.table_bytes)) {
@@ -424,7 +449,7 @@ static void *keep(void *context)
 {
 	struct memkv_pool *pool = context;
 
-	while (!atomic_load(&pool->share.stop) && still_ours(pool)) {
+	while (!atomic_load(&pool->share.stop) && still_ours(pool) && guard_slot(pool) != MEMKV_IN_USE) {
 		(void)beat(pool, factbook_tail(&pool->factbook));
 		watch_others(pool);
 		nap(&pool->share);
@@ -559,7 +584,8 @@ int share_open(struct memkv_pool *pool)
 void share_words(struct memkv_pool *pool)
 {
 	pool->factbook.share = (struct factbook_share){
-		.changed = ownership_changed, .quiet = share_quiet, .settled = removal_settled, .tell = tell_tail, .context = pool};
+		.changed = ownership_changed, .quiet = share_quiet, .settled = removal_settled, .tell = tell_tail,
+		.still = still_ours_to_write, .context = pool};
 	pthread_mutex_lock(&pool->factbook.lock);
 	set_all_words(pool);
 	pthread_mutex_unlock(&pool->factbook.lock);
@@ -606,6 +632,7 @@ void share_leave(struct memkv_pool *pool)
 		return;
 	(void)state_seals(pool);
 	stop_keeper(&pool->share);
+	(void)guard_slot(pool);
 	if (control_published(&pool->control))
 		(void)pool->media->ops->flush(pool->media);
 }

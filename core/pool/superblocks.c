@@ -52,6 +52,9 @@ static void mend_copy(struct lane *lane, const struct superblock *sb, unsigned c
 
 	if (read_copy(lane, copy, offset, &found, &bit) == 0 && !bit && found.version == sb->version)
 		return;
+	/* the copy that tells may be of one who was killed before it flushed that: power loss must not tear both */
+	if (lane->media->ops->flush(lane->media))
+		return;
 	superblock_encode(sb, copy, lane->header);
 	struct iovec piece = {lane->header, PAGE};
 	(void)lane_transfer(lane, MEDIA_WRITE, offset, &piece, 1);

@@ -214,29 +214,21 @@ static inline bool checked_withdrawn(const void *at)
 	return word_load((const uint64_t *)at + CHECK_WORD) == htole64(CHECK_WRITING);
 }
 
-static inline void checked_store(void *at, const uint64_t *words, size_t count)
-{
-	uint64_t *to = at;
-
-	checked_withdraw(at);
-	for (size_t i = 0; i < count; i++)
-		if (i != CHECK_WORD)
-			word_publish(to + i, words[i]); /* each after the withdrawal */
-	word_publish(to + CHECK_WORD, words[CHECK_WORD]);
-}
-
-/*
- * checked_mend() - what stands is written again.  It is never withdrawn meanwhile: whoever dies at it leaves it as damaged as it
- * was, and second sources go on to tell.
- */
+/* checked_mend() - what lies there does not verify: so it does until it is whole, and at no moment it is withdrawn */
 static inline void checked_mend(void *at, const uint64_t *words, size_t count)
 {
 	uint64_t *to = at;
 
 	for (size_t i = 0; i < count; i++)
 		if (i != CHECK_WORD)
-			word_publish(to + i, words[i]);
+			word_publish(to + i, words[i]); /* each after the withdrawal, if there is one */
 	word_publish(to + CHECK_WORD, words[CHECK_WORD]);
+}
+
+static inline void checked_store(void *at, const uint64_t *words, size_t count)
+{
+	checked_withdraw(at);
+	checked_mend(at, words, count);
 }
 
 /* checked_load() - false: its writer is at it, or died there */

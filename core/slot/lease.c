@@ -3,6 +3,7 @@
 #include "core/slot/lease.h"
 #include "core/base/environ.h"
 #include "core/base/fail.h"
+#include "core/base/log.h"
 #include "core/format/owner_word.h"
 
 #include <errno.h>
@@ -52,9 +53,13 @@ int lease_refresh(const struct control *c)
 
 /* ---- watching ---- */
 
-void lease_look(struct lease_watch *watch, const struct control *c, uint64_t now_us)
+void lease_look(struct lease_watch *watch, const struct control *c, uint64_t asked_us)
 {
 	struct slot_cell cell;
+	uint64_t now_us = clock_boot_us();
+
+	/* whoever stood still since, here or in between, has seen nothing meanwhile */
+	watch->asked_us = asked_us;
 
 	for (uint32_t n = 0; n < c->layout.geo.slots; n++) {
 		if (slot_read(c, n, &cell) == CHECK_BAD || cell.epoch == 0)
@@ -69,24 +74,52 @@ void lease_look(struct lease_watch *watch, const struct control *c, uint64_t now
 	}
 }
 
-uint64_t lease_still_us(const struct lease_watch *watch, uint32_t slot, uint32_t epoch, uint64_t now_us)
+uint64_t lease_still_us(const struct lease_watch *watch, uint32_t slot, uint32_t epoch)
 {
-	if (slot >= SLOTS_MAX || watch->slots[slot].epoch != epoch || now_us <= watch->slots[slot].since_us)
+	uint64_t until_us = MUTANT(SILENCE_GUESSED) ? clock_boot_us() : watch->asked_us;
+
+	if (slot >= SLOTS_MAX || watch->slots[slot].epoch != epoch || until_us <= watch->slots[slot].since_us)
 		return 0;
-	return now_us - watch->slots[slot].since_us;
+	return until_us - watch->slots[slot].since_us;
+}
+
+/* is what this machine, in another boot, once was */
+static bool of_boot_before(const struct control *c, const uint8_t machine[16], const uint8_t boot[16])
+{
+	static const uint8_t unknown[16];
+
+	return memcmp(machine, unknown, sizeof(unknown)) != 0 && memcmp(boot, unknown, sizeof(unknown)) != 0 &&
+	       memcmp(c->boot, unknown, sizeof(unknown)) != 0 && memcmp(machine, c->machine, sizeof(unknown)) == 0 &&
+	       memcmp(boot, c->boot, sizeof(unknown)) != 0;
 }
 
 /* another boot of its machine: it is gone with all it had, unless two machines have one id; then its heartbeat moves */
 static bool rebooted(const struct lease_watch *watch, const struct control *c, const struct lease_timing *t,
-		     const struct slot_cell *cell, uint64_t now_us)
+		     const struct slot_cell *cell)
 {
-	static const uint8_t unknown[16];
+	return of_boot_before(c, cell->machine, cell->boot) &&
+	       lease_still_us(watch, cell->slot, cell->epoch) >= max_u64(t->suspect_ms, cell->suspect_ms) * 1000ULL;
+}
 
-	return memcmp(cell->machine, unknown, sizeof(unknown)) != 0 && memcmp(cell->boot, unknown, sizeof(unknown)) != 0 &&
-	       memcmp(c->boot, unknown, sizeof(unknown)) != 0 &&
-	       memcmp(cell->machine, c->machine, sizeof(cell->machine)) == 0 &&
-	       memcmp(cell->boot, c->boot, sizeof(cell->boot)) != 0 &&
-	       lease_still_us(watch, cell->slot, cell->epoch, now_us) >= max_u64(t->suspect_ms, cell->suspect_ms) * 1000ULL;
+/* its slot passed on while nobody could prove its death; it was quiet for long by then */
+static bool still_unproven(const struct control *c, const struct slot_cell *cell)
+{
+	return cell->unproven_epoch && !of_boot_before(c, cell->unproven_machine, cell->unproven_boot);
+}
+
+uint64_t lease_reuse_us(const struct lease_timing *t, const struct slot_cell *cell)
+{
+	uint64_t quarantine_ms = max_u64(t->quarantine_ms, cell->quarantine_ms);
+
+	return quarantine_ms >= UINT32_MAX ? UINT64_MAX : (max_u64(t->suspect_ms, cell->suspect_ms) + quarantine_ms) * 1000ULL;
+}
+
+bool lease_reusable(const struct lease_watch *watch, const struct control *c, const struct lease_timing *t, uint32_t slot)
+{
+	struct slot_cell cell;
+
+	return slot_read(c, slot, &cell) != CHECK_BAD && cell.state == SLOT_ACTIVE && !still_unproven(c, &cell) &&
+	       lease_still_us(watch, slot, cell.epoch) >= lease_reuse_us(t, &cell);
 }
 
 bool lease_quiet(struct lease_watch *watch, const struct control *c, const struct lease_timing *t, uint32_t slot,
@@ -97,9 +130,11 @@ bool lease_quiet(struct lease_watch *watch, const struct control *c, const struc
 
 	if (slot >= c->layout.geo.slots || slot_read(c, slot, &cell) == CHECK_BAD)
 		return false;
+	if (cell.epoch > epoch && cell.unproven_epoch == epoch)
+		return !still_unproven(c, &cell);
 	if (cell.epoch > epoch || (cell.epoch == epoch && (cell.state == SLOT_LEFT || cell.state == SLOT_VIRGIN)))
 		return true; /* it had to be quiet before */
-	bool gone = slot_gone(c, slot, epoch), again = !gone && rebooted(watch, c, t, &cell, now);
+	bool gone = slot_gone(c, slot, epoch), again = !gone && rebooted(watch, c, t, &cell);
 	if (!gone && !again)
 		return false;
 	if (watch->slots[slot].epoch != epoch)
@@ -121,6 +156,10 @@ struct joining {
 	uint64_t joiner[SLOTS_MAX]; /* nonce of somebody else's claim, */
 	uint64_t since[SLOTS_MAX];  /* and since when we see it */
 	uint8_t pass[SLOTS_MAX];    /* it did not want to pass on: that many looks without it */
+	uint64_t began_us;
+	uint64_t patience_us; /* until when somebody silent is waited for; 0: that was not needed yet */
+	struct slot_cell first;	    /* copy 0 of what was chosen; its state need not follow from that one */
+	bool unproven;		    /* what was chosen has a holder whose death nobody has proven */
 };
 
 static bool refresh_all(const struct control *c)
@@ -128,43 +167,73 @@ static bool refresh_all(const struct control *c)
 	return control_refresh_regions(c, REGION_SLOT_CELLS, REGION_SLOT_CELLS);
 }
 
-/* is somebody else in the middle of a claim?  One that stands still for long has been given up. */
+/*
+ * Is somebody else in the middle of a claim?  One that stands still for long has been given up.  A claim for an epoch that is used
+ * came late, perhaps over the copy of a holder whose other copy was written over as well: such a one restores both within a beat.
+ */
 static bool being_joined(struct joining *j, uint32_t n, uint32_t epoch, uint64_t now)
 {
 	struct slot_cell copy;
 	bool known;
 
 	(void)slot_read_copy(j->c, n, 1, &copy, &known);
-	if (!known || copy.state != SLOT_JOINING || copy.epoch <= epoch)
+	if (!known || copy.state != SLOT_JOINING)
 		return false;
 	if (copy.nonce != j->joiner[n]) {
 		j->joiner[n] = copy.nonce;
 		j->since[n] = now;
 	}
-	return now - j->since[n] < j->timing->claim_ms * 8000ULL;
+	uint64_t beats = copy.epoch <= epoch ? 3 : 0;
+	return now - j->since[n] < (j->timing->claim_ms * 8 + beats * j->timing->beat_ms) * 1000ULL;
 }
 
-enum choice { CHOSEN, BUSY, NONE };
+enum choice { CHOSEN, BUSY, WAITS, NONE }; /* WAITS: all are taken, and somebody silent will be out of its time */
 
-/* the lowest slot whose holder has left, or a virgin one, or one whose holder was proven gone long enough ago */
-static enum choice choose(struct joining *j, struct slot_cell *chosen)
+/* for as long as a heartbeat takes to be seen, nobody can be told from one that is silent */
+static bool listens_still(const struct joining *j)
+{
+	return j->watch.asked_us < j->began_us + j->timing->beat_ms * 4000ULL;
+}
+
+/* how long until the next of the silent ones is free, as things look now; UINT64_MAX: none will be */
+static uint64_t next_reuse_us(const struct joining *j)
+{
+	uint64_t soonest = UINT64_MAX;
+	struct slot_cell cell;
+
+	for (uint32_t n = 0; n < j->c->layout.geo.slots; n++) {
+		if (slot_read(j->c, n, &cell) == CHECK_BAD || cell.state != SLOT_ACTIVE || still_unproven(j->c, &cell))
+			continue;
+		uint64_t still = lease_still_us(&j->watch, n, cell.epoch), need = lease_reuse_us(j->timing, &cell);
+		if ((still >= j->timing->beat_ms * 3000ULL || listens_still(j)) && need != UINT64_MAX)
+			soonest = min_u64(soonest, need > still ? need - still : 0);
+	}
+	return soonest;
+}
+
+/*
+ * The lowest slot whose holder has left, or a virgin one, or one whose holder was proven gone long enough ago; @silent_too: or one
+ * whose holder has been silent for longer than it may
+ */
+static enum choice choose_among(struct joining *j, struct slot_cell *chosen, bool silent_too)
 {
 	const struct control *c = j->c;
 	uint64_t now = clock_boot_us();
-	struct slot_cell cell;
-	bool waits = false;
+	struct slot_cell cell, first;
+	bool waits = false, known;
 	uint32_t virgins = 0; /* one after the other */
 
-	lease_look(&j->watch, c, now);
 	for (uint32_t n = 0; n < c->layout.geo.slots && virgins <= LEASE_STEP; n++) {
-		if (slot_read(c, n, &cell) == CHECK_BAD || cell.epoch >= EPOCH_MAX)
+		(void)slot_read_copy(c, n, 0, &first, &known);
+		if (!known || slot_read(c, n, &cell) == CHECK_BAD || cell.epoch >= EPOCH_MAX)
 			continue;
 		bool free = cell.state == SLOT_LEFT || cell.state == SLOT_VIRGIN;
 		virgins = cell.state == SLOT_VIRGIN ? virgins + 1 : 0;
 		if (virgins > LEASE_STEP)
 			return BUSY; /* those before it will do, in a while */
 		waits |= !free && slot_gone(c, n, cell.epoch);
-		if (!free && !lease_quiet(&j->watch, c, j->timing, n, cell.epoch))
+		bool proven = free || lease_quiet(&j->watch, c, j->timing, n, cell.epoch);
+		if (!proven && (!silent_too || !lease_reusable(&j->watch, c, j->timing, n)))
 			continue;
 		if (j->pass[n] && j->pass[n]--) {
 			waits = true;
@@ -176,9 +245,46 @@ static enum choice choose(struct joining *j, struct slot_cell *chosen)
 		}
 		*chosen = cell;
 		chosen->slot = n;
+		j->first = first;
+		j->unproven = !proven;
 		return CHOSEN;
 	}
 	return waits ? BUSY : NONE;
+}
+
+/* all cells, as they are now */
+static bool look_round(struct joining *j)
+{
+	uint64_t asked_us = clock_boot_us();
+	bool good = refresh_all(j->c);
+
+	if (good)
+		lease_look(&j->watch, j->c, asked_us);
+	return good;
+}
+
+static enum choice choose(struct joining *j, struct slot_cell *chosen)
+{
+	enum choice choice = choose_among(j, chosen, false);
+
+	if (choice != NONE)
+		return choice;
+	choice = choose_among(j, chosen, true);
+	return choice == NONE && next_reuse_us(j) != UINT64_MAX ? WAITS : choice;
+}
+
+/* of the incarnations before in this slot, the one that nobody has proven gone; there is one at most */
+static void carry_unproven(const struct joining *j, const struct slot_cell *before, struct slot_cell *cell)
+{
+	if (j->unproven) {
+		cell->unproven_epoch = before->epoch;
+		memcpy(cell->unproven_machine, before->machine, sizeof(before->machine));
+		memcpy(cell->unproven_boot, before->boot, sizeof(before->boot));
+	} else if (still_unproven(j->c, before)) {
+		cell->unproven_epoch = before->unproven_epoch;
+		memcpy(cell->unproven_machine, before->unproven_machine, sizeof(before->machine));
+		memcpy(cell->unproven_boot, before->unproven_boot, sizeof(before->boot));
+	}
 }
 
 static bool write_copy(const struct control *c, const struct slot_cell *cell, unsigned copy)
@@ -209,15 +315,15 @@ static bool in_time(const struct lease_timing *t, uint64_t since_us)
 	return clock_boot_us() - since_us < t->claim_ms * 1000ULL;
 }
 
-/* JOINING is written, and after a while still there: nobody else goes on with this slot */
-static int join(struct joining *j, struct slot *slot, const struct slot_cell *before, uint64_t *looked_us)
+/* JOINING is written, and after a while still there, and copy 0 as it was at @first: nobody else goes on with this slot */
+static int join(struct joining *j, struct slot *slot, const struct slot_cell *first, uint64_t *looked_us)
 {
 	const struct control *c = j->c;
 	struct slot_cell joining = slot->cell;
 
 	joining.state = SLOT_JOINING;
 	uint64_t began = clock_boot_us();
-	if (!reads_back(c, slot->number, 0, before->epoch, before->nonce))
+	if (!reads_back(c, slot->number, 0, first->epoch, first->nonce))
 		return -EAGAIN;
 	if (!write_copy(c, &joining, 1))
 		return -EIO;
@@ -226,7 +332,7 @@ static int join(struct joining *j, struct slot *slot, const struct slot_cell *be
 	clock_sleep_us(2000ULL * j->timing->claim_ms);
 	*looked_us = clock_boot_us();
 	return reads_back(c, slot->number, 1, slot->epoch, slot->nonce) &&
-			       reads_back(c, slot->number, 0, before->epoch, before->nonce)
+			       reads_back(c, slot->number, 0, first->epoch, first->nonce)
 		       ? 0
 		       : -EAGAIN;
 }
@@ -237,25 +343,43 @@ static void let_all_go(const struct control *c, uint32_t number)
 	control_let_go(c, cell_at(c, 1, number), PAGE);
 }
 
-/* copy 0 is written, and somebody else was at it: where it names us still, nobody has the slot */
+/*
+ * Copy 0 is written, and somebody else was at it.  Where it names us still, and copy 1 nobody who has won, nobody has the slot.  Else
+ * copy 0 is left alone: its holder writes it anew at the next heartbeat, and one that has left stands in copy 1.
+ */
 static int give_up(const struct control *c, const struct slot *slot)
 {
-	struct slot_cell left = slot->cell;
+	struct slot_cell left = slot->cell, other;
+	bool known = control_refresh(c, cell_at(c, 1, slot->number), PAGE);
 
 	left.state = SLOT_LEFT;
-	if (reads_back(c, slot->number, 0, slot->epoch, slot->nonce))
+	if (known)
+		(void)slot_read_copy(c, slot->number, 1, &other, &known);
+	bool nobody = known && other.state == SLOT_JOINING;
+	if ((nobody || MUTANT(GIVE_UP_BLIND)) && reads_back(c, slot->number, 0, slot->epoch, slot->nonce))
 		(void)write_copy(c, &left, 0);
 	return -EAGAIN;
 }
 
+/* copy 1 says that we have won, and we have not: take that back, for nobody would have the slot */
+static int take_back(const struct control *c, const struct slot *slot)
+{
+	struct slot_cell joining = slot->cell;
+
+	joining.state = SLOT_JOINING;
+	if (reads_back(c, slot->number, 1, slot->epoch, slot->nonce))
+		(void)write_copy(c, &joining, 1);
+	return -EAGAIN;
+}
+
 /* won: copy 0, then copy 1 */
-static int take(struct joining *j, struct slot *slot, const struct slot_cell *before)
+static int take(struct joining *j, struct slot *slot, const struct slot_cell *first)
 {
 	const struct control *c = j->c;
 	uint64_t looked;
 
 	for (int tries = 0; tries < 4; tries++) {
-		int err = join(j, slot, before, &looked);
+		int err = join(j, slot, first, &looked);
 		if (err)
 			return err;
 		if (!in_time(j->timing, looked))
@@ -271,7 +395,7 @@ static int take(struct joining *j, struct slot *slot, const struct slot_cell *be
 			return -EIO;
 		/* whoever stood still before that write may have been given up meanwhile, and its slot be another's */
 		if (!reads_back(c, slot->number, 0, slot->epoch, slot->nonce))
-			return -EAGAIN;
+			return take_back(c, slot);
 		return control_hold(c, cell_at(c, 0, slot->number), PAGE) ? 0 : -EIO;
 	}
 	return -EAGAIN;
@@ -295,7 +419,8 @@ static int try_claim(struct joining *j, const struct slot_guard *guard, const st
 		bool owes = before->owed_epoch != 0; /* it never came so far */
 		slot->cell.owed_epoch = owes ? before->owed_epoch : before->epoch;
 		slot->cell.owed_nonce = owes ? before->owed_nonce : before->nonce;
-		err = take(j, slot, before);
+		carry_unproven(j, before, &slot->cell);
+		err = take(j, slot, &j->first);
 	}
 	if (err == -EAGAIN)
 		j->pass[n] = 8;
@@ -346,6 +471,19 @@ static int no_slot(const struct control *c)
 		    c->media->path, c->layout.geo.slots);
 }
 
+/* all slots are taken: is it worth while to go on until one that is silent is out of its time? */
+static bool wait_for_silent(struct joining *j)
+{
+	uint64_t now = clock_boot_us(), wait = next_reuse_us(j);
+
+	if (!j->patience_us && !listens_still(j)) {
+		j->patience_us = now + wait + j->timing->claim_ms * 50000ULL;
+		log_say("%s: all %u slots are taken; one of a host that is silent is free in %llu s, unless it is heard of", j->c->media->path,
+			j->c->layout.geo.slots, (unsigned long long)(wait / 1000000 + 1));
+	}
+	return !j->patience_us || now < j->patience_us;
+}
+
 int lease_claim(const struct control *c, const struct lease_timing *timing, const struct slot_guard *guard, struct slot *slot)
 {
 	struct joining *j = calloc(1, sizeof(*j));
@@ -356,11 +494,14 @@ int lease_claim(const struct control *c, const struct lease_timing *timing, cons
 		return fail(-ENOMEM, "%s: no memory to attach", c->media->path);
 	j->c = c;
 	j->timing = timing;
+	j->began_us = clock_boot_us();
 	slot->epoch = 0;
 	if (refresh_all(c))
 		err = find_twin(j) ? MEMKV_IN_USE : -EAGAIN;
 	for (int i = 0; err == -EAGAIN && i < CLAIMS_MAX; i++) {
-		enum choice choice = refresh_all(c) ? choose(j, &before) : BUSY;
+		enum choice choice = look_round(j) ? choose(j, &before) : BUSY;
+		if (choice == WAITS && wait_for_silent(j))
+			i = 0;
 		if (choice == NONE)
 			err = no_slot(c);
 		else
@@ -381,13 +522,53 @@ int lease_claim(const struct control *c, const struct lease_timing *timing, cons
 
 /* ---- heartbeats ---- */
 
+/* to be written as the holder has it */
+static bool write_own(const struct control *c, const struct slot_cell *cell, unsigned copy)
+{
+	bool good = write_copy(c, cell, copy);
+
+	if (copy == 1)
+		control_let_go(c, cell_at(c, 1, cell->slot), PAGE); /* others may be at it: lease_guard() */
+	return good;
+}
+
 int lease_brought_over(const struct control *c, struct slot *slot)
 {
 	slot->cell.owed_epoch = 0;
 	slot->cell.owed_nonce = 0;
-	slot_write_copy(c, &slot->cell, 0);
-	slot_write_copy(c, &slot->cell, 1);
-	return control_published(c) ? c->media->ops->flush(c->media) : -EIO;
+	return write_own(c, &slot->cell, 0) && write_own(c, &slot->cell, 1) ? 0 : -EIO;
+}
+
+bool lease_lost(const struct control *c, const struct slot *slot)
+{
+	struct slot_cell cell;
+	bool known, lost = false;
+
+	for (unsigned copy = 0; copy < SLOT_COPIES; copy++) {
+		(void)slot_read_copy(c, slot->number, copy, &cell, &known);
+		/* whoever joins with the epoch after ours has not got it: he finds that we live */
+		uint32_t had = cell.state == SLOT_JOINING && !MUTANT(JOINING_UNHEARD) ? cell.epoch - 1 : cell.epoch;
+		lost |= known && had > slot->epoch && (cell.state != SLOT_JOINING || !MUTANT(JOINING_UNHEARD));
+	}
+	return lost;
+}
+
+int lease_guard(const struct control *c, const struct slot *slot)
+{
+	struct slot_cell cell;
+	bool known, good = true;
+
+	for (unsigned copy = 0; copy < SLOT_COPIES; copy++) {
+		control_let_go(c, cell_at(c, copy, slot->number), PAGE);
+		good = good && control_refresh(c, cell_at(c, copy, slot->number), PAGE);
+	}
+	if (good && lease_lost(c, slot))
+		return MEMKV_IN_USE;
+	good = control_hold(c, cell_at(c, 0, slot->number), PAGE) && good;
+	(void)slot_read_copy(c, slot->number, 1, &cell, &known);
+	if (!good || (known && cell.epoch == slot->epoch && cell.nonce == slot->nonce))
+		return good ? 0 : -EIO;
+	return write_own(c, &slot->cell, 1) ? 0 : -EIO;
 }
 
 int lease_beat(const struct control *c, struct slot *slot, uint64_t log_tail)

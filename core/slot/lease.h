@@ -12,9 +12,10 @@
  *   everybody reads its log.  (Before, another might have won, and have a checkpoint there.)  -> both copies, naming nobody
  *
  * Copy 0 tells who holds the slot; nobody but the one who has won writes it.  Who wakes up late in its claim disturbs copy 1,
- * which nobody believes while it says JOINING; or, having stood still between the last look and the write, copy 0, which its
- * holder writes anew at the next heartbeat; but copy 1 is another's then, and it gives up.  Until then copy 1 tells: it is ACTIVE,
- * of that epoch, and another's.  Slots are used up from the first on, with gaps of less than LEASE_STEP: behind that many virgin
+ * which nobody believes while it says JOINING, and which its holder looks at with each heartbeat, and writes anew; or, having stood
+ * still between the last look and the write, copy 0, which its holder writes anew at the next heartbeat; but copy 1 is another's then,
+ * and it gives up.  Until then copy 1 tells: it is ACTIVE, or LEFT, of that epoch, and another's.  Where the next claimer's JOINING
+ * stands there, that one has found the other and names it as owed.  (unit/lease, model/slot_claim_lease)  Slots are used up from the first on, with gaps of less than LEASE_STEP: behind that many virgin
  * ones all are virgin.  (A gap is a slot whose claim is just being made by somebody who may be dead: nobody waits for that.)
  *
  * Lease.  The holder writes a counter every `beat`.  Who has not completed a write for `self` promises nothing any more.
@@ -22,6 +23,14 @@
  * owns, but is not certain of its death: that is what proofs are for (slot_gone()).  What was open in an incarnation that is
  * gone is written to again only `quarantine` later, when the last of its writes has left the network: the longer of what its cell
  * says of its own connection and what the watcher has.
+ *
+ * Reuse.  A newcomer that finds every slot taken watches for `suspect` and `quarantine` together; the slot of who was silent all that
+ * time is its own then, with the next epoch, though nobody has proven the death of the one before.  Its cell names that one as
+ * *unproven*: what that one left open is still written to by nobody, until it is proven; and the slot does not pass on in this way a
+ * second time before.  Whoever wakes up after that finds its slot lost (lease_guard()): it asks before it writes to its log, its
+ * checkpoint or its cell when it has been out of its lease, and once more before it acknowledges.  What it had written before that is
+ * in the log that the next holder has read; the newcomer's log is in the other ring.  That rests on time: who stands still between
+ * that question and the write it was for, and longer than `suspect` and `quarantine`, writes over what is another's.
  *
  * All times are the watcher's own, and only how soon something happens depends on them; but for the claim, see above.
  */
@@ -52,17 +61,25 @@ struct lease_watch {
 		uint64_t heartbeat, since_us; /* it stands at that since then */
 		uint64_t gone_us;	      /* since when it is known to be gone; 0: it is not */
 	} slots[SLOTS_MAX];
+	uint64_t asked_us; /* when the last look was asked for */
 };
 
-/* lease_look() - note how all heartbeats stand now; the cells were refreshed */
-void lease_look(struct lease_watch *watch, const struct control *c, uint64_t now_us);
+/* lease_look() - note how all heartbeats stand now; the cells were refreshed, which was asked for at @asked_us */
+void lease_look(struct lease_watch *watch, const struct control *c, uint64_t asked_us);
 
-/* lease_still_us() - for how long an incarnation's heartbeat has been seen to stand still; 0: it moves, or is not known */
-uint64_t lease_still_us(const struct lease_watch *watch, uint32_t slot, uint32_t epoch, uint64_t now_us);
+/* lease_still_us() - for how long an incarnation's heartbeat was seen to stand still, up to the last look; 0: it moves, or is not known */
+uint64_t lease_still_us(const struct lease_watch *watch, uint32_t slot, uint32_t epoch);
 
 /* lease_quiet() - proven gone, and nothing of it can still be on the way */
 bool lease_quiet(struct lease_watch *watch, const struct control *c, const struct lease_timing *timing, uint32_t slot,
 		 uint32_t epoch);
+
+/*
+ * lease_reuse_us() - for how long a slot's holder must be silent before its slot is another's, unproven as its death may be;
+ * UINT64_MAX: for ever.  lease_reusable() - was it seen to be, and is nobody before it in that slot unproven?
+ */
+uint64_t lease_reuse_us(const struct lease_timing *timing, const struct slot_cell *cell);
+bool lease_reusable(const struct lease_watch *watch, const struct control *c, const struct lease_timing *timing, uint32_t slot);
 
 /* lease_refresh() - bring the cells in: of all slots that were ever used, and LEASE_STEP that were not; how many, or -EIO */
 int lease_refresh(const struct control *c);
@@ -77,6 +94,14 @@ int lease_claim(const struct control *c, const struct lease_timing *timing, cons
 
 /* lease_brought_over() - the log of the incarnation before stands in our checkpoint; 0 or -errno */
 int lease_brought_over(const struct control *c, struct slot *slot);
+
+/*
+ * lease_guard() - by the holder: is copy 1 as it wrote it?  A late claimer's is written over.  lease_lost() - by what was read last
+ *
+ * Return: 0; MEMKV_IN_USE: the slot has passed on, nothing of it is to be written any more; -EIO.
+ */
+int lease_guard(const struct control *c, const struct slot *slot);
+bool lease_lost(const struct control *c, const struct slot *slot);
 
 /* lease_beat() - write the next heartbeat, with @log_tail; 0 or -EIO */
 int lease_beat(const struct control *c, struct slot *slot, uint64_t log_tail);

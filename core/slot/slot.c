@@ -39,6 +39,31 @@ static bool outlived(const struct control *c, const struct slot_cell *first, con
 	return c->shared && !MUTANT(STALE_CLAIM_BELIEVED) && second->epoch == first->epoch && second->nonce != first->nonce;
 }
 
+/*
+ * Likewise: a claimer whose JOINING stands in copy 1 had found the incarnation before in the slot, and found it ended.  What stands in
+ * copy 0, of an older epoch, or of that epoch and of another, came late, of one that never had the slot.  Else an epoch would come
+ * again, or the name of a log be lost.  (Where JOINING owes an older log than that of the one before, that one never stated anything.)
+ */
+static void found_by_next(const struct control *c, struct slot_cell *first, const struct slot_cell *second)
+{
+	if (!c->shared || MUTANT(NEXT_UNHEARD) || second->state != SLOT_JOINING || second->epoch <= first->epoch)
+		return;
+	uint32_t before = second->epoch - 1;
+	bool named = second->owed_epoch == before;
+	if (first->epoch == before && (!named || second->owed_nonce == first->nonce))
+		return; /* as it is while somebody joins */
+	first->epoch = before;
+	first->nonce = named ? second->owed_nonce : 0;
+	first->owed_epoch = named ? 0 : second->owed_epoch;
+	first->owed_nonce = named ? 0 : second->owed_nonce;
+	first->state = SLOT_LEFT;
+	if (!before || second->unproven_epoch != before)
+		return;
+	first->state = SLOT_ACTIVE; /* it was silent, and no more is known */
+	memcpy(first->machine, second->unproven_machine, sizeof(first->machine));
+	memcpy(first->boot, second->unproven_boot, sizeof(first->boot));
+}
+
 /* *holds: which copy the cell was taken from */
 static enum check_result read_copies(const struct control *c, uint32_t number, struct slot_cell *cell, unsigned *holds)
 {
@@ -47,6 +72,8 @@ static enum check_result read_copies(const struct control *c, uint32_t number, s
 	enum check_result a = slot_read_copy(c, number, 0, &copies[0], &known[0]);
 	enum check_result b = slot_read_copy(c, number, 1, &copies[1], &known[1]);
 
+	if (known[0] && known[1])
+		found_by_next(c, &copies[0], &copies[1]);
 	if (c->shared) /* whoever joins writes into copy 1, and has not got the slot yet */
 		known[1] = known[1] && copies[1].state != SLOT_JOINING;
 	if (!known[0] && !known[1])
@@ -306,6 +333,8 @@ void slot_leave(const struct control *c, struct slot *slot)
 	slot->cell.seen_s = clock_utc_s();
 	if (!c->shared || control_published(c)) /* else something of it may still be on the way: it ends, but does not leave */
 		slot_write_copy(c, &slot->cell, 0); /* of equal epochs copy 0 tells; the other keeps the epoch should this be lost */
+	if (c->shared && control_published(c))
+		slot_write_copy(c, &slot->cell, 1); /* and whose it was, should a late claimer write over copy 0 */
 	c->media->ops->unlock(c->media, slot_lock_offset(c, slot->number));
 }
 

@@ -41,6 +41,7 @@ extern "C" {
 	X(HOST_REFUSED, 52, "the target does not let this host in")                                 \
 	X(PINNED, 21, "the block is pinned")                                                        \
 	X(PIN_LIMIT, 22, "this is more than the pool may keep pinned")                              \
+	X(DRAINED, 23, "this agent was drained, and puts no more")                                  \
 	X(TIMEDOUT, 30, "the medium did not answer by the deadline")                                \
 	X(LAPSED, 31, "the hold has lapsed: the bytes behind it do not count")                      \
 	X(LOCATOR, 32, "this is no locator, or it was damaged on its way")                          \

@@ -23,6 +23,8 @@ enum memkv_host_state {
 	 */
 	MEMKV_HOST_SILENT = 6,
 	MEMKV_HOST_DAMAGED = 5, /* who held the slot last cannot be read: it is not used any more */
+	MEMKV_HOST_DRAINING = 7, /* alive; it puts no more, and still has segments to give back (memkv_host_drain()) */
+	MEMKV_HOST_DRAINED = 8,	 /* alive, perhaps stopped; it puts no more, and writes to no segment: ended, it leaves nothing behind */
 };
 
 /**
@@ -90,6 +92,43 @@ int64_t memkv_hosts(struct memkv_pool *pool, struct memkv_host *hosts, size_t ro
  * Context: any thread.
  */
 int memkv_host_fence(struct memkv_pool *pool, uint32_t slot, uint32_t epoch);
+
+/* of struct memkv_host_drain_options: */
+#define MEMKV_HOST_DRAIN_UNDO (1U << 0)	   /* it puts again */
+#define MEMKV_HOST_DRAIN_DRY_RUN (1U << 1) /* only say whether there is such an agent, and whether it could be drained */
+#define MEMKV_HOST_DRAIN_WAIT_US 10000000  /* wait_us when 0 is given */
+
+/**
+ * struct memkv_host_drain_options - options of memkv_host_drain()
+ * @size: sizeof(struct memkv_host_drain_options).
+ * @flags: MEMKV_HOST_DRAIN_...
+ * @wait_us: how long to wait for the agent; 0: 10 s.
+ */
+struct memkv_host_drain_options {
+	size_t size;
+	uint32_t flags;
+	uint64_t wait_us;
+};
+
+/**
+ * memkv_host_drain() - an agent puts no more, so that it can be stopped with nothing left behind
+ * @pool: the pool, open for writing (a dry run: open in any way).
+ * @slot, @epoch: the incarnation; it may be this handle's own.
+ * @options: or NULL.
+ *
+ * The agent is asked through the pool, and does it by itself within some hundredths of a second: its puts answer MEMKV_DRAINED
+ * from then on, those that it had begun end as they would have, and every segment that it writes to or empties is given back, so
+ * that others go on in it.  It still reads, holds, removes and pins; a pin whose block would have to move finds no room.  The handle
+ * stays drained, also when it attaches anew, until it is closed or this is undone.
+ *
+ * Only where agents share one mapping: files, memory, DAX devices.
+ *
+ * Return: 1: it is drained now (with UNDO: it puts); 0: it is gone, and there is nothing to drain; MEMKV_MISS: there was no
+ * such incarnation; MEMKV_IN_USE: not in time (the sentence says how it is); MEMKV_CONFLICT: the medium is none for this;
+ * MEMKV_READ_ONLY; MEMKV_EFORK; MEMKV_FAILED; -EINVAL, -E2BIG.
+ * Context: any thread; waits.
+ */
+int memkv_host_drain(struct memkv_pool *pool, uint32_t slot, uint32_t epoch, const struct memkv_host_drain_options *options);
 
 #ifdef __cplusplus
 }

@@ -12,5 +12,6 @@
 #include <memkv/namespace.h>
 #include <memkv/pin.h>
 #include <memkv/pool.h>
+#include <memkv/timed.h>
 
 #endif

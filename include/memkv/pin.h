@@ -31,11 +31,14 @@ enum memkv_pin_flag {
  * @size: sizeof(struct memkv_pin_options).
  * @flags: enum memkv_pin_flag.
  * @ttl_s: seconds from now; 0: MEMKV_PIN_TTL_S.  A pin that is there already and ends later stays as long as it would.
+ * @deadline_us: microseconds after which the call returns whatever the medium does; 0: when the medium has done.  timed.h
+ *               says what MEMKV_TIMEDOUT and MEMKV_UNKNOWN mean then; after those results of keys are not written.
  */
 struct memkv_pin_options {
 	size_t size;
 	uint32_t flags;
 	uint64_t ttl_s;
+	uint64_t deadline_us;
 };
 
 /**
@@ -184,6 +187,8 @@ int memkv_remove_with(struct memkv_pool *pool, const struct memkv_key *key, uint
  * @bytes: stop when that much payload is gone; 0: all that matches.
  * @older_than_s: only blocks that were stored at least so many seconds ago; 0: any.
  * @dry_run: not 0: only count.
+ * @deadline_us: microseconds after which the call returns whatever the medium does; 0: when the medium has done.  After
+ *               MEMKV_UNKNOWN (timed.h) any of the blocks that match may be gone, or go, and the report is all zero.
  */
 struct memkv_evict_options {
 	size_t size;
@@ -192,6 +197,7 @@ struct memkv_evict_options {
 	uint64_t bytes;
 	uint64_t older_than_s;
 	int dry_run;
+	uint64_t deadline_us;
 };
 
 /**

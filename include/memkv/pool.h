@@ -306,6 +306,16 @@ int memkv_put(struct memkv_pool *pool, const struct memkv_key *key, const void *
 
 enum memkv_get_flag {
 	MEMKV_GET_UPTO = 1 << 0, /* @length is "at most" instead of the block's exact size */
+	/*
+	 * Believe the index: on a block device, and on memory of hosts that are not coherent, read header and payload and nothing
+	 * else.  Without it a get also reads whether the block was removed since this process last looked (4 to 8 KiB; on a
+	 * device that several hosts write to besides 4 KiB for each slot in use).  With it the bytes are those of one put of
+	 * this key all the same, but one that was removed or replaced lately may still be returned: until this process has
+	 * learnt of it, which the follower or memkv_pool_refresh() sees to (but for what somebody was removing when it died; such a
+	 * block may be returned until its place is used again).  Meant for keys that are made of what they stand for, as those
+	 * of KV caches are.  On files and coherent memory it changes nothing.
+	 */
+	MEMKV_GET_BY_INDEX = 1 << 1,
 };
 
 /**

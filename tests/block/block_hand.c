@@ -6,6 +6,8 @@
  *     put SEED   get SEED   rm SEED   fresh SEED   wait SEED MILLISECONDS   burst FIRST COUNT
  *     fill FIRST COUNT   flags   memory   quit   misses (by cause: absent, lost, io, other)
  *     durable SEED   replace SEED: put so
+ *     other SEED: replaced by other bytes of that length   index SEED: get by the index; says which bytes
+ *     refresh   length SEED   fetched: bytes that this process has read from storage
  *     by SEED MILLISECONDS   putby SEED MILLISECONDS: get and put with a deadline, and how long they took in microseconds
  *     timer COUNT MILLISECONDS: p50 and p99 of what a bare timer takes beyond that, in microseconds
  *     canary: is the memory of the last get by a deadline, which failed, as it was?
@@ -97,6 +99,52 @@ static const char *get(uint64_t seed)
 	if (got < 0)
 		return outcome(got);
 	return (size_t)got == length && memcmp(to, expected, length) == 0 ? "ok" : "WRONG";
+}
+
+/* the block's bytes, all of them turned round */
+static void turn_round(uint8_t *bytes, size_t length)
+{
+	for (size_t i = 0; i < length; i++)
+		bytes[i] = (uint8_t)~bytes[i];
+}
+
+static const char *put_other(uint64_t seed)
+{
+	struct memkv_put_options options = {.size = sizeof(options), .flags = MEMKV_PUT_REPLACE};
+	struct memkv_key key;
+	size_t length = block_of_seed(seed, &key);
+
+	turn_round(expected, length);
+	return outcome(memkv_put(pool, &key, expected, length, &options));
+}
+
+static const char *get_by_index(uint64_t seed)
+{
+	struct memkv_get_options options = {.size = sizeof(options), .flags = MEMKV_GET_BY_INDEX};
+	struct memkv_key key;
+	size_t length = block_of_seed(seed, &key);
+	uint8_t *to = received + (seed % 2 ? 0 : 1);
+	int64_t got = memkv_get(pool, &key, to, length, &options);
+
+	if (got < 0)
+		return outcome(got);
+	if ((size_t)got == length && memcmp(to, expected, length) == 0)
+		return "ok";
+	turn_round(to, length);
+	return (size_t)got == length && memcmp(to, expected, length) == 0 ? "other" : "WRONG";
+}
+
+static void fetched(void)
+{
+	FILE *f = fopen("/proc/self/io", "re");
+	char line[64];
+	uint64_t bytes = 0;
+
+	while (f && fgets(line, sizeof(line), f))
+		(void)sscanf(line, "read_bytes: %" SCNu64, &bytes);
+	if (f)
+		fclose(f);
+	printf("%" PRIu64 "\n", bytes);
 }
 
 static const char *take_away(uint64_t seed)
@@ -277,6 +325,16 @@ static bool obey(const char *path, const char *line)
 		puts(put_with(a, MEMKV_PUT_DURABLE));
 	else if (strcmp(verb, "replace") == 0)
 		puts(put_with(a, MEMKV_PUT_REPLACE));
+	else if (strcmp(verb, "other") == 0)
+		puts(put_other(a));
+	else if (strcmp(verb, "index") == 0)
+		puts(get_by_index(a));
+	else if (strcmp(verb, "refresh") == 0)
+		puts(outcome(memkv_pool_refresh(pool)));
+	else if (strcmp(verb, "length") == 0)
+		printf("%zu\n", length_of(a));
+	else if (strcmp(verb, "fetched") == 0)
+		fetched();
 	else
 		return false;
 	fflush(stdout);

@@ -4,8 +4,10 @@
 
     device_hangs.py MEMKV BLOCK_HAND
 
-verbs   get and put with --deadline end by it: a miss (1), nothing stored or unknown (5); also when the device hung before they
-        began.  Afterwards everything is there.
+verbs   Every verb with --deadline ends by it: a miss (1) of what reads, nothing done or unknown (5) of what changes something; also
+        when the device hung before it began.  Afterwards everything is there.
+changes A removal, a pin, an unpin and an eviction of which every second write or flush, opening the pool included, hangs in turn:
+        each ends by its deadline, says so, and may be asked for once more.
 agent   One process, through it all: gets end by their deadline as misses, their memory stays untouched when the device
         is back, those beyond the bound end at once; then it goes on.  A put that was called off is not there, one that is unknown
         is exact or a miss, though its memory was changed at once.
@@ -17,7 +19,7 @@ import subprocess
 import sys
 import time
 
-from hanging_file import HangingDevice
+from hanging_file import FSYNC, WRITE, HangingDevice
 from loop_device import Hand, opened, run, run_each
 
 MIB = 1 << 20
@@ -54,12 +56,15 @@ def verbs(memkv, folder):
         run(memkv, "pool", "create", device.path)
         run(memkv, "put", device.path, "--name", "a", stdin=b"a" * 100000)
         device.file.hang()
-        for words, code, error in ((("get", device.path, "--name", "a"), 1, "TIMEDOUT"),
-                                   (("put", device.path, "--name", "b"), 5, "TIMEDOUT")):
+        for verb, code, more in (("get", 1, ()), ("stat", 1, ()), ("match", 1, ()), ("put", 5, ()), ("rm", 5, ()), ("pin", 5, ()),
+                                 ("unpin", 5, ()), ("evict", 5, ("--class", "9", "--yes"))):
+            words = (verb, device.path, *(more or ("--name", "b" if verb == "put" else "a")))
             done, took = tool(memkv, *words, "--deadline", f"{SOON}ms", stdin=b"b")
             assert done.returncode == code and not done.stdout, f"{words}: {done}"
             assert b"deadline" in done.stderr and done.stderr.count(b"\n") == 1, done.stderr
             assert took < 5, f"{words}: it took {took} s"
+            done, _ = tool(memkv, *words, "--deadline", f"{SOON}ms", "--json", *(("-o", "none") if verb == "get" else ()), stdin=b"b")
+            assert done.returncode == code and json.loads(done.stdout)["error"]["code"] == "TIMEDOUT", done
         out = os.path.join(folder, "out")
         done, _ = tool(memkv, "get", device.path, "--name", "a", "--deadline", f"{SOON}ms", "--json", "-o", out)
         assert done.returncode == 1 and json.loads(done.stdout)["error"]["code"] == "TIMEDOUT", done
@@ -74,6 +79,45 @@ def verbs(memkv, folder):
         assert done.returncode == 1 and b"no such block" in done.stderr, done
         run(memkv, "pool", "check", device.path)
         print("verbs: a device that hangs is a miss, and nothing stored")
+
+
+def changes(memkv, folder):
+    said = []
+    with HangingDevice(folder, 64 * MIB) as device:
+        run(memkv, "pool", "create", device.path)
+
+        def certain(*words, allowed=(0,)):
+            """A verb that is asked for until the device is free: what is late may still have it."""
+            def once():
+                done, _ = tool(memkv, *words, "--deadline", f"{LONG}ms", stdin=b"c" * 50000)
+                assert done.returncode in (*allowed, 5), f"{words}: {done}"
+                return done.returncode in allowed
+            eventually(words[0], once)
+
+        key = (device.path, "--name", "c")
+        for words, before, settled in ((("rm", *key), None, lambda: certain("get", *key, allowed=(1,))),
+                                       (("evict", device.path, "--class", "5", "--yes"), None, lambda: certain("get", *key, allowed=(1,))),
+                                       (("pin", *key), None, lambda: certain("unpin", *key)),
+                                       (("unpin", *key), "pin", lambda: certain("rm", *key))):
+            done = None
+            for after in range(0, 40, 2):
+                certain("put", *key, "--class", "5")
+                if before:
+                    certain(before, *key)
+                device.file.hang((WRITE, FSYNC), after)
+                done, took = tool(memkv, *words, "--deadline", f"{SOON}ms")
+                met = device.file.met
+                device.file.let_go()
+                assert done.returncode in (0, 5) and took < 5, (words, done, took)
+                assert done.returncode == 0 or b"deadline" in done.stderr, done.stderr
+                said.append(done.returncode)
+                certain(*words, allowed=(0, 1))  # also when it was done already
+                settled()
+                if not met and done.returncode == 0:
+                    break
+            assert done.returncode == 0, f"{words}: it never came to its end"
+        run(memkv, "pool", "check", device.path)
+        print(f"changes: of {len(said)} calls {said.count(5)} were cut short, and each could be made certain")
 
 
 def agent(memkv, folder):
@@ -143,7 +187,7 @@ def leave(memkv, folder):
 
 def main():
     memkv, Hand.program = sys.argv[1:]
-    run_each(memkv, (verbs, agent, leave))
+    run_each(memkv, (verbs, changes, agent, leave))
 
 
 if __name__ == "__main__":

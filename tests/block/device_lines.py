@@ -15,6 +15,7 @@ import sys
 import tempfile
 
 from device_agents import killed, reclaim, sharing
+from device_index import by_index
 from loop_device import Folder, Hand, opened, run, skip
 
 SHM = "/dev/shm"
@@ -70,6 +71,7 @@ def main():
             pool = os.path.join(memory, "a.pool")
             run(memkv, "pool", "create", pool, "--size", "256M", "--max-block", "1M", "--coherent", "no")
             sharing(pool, by_io=False)
+            by_index(pool)
             killed(memkv, pool)
             refusals(memkv, pool, folder)
             travels(memkv, pool, folder)

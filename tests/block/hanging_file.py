@@ -31,6 +31,7 @@ class HangingFile:
         self.bytes = bytearray(size)
         self.lock = threading.Lock()
         self.holding, self.failing, self.held, self.met = False, False, [], 0
+        self.kinds, self.passing = MEDIUM, 0
         os.mkdir(self.folder)
         try:
             self.fd = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
@@ -45,8 +46,9 @@ class HangingFile:
 
     # ---- what the test says ----
 
-    def hang(self):
-        self.met, self.holding = 0, True
+    def hang(self, kinds=MEDIUM, after=0):
+        """Requests of these kinds, all but the first so many."""
+        self.met, self.kinds, self.passing, self.holding = 0, kinds, after, True
 
     def fail(self, failing=True):
         self.failing = failing
@@ -75,7 +77,9 @@ class HangingFile:
             if opcode in SILENT:
                 continue
             with self.lock:
-                hold = self.holding and opcode in MEDIUM
+                hold = self.holding and opcode in self.kinds
+                if hold and self.passing:
+                    self.passing, hold = self.passing - 1, False
                 if hold:
                     self.held.append((opcode, unique, node, request[40:]))
                     self.met += 1

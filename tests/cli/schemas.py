@@ -104,6 +104,9 @@ def whole_life(judge, folder):
     judge("evict", pool, "--bytes", "1K", "--dry-run")
     judge("host fence", pool, judge("host ls", pool, "--all")["id"])
     judge("host fence", pool, "nobody", code=2)
+    assert judge("host drain", pool, judge("host ls", pool, "--all")["id"])["gone"]
+    assert judge("host drain", pool, "0@4000", code=1)["error"]["code"] == "MISS"
+    judge("host drain", pool, "nobody", "--undo", code=2)
     judge("pin", pool, "00" * 32, "--ttl", "soon", code=2)
     judge("evict", pool, code=2)
     judge("rm", pool, KEY, "--dry-run")

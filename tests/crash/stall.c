@@ -9,29 +9,27 @@
  *   all       every deputy waits: a further get is answered at once, one of an absent key is a plain miss; all come back
  *   puts      each I/O of a put hangs, and the caller's bytes change at once: TIMEDOUT means that it never happens, UNKNOWN that
  *             the block is exact or a miss; the pool is without fault afterwards and takes the block
+ *   calls     each I/O of a removal, pin, unpin, eviction, stat, look and get of pieces hangs: TIMEDOUT, or UNKNOWN of what changes
+ *             something; nothing is written to the caller's memory, then or later.  Asked once more it is done, or was done already
  *   follower  the follower's own read hangs, in its thread: gets of what is indexed go on
  *   fork      a child of a process with a deputy that waits
  *   close     returns within its bound, and what was left gives back what it had when the I/O ends
  *   opens     likewise; four wait, the fifth is refused at once
  */
-#include "workload.h"
+#include "stall.h"
 
-#include "core/pool/handle.h"
-
+#include <memkv/timed.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { BLOCKS = 24, ROUNDS_MAX = 64, SOON_US = 20000, LONG_US = 60000000, PATIENCE_US = 20000000, CANARY = 0xA5, RACES = 150 };
+enum { BLOCKS = 24, PATIENCE_US = 20000000, RACES = 150 };
 
-/* what a medium is asked for; queues, locks and mappings are the kernel's own */
-#define HANGS (1u << DISK_READ | 1u << DISK_WRITE | 1u << DISK_FLUSH | 1u << DISK_PUBLISH | 1u << DISK_REFRESH)
-
-static _Alignas(4096) uint8_t buffer[2 * BLOCK_BYTES], right[2 * BLOCK_BYTES];
-static struct disk *disk;
-static struct memkv_pool *pool;
+_Alignas(4096) uint8_t buffer[2 * BLOCK_BYTES], right[2 * BLOCK_BYTES];
+struct disk *disk;
+struct memkv_pool *pool;
 
 static uint64_t now_us(void)
 {
@@ -62,21 +60,21 @@ static bool no_locks(void)
 	return none;
 }
 
-static void hang(uint64_t from, uint64_t to, unsigned kinds)
+void hang(uint64_t from, uint64_t to, unsigned kinds)
 {
 	struct disk_fault fault = {.kinds = kinds, .from = from, .to = to, .late = true};
 
 	disk_strike(disk, &fault);
 }
 
-static void let_go(void)
+void let_go(void)
 {
 	disk_let_go(disk);
 	patiently(none_late, "deputies that were let go");
 	disk_strike(disk, NULL);
 }
 
-static int64_t get(uint32_t block, uint64_t deadline_us)
+int64_t get(uint32_t block, uint64_t deadline_us)
 {
 	struct memkv_get_options o = {.size = sizeof(o), .flags = MEMKV_GET_UPTO, .deadline_us = deadline_us};
 	struct memkv_key key;
@@ -86,14 +84,14 @@ static int64_t get(uint32_t block, uint64_t deadline_us)
 	return memkv_get(pool, &key, buffer, sizeof(buffer), &o);
 }
 
-static void expect_canary(const char *when)
+void expect_canary(const char *when)
 {
 	for (size_t i = 0; i < sizeof(buffer); i++)
 		if (buffer[i] != CANARY)
 			crash_fail("%s: byte %zu of the caller's buffer was written to", when, i);
 }
 
-static void expect_right(int64_t got, uint32_t block, const char *when)
+void expect_right(int64_t got, uint32_t block, const char *when)
 {
 	size_t length = block_bytes(block, 0, right);
 
@@ -198,6 +196,9 @@ static void all_wait(void)
 	block_name(BLOCKS + 7, &key);
 	if (memkv_put(pool, &key, right, 100, &o) != MEMKV_TIMEDOUT)
 		crash_fail("a put while all hang");
+	block_name(3, &key);
+	if (memkv_remove_by(pool, &key, 0, LONG_US) != MEMKV_TIMEDOUT)
+		crash_fail("a removal while all hang");
 	if (now_us() - began > LONG_US / 2)
 		crash_fail("they were waited for");
 	let_go();
@@ -372,6 +373,7 @@ static void run(const uint8_t *image, uint64_t bytes, bool device)
 	race();
 	all_wait();
 	uint64_t in_put = hung_puts(0, &next, outcomes), in_durable = hung_puts(MEMKV_PUT_DURABLE, &next, outcomes);
+	stall_calls(device);
 	child_of_a_late_one();
 	expect_sound("after all of this");
 	memkv_pool_close(pool);

@@ -3,6 +3,8 @@
  * Metadata that is wiped to zero while nobody looks, and what is not restored on purpose.
  *
  *   table headers   the segment's own header tells: all blocks are there, describe counts them, check says mended
+ *   of a full pool  whoever needs room empties such a segment, and the medium fails when it writes the next generation's header
+ *                   over the only one that tells: nothing is lost
  *   entries in a    an entry that is all zero there is a put that never ended, even when a block with the right generation
  *   dead agent's    and index lies in its place: that put may never have been acknowledged, its key may have been removed,
  *   open segment    found missing, or put again since, and the life word that would tell is gone.  So it stays away:
@@ -13,6 +15,7 @@
 #include "core/format/cells.h"
 #include "core/pool/handle.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -79,6 +82,62 @@ static void table_headers(struct disk *disk)
 	printf("%u table headers wiped, one at a time: nothing lost, counted rightly\n", wiped);
 }
 
+static uint32_t how_many_there(struct memkv_pool *pool, uint32_t blocks)
+{
+	uint32_t there = 0;
+
+	for (uint32_t block = 0; block < blocks; block++)
+		there += block_look(pool, block, 0) == 1;
+	return there;
+}
+
+/* a pool so full that the next segment has to be emptied; returns how many blocks were put */
+static uint32_t fill_up(struct disk *disk)
+{
+	struct memkv_pool *pool = attached(disk);
+	struct memkv_counters counters = {0};
+	uint32_t blocks = 0;
+
+	while (!counters.segments_reclaimed) {
+		if (crash_put(pool, blocks++, 0, 0) || memkv_pool_counters(pool, &counters))
+			crash_fail("put");
+	}
+	memkv_pool_close(pool);
+	return blocks;
+}
+
+/* @landed: what the medium says has failed is there all the same */
+static void victims(struct disk *disk, bool landed)
+{
+	const struct disk_fault refused = {
+		.kinds = 1u << DISK_WRITE, .to = UINT64_MAX, .error = -EIO, .effect = landed ? EFFECT_WHOLE : EFFECT_NONE};
+	uint32_t blocks = fill_up(disk), failed = 0, wiped = 0;
+	struct memkv_pool *pool = attached(disk);
+	struct layout layout = pool->control.layout;
+	uint32_t there = how_many_there(pool, blocks);
+
+	memkv_pool_close(pool);
+	snprintf(crash_context, sizeof(crash_context), "all table headers of a full pool wiped, and %s", landed ? "torn writes" : "no write");
+	for (uint64_t s = 0; s < layout.geo.segments; s++) {
+		uint8_t *table = disk->image + layout_table(&layout, s);
+		wiped += !cell_blank(table, TABLE_HEADER_BYTES);
+		memset(table, 0, TABLE_HEADER_BYTES);
+	}
+	pool = attached(disk);
+	disk_strike(disk, &refused);
+	for (uint32_t i = 0; i < BLOCKS; i++)
+		failed += crash_put(pool, blocks + i, 0, 0) != 0;
+	disk_strike(disk, NULL);
+	memkv_pool_close(pool);
+	if (failed < BLOCKS)
+		crash_fail("%u of %d puts failed", failed, BLOCKS);
+	pool = attached(disk);
+	if (how_many_there(pool, blocks) != there)
+		crash_fail("%u blocks of %u are there", how_many_there(pool, blocks), there);
+	memkv_pool_close(pool);
+	printf("%u table headers wiped at once, %u puts refused: all of %u blocks are there\n", wiped, failed, there);
+}
+
 /* an agent dies in its open segment; the entry of one of its blocks is wiped; @removed: which it had removed before */
 static void dead_entries(struct disk *disk, bool removed)
 {
@@ -136,6 +195,10 @@ int main(void)
 	dead_entries(disk, false);
 	dead_entries(disk, true);
 	printf("entries wiped in the open segment of the dead: they stay away, their neighbours stay\n");
+	for (int landed = 0; landed < 2; landed++) {
+		disk_load(disk, image);
+		victims(disk, landed);
+	}
 	disk_free(disk);
 	free(image);
 	return 0;

@@ -7,6 +7,7 @@
  *   replaced - another pool is at the path: it is left alone, with a sentence, until the right one is back
  *   cut      - the file is cut short, and its bytes come back into the same file
  *   lazy     - opened before there is a pool, or while what is there is none
+ *   drained  - an agent that was drained comes back drained, as a new incarnation, and puts again when that is undone
  *   ended    - closed while it cannot be attached; a child of that time has a dead handle, its parent goes on
  */
 #include "helpers.h"
@@ -14,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <memkv/hold.h>
+#include <memkv/host.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -203,6 +205,46 @@ static void test_lazy(uint32_t flags)
 	scratch_remove(path);
 }
 
+static struct memkv_host me_of(struct memkv_pool *pool)
+{
+	static struct memkv_host hosts[256];
+	int64_t slots = memkv_hosts(pool, hosts, 256);
+
+	for (int64_t i = 0; i < slots; i++)
+		if (hosts[i].is_me)
+			return hosts[i];
+	return (struct memkv_host){0};
+}
+
+static void test_drained(uint32_t flags)
+{
+	struct memkv_pool *pool = make("back-drained", flags);
+	struct memkv_host before = me_of(pool);
+	const struct memkv_host_drain_options undo = {.size = sizeof(undo), .flags = MEMKV_HOST_DRAIN_UNDO};
+	uint64_t until = now_us() + PATIENCE_US;
+	int err;
+
+	EXPECT(memkv_host_drain(pool, before.slot, before.epoch, NULL) == 1, "drain: %s", memkv_error_detail());
+	EXPECT(put_number(pool, BLOCKS + 1) == MEMKV_DRAINED, "a drained agent puts");
+	copy_bytes(path, copy, O_CREAT | O_TRUNC);
+	EXPECT(unlink(path) == 0, "unlink");
+	while (flags & MEMKV_OPEN_NO_FOLLOWER && memkv_pool_refresh(pool) != MEMKV_FAILED)
+		;
+	expect_down(pool, "No such file");
+	EXPECT(rename(copy, path) == 0, "rename");
+	while ((err = put_number(pool, BLOCKS + 1)) == MEMKV_FAILED && now_us() < until)
+		sleep_us(STEP_US);
+	EXPECT(err == MEMKV_DRAINED, "back, a put is answered with %d", err);
+	expect_all(pool, true);
+	struct memkv_host after = me_of(pool);
+	EXPECT(after.state == MEMKV_HOST_DRAINED && (after.epoch != before.epoch || after.slot != before.slot), "back as %u@%u, %d",
+	       after.slot, after.epoch, after.state);
+	EXPECT(memkv_host_drain(pool, after.slot, after.epoch, &undo) == 1, "undo: %s", memkv_error_detail());
+	EXPECT(put_number(pool, BLOCKS + 1) == 0, "undone: %s", memkv_error_detail());
+	memkv_pool_close(pool);
+	scratch_remove(path);
+}
+
 static void test_ended(void)
 {
 	struct memkv_pool *pool = make("back-ended", 0);
@@ -238,6 +280,8 @@ int main(void)
 	test_cut();
 	test_lazy(0);
 	test_lazy(MEMKV_OPEN_NO_FOLLOWER);
+	test_drained(0);
+	test_drained(MEMKV_OPEN_NO_FOLLOWER);
 	test_ended();
 	printf("files that vanish and come back: %u sentences said\n", atomic_load(&said));
 	return 0;

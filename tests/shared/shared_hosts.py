@@ -282,6 +282,66 @@ def proven(memkv, nodes):
     assert "open 0" in states, f"what the dead had open is left: {states}"
 
 
+def attached(nodes, patience_s=30):
+    """A newcomer, and after how many seconds it had a slot."""
+    begin = time.monotonic()
+    hand = Hand(nodes.new(), "rw")
+    took = time.monotonic() - begin
+    assert hand.greeting == "open" and took < patience_s, f"a newcomer gets {hand.greeting} after {took:.1f} s"
+    return hand, took
+
+
+def reused(memkv, nodes):
+    """Hosts that are killed, with nobody who could prove it, do not use the slots up; one that wakes up finds its slot lost."""
+    slots = 4
+    create(memkv, nodes.new(), "--slots", str(slots))
+    hosts = [Host(nodes.new(), 10000 * (i + 1)) for i in range(slots)]
+    for host in hosts:
+        host.burst(60)
+    for host in hosts:
+        host.wait()
+    gone = [host.acknowledged[-1] for host in hosts]  # removed by those who are killed, or stopped, then
+    for i, host in enumerate(hosts):
+        sure(host.hand, f"rm {gone[i - 1]}", "ok")
+    kept = [seed for host in hosts for seed in host.acknowledged[:-1]]
+    survivor, sleeper = hosts[0], hosts[3]
+    for host in hosts[1:3]:
+        host.kill()
+    sleeper.signal(signal.SIGSTOP)
+    newcomers, waits = [], []
+    try:
+        for i in range(3):
+            hand, took = attached(nodes)
+            newcomers.append(hand)
+            waits.append(took)
+            sure(hand, f"put {90000 + i}", "ok", "EXISTS")
+    except AssertionError:
+        sleeper.signal(signal.SIGCONT)  # one that is stopped would outlive this test
+        raise
+    assert waits[0] > SUSPECT_S, f"a slot passed on after {waits[0]:.1f} s"
+    for hand in newcomers + [survivor.hand]:
+        for seed in gone:
+            hand.expect(f"fresh {seed}", "MISS")
+        all_there(hand, kept[::5], "slots that passed on")
+    newcomers.pop().quit()  # one is free
+    sleeper.signal(signal.SIGCONT)
+    begin, again = time.monotonic(), ""
+    while again not in ("ok", "EXISTS"):  # it goes on in another slot
+        again = sleeper.hand.ask("put 95000")
+        assert again in ("ok", "EXISTS", "UNKNOWN", "FAILED") and time.monotonic() - begin < 60, again
+        time.sleep(0.2)
+    reader = opened(nodes.new(), "ro")
+    all_there(reader, kept + [90000, 90001, 90002, 95000], "after it woke up")
+    for seed in gone:
+        reader.expect(f"fresh {seed}", "MISS")
+    rows = [line.split()[0] for line in run(memkv, "host", "ls", nodes.new()).splitlines()]
+    assert len(rows) == len(set(rows)) == slots, f"slots: {rows}"
+    run(memkv, "pool", "check", nodes.new())
+    for hand in newcomers + [survivor.hand, sleeper.hand, reader]:
+        hand.quit()
+    print(f"  of {slots} slots three passed on unproven: newcomers waited {', '.join(f'{w:.1f}' for w in waits)} s")
+
+
 def many_removals(memkv, nodes):
     """More removals than the logs keep at a time: they are forgotten as segments are written anew, and stay in force."""
     a, b = opened(nodes.new(), "rw"), opened(nodes.new(), "rw")

@@ -40,6 +40,10 @@ void call_end(struct thread *t, int64_t result)
 {
 	if (device_fenced(t->agent) && !t->agent->troubled && !on_shared())
 		broken("agent %u writes no more, and nothing was wrong", t->agent->number);
+	if (t->agent->slot_lost && device_fenced(t->agent)) {
+		cover(COVER_REUSED_AWAKE);
+		t->agent->slot_lost = false;
+	}
 	trace(EVENT_RETURN, t->agent, t->call.kind, t->call.key, (uint64_t)result);
 	t->call = (struct call){.instance = UINT32_MAX, .removal = UINT32_MAX, .pin = UINT32_MAX};
 	fortune_hot(t->agent);
@@ -115,10 +119,15 @@ static int do_put(struct thread *t, uint32_t key)
 
 static void do_get(struct thread *t, uint32_t key, bool fresh)
 {
+	bool by_index = draw(6) == 0;
 	struct memkv_key k = key_of(key);
 	uint32_t instance = UINT32_MAX;
 	struct memkv_get_options o = {
-		.size = sizeof(o), .flags = MEMKV_GET_UPTO, .meta = &instance, .meta_room = sizeof(instance)};
+		.size = sizeof(o),
+		.flags = MEMKV_GET_UPTO | (by_index ? MEMKV_GET_BY_INDEX : 0u),
+		.meta = &instance,
+		.meta_room = sizeof(instance),
+	};
 
 	call_begin(t, CALL_GET, key);
 	if (fresh) {
@@ -128,7 +137,10 @@ static void do_get(struct thread *t, uint32_t key, bool fresh)
 	int64_t result = memkv_get(t->agent->pool, &k, buffer_of(t, false), PAYLOAD_MAX - PAGE, &o);
 	if (result == MEMKV_MISS && world.clock > 0 && t->call.clock_low != NEVER)
 		cover(COVER_EXPIRED);
-	oracle_get_done(t, result, buffer_of(t, false), &instance, fresh);
+	if (by_index && on_device())
+		oracle_get_by_index_done(t, result, buffer_of(t, false), &instance, fresh);
+	else
+		oracle_get_done(t, result, buffer_of(t, false), &instance, fresh);
 	call_end(t, result);
 }
 
@@ -432,6 +444,12 @@ static int open_pool(struct thread *t)
 	a->slot = pool->slot.number;
 	a->epoch = pool->slot.epoch;
 	a->attached = true;
+	for (uint32_t i = 0; on_shared() && i < world.setup.agents; i++)
+		if (&world.agents[i] != a && world.agents[i].attached && world.agents[i].slot == a->slot)
+			world.agents[i].slot_lost = true;
+	if (pool->slot.cell.unproven_epoch && pool->slot.cell.unproven_epoch + 1 == a->epoch)
+		cover(COVER_REUSED);
+	a->slot_lost = false;
 	if (a->epoch <= world.epochs[a->slot])
 		broken("slot %u: epoch %u comes a second time", a->slot, a->epoch);
 	world.epochs[a->slot] = a->epoch;

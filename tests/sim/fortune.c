@@ -27,6 +27,35 @@ void fortune_stop(struct agent *a)
 	trace(EVENT_STOP, a, a->stopped_until - world.now, 0, 0);
 }
 
+/* has it nothing on the way, and nothing that it has just looked at and goes by? */
+static bool is_idle(const struct agent *a)
+{
+	bool idle = a->in_flight == 0 && !agent_stopped(a);
+
+	for (int i = 0; i < THREADS_ALL; i++) {
+		const struct thread *t = &a->threads[i];
+		if (t->state != THREAD_NONE && t->state != THREAD_ENDED)
+			idle = idle && (t->own_run ? t->naps : t->call.kind == CALL_NONE && t->state == THREAD_READY);
+	}
+	return idle;
+}
+
+/*
+ * A slot passes on when its holder was silent for as long as suspicion and quarantine take together.  That is longer than whatever else
+ * stands still here, since who stands still for that long between a look at its slot and a write is what the protocol leaves to time.
+ */
+static void sleep_long(void)
+{
+	struct agent *a = &world.agents[draw(world.setup.agents)];
+	enum { LEAST = 60000, MORE = 120000 };
+
+	if (!on_shared() || a->state != AGENT_UP || !a->attached || !is_idle(a))
+		return;
+	a->stopped_until = world.now + LEAST + draw(MORE);
+	world.steps++;
+	trace(EVENT_STOP, a, a->stopped_until - world.now, 0, 0);
+}
+
 void fortune_stall(struct thread *t)
 {
 	t->asleep_until = world.now + long_time();
@@ -144,6 +173,8 @@ void fortune_befalls(void)
 		fortune_stall(world.last);
 	if (chance(s->clock_jump))
 		clock_jump();
+	if (chance(s->sleep))
+		sleep_long();
 	if (chance(s->write_back))
 		medium_write_back();
 	if (chance(s->cut))

@@ -118,6 +118,8 @@ static void life_landed(struct shadow_place *p, const struct entry *e, uint32_t 
 		p->life = life == LIFE_MOVING ? SHADOW_MOVING : SHADOW_REMOVED;
 	if (life == LIFE_SENT && !there)
 		cover(COVER_SENT_FIRST);
+	if (flagged)
+		p->flagged = world.order;
 	if (flagged && !on_shared())
 		oracle_flagged(p->instance, segment, e->index);
 	if (flagged)
@@ -295,12 +297,14 @@ static void note_owed(const struct agent *a)
 		cover(COVER_LATE_IMAGE);
 }
 
-static bool removes(const struct agent *a, uint32_t instance)
+/* by its key, or an eviction that has flagged it */
+static bool removes(const struct agent *a, const struct shadow_place *p)
 {
 	for (int i = 0; i < THREADS_MAX; i++) {
 		const struct thread *t = &a->threads[i];
 		if (t->state != THREAD_NONE && t->call.removal != UINT32_MAX &&
-		    world.removals[t->call.removal].key == world.instances[instance].key)
+		    (world.removals[t->call.removal].key == world.instances[p->instance].key ||
+		     (t->call.kind == CALL_EVICT && p->flagged >= t->call.begin)))
 			return true;
 	}
 	return false;
@@ -309,10 +313,10 @@ static bool removes(const struct agent *a, uint32_t instance)
 /* what it removes just now others need not be told of */
 void landed_untold(const struct agent *a)
 {
-	for (uint32_t s = 0; s < world.layout.geo.segments; s++)
+	for (uint32_t s = 0; s < world.layout.geo.segments && on_device(); s++)
 		for (uint32_t i = 0; i < world.layout.geo.entries; i++) {
 			struct shadow_place *p = &world.shadow[s].places[i];
-			p->untold |= p->life == SHADOW_REMOVED && p->instance != UINT32_MAX && removes(a, p->instance);
+			p->untold |= p->life == SHADOW_REMOVED && p->instance != UINT32_MAX && removes(a, p);
 		}
 }
 

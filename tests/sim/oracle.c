@@ -352,39 +352,87 @@ static uint32_t version_of(const uint8_t *bytes, int64_t length)
 	return stamp.version;
 }
 
-void oracle_get_done(struct thread *t, int64_t result, const uint8_t *bytes, const uint32_t *instance, bool fresh)
+/* UINT32_MAX: a miss, or broken; else the version whose bytes these are, exactly */
+static uint32_t version_got(struct thread *t, int64_t result, const uint8_t *bytes, bool fresh)
 {
-	const struct call *call = &t->call;
+	uint32_t key = t->call.key;
 
 	if (result == MEMKV_MISS) {
 		if (fresh)
 			missed(t, "a fresh get misses");
-		return;
+		return UINT32_MAX;
 	}
 	if (result < 0) {
-		broken("key %u: get fails with %s", call->key, memkv_code_name((int)result));
-		return;
+		broken("key %u: get fails with %s", key, memkv_code_name((int)result));
+		return UINT32_MAX;
 	}
 	uint32_t version = version_of(bytes, result);
-	if (version >= world.version_count || world.versions[version].key != call->key ||
-	    world.versions[version].length != (uint64_t)result || !payload_right(bytes, (uint64_t)result, version)) {
-		broken("key %u: wrong bytes", call->key);
-		return;
+	if (version < world.version_count && world.versions[version].key == key &&
+	    world.versions[version].length == (uint64_t)result && payload_right(bytes, (uint64_t)result, version))
+		return version;
+	broken("key %u: wrong bytes", key);
+	return UINT32_MAX;
+}
+
+/* what a get may return by its metadata, however late it has learnt of removals */
+static void metadata_right(const struct call *call, uint32_t version, uint32_t instance)
+{
+	const struct instance *i = &world.instances[instance];
+
+	if (instance >= world.instance_count || i->version != version)
+		broken("key %u: the bytes are of one put, the metadata of another", call->key);
+	else if (i->expires && i->expires <= call->clock_low && oracle_pinnable(i->key))
+		cover(COVER_PIN_KEEPS_EXPIRED);
+	else if (i->expires && i->expires <= call->clock_low)
+		broken("key %u: put %u is returned, and had expired", call->key, instance);
+}
+
+static bool indexed(const struct memkv_pool *pool, uint32_t key, uint64_t page);
+
+/* the index has a copy of which a look must have heard that it was removed (its segment stands, so nobody has to ring for that) */
+static bool was_told(const struct memkv_pool *pool, const struct instance *i)
+{
+	for (uint32_t n = 0; n < i->copy_count && n < COPIES_MAX; n++) {
+		const struct copy *c = &i->copies[n];
+		const struct shadow_segment *s = &world.shadow[c->segment];
+		const struct shadow_place *p = &s->places[c->index];
+		if (s->generation == c->generation && !s->begun_by && p->birth == i->birth && p->life == SHADOW_REMOVED && !p->untold &&
+		    indexed(pool, i->key, layout_segment(&world.layout, c->segment) / PAGE + p->page))
+			return true;
 	}
+	return false;
+}
+
+void oracle_get_by_index_done(struct thread *t, int64_t result, const uint8_t *bytes, const uint32_t *instance, bool fresh)
+{
+	uint32_t version = version_got(t, result, bytes, fresh);
+
+	if (version == UINT32_MAX)
+		return;
+	metadata_right(&t->call, version, *instance);
+	if (*instance >= world.instance_count || !gone_before(&world.instances[*instance], t->call.begin))
+		return;
+	cover(COVER_BY_INDEX_LATE);
+	if (fresh && !t->call.troubled && !device_fenced(t->agent) && !on_shared() && was_told(t->agent->pool, &world.instances[*instance]))
+		broken("key %u: put %u is returned by the index after a fresh look, and was removed before that began", t->call.key,
+		       *instance);
+}
+
+void oracle_get_done(struct thread *t, int64_t result, const uint8_t *bytes, const uint32_t *instance, bool fresh)
+{
+	const struct call *call = &t->call;
+	uint32_t version = version_got(t, result, bytes, fresh);
+
+	if (version == UINT32_MAX)
+		return;
 	if (!instance) {
 		if (!plausible(t, call->key, version))
 			broken("key %u: bytes that were removed", call->key);
 		return;
 	}
-	const struct instance *i = &world.instances[*instance];
-	if (*instance >= world.instance_count || i->version != version)
-		broken("key %u: the bytes are of one put, the metadata of another", call->key);
-	else if (gone_before(i, call->begin))
+	metadata_right(call, version, *instance);
+	if (*instance < world.instance_count && gone_before(&world.instances[*instance], call->begin))
 		broken("key %u: put %u is returned, and was removed before the get began", call->key, *instance);
-	else if (i->expires && i->expires <= call->clock_low && oracle_pinnable(i->key))
-		cover(COVER_PIN_KEEPS_EXPIRED);
-	else if (i->expires && i->expires <= call->clock_low)
-		broken("key %u: put %u is returned, and had expired", call->key, *instance);
 }
 
 void oracle_found(struct thread *t, int found, bool fresh)

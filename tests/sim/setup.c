@@ -101,6 +101,20 @@ static void choose_calls(struct setup *s)
 		s->io_error = s->flush_error = 0; /* loads and stores do not fail */
 }
 
+/* hosts that claim slots most of the time, few of which there are; misfortunes right behind what others go by; and hosts asleep */
+static void crowd(struct setup *s, struct geometry *geo)
+{
+	s->hot_stall = draw(3) ? 0 : ONE_OF(40, 300);
+	s->hot_stop = draw(3) ? 0 : ONE_OF(10, 60);
+	s->hot_kill = draw(4) ? 0 : ONE_OF(4, 12);
+	s->brief = draw(6) == 0;
+	s->sleep = draw(2) ? 0 : ONE_OF(100, 500);
+	if (draw(2))
+		s->late = ONE_OF(2000, 8000);
+	if (draw(3))
+		geo->slots = s->agents;
+}
+
 /* several hosts: times are those of a lease (sim.c), so runs are longer and misfortunes rarer */
 static void share(struct setup *s, struct geometry *geo)
 {
@@ -112,13 +126,14 @@ static void share(struct setup *s, struct geometry *geo)
 	s->distance = ONE_OF(3, 10, 30);
 	s->points_end = ONE_OF(200000, 400000);
 	s->kill /= 4;
-	s->stop = draw(4) ? ONE_OF(10, 40) : 0;
+	s->stop = draw(4) ? ONE_OF(20, 90) : 0;
 	s->stall /= 4;
 	s->cut = draw(4) ? 0 : 4;
 	s->io_error /= 8;
 	s->read_only = ONE_OF(0, 4000);
 	s->survivor = draw(3) == 0;
 	geo->slots = (uint32_t)max_u64(geo->slots, s->agents);
+	crowd(s, geo);
 	geo->ring_bytes = 2 * PAGE;
 	geo->checkpoint_bytes = 6 * PAGE;
 	geo->bytes = 0;

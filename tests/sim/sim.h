@@ -66,6 +66,7 @@ struct setup {
 	uint32_t sector;		   /* of a device: what it writes whole, SECTOR or PAGE */
 	/* chances out of 65536 */
 	uint32_t kill, stop, stall, cut, write_back, clock_jump; /* a slice */
+	uint32_t sleep; /* shared: a host that has nothing to do stands still for longer than its slot is kept for it */
 	uint32_t hot_kill, hot_stop, hot_stall, hot_cut;	   /* a hot point: fortune.c */
 	bool ranked;						   /* threads have priorities, which change now and then */
 	bool brief;						   /* processes do not live long */
@@ -108,6 +109,7 @@ struct thread {
 	struct agent *agent;
 	uint32_t number;
 	uint64_t asleep_until; /* stalled, or idle */
+	bool naps;	       /* waits for a time, or for a word */
 	uint32_t rank;	       /* the highest of those that can run does, mostly, where threads are ranked */
 	void *(*own_run)(void *context); /* of the library's own */
 	void *own_context;
@@ -135,6 +137,7 @@ struct agent {
 	bool rests;    /* waits for the phase to change */
 	bool troubled; /* the medium said no to it, once */
 	bool attached; /* slot and epoch are right */
+	bool slot_lost; /* shared: its slot is another's */
 	bool checkpoints; /* has withdrawn a checkpoint, and not yet written it */
 	uint32_t slot, epoch;
 	uint32_t calls_left, in_flight, threads_running;
@@ -186,6 +189,9 @@ struct shadow_place {
 	bool is_void;
 	bool damaged; /* a power cut took its bytes */
 	uint8_t untold; /* not 0: removed by a process that died, or failed, before it told anybody */
+	uint64_t flagged; /* on a device: world.order when the flag landed */
+	uint8_t telling; /* steps that are left until others know that it was removed; of a process that may die on the way */
+	uint8_t flagged_by;
 };
 
 struct shadow_segment {
@@ -427,6 +433,8 @@ void landed_payload(const struct command *command, uint64_t page);
 void landed_mirror_stored(struct agent *agent, enum sim_kind kind, uint64_t offset);
 void landed_died(const struct agent *agent);
 void landed_untold(const struct agent *agent);
+/* watch_died() - what it flagged and has not told of others need not know */
+void watch_died(const struct agent *agent);
 
 /* stated.c: a page of a log ring has landed; a write of a segment has */
 void stated_landed(uint64_t offset, const uint8_t *before);
@@ -440,6 +448,8 @@ void oracle_put_in(struct thread *t, uint32_t session);
 void oracle_put_done(struct thread *t, int result, bool replace);
 uint32_t oracle_version(uint32_t key, uint32_t length);
 void oracle_get_done(struct thread *t, int64_t result, const uint8_t *bytes, const uint32_t *instance, bool fresh);
+/* likewise, but what was removed may be returned: the bytes of one put of that very key */
+void oracle_get_by_index_done(struct thread *t, int64_t result, const uint8_t *bytes, const uint32_t *instance, bool fresh);
 void oracle_found(struct thread *t, int found, bool fresh);
 /* a fresh look, which began with the call, has just ended */
 void oracle_looked(struct thread *t);
@@ -583,6 +593,7 @@ const char *call_name(enum call_kind kind);
 	X(KILL_SENT, "a writer killed with such an entry on the device")                                             \
 	X(SENT_CONTINUED, "continued: the next writer found that block whole")                                       \
 	X(SENT_GONE, "continued: the next writer found that it never landed")                                        \
+	X(BY_INDEX_LATE, "a get by the index that returned what this process had not learnt the removal of")          \
 	X(OLD_MIRROR, "a read through an index whose segment was opened anew on the device")                         \
 	X(CLAIM_HELD, "a second writer of a device refused")                                                         \
 	X(CLAIM_FALLEN, "a device taken over from a writer that was killed")                                         \
@@ -603,6 +614,8 @@ const char *call_name(enum call_kind kind);
 	X(ADOPT_CONTENDED, "shared: contended claim: a segment adopted by two at once")                              \
 	X(ADOPTER_DIED, "shared: a claim whose winner dies: adopted from one who had adopted it, and ended")         \
 	X(LAND_ADOPTED, "shared: a write landing after adoption of its segment")                                     \
+	X(REUSED, "shared: a slot passed on though nobody had proven the death of its holder")                       \
+	X(REUSED_AWAKE, "shared: who had it woke up after that, and found it lost")                                   \
 	X(GIVEN, "shared: a segment passed from one living agent to another")                                        \
 	X(DEL, "shared: a removal stated")
 

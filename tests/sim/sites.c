@@ -178,7 +178,8 @@ static void stall(struct thread *t)
 		return;
 	t->wakes_on = wakers[pick(ARRAY_COUNT(wakers))];
 	t->wakes_left = 1 + pick(1u << pick(5));
-	t->asleep_until += 1u << pick(15);
+	if (!on_shared()) /* there the protocol leaves it to time that nobody stands still for too long */
+		t->asleep_until += 1u << pick(15);
 	world.sites.sleepers++;
 }
 
@@ -223,7 +224,7 @@ static void befall(struct thread *t, enum deed deed)
 	world.fated = a;
 	shock_later();
 	/* windows are often several, one behind the other */
-	if (deed == DEED_STALL && !t->due && likely(w->again)) {
+	if (deed == DEED_STALL && !t->due && !on_shared() && likely(w->again)) {
 		t->due = soon();
 		t->due_deed = deed;
 	}

@@ -207,7 +207,9 @@ static void header_changed(uint32_t segment, uint64_t offset)
 		return;
 	}
 	trace(EVENT_HEADER, actor(), segment, header.generation, 0);
-	if (s->owner.state != OWNER_OPEN || !watch_holds(actor(), s))
+	/* what power loss has left of a header is mended from the segment's own, before that is written over */
+	bool mended = s->owner.state == OWNER_LEAVING && header.generation == s->generation;
+	if ((s->owner.state != OWNER_OPEN && !mended) || !watch_holds(actor(), s))
 		broken("segment %u: begun by agent %u, which does not own it", segment, actor()->number);
 	watch_begins(segment, header.generation);
 	oracle_pins_hold();
@@ -300,6 +302,8 @@ static void life_changed(uint32_t segment, uint32_t index, uint64_t offset)
 		bool live = p->life == SHADOW_LIVE;
 		if (p->life == SHADOW_MOVING)
 			cover(COVER_MOVE_REMOVED);
+		p->telling = 2;
+		p->flagged_by = (uint8_t)actor()->number;
 		p->untold = p->life == SHADOW_MOVING ? 2 : 0; /* nobody was given it; who removes it may die before it tells */
 		p->life = SHADOW_REMOVED;
 		if (live)
@@ -314,9 +318,23 @@ static void life_changed(uint32_t segment, uint32_t index, uint64_t offset)
 /* what is told of in two steps, the segment's count of changes and its pulse, has come this far */
 static void told(uint64_t segment, uint8_t steps_left)
 {
-	for (uint32_t i = 0; i < world.layout.geo.entries; i++)
-		if (world.shadow[segment].places[i].untold == steps_left + 1)
-			world.shadow[segment].places[i].untold = steps_left;
+	for (uint32_t i = 0; i < world.layout.geo.entries; i++) {
+		struct shadow_place *p = &world.shadow[segment].places[i];
+		if (p->untold == steps_left + 1)
+			p->untold = steps_left;
+		if (p->telling == steps_left + 1)
+			p->telling = steps_left;
+	}
+}
+
+void watch_died(const struct agent *agent)
+{
+	for (uint32_t s = 0; s < world.layout.geo.segments && !on_device(); s++)
+		for (uint32_t i = 0; i < world.layout.geo.entries; i++) {
+			struct shadow_place *p = &world.shadow[s].places[i];
+			if (p->telling && p->flagged_by == agent->number)
+				p->untold = p->telling;
+		}
 }
 
 /* ---- logs ---- */

@@ -114,6 +114,7 @@ void thread_start(struct thread *t, void (*run)(void *context))
 	t->held = 0;
 	t->due = t->answered = 0;
 	t->wakes_on = EVENT_NONE;
+	t->naps = false;
 	t->rank = world.setup.ranked ? draw(RANKS) : 0;
 	t->call = (struct call){.instance = UINT32_MAX, .removal = UINT32_MAX, .pin = UINT32_MAX};
 	fiber_start(&t->fiber, run, t);
@@ -125,7 +126,7 @@ void agent_spawn(struct agent *a)
 	a->life++;
 	a->state = AGENT_UP;
 	a->stopped_until = 0;
-	a->quit = a->rests = a->troubled = a->attached = a->read_only = a->checkpoints = false;
+	a->quit = a->rests = a->troubled = a->attached = a->read_only = a->checkpoints = a->slot_lost = false;
 	a->role = on_shared() || draw(2) ? ROLE_ANY : (enum role)draw(world.setup.pin ? ROLES : ROLE_PINS);
 	a->pool = NULL;
 	a->device = NULL;
@@ -155,6 +156,7 @@ void agent_kill(struct agent *a)
 	if (a->checkpoints)
 		cover(COVER_CHECKPOINT_KILL);
 	landed_died(a);
+	watch_died(a);
 	a->state = AGENT_DYING;
 	a->boots += on_shared() && draw(4) == 0; /* its host as well */
 	for (int i = 0; i < THREADS_ALL; i++) {

@@ -20,7 +20,11 @@ static struct slot_cell slot_example(void)
 				 .heartbeat = 55,
 				 .log_tail = 66,
 				 .host_nqn = "nqn.2014-08.org.nvmexpress:uuid:example",
-				 .version = "0.1.0"};
+				 .version = "0.1.0",
+				 .drain = SLOT_DRAIN_DONE,
+				 .ask = SLOT_ASK_UNDO,
+				 .ask_slot = 9,
+				 .ask_epoch = 0x3FFFFFFF};
 
 	memset(cell.machine, 0x11, sizeof(cell.machine));
 	memset(cell.boot, 0x22, sizeof(cell.boot));
@@ -39,6 +43,10 @@ static void assert_same_slot(const struct slot_cell *a, const struct slot_cell *
 	ck_assert_uint_eq(a->seen_s, b->seen_s);
 	ck_assert_uint_eq(a->heartbeat, b->heartbeat);
 	ck_assert_uint_eq(a->log_tail, b->log_tail);
+	ck_assert_uint_eq(a->drain, b->drain);
+	ck_assert_uint_eq(a->ask, b->ask);
+	ck_assert_uint_eq(a->ask_slot, b->ask_slot);
+	ck_assert_uint_eq(a->ask_epoch, b->ask_epoch);
 	ck_assert_mem_eq(a->machine, b->machine, sizeof(a->machine));
 	ck_assert_mem_eq(a->boot, b->boot, sizeof(a->boot));
 	ck_assert_str_eq(a->host_nqn, b->host_nqn);

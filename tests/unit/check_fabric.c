@@ -81,6 +81,9 @@ START_TEST(kernel_lines)
 		{"nvme_fabrics: no handler found for transport rdma.", REASON_NO_TRANSPORT, 0},
 		{"nvme_fabrics: unknown parameter or missing value 'tls' in ctrl creation request", REASON_OPTION, 0},
 		{"nvme nvme0: qid 0: authentication failed", REASON_AUTHENTICATION, 0},
+		{"nvme nvme0: no valid PSK found", REASON_TLS, 0},
+		{"nvme nvme0: queue 0: failed to start TLS: -3", REASON_TLS, 0},
+		{"nvme nvme0: queue 0: TLS handshake failed, error -110", REASON_TLS, 0},
 		{"nvme nvme0: creating 2 I/O queues.", REASON_UNKNOWN, 0},
 		{"sshd: failed to connect socket: -111", REASON_UNKNOWN, 0},
 	};

@@ -58,7 +58,7 @@ def beside_fio(host, device):
         return
     job = (f"fio --name=raw --filename={device} --readonly --rw=randread --bs=4M --iodepth=1 --direct=1 --ioengine=io_uring "
            f"--runtime={SPEED_MS // 1000} --time_based --output-format=json --thread")
-    output = host.run(job + " 2>/tmp/fio.err", 120)
+    output = host.run(job + " 2>/tmp/fio.err")
     raw = json.loads(output[output.index("{"):])["jobs"][0]["read"]["bw_bytes"]
     note(f"{said}; fio: {raw / 1e9:.3f}; emulated processors")
 

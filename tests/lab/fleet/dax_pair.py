@@ -37,7 +37,7 @@ def scenario():
         passed(f"{BLOCKS} puts on A, each there on B as soon as it was acknowledged, exact")
         writer.tell("churn 0 6 60 r")
         hits, misses, wrong, _ = tally(follower.ask("watch 0 6 4000"))
-        puts, failed, _ = [int(word) for word in writer.answer(120).split()]
+        puts, failed, _ = [int(word) for word in writer.answer().split()]
         note(f"{puts} replacing puts on A, meanwhile on B {hits} gets hit, {misses} missed, {wrong} wrong")
         expect(failed == 0 and wrong == 0 and misses == 0 and hits > 0, f"{failed} puts failed, {follower.ask('causes')}")
         passed("gets on B beside replacing puts on A: none wrong, none missed")

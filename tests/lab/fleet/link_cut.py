@@ -34,7 +34,7 @@ class Timed:
 
 
 def all_there(hand, what, first=0, count=BLOCKS):
-    hits, misses, wrong, _ = tally(hand.ask(f"check {first} {count}", 200))
+    hits, misses, wrong, _ = tally(hand.ask(f"check {first} {count}"))
     expect((hits, misses, wrong) == (count, 0, 0), f"{what}: {hits} hits, {misses} misses, {wrong} wrong of {count}")
 
 
@@ -57,7 +57,7 @@ def cut(host, reader, writer, seconds, seed):
     note(f"link down for {seconds} s: the get answered {get.word()} after {get.after:.1f} s, the put {put.word()} after {put.after:.1f} s")
     expect(get.word() in ("MISS", "1"), f"the get: {get.said}")
     expect(put.word() in BUSY, f"the put: {put.said}")
-    host.run("wait_state live", 300)
+    host.run("wait_state live")
     return put.word()
 
 
@@ -67,7 +67,7 @@ def back(host, reader, writer, put, seed):
     all_there(reader, "the reader's handle")
     note(f"the reader's handle found all {BLOCKS} blocks within {time.monotonic() - began:.1f} s")
     refused = set()
-    while (answer := writer.ask(f"put {seed + 1} 1", 120).split()[0]) != "ok":
+    while (answer := writer.ask(f"put {seed + 1} 1").split()[0]) != "ok":
         expect(answer in BUSY, f"a put after the link was back: {answer}")
         expect(time.monotonic() < began + REJOINS_WITHIN, f"the writer's handle has not come back by itself: {answer}")
         refused.add(answer)
