@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a segment's table tells, with the help of its second sources: see follower.h. */
 #include "core/index/follower.h"
+#include "core/base/simulate.h"
 #include "core/slot/own.h"
 
 #include <sched.h>
@@ -31,10 +32,12 @@ bool table_header_told(const struct control *c, const struct follower_recover *r
 	bool blank = false;
 
 	*unread = false;
+	SIM_SITE(UNSEEN_NOT_LOST);
 
 	for (int tries = 0; tries < 3; tries++) { /* a table that is just being begun is whole a moment later */
 		enum check_result result = table_header(c, segment, header);
 		*mended = result == CHECK_MENDED;
+		SIM_SITE(FOLD_NO_SECOND_LOOK);
 		if (result != CHECK_BAD && (header->generation || !recover || table_withdrawn(c, segment)))
 			return true;
 		blank = result != CHECK_BAD;

@@ -303,6 +303,7 @@ bool table_decide(const struct control *c, uint64_t segment, uint32_t index, uin
 {
 	if (!change_life(c, segment, index, birth, LIFE_REMOVING, LIFE_REMOVED))
 		return false;
+	SIM_SITE(FLAG_UNLOCKED);
 	tell_removed(c, segment, index);
 	return true;
 }

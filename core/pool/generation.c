@@ -222,6 +222,21 @@ static void resume_entry(void *context, uint32_t index, enum entry_state state, 
 	w->next_index = index + 1;
 }
 
+/*
+ * Power loss has taken the tail: behind it lies a block of this very generation, of which the table says nothing.  It is gone, and
+ * may have been removed since; but were the next one put over it and lost with the power again, and the tail not, the table
+ * would tell of it once more.
+ */
+static bool is_left_behind(struct room *room, const struct writer *w)
+{
+	const struct follower_recover *recover = &room->pool->follower.recover;
+	struct entry left;
+
+	return !MUTANT(LEFT_BEHIND_CONTINUED) && !room->pool->control.shared &&
+	       w->next_index < room->pool->control.layout.geo.entries &&
+	       recover->entry(recover->context, w->owned.segment, w->generation, w->next_index, w->next_page, &left);
+}
+
 bool generation_resume(struct room *room, struct writer *w)
 {
 	struct memkv_pool *pool = room->pool;
@@ -250,7 +265,7 @@ bool generation_resume(struct room *room, struct writer *w)
 		if (MUTANT(RING_UNSETTLED))
 			control_ring(&pool->control, w->owned.segment);
 	}
-	known = known && !is_silent(&resume);
+	known = known && !(w->generation && is_left_behind(room, w)) && !is_silent(&resume);
 	bool second_right = !known || !w->generation || (pool->follower.recover.header(pool, w->owned.segment, &second) &&
 						second.generation == w->generation);
 	pthread_mutex_unlock(&pool->follower.lock);

@@ -355,6 +355,7 @@ static int remove_replaced(const struct put *put, const struct births *before)
 		removed = births_remove(pool, put->key->bytes, before, put->header.birth, false);
 		if (removed != MEMKV_PINNED || pool->control.shared)
 			break;
+		SIM_SITE(GONE_BELIEVED);
 		/*
 		 * Pinned in between: what was there stays, and what came goes.  But whoever pinned may have seen only what
 		 * came, and what was there may have lain in a segment that was just being emptied; or it was moved from there

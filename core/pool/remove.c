@@ -220,6 +220,7 @@ static bool meet_indexed(struct hunt *hunt, int *removed, bool *unread)
 	/* shared devices: the logs, or a table, could not be read, so there may be copies that we do not know of */
 	*unread = hunt->pool->control.shared && atomic_load(&hunt->pool->media->unread) != before && !MUTANT(LOGS_UNREAD);
 	uint32_t count = follower_copies(f, hunt->key, places, COPIES_MAX);
+	SIM_SITE(NOTE_ONCE);
 	for (uint32_t i = 0; i < count; i++) {
 		meet_copy(hunt, places[i]);
 		*removed += hunt->killed;

@@ -33,6 +33,7 @@ void call_begin(struct thread *t, enum call_kind kind, uint32_t key)
 		.reopened = world.reopenings,
 	};
 	trace(EVENT_CALL, t->agent, kind, key, t->number);
+	sites_call(t);
 }
 
 void call_end(struct thread *t, int64_t result)
@@ -46,13 +47,14 @@ void call_end(struct thread *t, int64_t result)
 	trace(EVENT_RETURN, t->agent, t->call.kind, t->call.key, (uint64_t)result);
 	t->call = (struct call){.instance = UINT32_MAX, .removal = UINT32_MAX, .pin = UINT32_MAX};
 	fortune_hot(t->agent);
+	sites_answered(t);
 }
 
 static uint32_t some_key(void)
 {
 	const struct setup *s = &world.setup;
 
-	return chance(s->hot) ? draw(s->hot_keys) : draw(s->keys);
+	return sites_key(chance(s->hot) ? draw(s->hot_keys) : draw(s->keys));
 }
 
 static uint8_t *buffer_of(const struct thread *t, bool put)
@@ -288,11 +290,42 @@ static bool in_role(struct thread *t, uint32_t key)
 	return true;
 }
 
+/* one of the few kinds of calls that nearly all of such a run is made of; false: something else */
+static bool on_the_menu(struct thread *t, uint32_t key)
+{
+	bool writes = !t->agent->read_only;
+
+	switch (sites_menu()) {
+	case CALL_PUT:
+		return writes && (do_put(t, key), true);
+	case CALL_GET:
+		do_get(t, key, draw(2));
+		return true;
+	case CALL_REMOVE:
+		return writes && (do_remove(t, key), true);
+	case CALL_REFRESH:
+		do_refresh(t);
+		return true;
+	case CALL_HOLD:
+		return writes && !on_device() && (do_hold(t, key), true);
+	case CALL_PIN:
+		return writes && (pin_call(t, key), true);
+	case CALL_EVICT:
+		return writes && (do_evict(t), true);
+	default:
+		return false;
+	}
+}
+
 static void some_call(struct thread *t)
 {
 	uint32_t key = some_key(), what = draw(1000);
 
-	if (in_role(t, key))
+	if (sites_press() && !t->agent->read_only) { /* room is wanted while somebody stands still */
+		(void)do_put(t, draw(world.setup.keys));
+		return;
+	}
+	if (on_the_menu(t, key) || in_role(t, key))
 		return;
 	if (chance(world.setup.pin) && !t->agent->read_only)
 		pin_call(t, key);

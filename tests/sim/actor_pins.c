@@ -101,7 +101,7 @@ static void do_force(struct thread *t, uint32_t key)
 	call_end(t, result);
 }
 
-static void do_evict(struct thread *t)
+void do_evict(struct thread *t)
 {
 	struct memkv_evict_options o = {.size = sizeof(o), .bytes = 1 + draw(4 * PAGE)};
 	struct memkv_evict_report report;

@@ -119,9 +119,11 @@ ssize_t device_pread(int fd, void *to, size_t length, off_t offset)
 		broken("a read of %zu bytes at %lld of the device", length, (long long)offset);
 	for (uint64_t i = 0; i < pages && !world.failed; i++) {
 		uint64_t n = (begin + i) % pages;
+		if (i)
+			SIM_SITE(BROUGHT_IN_ORDER); /* what has landed in between is in one part and not in the other */
 		read_page((uint8_t *)to + n * PAGE, (uint64_t)offset / PAGE + n);
 	}
-	if (!world.errors_over && chance(world.setup.io_error))
+	if (!world.errors_over && (chance(world.setup.io_error) || sites_fails()))
 		return says_no(COVER_REFRESH_FAILED);
 	return (ssize_t)length;
 }

@@ -125,6 +125,11 @@ static void line_text(const struct line *l, char *text, size_t room)
 		snprintf(text, room, "    %u@%u states %s of segment %u, version %" PRIx64, (uint32_t)(l->b >> 32), (uint32_t)l->b,
 			 record_kind_name((enum record_kind)(l->a >> 32)), (uint32_t)l->a, l->c);
 		return;
+	case EVENT_SITE:
+		snprintf(text, room, "spot %s", mutant_name((enum sim_mutant)l->a));
+		return;
+	case EVENT_NONE:
+		break;
 	case EVENT_PHASE:
 		snprintf(text, room, "---- %s ----", phases[l->a % 5]);
 		return;
@@ -152,6 +157,8 @@ void trace(enum event event, const struct agent *agent, uint64_t a, uint64_t b, 
 	hash ^= hash >> 29;
 	if (print_all)
 		print_line(l);
+	if (world.sites.sleepers)
+		sites_event(event, agent);
 }
 
 void trace_reset(bool print)

@@ -20,7 +20,7 @@ static uint64_t long_time(void)
 	return 1ULL << draw(LONG_STOP) << draw(3);
 }
 
-static void stop(struct agent *a)
+void fortune_stop(struct agent *a)
 {
 	a->stopped_until = world.now + long_time();
 	world.steps++;
@@ -56,13 +56,13 @@ static void sleep_long(void)
 	trace(EVENT_STOP, a, a->stopped_until - world.now, 0, 0);
 }
 
-static void stall(struct thread *t)
+void fortune_stall(struct thread *t)
 {
 	t->asleep_until = world.now + long_time();
 	trace(EVENT_STALL, t->agent, t->number, t->asleep_until - world.now, 0);
 }
 
-static void power_cut(void)
+void fortune_cut(void)
 {
 	enum { AFTERMATH = 3000 };
 
@@ -117,9 +117,9 @@ void fortune_hot(struct agent *a)
 	else if (chance(s->hot_cut * (weight == ANSWERED ? CUT_ANSWERED : weight)))
 		world.fate = FATE_CUT;
 	else if (chance(s->hot_stop) && !agent_stopped(a))
-		stop(a);
-	else if (world.thread && chance(s->hot_stall))
-		stall(world.thread);
+		fortune_stop(a);
+	else if (world.thread && chance(s->hot_stall + sites_ripple()))
+		fortune_stall(world.thread);
 	else
 		return;
 	world.fated = a;
@@ -131,7 +131,7 @@ void fortune_unlocked(void)
 {
 	if (world.phase != PHASE_RUN || world.thread->agent->state != AGENT_UP || !chance(world.setup.hot_stall))
 		return;
-	stall(world.thread);
+	fortune_stall(world.thread);
 	world.budget = -1;
 }
 
@@ -144,7 +144,7 @@ static void fulfil(void)
 	if (fate == FATE_KILL && world.fated->state == AGENT_UP)
 		agent_kill(world.fated);
 	else if (fate == FATE_CUT)
-		power_cut();
+		fortune_cut();
 }
 
 void fortune_ranks(void)
@@ -163,13 +163,14 @@ void fortune_befalls(void)
 	struct agent *a;
 
 	fulfil();
+	sites_befalls();
 	fortune_ranks();
 	if (chance(s->kill) && (a = some_agent()))
 		agent_kill(a);
 	if (chance(s->stop) && (a = some_agent()) && !agent_stopped(a))
-		stop(a);
+		fortune_stop(a);
 	if (chance(s->stall) && world.last && world.last->state == THREAD_READY)
-		stall(world.last);
+		fortune_stall(world.last);
 	if (chance(s->clock_jump))
 		clock_jump();
 	if (chance(s->sleep))
@@ -177,5 +178,5 @@ void fortune_befalls(void)
 	if (chance(s->write_back))
 		medium_write_back();
 	if (chance(s->cut))
-		power_cut();
+		fortune_cut();
 }

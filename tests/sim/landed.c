@@ -261,6 +261,8 @@ static void header_stored(const struct agent *a, uint32_t segment)
 	bool whole = table_header_decode(at, segment, world.pool_seed, &header) == CHECK_GOOD;
 
 	s->begun_by = whole && header.generation == s->generation ? NULL : a;
+	if (s->begun_by)
+		sites_gone(segment);
 	if (whole && s->begun_by)
 		oracle_pins_hold();
 }

@@ -176,7 +176,7 @@ void faults_of(struct command *c)
 	if (chance(world.setup.late))
 		c->late_until = world.now + 100 + draw(4000);
 	/* what fails when the power has just come back fails while much is read that nobody has looked at since */
-	c->fails = chance(world.setup.io_error * (world.now < world.cut_until ? 8 : 1));
+	c->fails = chance(world.setup.io_error * (world.now < world.cut_until ? 8 : 1)) || sites_fails();
 	if (!c->fails)
 		return;
 	cover(c->direction == MEDIA_READ ? COVER_READ_ERROR : COVER_WRITE_ERROR);
@@ -197,7 +197,7 @@ static bool overlooked(uint64_t page)
 
 int medium_flush(struct agent *agent)
 {
-	bool fails = !world.errors_over && chance(world.setup.flush_error);
+	bool fails = !world.errors_over && (chance(world.setup.flush_error) || sites_fails());
 
 	world_point(4);
 	world.steps++;

@@ -520,8 +520,8 @@ void oracle_after_cut(void)
 			const struct shadow_place *p = &world.shadow[s].places[n];
 			if (p->generation == world.shadow[s].generation && p->life == SHADOW_LIVE && p->instance != UINT32_MAX &&
 			    !p->damaged && gone_before(&world.instances[p->instance], NEVER))
-				broken("key %u: put %u was removed, and a power cut brought it back", world.instances[p->instance].key,
-				       p->instance);
+				broken("segment %u, place %u: put %u of key %u was removed, and a power cut brought it back", s, n, p->instance,
+				       world.instances[p->instance].key);
 		}
 	oracle_pins_hold();
 }

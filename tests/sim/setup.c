@@ -166,6 +166,7 @@ void setup_choose(struct setup *s, struct geometry *geo)
 	if (sim_kind_wanted < MEDIUM_KINDS)
 		s->medium = sim_kind_wanted;
 	s->poller = s->threads > 1 && draw(2);
+	s->tight |= sites_tight();
 	choose_geometry(s, geo);
 	/* more keys than fit, mostly: else nothing is ever evicted */
 	s->keys = (uint32_t)min_u64(KEYS_LIMIT, 8 + (uint64_t)geo->segments * geo->entries * (1 + draw(4)) / 2);

@@ -8,6 +8,7 @@
  *   setup.c    what a seed decides beforehand            watch.c    what happens to the pool's memory, and may it?
  *   world.c    the scheduler                             oracle.c   what calls answer, and may they?
  *   fortune.c  kills, stops, stalls, power cuts
+ *   sites.c    the same at chosen spots
  *   medium.c   the medium behind core/media/media.h      actor.c    what the processes do
  *   medium_faults.c   what goes wrong with it
  *   device.c   a block device below core/media           landed.c   what reaches a device, and may it?
@@ -114,6 +115,9 @@ struct thread {
 	void *own_context;
 	const void *waits_for; /* lock */
 	struct call call;
+	uint32_t due, due_deed;	       /* sites.c: what befalls it, in so many points */
+	uint32_t answered;	       /* likewise: what befalls it when the call has been answered */
+	uint32_t wakes_on, wakes_left; /* likewise: the event, and how many of them, that end its standing still */
 	uint32_t held_segment; /* a hold that was made, and not released yet */
 	uint64_t held;	       /* its generation; 0: none */
 };
@@ -240,6 +244,29 @@ struct removal {
 	bool holds;		 /* it was acknowledged: what was there before is gone */
 };
 
+/* chosen spots: sites.c */
+enum site_where { SITE_AT, SITE_BEHIND, SITE_BEFORE, SITE_ANSWERED, SITE_WHERES };
+
+struct site {
+	uint32_t chance;	/* 0: none is chosen there */
+	uint32_t passed;	/* so often in this run */
+	enum call_kind call; /* the last one that passed it, and after how many of its points */
+	uint32_t points;
+};
+
+struct sites {
+	bool on;
+	uint32_t fades; /* not 0: all spots are chosen, and each counts less with each passage */
+	uint32_t wheres, deeds; /* bitmaps */
+	uint64_t random[2];
+	struct site sites[MUTANT_COUNT];
+	uint32_t sleepers;
+	uint32_t shocks, about, press, again, sick, fails, ripples; /* chances */
+	uint32_t menu; /* not 0: a bitmap of calls, which is nearly all that there is */
+	uint64_t shock_at, fail_until, key_until;
+	uint32_t key;
+};
+
 struct world {
 	uint64_t seed, random[2], medium_random;
 	struct setup setup;
@@ -256,6 +283,7 @@ struct world {
 	bool ended, errors_over;
 	enum fate { FATE_NONE, FATE_KILL, FATE_CUT } fate; /* decided at a hot point */
 	struct agent *fated;
+	struct sites sites;
 	struct agent agents[AGENTS_MAX];
 	struct command commands[COMMANDS_MAX];
 	uint32_t active[COMMANDS_MAX], active_count, idle[COMMANDS_MAX], idle_count;
@@ -281,6 +309,8 @@ extern struct world world;
 
 /* random numbers of the run: below @n */
 uint32_t draw(uint32_t n);
+uint32_t draw_from(uint64_t random[2], uint32_t n);
+void random_seed(uint64_t random[2], uint64_t seed);
 static inline bool chance(uint32_t of_65536) { return of_65536 && draw(65536) < of_65536; }
 
 /* setup.c */
@@ -308,6 +338,31 @@ void fortune_befalls(void);
 void fortune_hot(struct agent *agent);
 void fortune_unlocked(void);
 void fortune_ranks(void);
+
+void fortune_stall(struct thread *thread);
+void fortune_stop(struct agent *agent);
+void fortune_cut(void);
+
+/* sites.c: misfortunes at chosen spots */
+bool sites_begin(uint64_t seed);
+/* a pool that is gone through in no time */
+bool sites_tight(void);
+void sites_choose(struct setup *setup);
+void sites_due(struct thread *thread);
+void sites_call(struct thread *thread);
+void sites_befalls(void);
+bool sites_fails(void);
+/* what the next call is about, where a thread stands still at such a spot */
+/* chance of a stall at a hot point while one stands still there */
+uint32_t sites_ripple(void);
+uint32_t sites_key(uint32_t key);
+/* what was in a segment is gone, or about to be */
+void sites_gone(uint32_t segment);
+void sites_answered(struct thread *thread);
+/* an agent attaches */
+void sites_attach(void);
+enum call_kind sites_menu(void);
+bool sites_press(void);
 
 /* medium.c */
 void medium_reset(void);
@@ -448,6 +503,7 @@ bool oracle_there(uint32_t key);
 
 /* actor_pins.c */
 void pin_call(struct thread *t, uint32_t key);
+void do_evict(struct thread *t);
 void unpin_all(struct thread *t);
 
 /* actor.c */
@@ -458,14 +514,18 @@ struct memkv_key key_of(uint32_t key);
 
 /* ---- events.c ---- */
 
+/* of core/base/simulate.h */
+const char *mutant_name(enum sim_mutant mutant);
+
 enum event { EVENT_CALL, EVENT_RETURN, EVENT_WORD, EVENT_OWNER, EVENT_HEADER, EVENT_ENTRY, EVENT_LIFE, EVENT_SUBMIT, EVENT_LAND,
 	     EVENT_COMPLETE, EVENT_FLUSH, EVENT_LOCK, EVENT_KILL, EVENT_GONE, EVENT_STOP, EVENT_STALL, EVENT_CUT, EVENT_CLOCK,
-	     EVENT_SPAWN, EVENT_PHASE, EVENT_STATED };
+	     EVENT_SPAWN, EVENT_PHASE, EVENT_STATED, EVENT_SITE, EVENT_NONE };
 
 /* remember and hash an event; a and b mean what the kind says */
 void trace(enum event event, const struct agent *agent, uint64_t a, uint64_t b, uint64_t c);
 void trace_reset(bool print);
 uint64_t trace_hash(void);
+void sites_event(enum event event, const struct agent *agent);
 /* the last events, as a person reads them */
 void trace_tail(unsigned count);
 const char *call_name(enum call_kind kind);
@@ -541,6 +601,7 @@ const char *call_name(enum call_kind kind);
 	X(LATE_IMAGE, "a process died owing the device what nothing waits for")                                      \
 	X(PUBLISH_FAILED, "a mirror's write that failed")                                                            \
 	X(REFRESH_FAILED, "a mirror's read that failed")                                                             \
+	X(SITE, "something went wrong at a chosen spot")                                                             \
 	X(SURVIVOR, "all but one dead, and the survivor used every segment")                                         \
 	X(AGREED, "processes compared with the medium after all was quiet")
 

@@ -197,6 +197,7 @@ static void header_changed(uint32_t segment, uint64_t offset)
 		if (user)
 			broken("segment %u: agent %u gives it up while agent %u holds a block of it", segment, actor()->number, user->number);
 		withdrawn(segment);
+		sites_gone(segment);
 		s->generation = 0;
 		oracle_pins_hold();
 		return;

@@ -21,9 +21,9 @@ struct world world;
 
 static uint64_t rotate(uint64_t x, int k) { return x << k | x >> (64 - k); }
 
-static uint64_t next_random(void)
+static uint64_t next_random(uint64_t *s)
 {
-	uint64_t *s = world.random, a = s[0], b = s[1] ^ s[0];
+	uint64_t a = s[0], b = s[1] ^ s[0];
 	uint64_t result = a + s[1];
 
 	s[0] = rotate(a, 24) ^ b ^ b << 16;
@@ -33,16 +33,21 @@ static uint64_t next_random(void)
 
 uint32_t draw(uint32_t n)
 {
-	return n ? (uint32_t)((next_random() >> 32) * n >> 32) : 0;
+	return draw_from(world.random, n);
 }
 
-static void seed_random(uint64_t seed)
+uint32_t draw_from(uint64_t random[2], uint32_t n)
+{
+	return n ? (uint32_t)((next_random(random) >> 32) * n >> 32) : 0;
+}
+
+void random_seed(uint64_t random[2], uint64_t seed)
 {
 	for (int i = 0; i < 2; i++) { /* splitmix64 */
 		uint64_t z = seed += 0x9E3779B97F4A7C15ULL;
 		z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9ULL;
 		z = (z ^ z >> 27) * 0x94D049BB133111EBULL;
-		world.random[i] = z ^ z >> 31;
+		random[i] = z ^ z >> 31;
 	}
 }
 
@@ -81,6 +86,8 @@ void world_point(int weight)
 	/* several hosts: who empties a segment reads all logs some ten times, word by word */
 	if (++world.thread->call.points > CALL_POINTS_MAX * (on_shared() ? 2 : 1) && world.thread->call.kind)
 		broken("agent %u: %s does not come to an end", world.thread->agent->number, call_name(world.thread->call.kind));
+	if (world.thread->due && --world.thread->due == 0)
+		sites_due(world.thread);
 	if (world.budget < 0)
 		world_pause(THREAD_READY);
 }
@@ -106,6 +113,8 @@ void thread_start(struct thread *t, void (*run)(void *context))
 	t->state = THREAD_READY;
 	t->asleep_until = 0;
 	t->held = 0;
+	t->due = t->answered = 0;
+	t->wakes_on = EVENT_NONE;
 	t->naps = false;
 	t->rank = world.setup.ranked ? draw(RANKS) : 0;
 	t->call = (struct call){.instance = UINT32_MAX, .removal = UINT32_MAX, .pin = UINT32_MAX};
@@ -124,6 +133,7 @@ void agent_spawn(struct agent *a)
 	a->device = NULL;
 	a->threads_running = a->in_flight = 0;
 	trace(EVENT_SPAWN, a, a->life, 0, 0);
+	sites_attach();
 	thread_start(&a->threads[0], actor_main);
 }
 
@@ -254,6 +264,14 @@ static struct thread *choose(struct thread **threads, uint32_t count, uint32_t p
 	return best;
 }
 
+/* all sleep: where threads are made to stand still at chosen spots, that does not shorten the run */
+static void pass_time(uint64_t moment)
+{
+	if (world.sites.on && world.setup.medium <= MEDIUM_BLOCK)
+		world.setup.points_end += moment - world.now;
+	world.now = moment;
+}
+
 static void slice(void)
 {
 	struct thread *threads[STACKS];
@@ -266,7 +284,7 @@ static void slice(void)
 		if (moment == NEVER)
 			broken("nothing can go on: processes wait for each other");
 		else
-			world.now = moment;
+			pass_time(moment);
 		return;
 	}
 	uint32_t pick = draw(n);
@@ -305,10 +323,12 @@ static void begin(uint64_t seed)
 	world.image = image;
 	world.durable = durable;
 	world.seed = seed;
-	seed_random(seed);
-	world.pool_seed = next_random();
+	random_seed(world.random, seed);
+	world.pool_seed = next_random(world.random);
 	world.clock = 1000000;
+	world.sites.on = sites_begin(seed);
 	setup_choose(&world.setup, &geo);
+	sites_choose(&world.setup);
 	setup_format(&geo);
 	medium_reset();
 	device_reset();
