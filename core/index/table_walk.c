@@ -76,17 +76,27 @@ bool table_header_known(const struct control *c, const struct follower_recover *
 	return table_header_told(c, recover, segment, header, mended, &unread);
 }
 
+/*
+ * Where the next place's header must lie; 0: nobody knows.  A place that was made void by another than who reserved it
+ * (its entry names no pages) tells nothing, as before: were the next one damaged, its block would be there again by its own
+ * header, though it had been gone, and perhaps removed.
+ */
+static uint32_t page_behind(enum entry_state state, const struct entry *entry)
+{
+	return state == ENTRY_HERE && entry->header_pages
+		       ? entry->page + entry->header_pages + (uint32_t)block_pages(entry->length)
+		       : 0;
+}
+
 void table_walk(const struct control *c, const struct follower_recover *recover, uint64_t segment, uint64_t generation,
 		uint32_t from, uint32_t count, table_visit visit, void *context)
 {
-	uint32_t next_page = 1; /* where the next place's header must lie, when the one before is known */
+	uint32_t next_page = 1;
 	struct entry entry;
 	bool mended;
 
 	if (from > 0)
-		next_page = table_entry(c, segment, generation, from - 1, &entry, &mended) == ENTRY_HERE
-				    ? entry.page + entry.header_pages + (uint32_t)block_pages(entry.length)
-				    : 0;
+		next_page = page_behind(table_entry(c, segment, generation, from - 1, &entry, &mended), &entry);
 	for (uint32_t i = from; i < count; i++) {
 		enum entry_state state = table_entry(c, segment, generation, i, &entry, &mended);
 		if (state == ENTRY_HERE && !(entry.flags & ENTRY_VOID) && !entry_fits(c, segment, &entry))
@@ -97,9 +107,7 @@ void table_walk(const struct control *c, const struct follower_recover *recover,
 			state = ENTRY_HERE;
 			mended = true;
 		}
-		next_page = state == ENTRY_HERE
-				    ? entry.page + entry.header_pages + (uint32_t)block_pages(entry.length)
-				    : 0;
+		next_page = page_behind(state, &entry);
 		visit(context, i, state, &entry, mended);
 	}
 }

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a damaged entry's block may tell instead of it, and when it may not: what has been gone stays gone. */
+#include "core/index/follower.h"
+#include "core/log/table.h"
+#include "tests/unit/fake_media.h"
+#include "tests/unit/unit.h"
+
+enum { SEGMENT = 0, GENERATION = 0x3000001, LENGTH = PAGE, PAGES = 2 };
+
+/* the headers of blocks, all there: place 0 at page 1, and so on */
+struct blocks {
+	struct fake_media media;
+	uint32_t asked, here;
+	uint32_t seen[4];
+};
+
+static struct entry block_at(uint32_t index)
+{
+	return (struct entry){.index = index,
+			      .header_pages = 1,
+			      .generation = GENERATION,
+			      .birth = 0x6AA261A1308917C3 + index,
+			      .key = {0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, (uint8_t)(index + 1)},
+			      .page = 1 + index * PAGES,
+			      .length = LENGTH};
+}
+
+static bool entry_of_block(void *context, uint64_t segment, uint64_t generation, uint32_t index, uint32_t page, struct entry *entry)
+{
+	struct blocks *blocks = context;
+
+	blocks->asked++;
+	*entry = block_at(index);
+	return segment == SEGMENT && generation == GENERATION && page == entry->page;
+}
+
+static void see(void *context, uint32_t index, enum entry_state state, const struct entry *entry, bool mended)
+{
+	struct blocks *blocks = context;
+
+	(void)mended;
+	if (state == ENTRY_HERE && !(entry->flags & ENTRY_VOID))
+		blocks->seen[blocks->here++] = index;
+}
+
+static void walk(struct blocks *blocks, uint32_t from, uint32_t count)
+{
+	struct follower_recover recover = {.context = blocks, .entry = entry_of_block};
+
+	blocks->asked = blocks->here = 0;
+	table_walk(&blocks->media.control, &recover, SEGMENT, GENERATION, from, count, see, blocks);
+}
+
+static void begin(struct blocks *blocks, uint32_t count)
+{
+	struct table_header header = {.generation = GENERATION, .segment = SEGMENT, .opened_s = 1};
+
+	fake_open(&blocks->media, 2);
+	table_begin(&blocks->media.control, &header, count);
+}
+
+static void put(struct blocks *blocks, uint32_t index)
+{
+	struct entry entry = block_at(index);
+
+	table_publish(&blocks->media.control, SEGMENT, &entry);
+}
+
+/* power loss has kept other words of it only: more than one bit is wrong */
+static void tear(struct blocks *blocks, uint32_t index)
+{
+	memset(control_entry(&blocks->media.control, SEGMENT, index) + 32, 0, 32);
+}
+
+START_TEST(a_block_tells_what_its_entry_lost)
+{
+	struct blocks blocks;
+
+	begin(&blocks, 3);
+	for (uint32_t i = 0; i < 3; i++)
+		put(&blocks, i);
+	tear(&blocks, 1);
+	walk(&blocks, 0, 3);
+	ck_assert_uint_eq(blocks.here, 3);
+	ck_assert_uint_eq(blocks.asked, 1);
+	walk(&blocks, 1, 3);
+	ck_assert_uint_eq(blocks.here, 2);
+	tear(&blocks, 2); /* also behind one that only its block tells of */
+	walk(&blocks, 0, 3);
+	ck_assert_uint_eq(blocks.here, 3);
+	fake_close(&blocks.media);
+}
+END_TEST
+
+/* nobody knew of the block, and it may have been removed: whoever continues the segment must not bring it back */
+START_TEST(a_place_made_void_brings_nothing_back)
+{
+	struct blocks blocks;
+	struct entry empty = {.index = 0, .generation = GENERATION, .birth = 5, .page = block_at(1).page, .flags = ENTRY_VOID};
+
+	begin(&blocks, 3);
+	put(&blocks, 1);
+	put(&blocks, 2);
+	tear(&blocks, 1);
+	walk(&blocks, 0, 3);
+	ck_assert_uint_eq(blocks.here, 1);
+	ck_assert_uint_eq(blocks.seen[0], 2);
+	table_publish(&blocks.media.control, SEGMENT, &empty);
+	for (uint32_t from = 0; from < 2; from++) {
+		walk(&blocks, from, 3);
+		ck_assert_uint_eq(blocks.asked, 0);
+		ck_assert_uint_eq(blocks.here, 1);
+		ck_assert_uint_eq(blocks.seen[0], 2);
+	}
+	fake_close(&blocks.media);
+}
+END_TEST
+
+/* who reserved a place and could not write it knows where the next one begins */
+START_TEST(a_failed_put_tells_where_it_ends)
+{
+	struct blocks blocks;
+	struct entry failed = block_at(0);
+
+	failed.flags = ENTRY_VOID;
+	begin(&blocks, 2);
+	table_publish(&blocks.media.control, SEGMENT, &failed);
+	put(&blocks, 1);
+	tear(&blocks, 1);
+	for (uint32_t from = 0; from < 2; from++) {
+		walk(&blocks, from, 2);
+		ck_assert_uint_eq(blocks.here, 1);
+		ck_assert_uint_eq(blocks.seen[0], 1);
+	}
+	fake_close(&blocks.media);
+}
+END_TEST
+
+int main(void)
+{
+	const TTest *const tests[] = {
+		a_block_tells_what_its_entry_lost, a_place_made_void_brings_nothing_back, a_failed_put_tells_where_it_ends, NULL};
+	return unit_run("table_walk", tests);
+}
