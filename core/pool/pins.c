@@ -416,6 +416,13 @@ static int seen_by_others(const struct memkv_pool *pool)
 		    pool->media->path);
 }
 
+/* the fact stays (pin_one()); but whoever removes the block, or empties its segment, need not have seen it in time */
+static int no_room_to_hold(const struct memkv_pool *pool)
+{
+	return fail(MEMKV_PIN_LIMIT, "%s: a block is being removed, or its segment emptied, and there is no room to move it to; "
+				     "try again, unpin some, or use a larger pool", pool->media->path);
+}
+
 static int pin_one(struct memkv_pool *pool, struct entry *entries, const struct memkv_key *key, uint64_t pages,
 		   uint64_t until_s)
 {
@@ -430,8 +437,7 @@ static int pin_one(struct memkv_pool *pool, struct entry *entries, const struct 
 	/* else the fact stays: to take it back would take back what others pin at this moment as well */
 	enum pins_copy copy = any_copy_holds(pool, entries, key->bytes, NULL, 0);
 	if (copy == PINS_COPY_NO_ROOM)
-		return fail(MEMKV_PIN_LIMIT, "%s: the block is in a segment that is being emptied, and there is no room to move it to; "
-					     "unpin some, or use a larger pool", pool->media->path);
+		return no_room_to_hold(pool);
 	err = seen_by_others(pool);
 	if (err)
 		return err;
@@ -575,7 +581,7 @@ static bool of_session(void *context, const struct entry *e)
 	return e->session_id == look->id;
 }
 
-/* the fact stands: every block of the session that is there holds, if need be in a new place */
+/* the fact stands: every block of the session that is there holds, if need be in a new place; else it is not promised */
 static int64_t hold_session(struct memkv_pool *pool, struct entry *entries, uint64_t id)
 {
 	struct session_look look = {id};
@@ -592,6 +598,8 @@ static int64_t hold_session(struct memkv_pool *pool, struct entry *entries, uint
 			if (pool->control.shared && !share_out_of_doubt(pool, &entries[i]))
 				return share_unsure(pool);
 			held += hold(pool, s, generation, &entries[i], &no_room);
+			if (no_room)
+				return no_room_to_hold(pool);
 		}
 	}
 	if (pool->control.shared && atomic_load(&pool->media->unread) != before)

@@ -79,7 +79,9 @@ int64_t memkv_pin_prefix(struct memkv_pool *pool, const struct memkv_key *keys, 
  * One fact says all of it: nobody ever sees half of a session pinned.  While it holds, a put of that session that would
  * take the pool over its limit is answered with MEMKV_PIN_LIMIT.
  *
- * Return: how many of its blocks are stored now; else as memkv_pin().
+ * Return: how many of its blocks are stored now; else as memkv_pin().  MEMKV_PIN_LIMIT also when one of its blocks was just being
+ * removed or evicted and there is no room to move it to: then the pin stays, for the others and for what is put, and may be
+ * stated once more.
  * Context: as memkv_pin().
  */
 int64_t memkv_pin_session(struct memkv_pool *pool, const char *session, const struct memkv_pin_options *options);
