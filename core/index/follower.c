@@ -72,23 +72,13 @@ static void lose_end(struct follower *f)
 		atomic_store_explicit(&f->losses, losses + 1, memory_order_release);
 }
 
-static bool is_indexed(const struct follower *f, struct key_hash hash, struct place place)
-{
-	struct place there;
-
-	for (unsigned i = 0; index_find(f->index, hash, i, &there); i++)
-		if (there.page == place.page)
-			return true;
-	return false;
-}
-
 static void fold_gone(struct fold *fold, uint32_t index, struct key_hash hash, struct place place)
 {
 	struct follower *f = fold->f;
 
 	fold->gone += index >= fold->known;
 	fold->gone_left += index > fold->unsettled;
-	if (!is_indexed(f, hash, place)) /* never seen, or dropped before */
+	if (!index_has_page(f->index, hash, place.page)) /* never seen, or dropped before */
 		return;
 	lose(f);
 	index_drop(f->index, hash, place);

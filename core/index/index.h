@@ -96,6 +96,17 @@ static inline bool index_has(const struct index *index, struct key_hash hash)
 	return index_find(index, hash, 0, &place);
 }
 
+/* index_has_page() - does a copy of the key lie at this page? */
+static inline bool index_has_page(const struct index *index, struct key_hash hash, uint64_t page)
+{
+	struct place place;
+
+	for (unsigned i = 0; index_find(index, hash, i, &place); i++)
+		if (place.page == page)
+			return true;
+	return false;
+}
+
 struct index_figures {
 	uint64_t used, capacity, memory_bytes, refused;
 };

@@ -37,6 +37,7 @@ struct get {
 	const struct memkv_key *key;
 	struct key_hash hash;
 	struct lane *lane;
+	bool own_lane;
 	struct block_read read;
 	atomic_uint_fast64_t *cause; /* of a miss: the counter */
 	uint64_t settlements; /* when the copy was found (follower.h) */
@@ -88,16 +89,12 @@ static bool still_indexed(const struct get *get, struct place place)
 	return false;
 }
 
-/* a locator may name a place that the index has long forgotten */
-static bool is_indexed(const struct get *get, uint64_t page)
+/* by the index: a locator may name a place that it has long forgotten, and then that it lives is not known by it */
+static bool believes_index(const struct get *get)
 {
-	struct place there;
-	bool by_key = !get->at || get->tried;
+	bool by_locator = get->at && !get->tried;
 
-	for (unsigned i = 0; !by_key && index_find(get->pool->index, get->hash, i, &there); i++)
-		if (there.page == page)
-			return true;
-	return by_key;
+	return get->by_index && (!by_locator || index_has_page(get->pool->index, get->hash, get->read.place.page));
 }
 
 static bool is_among(const struct place *places, unsigned count, struct place place)
@@ -142,14 +139,17 @@ static void get_init(struct get *get, struct memkv_pool *pool, struct lane *lane
 	get->lane = lane;
 }
 
-static void get_begin(struct get *get, struct memkv_pool *pool, const struct memkv_key *key)
+/* @lane: the caller's; NULL: one of the pool's, until get_end() */
+static void get_begin(struct get *get, struct memkv_pool *pool, struct lane *lane, const struct memkv_key *key)
 {
-	get_init(get, pool, lane_acquire(&pool->lanes), key);
+	get_init(get, pool, lane ? lane : lane_acquire(&pool->lanes), key);
+	get->own_lane = !lane;
 }
 
 static void get_end(struct get *get)
 {
-	lane_release(&get->pool->lanes, get->lane);
+	if (get->own_lane)
+		lane_release(&get->pool->lanes, get->lane);
 }
 
 /* of those that are not skipped the newest (newest.h) */
@@ -220,7 +220,7 @@ static enum block_verdict read_once(struct get *get)
 	read->to = get->to;
 	read->length = get->length;
 	read->upto = get->upto;
-	read->by_index = get->by_index && is_indexed(get, read->place.page);
+	read->by_index = believes_index(get);
 	op_run(&read->op);
 	return read->verdict;
 }
@@ -333,7 +333,7 @@ static int64_t get_whole(struct memkv_pool *pool, const struct memkv_key *key, c
 {
 	struct get get;
 
-	get_begin(&get, pool, key);
+	get_begin(&get, pool, NULL, key);
 	get.at = at;
 	get.to = buffer;
 	get.length = length;
@@ -410,15 +410,14 @@ static int seek(struct memkv_pool *pool, struct lane *lane, const struct memkv_k
 {
 	struct get get;
 
-	get_init(&get, pool, lane ? lane : lane_acquire(&pool->lanes), key);
+	get_begin(&get, pool, lane, key);
 	get.at = at;
 	int result = read_any(&get);
 	if (result == MEMKV_MISS)
 		count(get.cause, 1);
 	if (result == 0)
 		result = use(context, &get.read.header, get.read.place);
-	if (!lane)
-		get_end(&get);
+	get_end(&get);
 	return result;
 }
 
@@ -441,12 +440,11 @@ static int64_t get_pieces(struct memkv_pool *pool, struct lane *lane, const stru
 {
 	struct get get;
 
-	get_init(&get, pool, lane ? lane : lane_acquire(&pool->lanes), key);
+	get_begin(&get, pool, lane, key);
 	get.ranges = ranges;
 	get.range_count = range_count;
 	int64_t result = get_any(&get);
-	if (!lane)
-		get_end(&get);
+	get_end(&get);
 	return result;
 }
 
