@@ -55,6 +55,14 @@ struct media_io {
 	void *owner;   /* the submitter's */
 };
 
+/* media_io_measure() - at submit: how much is asked for */
+static inline void media_io_measure(struct media_io *io)
+{
+	io->length = 0;
+	for (uint32_t i = 0; i < io->piece_count; i++)
+		io->length += io->pieces[i].iov_len;
+}
+
 struct media;
 struct media_queue;
 

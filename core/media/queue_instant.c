@@ -18,9 +18,7 @@ static int instant_submit(struct media_queue *queue, struct media_io *io)
 
 	if (queue->used == queue->depth)
 		return -EAGAIN;
-	io->length = 0;
-	for (uint32_t i = 0; i < io->piece_count; i++)
-		io->length += io->pieces[i].iov_len;
+	media_io_measure(io);
 	io->result = q->copy(queue->media, io);
 	q->done = io;
 	queue->used = 1;

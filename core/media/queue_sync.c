@@ -53,9 +53,7 @@ static int sync_submit(struct media_queue *queue, struct media_io *io)
 
 	if (queue->used == queue->depth)
 		return -EAGAIN;
-	io->length = 0;
-	for (uint32_t i = 0; i < io->piece_count; i++)
-		io->length += io->pieces[i].iov_len;
+	media_io_measure(io);
 	io->result = transfer(media_spot(queue->media, q->fd, io->offset), io);
 	q->done[(q->head + queue->used++) % queue->depth] = io;
 	return 0;

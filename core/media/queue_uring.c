@@ -102,11 +102,9 @@ static int uring_submit(struct media_queue *queue, struct media_io *io)
 		return -EAGAIN;
 	q->free = c->next_free;
 	*c = (struct command){.io = io, .at = c->pieces, .count = io->piece_count, .offset = io->offset};
-	io->length = 0;
-	for (uint32_t i = 0; i < io->piece_count; i++) {
+	media_io_measure(io);
+	for (uint32_t i = 0; i < io->piece_count; i++)
 		c->pieces[i] = io->pieces[i];
-		io->length += io->pieces[i].iov_len;
-	}
 	prepare(q, c);
 	queue->used++;
 	return 0;
