@@ -205,21 +205,10 @@ static void test_lazy(uint32_t flags)
 	scratch_remove(path);
 }
 
-static struct memkv_host me_of(struct memkv_pool *pool)
-{
-	static struct memkv_host hosts[256];
-	int64_t slots = memkv_hosts(pool, hosts, 256);
-
-	for (int64_t i = 0; i < slots; i++)
-		if (hosts[i].is_me)
-			return hosts[i];
-	return (struct memkv_host){0};
-}
-
 static void test_drained(uint32_t flags)
 {
 	struct memkv_pool *pool = make("back-drained", flags);
-	struct memkv_host before = me_of(pool);
+	struct memkv_host before = host_of_mine(pool);
 	const struct memkv_host_drain_options undo = {.size = sizeof(undo), .flags = MEMKV_HOST_DRAIN_UNDO};
 	uint64_t until = now_us() + PATIENCE_US;
 	int err;
@@ -236,7 +225,7 @@ static void test_drained(uint32_t flags)
 		sleep_us(STEP_US);
 	EXPECT(err == MEMKV_DRAINED, "back, a put is answered with %d", err);
 	expect_all(pool, true);
-	struct memkv_host after = me_of(pool);
+	struct memkv_host after = host_of_mine(pool);
 	EXPECT(after.state == MEMKV_HOST_DRAINED && (after.epoch != before.epoch || after.slot != before.slot), "back as %u@%u, %d",
 	       after.slot, after.epoch, after.state);
 	EXPECT(memkv_host_drain(pool, after.slot, after.epoch, &undo) == 1, "undo: %s", memkv_error_detail());

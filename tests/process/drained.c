@@ -82,17 +82,6 @@ static void *look_on(void *context)
 	return NULL;
 }
 
-static struct memkv_host me_of(struct memkv_pool *pool)
-{
-	static struct memkv_host hosts[256];
-	int64_t slots = memkv_hosts(pool, hosts, 256);
-
-	for (int64_t i = 0; i < slots; i++)
-		if (hosts[i].is_me)
-			return hosts[i];
-	fail_test(__FILE__, __LINE__, "is_me", "no slot is mine");
-}
-
 static struct memkv_host host_at(struct memkv_pool *pool, uint64_t slot)
 {
 	static struct memkv_host hosts[256];
@@ -107,7 +96,7 @@ static int agent_run(void *context)
 	struct shared *s = base->s;
 	pthread_t threads[THREADS_MAX + 1];
 	struct memkv_pool *pool = pool_attach(s->path, 0);
-	struct memkv_host me = me_of(pool);
+	struct memkv_host me = host_of_mine(pool);
 
 	atomic_store(&s->agents[base->agent].slot, me.slot);
 	atomic_store(&s->agents[base->agent].epoch, me.epoch);
@@ -236,12 +225,12 @@ static void in_a_full_pool(struct shared *s)
 	sleep_us(300000);
 	EXPECT(host_at(pool, atomic_load(&a->slot)).state == MEMKV_HOST_DRAINED, "what was not answered in time counts later");
 	/* this handle itself */
-	struct memkv_host me = me_of(pool);
+	struct memkv_host me = host_of_mine(pool);
 	struct memkv_key key = key_of(7);
 	static uint8_t bytes[BLOCK];
 	EXPECT(memkv_put(pool, &key, bytes, BLOCK, NULL) == 0, "put: %s", memkv_error_detail());
 	EXPECT(memkv_host_drain(pool, me.slot, me.epoch, NULL) == 1, "itself: %s", memkv_error_detail());
-	EXPECT(me_of(pool).state == MEMKV_HOST_DRAINED && me_of(pool).segments == 0, "itself");
+	EXPECT(host_of_mine(pool).state == MEMKV_HOST_DRAINED && host_of_mine(pool).segments == 0, "itself");
 	key = key_of(8);
 	EXPECT(memkv_put(pool, &key, bytes, BLOCK, NULL) == MEMKV_DRAINED, "it puts");
 	key = key_of(7);

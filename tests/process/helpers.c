@@ -290,6 +290,17 @@ struct memkv_counters counters_of(struct memkv_pool *pool)
 	return counters;
 }
 
+struct memkv_host host_of_mine(struct memkv_pool *pool)
+{
+	static struct memkv_host hosts[256];
+	int64_t slots = memkv_hosts(pool, hosts, 256);
+
+	for (int64_t i = 0; i < slots; i++)
+		if (hosts[i].is_me)
+			return hosts[i];
+	fail_test(__FILE__, __LINE__, "is_me", "no slot is mine");
+}
+
 struct memkv_pool_info describe_of(struct memkv_pool *pool)
 {
 	struct memkv_pool_info info;

@@ -82,6 +82,8 @@ struct memkv_pool *pool_attach(const char *path, uint32_t flags);
 uint64_t pool_expect_clean(struct memkv_pool *pool, const char *when);
 struct memkv_counters counters_of(struct memkv_pool *pool);
 struct memkv_pool_info describe_of(struct memkv_pool *pool);
+/* host_of_mine() - what memkv_hosts() tells of this handle itself; where it tells nothing the test fails */
+struct memkv_host host_of_mine(struct memkv_pool *pool);
 
 /* ---- processes ---- */
 

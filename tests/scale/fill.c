@@ -41,14 +41,15 @@ void fill_die(const char *what)
 	exit(1);
 }
 
-long fill_anonymous_bytes(void)
+long fill_status_bytes(const char *field)
 {
 	char line[256];
 	long kib = 0;
+	size_t length = strlen(field);
 	FILE *f = fopen("/proc/self/status", "r");
 
 	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "RssAnon: %ld", &kib) == 1)
+		if (strncmp(line, field, length) == 0 && sscanf(line + length, ": %ld", &kib) == 1)
 			break;
 	if (f)
 		fclose(f);

@@ -10,8 +10,8 @@ uint64_t fill_mix(uint64_t x);
 struct memkv_key fill_key(uint64_t number);
 /* ends the program with what memkv said last */
 _Noreturn void fill_die(const char *what);
-/* memory of this process that no file stands behind, in bytes */
-long fill_anonymous_bytes(void);
+/* memory of this process, in bytes; @field: "RssAnon": what no file stands behind; "RssFile": what is mapped of files */
+long fill_status_bytes(const char *field);
 /*
  * fill_sparse() - a pool of which nothing is allocated but its superblocks and owner words: what a create allocates of a
  * petabyte is terabytes

@@ -36,20 +36,6 @@ static double cpu_s(void)
 	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
-static long mapped_bytes(void)
-{
-	char line[256];
-	long kib = 0;
-	FILE *f = fopen("/proc/self/status", "r");
-
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "RssFile: %ld", &kib) == 1)
-			break;
-	if (f)
-		fclose(f);
-	return kib * 1024;
-}
-
 static int by_value(const void *a, const void *b)
 {
 	double x = *(const double *)a, y = *(const double *)b;
@@ -143,7 +129,7 @@ static int use(const char *path, uint64_t blocks, double seconds)
 {
 	static struct figures f;
 	struct memkv_pool_options open = {.size = sizeof(open), .lanes = 1};
-	long before = fill_anonymous_bytes();
+	long before = fill_status_bytes("RssAnon");
 	double cpu = cpu_s(), start = fill_now_s();
 	struct memkv_pool *pool;
 
@@ -151,8 +137,8 @@ static int use(const char *path, uint64_t blocks, double seconds)
 		fill_die("attach");
 	f.attach_ms = (fill_now_s() - start) * 1e3;
 	f.attach_cpu_s = cpu_s() - cpu;
-	f.anonymous = fill_anonymous_bytes() - before;
-	f.mapped = mapped_bytes();
+	f.anonymous = fill_status_bytes("RssAnon") - before;
+	f.mapped = fill_status_bytes("RssFile");
 	cpu = cpu_s();
 	usleep((useconds_t)(seconds * 1e6));
 	f.idle_percent = (cpu_s() - cpu) / seconds * 100;

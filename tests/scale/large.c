@@ -93,13 +93,13 @@ static int attach(char **argv)
 	uint64_t blocks = strtoull(argv[3], NULL, 10);
 	struct memkv_pool *pool;
 	struct rusage u;
-	long before = fill_anonymous_bytes();
+	long before = fill_status_bytes("RssAnon");
 	double start = fill_now_s();
 
 	if (memkv_pool_open(argv[2], &open, &pool))
 		fill_die("attach");
 	double ms = (fill_now_s() - start) * 1e3;
-	long memory = fill_anonymous_bytes() - before;
+	long memory = fill_status_bytes("RssAnon") - before;
 	unsigned wrong = look_all(pool, blocks);
 	getrusage(RUSAGE_SELF, &u);
 	printf("{\"blocks\":%" PRIu64 ",\"attach_ms\":%.1f,\"cpu_s\":%.2f,\"anon_bytes\":%ld,\"wrong\":%u}\n", blocks, ms, cpu_s(),

@@ -147,14 +147,14 @@ static int measure(const char *path, uint64_t blocks, bool empty)
 	struct memkv_pool_options options = {.size = sizeof(options), .flags = MEMKV_OPEN_NO_FOLLOWER, .lanes = 1};
 	struct memkv_pool *pool;
 	bool dropped = drop_caches();
-	long before = fill_anonymous_bytes();
+	long before = fill_status_bytes("RssAnon");
 	double start = fill_now_s(), ns = 0, scaling = 0;
 	int wrong = 0;
 
 	if (memkv_pool_open(path, &options, &pool))
 		fill_die("attach");
 	double attach_ms = (fill_now_s() - start) * 1e3;
-	long memory = fill_anonymous_bytes() - before;
+	long memory = fill_status_bytes("RssAnon") - before;
 	if (!empty)
 		wrong = measure_match(pool, blocks, &ns, &scaling);
 	printf("{\"blocks\":%" PRIu64 ",\"attach_ms\":%.1f,\"cold\":%s,\"anon_bytes\":%ld,\"match_ns\":%.1f,"
