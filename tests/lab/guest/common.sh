@@ -54,6 +54,14 @@ put_blocks() {
 		n=$((n + 1))
 	done
 }
+# until a pool can be looked at, half a minute at most; what was said last is in /tmp/run.out
+await_pool() {
+	local tries=0
+	until memkv pool info "$1" >/tmp/run.out 2>&1 || [ $tries = 300 ]; do
+		usleep 100000
+		tries=$((tries + 1))
+	done
+}
 get_blocks() {
 	local n=$3
 	while [ "$n" -le "$4" ]; do

@@ -96,11 +96,7 @@ run memkv attach "$TCP" --persist --dhchap-secret /tmp/key --dhchap-ctrl-secret 
 [ "$(stat -c %a /etc/nvme/config.json)" = 600 ] || fail "others may read the keys: $(stat -c %a /etc/nvme/config.json)"
 run nvme disconnect -n "$NQN"
 run nvme connect-all
-tries=0
-until memkv pool info "$TCP" >/dev/null 2>&1 || [ $tries = 300 ]; do
-	usleep 100000
-	tries=$((tries + 1))
-done
+await_pool "$TCP"
 keyed $KEY
 get_blocks "ns:$UUID" one 1 3
 run memkv detach "$NQN"

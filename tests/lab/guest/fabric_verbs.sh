@@ -86,11 +86,7 @@ grep -q '"fast_io_fail_tmo": *5' /etc/nvme/config.json || fail "not noted: $(cat
 [ -e /etc/systemd/system/nvmf-autoconnect.service.d/memkv.conf ] || fail "the unit would not start"
 run nvme disconnect -n "$NQN"
 run nvme connect-all
-tries=0
-until memkv pool info "$TCP" >/dev/null 2>&1 || [ $tries = 300 ]; do
-	usleep 100000
-	tries=$((tries + 1))
-done
+await_pool "$TCP"
 get_blocks "ns:$UUID" one 1 3
 cat /sys/class/nvme/nvme*/fast_io_fail_tmo | grep -qx 5 || fail "connected with other time-outs than noted"
 note "after connect-all ctrl_loss_tmo is $(cat /sys/class/nvme/nvme*/ctrl_loss_tmo | tr '\n' ' ')"
@@ -100,11 +96,7 @@ pass "--persist: nvme connect-all connects it again with its time-outs; detach t
 
 # a connection that somebody else made, with Linux's time-outs
 run nvme connect -t tcp -a 127.0.0.1 -s 4420 -n "$NQN"
-tries=0
-until memkv pool info "$TCP" >/tmp/run.out 2>&1 || [ $tries = 300 ]; do
-	usleep 100000
-	tries=$((tries + 1))
-done
+await_pool "$TCP"
 grep -q "fast_io_fail_tmo off and ctrl_loss_tmo 600: a write that is cut off can land up to 670 s later" /tmp/run.out ||
 	fail "no warning: $(cat /tmp/run.out)"
 pattern 1 >/tmp/want
