@@ -35,21 +35,4 @@ void pins_close(struct pins *pins);
  */
 int pins_admit(struct memkv_pool *pool, uint64_t session_id, uint64_t pages);
 
-/*
- * pins_copy_of() - the key is pinned, and that is stated: does a copy hold, if need be in a new place?
- * @only, @below: of the blocks with these births, and with lower ones than that.
- */
-struct births;
-struct entry;
-enum pins_copy {
-	PINS_COPY_HOLDS,
-	PINS_COPY_NONE,   /* there is no such block any more */
-	PINS_COPY_UNSURE, /* there is one, and it may yet go */
-	PINS_COPY_NO_ROOM, /* likewise, and there is no room to move it to */
-};
-/* pins_find_entry() - the entry of the copy at @place into entries[0] (room for a whole table); false: there is none */
-bool pins_find_entry(struct memkv_pool *pool, struct entry *entries, const uint8_t *key, struct place place,
-		     uint64_t *segment, uint64_t *generation);
-enum pins_copy pins_copy_of(struct memkv_pool *pool, const uint8_t key[32], const struct births *only, uint64_t below);
-
 #endif

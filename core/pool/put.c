@@ -17,6 +17,7 @@
 #include "core/base/options_take.h"
 #include "core/pool/block_io.h"
 #include "core/pool/deadline.h"
+#include "core/pool/pin_hold.h"
 #include "core/pool/remove.h"
 
 #include <errno.h>

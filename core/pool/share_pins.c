@@ -4,7 +4,7 @@
 #include "core/base/environ.h"
 #include "core/base/fail.h"
 #include "core/pool/move.h"
-#include "core/pool/pins.h"
+#include "core/pool/pin_hold.h"
 #include "core/pool/remove.h"
 
 #include <memkv/pin.h>
