@@ -5,6 +5,7 @@
  *
  * sim_point() stands before each access to words that processes share: others may run, stop or die there.
  * sim_after() stands behind those that may change something: the simulator looks what did.
+ * sim_pass() says how many of the next loads pass before anybody else can run: those need no sim_point().
  *
  * MUTANT(name) is a deliberate bug, there to prove that the simulator would find it.  At most one is switched on, by
  * the simulator; in production the constant 0 takes the code away.  Where it stands is a spot at which something may go
@@ -13,6 +14,8 @@
  */
 #ifndef MEMKV_CORE_SIMULATE_H
 #define MEMKV_CORE_SIMULATE_H
+
+#include <stddef.h>
 
 enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 
@@ -152,6 +155,7 @@ enum sim_mutant {
 extern enum sim_mutant sim_mutant;
 
 void sim_point(enum sim_kind kind, const void *at);
+size_t sim_pass(size_t loads);
 /* @done: false: a swap that came too late */
 void sim_after(enum sim_kind kind, const void *at, int done);
 int sim_site(enum sim_mutant site);
@@ -164,6 +168,12 @@ static inline void sim_point(enum sim_kind kind, const void *at)
 {
 	(void)kind;
 	(void)at;
+}
+
+static inline size_t sim_pass(size_t loads)
+{
+	(void)loads;
+	return 0;
 }
 
 static inline void sim_after(enum sim_kind kind, const void *at, int done)
