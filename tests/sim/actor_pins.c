@@ -25,7 +25,7 @@ static struct memkv_pin_options options_of(uint64_t ttl)
 		.size = sizeof(struct memkv_pin_options), .flags = ttl ? 0 : MEMKV_PIN_FOR_EVER, .ttl_s = ttl};
 }
 
-static void do_pin(struct thread *t, uint32_t key)
+void do_pin(struct thread *t, uint32_t key)
 {
 	struct memkv_key k = key_of(key);
 	uint64_t ttl = some_ttl();
@@ -45,7 +45,7 @@ static void do_pin(struct thread *t, uint32_t key)
 	call_end(t, result);
 }
 
-static void do_unpin(struct thread *t, uint32_t key)
+void do_unpin(struct thread *t, uint32_t key)
 {
 	struct memkv_key k = key_of(key);
 
