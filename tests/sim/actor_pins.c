@@ -2,6 +2,7 @@
 /* What the processes do about pins: by key and by session, removals that are told to, evictions, the list. */
 #include "core/pool/handle.h"
 #include "sim.h"
+#include "stage.h"
 
 #include <memkv/pin.h>
 
@@ -103,7 +104,7 @@ static void do_force(struct thread *t, uint32_t key)
 
 void do_evict(struct thread *t)
 {
-	struct memkv_evict_options o = {.size = sizeof(o), .bytes = 1 + draw(4 * PAGE)};
+	struct memkv_evict_options o = {.size = sizeof(o), .bytes = 1 + (stage.on ? 0 : draw(4 * PAGE))};
 	struct memkv_evict_report report;
 
 	call_begin(t, CALL_EVICT, UINT32_MAX);

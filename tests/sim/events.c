@@ -159,7 +159,7 @@ void trace(enum event event, const struct agent *agent, uint64_t a, uint64_t b, 
 	if (print_all)
 		print_line(l);
 	if (stage.on)
-		stage_event(event, agent);
+		stage_event(event, agent, a);
 	if (world.sites.sleepers)
 		sites_event(event, agent);
 }

@@ -112,7 +112,11 @@ void medium_cut(void)
 	mark_advisory();
 	for (uint64_t page = next_dirty(0); page != NEVER; page = next_dirty(page + 1)) {
 		bool control = page * PAGE < world.layout.control_bytes;
-		uint32_t how = stage.on ? !stage_keeps(page) : draw((device ? parts : control) ? 3 : 2);
+		if (stage.on) {
+			stage_cut(page);
+			continue;
+		}
+		uint32_t how = draw((device ? parts : control) ? 3 : 2);
 		if (how == 1)
 			memcpy(world.image + page * PAGE, world.durable + page * PAGE, PAGE);
 		else if (how == 2 && device)

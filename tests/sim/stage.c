@@ -79,15 +79,21 @@ void stage_spot(enum sim_mutant spot)
 		world_pause(THREAD_READY);
 }
 
-void stage_event(enum event event, const struct agent *agent)
+void stage_event(enum event event, const struct agent *agent, uint64_t at)
 {
-	if (stage.runs && agent == stage.runs->agent && event == stage.event)
+	if (stage.runs && agent == stage.runs->agent && event == stage.event &&
+	    (event != EVENT_WORD || (at >= stage.from && at < stage.to)))
 		reach();
 }
 
 bool stage_fails(const struct command *command) { return stage.on && stage.fails && stage.fails(command); }
 
-bool stage_keeps(uint64_t page) { return !stage.keeps || stage.keeps(page); }
+void stage_cut(uint64_t page)
+{
+	for (uint64_t at = page * PAGE; stage.keeps && at < (page + 1) * PAGE; at += 8)
+		if (!stage.keeps(at))
+			memcpy(world.image + at, world.durable + at, 8);
+}
 
 /* ---- the director ---- */
 
@@ -141,7 +147,7 @@ static void place_order(player p, enum call_kind kind, uint32_t key)
 {
 	struct thread *t = thread_of(p);
 
-	scene_must(t->agent->pool || kind == CALL_OPEN, "a process has not opened the pool");
+	scene_must(t->agent->state == AGENT_UP || kind == CALL_OPEN, "a process has not opened the pool");
 	if (t->state == THREAD_NONE && t->number)
 		thread_start(t, stage_player);
 	*order_of(t) = (struct order){.kind = kind, .key = key, .given = kind != CALL_OPEN};
@@ -171,6 +177,23 @@ void goes_to(player p, enum sim_mutant spot, uint32_t nth)
 	run_up_to(p, spot, EVENT_NONE, nth);
 	snprintf(what, sizeof(what), "process %u does not come to %s", p, mutant_name(spot));
 	scene_must(stage.reached, what);
+}
+
+void goes_to_store(player p, uint64_t offset, uint64_t bytes, uint32_t nth)
+{
+	stage.from = offset;
+	stage.to = offset + bytes;
+	goes_until(p, EVENT_WORD, nth);
+}
+
+void goes_to_sleep(player p)
+{
+	struct thread *t = thread_of(p);
+	const struct order *o = order_of(t);
+
+	while (!world.failed && !o->answered && t->asleep_until <= world.now && turn(t))
+		;
+	scene_must(!o->answered, "a call does not wait");
 }
 
 void goes_until(player p, enum event event, uint32_t nth)
@@ -242,14 +265,14 @@ void power_fails(void)
 void all_look(void)
 {
 	for (player p = 0; p < world.setup.agents; p++)
-		if (world.agents[p].pool)
+		if (world.agents[p].state == AGENT_UP)
 			(void)calls(p, CALL_REFRESH, 0);
 	if (!world.failed)
 		oracle_agreed();
 	for (player p = 0; p < world.setup.agents; p++) {
-		for (uint32_t key = 0; world.agents[p].pool && key < world.setup.keys; key++)
+		for (uint32_t key = 0; world.agents[p].state == AGENT_UP && key < world.setup.keys; key++)
 			(void)calls(p, CALL_GET, key);
-		if (world.agents[p].pool)
+		if (world.agents[p].state == AGENT_UP)
 			(void)calls(p, CALL_CHECK, 0);
 	}
 }

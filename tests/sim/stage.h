@@ -30,10 +30,11 @@ extern struct stage {
 	struct thread *runs; /* up to: */
 	enum sim_mutant spot;
 	enum event event;
+	uint64_t from, to; /* of a store to a shared word: between these */
 	uint32_t left;	     /* so many of these */
 	bool reached;
 	bool (*fails)(const struct command *command); /* NULL: none does */
-	bool (*keeps)(uint64_t page);		      /* power loss: has the page been written? NULL: all have */
+	bool (*keeps)(uint64_t offset); /* power loss: have the eight bytes there been written? NULL: all have */
 } stage;
 
 /* ---- for scenes ---- */
@@ -47,6 +48,9 @@ void begins(player p, enum call_kind kind, uint32_t key);
 /* it goes on until it comes to the spot for the @nth time, and stands still before it; until the event has happened; until the end */
 void goes_to(player p, enum sim_mutant spot, uint32_t nth);
 void goes_until(player p, enum event event, uint32_t nth);
+/* until it has stored to one of these bytes for the @nth time; until it waits for a time */
+void goes_to_store(player p, uint64_t offset, uint64_t bytes, uint32_t nth);
+void goes_to_sleep(player p);
 int64_t ends(player p);
 void closes(player p);
 /* it is killed, and what it had on the way has ended */
@@ -69,10 +73,11 @@ uint32_t key_in(uint32_t segment);
 int scenes_play(enum sim_mutant only, bool trace);
 void stage_player(void *context);
 void stage_spot(enum sim_mutant spot);
-void stage_event(enum event event, const struct agent *agent);
+void stage_event(enum event event, const struct agent *agent, uint64_t at);
 void stage_answered(const struct thread *thread, int64_t result);
 bool stage_fails(const struct command *command);
-bool stage_keeps(uint64_t page);
+/* what power loss takes of a page */
+void stage_cut(uint64_t page);
 
 /* scenes_files.c; each list ends with one that has no play */
 extern const struct scene scenes_files[];
