@@ -2,17 +2,36 @@
 /* Scenes of files and memory: see stage.h. */
 #include "stage.h"
 
-/* the pool is full but for the segment that is kept while there is a pin; key 0 lies in the oldest one */
-static void fill(player p)
-{
-	for (uint32_t key = 0; key < 10; key++)
-		(void)calls(p, CALL_PUT, key);
-}
-
 static void many_keys(struct setup *s, struct geometry *geo)
 {
-	(void)geo;
+	geo->segments = 8;
 	s->keys = 40;
+}
+
+/*
+ * Process 0 puts until it has chosen a segment to be emptied next: the key of a block there.  Processes 1 and 2 have room of their own,
+ * and a segment is kept FREE for moves.
+ */
+static uint32_t victim_of_0(void)
+{
+	opens(0);
+	opens(1);
+	opens(2);
+	(void)calls(1, CALL_PUT, 30);
+	(void)calls(2, CALL_PUT, 31);
+	(void)calls(1, CALL_PIN, 30);
+	for (uint32_t key = 0; key < 20 && !world.failed && !any_segment_is(OWNER_LEAVING); key++)
+		(void)calls(0, CALL_PUT, key);
+	return key_in(segment_that_is(OWNER_LEAVING));
+}
+
+/* it goes on, up to where it has looked for pins there, and withdraws the table next */
+static void empties_it(void)
+{
+	begins(0, CALL_PUT, 20);
+	(void)ends(0);
+	begins(0, CALL_PUT, 21);
+	goes_to(0, MUTANT_HOLDS_AT_RETIRE, 1);
 }
 
 /*
@@ -21,27 +40,17 @@ static void many_keys(struct setup *s, struct geometry *geo)
  */
 static void move_from_withdrawn(void)
 {
-	opens(0);
-	opens(1);
-	opens(2);
-	fill(0);
-	(void)calls(1, CALL_PUT, 10);
-	(void)calls(1, CALL_PIN, 9);
-	(void)calls(2, CALL_REFRESH, 0);
-	(void)calls(0, CALL_PUT, 20);
-	uint32_t victim = key_in(segment_that_is(OWNER_LEAVING));
-	(void)calls(0, CALL_PUT, 21);
-	begins(0, CALL_PUT, 22);
-	goes_to(0, MUTANT_HOLDS_AT_RETIRE, 1);
-	begins(1, CALL_PIN, victim);
+	uint32_t key = victim_of_0();
+
+	empties_it();
+	begins(1, CALL_PIN, key);
 	goes_to(1, MUTANT_MOVE_LIVE, 1);
 	goes_until(0, EVENT_OWNER, 1);
-	(void)calls(2, CALL_REMOVE, victim);
+	(void)calls(2, CALL_REMOVE, key);
 	(void)ends(1);
 	(void)ends(0);
 	all_look();
 }
-
 
 /* ---- what power loss leaves ---- */
 
@@ -118,9 +127,14 @@ static bool is_entry(uint64_t at) { return at - (table_of(torn) + PAGE) < world.
 
 static bool is_block(uint64_t at) { return at - (page_of(torn) + 1) * PAGE < 4ULL * PAGE; }
 
-static bool keeps_but_tail(uint64_t at) { return at != table_of(torn) + TABLE_TAIL_OFFSET && !is_entry(at); }
+/* of the entry its life word is there */
+static bool keeps_but_tail(uint64_t at)
+{
+	return at != table_of(torn) + TABLE_TAIL_OFFSET && (!is_entry(at) || at == table_of(torn) + PAGE + ENTRY_LIFE_OFFSET);
+}
 
-static bool keeps_but_blocks(uint64_t at) { return !is_block(at) && !is_entry(at); }
+/* of an entry only the first word is there: it is damaged */
+static bool keeps_but_blocks(uint64_t at) { return !is_block(at) && (!is_entry(at) || at == table_of(torn) + PAGE); }
 
 /*
  * Power loss has taken tail and entry of key 0, and its block is there.  The key is removed, and the segment continued: the next
@@ -180,7 +194,7 @@ static void silent_resumed(void)
 static void only_source_overwritten(void)
 {
 	opens(0);
-	for (uint32_t key = 0; key < 12; key++)
+	for (uint32_t key = 0; key < 16; key++)
 		(void)calls(0, CALL_PUT, key);
 	torn = 0;
 	uint32_t key = key_in(torn);
@@ -199,22 +213,7 @@ static void only_source_overwritten(void)
 
 /* ---- replacing puts ---- */
 
-/* the key of a block whose segment is being emptied by process 0; processes 1 and 2 have room of their own */
-static uint32_t victim_of_0(void)
-{
-	opens(0);
-	opens(1);
-	opens(2);
-	fill(0);
-	(void)calls(1, CALL_PUT, 10);
-	(void)calls(2, CALL_PUT, 11);
-	(void)calls(1, CALL_PIN, 9);
-	(void)calls(0, CALL_PUT, 20);
-	(void)calls(0, CALL_PUT, 21);
-	return key_in(segment_that_is(OWNER_LEAVING));
-}
-
-/* what is there moves while a replacing put notes it */
+/* what is there moves while a replacing put notes it, and its old place is opened anew; its birth is the higher one */
 static void note_once(void)
 {
 	uint32_t key = victim_of_0();
@@ -224,7 +223,66 @@ static void note_once(void)
 	goes_to(1, MUTANT_NOTE_ONCE, 1);
 	(void)calls(2, CALL_PIN, key);
 	(void)calls(2, CALL_UNPIN, key);
+	(void)calls(0, CALL_PUT, 20);
+	(void)calls(0, CALL_PUT, 21);
 	(void)ends(1);
+	all_look();
+}
+
+/*
+ * A replacing put finds what it replaces pinned meanwhile, in a segment that is being emptied; while it looks whether a copy holds,
+ * who pinned has moved it.
+ */
+static void gone_believed(void)
+{
+	uint32_t key = victim_of_0();
+
+	world.setup.replace = 65536;
+	begins(1, CALL_PUT, key);
+	goes_to(1, MUTANT_PUBLISH_EARLY, 2);
+	begins(0, CALL_PUT, 20);
+	(void)ends(0);
+	begins(0, CALL_PUT, 21);
+	goes_to(0, MUTANT_HOLDS_AT_RETIRE, 1);
+	begins(2, CALL_PIN, key);
+	goes_to(2, MUTANT_MOVE_LIVE, 1);
+	goes_to(1, MUTANT_GONE_BELIEVED, 2);
+	(void)ends(2);
+	goes_until(0, EVENT_OWNER, 1);
+	(void)ends(1);
+	(void)ends(0);
+	all_look();
+}
+
+/* ---- pins ---- */
+
+/* where process 0 was, the first who came, has its checkpoints */
+static uint64_t checkpoint(unsigned area) { return layout_checkpoint(&world.layout, 0, area); }
+
+static bool keeps_but_checkpoint(uint64_t at) { return at - checkpoint(1) >= world.layout.geo.checkpoint_bytes; }
+
+/*
+ * Processes that take a slot one after the other write down what is pinned.  The third dies before it has flushed that; the fourth has
+ * just withdrawn the checkpoint before when the power goes.
+ */
+static void checkpoint_unflushed(void)
+{
+	opens(0);
+	(void)calls(0, CALL_PUT, 0);
+	(void)calls(0, CALL_PIN, 0);
+	dies(0);
+	opens(1);
+	(void)calls(1, CALL_PUT, 1);
+	(void)calls(1, CALL_PIN, 1);
+	dies(1);
+	begins_to_open(2);
+	goes_to_store(2, checkpoint(1) + 8, 8, 2);
+	dies(2);
+	begins_to_open(3);
+	goes_to_store(3, checkpoint(0) + 8, 8, 1);
+	stage.keeps = keeps_but_checkpoint;
+	power_fails();
+	opens(0);
 	all_look();
 }
 
@@ -237,5 +295,7 @@ const struct scene scenes_files[] = {
 	{MUTANT_SILENT_RESUMED, "wrong bytes", MEDIUM_FILE, silent_resumed, NULL},
 	{MUTANT_ONLY_SOURCE_OVERWRITTEN, "is returned, and was removed", MEDIUM_FILE, only_source_overwritten, many_keys},
 	{MUTANT_NOTE_ONCE, "its removal has been acknowledged", MEDIUM_FILE, note_once, many_keys},
+	{MUTANT_GONE_BELIEVED, "its removal has been acknowledged", MEDIUM_FILE, gone_believed, many_keys},
+	{MUTANT_CHECKPOINT_UNFLUSHED, "pinned", MEDIUM_FILE, checkpoint_unflushed, NULL},
 	{.play = NULL},
 };
