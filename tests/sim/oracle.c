@@ -85,6 +85,21 @@ static uint32_t removal_begin(uint32_t key, uint32_t instance, bool forced)
 	return world.removal_count++;
 }
 
+/* is anything still there that was acknowledged before @r began?  It would be found once what is above it has gone. */
+static void nothing_left(const struct removal *r)
+{
+	for (uint32_t s = 0; s < world.layout.geo.segments; s++)
+		for (uint32_t n = 0; world.shadow[s].generation && !world.shadow[s].begun_by && n < world.layout.geo.entries; n++) {
+			const struct shadow_place *p = &world.shadow[s].places[n];
+			if (p->generation != world.shadow[s].generation || p->life != SHADOW_LIVE || p->damaged || p->instance == UINT32_MAX)
+				continue;
+			const struct instance *i = &world.instances[p->instance];
+			if (i->key == r->key && i->acked && i->acked < r->begin && !i->unowed && p->instance != r->instance)
+				broken("segment %u, place %u: put %u of key %u is live, and its removal has been acknowledged", s, n,
+				       p->instance, i->key);
+		}
+}
+
 static void removal_end(struct thread *t, bool holds)
 {
 	struct removal *r;
@@ -94,6 +109,8 @@ static void removal_end(struct thread *t, bool holds)
 	r = &world.removals[t->call.removal];
 	r->end = ++world.order;
 	r->holds = holds;
+	if (holds && !on_shared() && r->key != UINT32_MAX)
+		nothing_left(r);
 }
 
 /* was it acknowledged before a removal began that was acknowledged before @before? */

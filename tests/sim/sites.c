@@ -11,6 +11,7 @@
  * All of this is drawn from random numbers of its own: the other half of the seeds is as if it were not there.
  */
 #include "sim.h"
+#include "stage.h"
 
 #include <string.h>
 
@@ -303,6 +304,8 @@ static void passed(enum sim_mutant place)
 
 int sim_site(enum sim_mutant place)
 {
+	if (stage.on)
+		stage_spot(place);
 	if (world.sites.sites[place].chance)
 		passed(place);
 	return sim_mutant == place;
