@@ -198,6 +198,7 @@ struct shadow_segment {
 	struct owner_word owner;
 	uint64_t generation; /* 0: none stands */
 	uint64_t begun;	     /* the last one: its header may be written again, where power took it */
+	uint64_t left_open;  /* on a device: the one in which a place may stay that was reserved and never written */
 	uint64_t openings;
 	const struct agent *begun_by; /* a device's writer has given it up in its mirror; the device does not know yet */
 	struct shadow_place places[PLACES_LIMIT];
