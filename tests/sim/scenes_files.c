@@ -267,6 +267,7 @@ static bool keeps_but_checkpoint(uint64_t at) { return at - checkpoint(1) >= wor
  */
 static void checkpoint_unflushed(void)
 {
+	world.setup.durable = 65536;
 	opens(0);
 	(void)calls(0, CALL_PUT, 0);
 	(void)calls(0, CALL_PIN, 0);
@@ -276,7 +277,7 @@ static void checkpoint_unflushed(void)
 	(void)calls(1, CALL_PIN, 1);
 	dies(1);
 	begins_to_open(2);
-	goes_to_store(2, checkpoint(1) + 8, 8, 2);
+	goes_to_store(2, checkpoint(1) + 8, 8, 3);
 	dies(2);
 	begins_to_open(3);
 	goes_to_store(3, checkpoint(0) + 8, 8, 1);
