@@ -300,6 +300,9 @@ void actor_call(struct thread *t, enum call_kind kind, uint32_t key)
 	case CALL_UNPIN:
 		do_unpin(t, key);
 		break;
+	case CALL_PINS:
+		do_list_pins(t);
+		break;
 	default:
 		do_evict(t);
 		break;
@@ -462,7 +465,7 @@ int actor_open(struct thread *t)
 		a->read_only = device_has_writer() ? draw(8) != 0 : draw(4) == 0;
 	if (a->read_only)
 		o.flags |= MEMKV_OPEN_READ_ONLY;
-	if (draw(8) == 0)
+	if (draw(8) == 0 && !stage.on)
 		o.flags |= MEMKV_OPEN_CLI;
 	call_begin(t, CALL_OPEN, UINT32_MAX);
 	int err = memkv_pool_open("pool", &o, &pool);

@@ -267,6 +267,7 @@ static bool keeps_but_checkpoint(uint64_t at) { return at - checkpoint(1) >= wor
  */
 static void checkpoint_unflushed(void)
 {
+	world.setup.durable = 65536;
 	opens(0);
 	(void)calls(0, CALL_PUT, 0);
 	(void)calls(0, CALL_PIN, 0);
@@ -276,13 +277,70 @@ static void checkpoint_unflushed(void)
 	(void)calls(1, CALL_PIN, 1);
 	dies(1);
 	begins_to_open(2);
-	goes_to_store(2, checkpoint(1) + 8, 8, 2);
+	goes_to_store(2, checkpoint(1) + 8, 8, 3);
 	dies(2);
 	begins_to_open(3);
 	goes_to_store(3, checkpoint(0) + 8, 8, 1);
 	stage.keeps = keeps_but_checkpoint;
 	power_fails();
 	opens(0);
+	all_look();
+}
+
+/* ---- followers ---- */
+
+/*
+ * Process 1 looks, and has passed the segment of process 2, which lies below all others.  Then process 2 moves a block there, out of a segment
+ * that process 0 opens anew, and process 1 has never seen that one.
+ */
+static void unseen_not_lost(void)
+{
+	opens(1);
+	opens(2);
+	(void)calls(2, CALL_PUT, 30);
+	(void)calls(2, CALL_PIN, 30);
+	scene_must(segment_of_key(30) == 0, "the first segment that is taken is not the first one");
+	opens(0);
+	for (uint32_t key = 0; key < 20 && !world.failed && !any_segment_is(OWNER_LEAVING); key++)
+		(void)calls(0, CALL_PUT, key);
+	uint32_t victim = segment_that_is(OWNER_LEAVING), key = key_in(victim);
+	begins(1, CALL_REFRESH, 0);
+	goes_to(1, MUTANT_UNSEEN_NOT_LOST, 3); /* two for each that it folds */
+	(void)calls(2, CALL_PIN, key);
+	for (uint32_t n = 20; n < 23; n++)
+		(void)calls(0, CALL_PUT, n);
+	(void)ends(1);
+	all_look();
+}
+
+/*
+ * Process 1 has seen a segment when it had one block, and looks at it again: it has loaded the table's header when the second block
+ * is moved to a segment that process 1 has passed, and others come in its place.
+ */
+static void fold_no_second_look(void)
+{
+	uint32_t n = 0;
+
+	opens(1);
+	opens(2);
+	(void)calls(2, CALL_PUT, 30);
+	(void)calls(2, CALL_PIN, 30);
+	opens(0);
+	for (; n < 20 && !world.failed && !any_segment_is(OWNER_LEAVING); n++)
+		(void)calls(0, CALL_PUT, n);
+	uint32_t victim = segment_of_key(n - 1);
+	(void)calls(1, CALL_REFRESH, 0);
+	(void)calls(0, CALL_PUT, n);
+	scene_must(segment_of_key(n) == victim, "the second block comes to another segment");
+	begins(1, CALL_REFRESH, 0);
+	goes_to(1, MUTANT_FOLD_NO_SECOND_LOOK, 1);
+	uint32_t key = n + 1;
+	for (; key < 29 && !world.failed && segment_that_is(OWNER_LEAVING) != victim; key++)
+		(void)calls(0, CALL_PUT, key);
+	(void)calls(2, CALL_PIN, n);
+	for (uint32_t end = key + 3; key < end; key++)
+		(void)calls(0, CALL_PUT, key);
+	(void)ends(1);
 	all_look();
 }
 
@@ -297,5 +355,7 @@ const struct scene scenes_files[] = {
 	{MUTANT_NOTE_ONCE, "its removal has been acknowledged", MEDIUM_FILE, note_once, many_keys},
 	{MUTANT_GONE_BELIEVED, "its removal has been acknowledged", MEDIUM_FILE, gone_believed, many_keys},
 	{MUTANT_CHECKPOINT_UNFLUSHED, "pinned", MEDIUM_FILE, checkpoint_unflushed, NULL},
+	{MUTANT_UNSEEN_NOT_LOST, "a fresh look does not see it", MEDIUM_FILE, unseen_not_lost, many_keys},
+	{MUTANT_FOLD_NO_SECOND_LOOK, "a fresh look does not see it", MEDIUM_FILE, fold_no_second_look, many_keys},
 	{.play = NULL},
 };

@@ -274,6 +274,8 @@ void all_look(void)
 			(void)calls(p, CALL_GET, key);
 		if (world.agents[p].state == AGENT_UP)
 			(void)calls(p, CALL_CHECK, 0);
+		if (world.agents[p].state == AGENT_UP && world.setup.medium != MEDIUM_LINES)
+			(void)calls(p, CALL_PINS, 0);
 	}
 }
 
