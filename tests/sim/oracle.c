@@ -85,6 +85,21 @@ static uint32_t removal_begin(uint32_t key, uint32_t instance, bool forced)
 	return world.removal_count++;
 }
 
+/* is anything still there that was acknowledged before @r began?  It would be found once what is above it has gone. */
+static void nothing_left(const struct removal *r)
+{
+	for (uint32_t s = 0; s < world.layout.geo.segments; s++)
+		for (uint32_t n = 0; world.shadow[s].generation && !world.shadow[s].begun_by && n < world.layout.geo.entries; n++) {
+			const struct shadow_place *p = &world.shadow[s].places[n];
+			if (p->generation != world.shadow[s].generation || p->life != SHADOW_LIVE || p->damaged || p->instance == UINT32_MAX)
+				continue;
+			const struct instance *i = &world.instances[p->instance];
+			if (i->key == r->key && i->acked && i->acked < r->begin && !i->unowed && p->instance != r->instance)
+				broken("segment %u, place %u: put %u of key %u is live, and its removal has been acknowledged", s, n,
+				       p->instance, i->key);
+		}
+}
+
 static void removal_end(struct thread *t, bool holds)
 {
 	struct removal *r;
@@ -94,6 +109,8 @@ static void removal_end(struct thread *t, bool holds)
 	r = &world.removals[t->call.removal];
 	r->end = ++world.order;
 	r->holds = holds;
+	if (holds && !on_shared() && r->key != UINT32_MAX)
+		nothing_left(r);
 }
 
 /* was it acknowledged before a removal began that was acknowledged before @before? */
@@ -322,6 +339,9 @@ static void missed(struct thread *t, const char *how)
 		broken("key %u: %s, though it was acknowledged, not removed, and is there", t->call.key, how);
 }
 
+static bool indexed(const struct memkv_pool *pool, uint32_t key, uint64_t page);
+static void forgotten(const struct thread *t, const struct shadow_place *p, uint32_t segment);
+
 /* what a call asks for by its key holds for all: whatever was there when the look began is in the index now */
 void oracle_looked(struct thread *t)
 {
@@ -333,7 +353,11 @@ void oracle_looked(struct thread *t)
 	for (uint32_t s = 0; s < world.layout.geo.segments; s++)
 		for (uint32_t n = 0; world.shadow[s].generation && n < world.layout.geo.entries; n++) {
 			const struct shadow_place *p = &world.shadow[s].places[n];
-			if (p->generation != world.shadow[s].generation || p->life != SHADOW_LIVE || p->instance == UINT32_MAX ||
+			if (p->generation != world.shadow[s].generation || p->instance == UINT32_MAX)
+				continue;
+			if (p->life == SHADOW_REMOVED)
+				forgotten(t, p, s);
+			if (p->life != SHADOW_LIVE ||
 			    !(oracle_firm(&world.instances[p->instance], t->call.begin) ||
 			      oracle_owed_key(world.instances[p->instance].key, t->call.begin)))
 				continue;
@@ -387,7 +411,22 @@ static void metadata_right(const struct call *call, uint32_t version, uint32_t i
 		broken("key %u: put %u is returned, and had expired", call->key, instance);
 }
 
-static bool indexed(const struct memkv_pool *pool, uint32_t key, uint64_t page);
+/* an acknowledged removal that ended before the look began has flagged it: that was told, so it is in the index no more */
+static void forgotten(const struct thread *t, const struct shadow_place *p, uint32_t segment)
+{
+	const struct instance *i = &world.instances[p->instance];
+	uint32_t key = i->key;
+
+	if (!on_device() || p->untold || !i->acked || !p->flagged || p->flagged >= t->call.begin || world.shadow[segment].begun_by ||
+	    !indexed(t->agent->pool, key, layout_segment(&world.layout, segment) / PAGE + p->page))
+		return;
+	for (uint32_t n = 0; n < world.removal_count; n++) {
+		const struct removal *r = &world.removals[n];
+		if (r->key == key && r->holds && i->acked < r->begin && r->begin <= p->flagged && p->flagged <= r->end && r->end < t->call.begin)
+			broken("key %u: put %u was removed from segment %u before a fresh look began, which left it in the index", key,
+			       p->instance, segment);
+	}
+}
 
 /* the index has a copy of which a look must have heard that it was removed (its segment stands, so nobody has to ring for that) */
 static bool was_told(const struct memkv_pool *pool, const struct instance *i)
