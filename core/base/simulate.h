@@ -114,7 +114,9 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 
 /* what only hosts show that share a device */
 #define SIM_SHARED_MUTANTS(X)                                                                                          \
-	X(TWO_ADOPTERS, "of those who adopted the same segment only the one with the highest OPEN counts as writing to it") \
+	X(TWO_ADOPTERS, "of those who adopted the same segment only who holds it counts as writing to it")              \
+	X(OWN_EPOCH_IGNORED, "what the one before in our slot has left open counts as ours")                           \
+	X(LOG_EPOCH_IGNORED, "who reads a slot's log goes on in it though the slot has another incarnation by now")    \
 	X(REOPEN_AT_RISK, "a segment is opened though somebody has it open who is not proven gone")                    \
 	X(NO_LOOK_AFTER_OPEN, "nobody looks into the logs of the others once more after OPEN")                         \
 	X(DEL_FORGOTTEN_EARLY, "a removal is forgotten when the own mirror of the table says so, and not the device")  \
@@ -136,6 +138,7 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(RESUMED_UNSEEN, "who continues another's segment does not look what that one has put there since")           \
 	X(GAP_SKIPPED, "a log record that is still on its way is taken for lost when others behind it have landed") \
 	X(PIN_OPEN_UNSEEN, "shared: a pinner does not look whether somebody has opened the block's segment anew")     \
+	X(PIN_OWNER_LOG_ONLY, "shared: a pinner reads again only the log of who holds the block's segment")           \
 	X(PIN_LOGS_UNREAD, "shared: a pinner does not read the logs again when its pin is stated")                    \
 	X(PIN_UNSEEN_AFTER_OPEN, "shared: who opens a segment anew does not look for pins once its OPEN is stated")   \
 	X(REMOVE_UNDOUBTED, "shared: a removal looks for pins, and then states itself, in one go")                    \
@@ -159,6 +162,8 @@ size_t sim_pass(size_t loads);
 /* @done: false: a swap that came too late */
 void sim_after(enum sim_kind kind, const void *at, int done);
 int sim_site(enum sim_mutant site);
+/* sim_owner_log() - for a pinner: does this slot hold a segment with what it pins?  For everybody else: yes */
+int sim_owner_log(unsigned slot);
 #define MUTANT(name) sim_site(MUTANT_##name)
 #define SIM_SITE(name) ((void)sim_site(MUTANT_##name))
 
@@ -174,6 +179,12 @@ static inline size_t sim_pass(size_t loads)
 {
 	(void)loads;
 	return 0;
+}
+
+static inline int sim_owner_log(unsigned slot)
+{
+	(void)slot;
+	return 1;
 }
 
 static inline void sim_after(enum sim_kind kind, const void *at, int done)
