@@ -48,6 +48,7 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(PIN_BLIND, "a pinner does not look whether the block's segment is being emptied")                         \
 	X(LEFT_OVER_CONTINUED, "a table that power loss left in a FREE segment is continued when an opening fails")      \
 	X(ONLY_SOURCE_OVERWRITTEN, "a segment's header is written over though it alone tells what its table describes")  \
+	X(OWN_HEADER_UNFLUSHED, "a segment whose table was withdrawn is begun before its own header is flushed")         \
 	X(MEND_WITHDRAWS, "a table's header is withdrawn for a moment while it is mended")                            \
 	X(PIN_UNTOLD, "who pins a block of which its writer has not told does not tell either")                        \
 	X(PIN_DROPPED_AT_MOVE, "a moved block is not of its session any more, and so not pinned")                   \
