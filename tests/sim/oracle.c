@@ -89,7 +89,7 @@ static uint32_t removal_begin(uint32_t key, uint32_t instance, bool forced)
 static void nothing_left(const struct removal *r)
 {
 	for (uint32_t s = 0; s < world.layout.geo.segments; s++)
-		for (uint32_t n = 0; world.shadow[s].generation && !world.shadow[s].begun_by && n < world.layout.geo.entries; n++) {
+		for (uint32_t n = 0; world.shadow[s].generation && n < world.layout.geo.entries; n++) {
 			const struct shadow_place *p = &world.shadow[s].places[n];
 			if (p->generation != world.shadow[s].generation || p->life != SHADOW_LIVE || p->damaged || p->instance == UINT32_MAX)
 				continue;
@@ -322,12 +322,12 @@ void oracle_flagged(uint32_t instance, uint32_t segment, uint32_t index)
 
 /* ---- looks ---- */
 
-static bool must_be_found(const struct thread *t)
+static bool must_be_found(const struct thread *t, uint64_t before)
 {
 	for (uint32_t n = 0; n < world.instance_count; n++)
-		if (world.instances[n].key == t->call.key && oracle_firm(&world.instances[n], t->call.begin))
+		if (world.instances[n].key == t->call.key && oracle_firm(&world.instances[n], before))
 			return true;
-	return oracle_owed_key(t->call.key, t->call.begin);
+	return oracle_owed_key(t->call.key, before);
 }
 
 static void missed(struct thread *t, const char *how)
@@ -335,8 +335,17 @@ static void missed(struct thread *t, const char *how)
 	if (world.reopenings != t->call.reopened)
 		cover(COVER_STOP_RECLAIM);
 	/* a writer that could not publish does not look any more (it still answers of what it knew) */
-	if (!t->call.troubled && !device_fenced(t->agent) && must_be_found(t))
+	if (!t->call.troubled && !device_fenced(t->agent) && must_be_found(t, t->call.begin))
 		broken("key %u: %s, though it was acknowledged, not removed, and is there", t->call.key, how);
+}
+
+/* what this process has looked for and met it does not lose again */
+static void missed_since(struct thread *t)
+{
+	if (t->call.kind == CALL_GET && t->agent->looked && !world.cuts && !t->agent->troubled && !device_fenced(t->agent) && !on_shared() &&
+	    must_be_found(t, t->agent->looked))
+		broken("key %u: a get misses what was acknowledged before a look of this process began, not removed, and is there",
+		       t->call.key);
 }
 
 static bool indexed(const struct memkv_pool *pool, uint32_t key, uint64_t page);
@@ -350,6 +359,7 @@ void oracle_looked(struct thread *t)
 
 	if (t->call.troubled || device_fenced(t->agent) || on_shared() || follower_losses(&pool->follower) & 1)
 		return;
+	t->agent->looked = max_u64(t->agent->looked, t->call.begin);
 	for (uint32_t s = 0; s < world.layout.geo.segments; s++)
 		for (uint32_t n = 0; world.shadow[s].generation && n < world.layout.geo.entries; n++) {
 			const struct shadow_place *p = &world.shadow[s].places[n];
@@ -384,6 +394,8 @@ static uint32_t version_got(struct thread *t, int64_t result, const uint8_t *byt
 	if (result == MEMKV_MISS) {
 		if (fresh)
 			missed(t, "a fresh get misses");
+		else
+			missed_since(t);
 		return UINT32_MAX;
 	}
 	if (result < 0) {

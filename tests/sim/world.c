@@ -151,6 +151,7 @@ void agent_spawn(struct agent *a)
 	a->stopped_until = 0;
 	a->quit = a->rests = a->troubled = a->attached = a->read_only = a->checkpoints = a->slot_lost = false;
 	a->role = on_shared() || draw(2) ? ROLE_ANY : (enum role)draw(world.setup.pin ? ROLES : ROLE_PINS);
+	a->looked = 0;
 	a->pool = NULL;
 	a->device = NULL;
 	a->threads_running = a->in_flight = 0;
