@@ -234,6 +234,41 @@ static void only_source_overwritten(void)
 	all_look();
 }
 
+/* of the table's header every second word, and nothing of the segment's own */
+static bool keeps_half_of_header(uint64_t offset)
+{
+	bool half = offset - layout_table(&world.layout, torn) < TABLE_HEADER_BYTES && offset % 16 == 0;
+
+	return !half && offset / PAGE != layout_segment(&world.layout, torn) / PAGE;
+}
+
+/*
+ * A victim is emptied for moves that may come, and stays FREE; what was in it is removed.  Then it is begun, and of that power loss
+ * leaves half of the table's header, and the segment's own header as it was.
+ */
+static void own_header_unflushed(void)
+{
+	uint32_t last = 0;
+
+	opens(0);
+	opens(1);
+	for (uint32_t key = 0; key < world.layout.segments * 2; key++) {
+		(void)calls(0, CALL_PUT, key);
+		last = key;
+	}
+	(void)calls(1, CALL_PIN, last);
+	torn = segment_that_is(OWNER_FREE);
+	(void)calls(1, CALL_REMOVE, 2);
+	(void)calls(1, CALL_REMOVE, 3);
+	(void)calls(1, CALL_UNPIN, last);
+	begins(1, CALL_PUT, 20);
+	goes_until(1, EVENT_HEADER, 1);
+	stage.keeps = keeps_half_of_header;
+	power_fails();
+	opens(2);
+	all_look();
+}
+
 /* ---- replacing puts ---- */
 
 /* what is there moves while a replacing put notes it, and its old place is opened anew; its birth is the higher one */
@@ -376,6 +411,7 @@ const struct scene scenes_files[] = {
 	{MUTANT_LEFT_OPEN_VOIDED, "is returned, and was removed", MEDIUM_FILE, left_open_voided, NULL},
 	{MUTANT_SILENT_RESUMED, "wrong bytes", MEDIUM_FILE, silent_resumed, NULL},
 	{MUTANT_ONLY_SOURCE_OVERWRITTEN, "is returned, and was removed", MEDIUM_FILE, only_source_overwritten, many_keys},
+	{MUTANT_OWN_HEADER_UNFLUSHED, "and a power cut brought it back", MEDIUM_FILE, own_header_unflushed, many_keys},
 	{MUTANT_NOTE_ONCE, "its removal has been acknowledged", MEDIUM_FILE, note_once, many_keys},
 	{MUTANT_GONE_BELIEVED, "its removal has been acknowledged", MEDIUM_FILE, gone_believed, many_keys},
 	{MUTANT_CHECKPOINT_UNFLUSHED, "pinned", MEDIUM_FILE, checkpoint_unflushed, NULL},

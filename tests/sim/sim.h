@@ -138,6 +138,7 @@ struct agent {
 	bool troubled; /* the medium said no to it, once */
 	bool attached; /* slot and epoch are right */
 	bool slot_lost; /* shared: its slot is another's */
+	uint64_t looked; /* world.order when the last fresh look began that has ended */
 	bool checkpoints; /* has withdrawn a checkpoint, and not yet written it */
 	uint32_t slot, epoch;
 	uint32_t calls_left, in_flight, threads_running;
@@ -198,6 +199,7 @@ struct shadow_segment {
 	struct owner_word owner;
 	uint64_t generation; /* 0: none stands */
 	uint64_t begun;	     /* the last one: its header may be written again, where power took it */
+	uint64_t left_open;  /* on a device: the one in which a place may stay that was reserved and never written */
 	uint64_t openings;
 	const struct agent *begun_by; /* a device's writer has given it up in its mirror; the device does not know yet */
 	struct shadow_place places[PLACES_LIMIT];
