@@ -157,6 +157,29 @@ static void left_behind_continued(void)
 	all_look();
 }
 
+static bool keeps_but_entry(uint64_t at) { return !is_entry(at) || at == table_of(torn) + PAGE + ENTRY_LIFE_OFFSET; }
+
+/*
+ * Power loss has taken the entry of key 0 but for its life word; tail and block are there.  The key is removed, and the segment continued: the
+ * entry that makes the place void is torn by the next power loss, which takes as well what was put over the block.
+ */
+static void left_open_voided(void)
+{
+	opens(0);
+	(void)calls(0, CALL_PUT, 0);
+	torn = segment_of_key(0);
+	stage.keeps = keeps_but_entry;
+	power_fails();
+	opens(1);
+	(void)calls(1, CALL_REMOVE, 0);
+	(void)calls(1, CALL_PUT, 1);
+	stage.keeps = keeps_but_blocks;
+	power_fails();
+	opens(1);
+	(void)calls(1, CALL_GET, 0);
+	all_look();
+}
+
 /* one word of the key in the entry of its first place */
 static bool keeps_but_word(uint64_t at) { return at != table_of(torn) + PAGE + 6 * 8; }
 
@@ -385,6 +408,7 @@ const struct scene scenes_files[] = {
 	{MUTANT_UNREAD_SEEN, "is returned, and was removed", MEDIUM_FILE, unread_seen, NULL},
 	{MUTANT_LEFT_OVER_FOLDED, "is returned, and was removed", MEDIUM_FILE, left_over_folded, NULL},
 	{MUTANT_LEFT_BEHIND_CONTINUED, "is returned, and was removed", MEDIUM_FILE, left_behind_continued, NULL},
+	{MUTANT_LEFT_OPEN_VOIDED, "is returned, and was removed", MEDIUM_FILE, left_open_voided, NULL},
 	{MUTANT_SILENT_RESUMED, "wrong bytes", MEDIUM_FILE, silent_resumed, NULL},
 	{MUTANT_ONLY_SOURCE_OVERWRITTEN, "is returned, and was removed", MEDIUM_FILE, only_source_overwritten, many_keys},
 	{MUTANT_OWN_HEADER_UNFLUSHED, "and a power cut brought it back", MEDIUM_FILE, own_header_unflushed, many_keys},
