@@ -47,6 +47,7 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(PIN_LOOK_AT_RETIRE_ONLY, "who empties a segment looks for pins before it says so, and not after")         \
 	X(PIN_BLIND, "a pinner does not look whether the block's segment is being emptied")                         \
 	X(LEFT_OVER_CONTINUED, "a table that power loss left in a FREE segment is continued when an opening fails")      \
+	X(BLANK_LEFT_OVER, "a FREE segment without a table's header is taken as it is, though its own header tells of blocks") \
 	X(ONLY_SOURCE_OVERWRITTEN, "a segment's header is written over though it alone tells what its table describes")  \
 	X(OWN_HEADER_UNFLUSHED, "a segment whose table was withdrawn is begun before its own header is flushed")         \
 	X(MEND_WITHDRAWS, "a table's header is withdrawn for a moment while it is mended")                            \
