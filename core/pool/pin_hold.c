@@ -152,6 +152,7 @@ enum pins_copy pin_any_copy(struct memkv_pool *pool, struct entry *entries, cons
 		if (pool->control.shared && !share_look_again(pool, i))
 			continue;
 		uint32_t count = follower_copies(&pool->follower, key, places, COPIES_MAX);
+		SIM_SITE(GONE_BELIEVED); /* they may move now */
 		for (uint32_t n = 0; n < count; n++) {
 			if (!pins_find_entry(pool, entries, key, places[n], &segment, &generation)) {
 				any |= !follower_turning(&pool->follower, segment); /* else it has just moved */

@@ -275,6 +275,9 @@ static int no_room_to_hold(const struct memkv_pool *pool)
 /* likewise; the medium refused to read the block, or to write it elsewhere, or to say what is there */
 static int cannot_hold(const struct memkv_pool *pool)
 {
+	if (!share_in_lease(pool))
+		return fail(-EAGAIN, "%s: this agent could not write its heartbeat for too long, and may move no block out of a removal's "
+				     "way; try again", pool->media->path);
 	return fail(-EIO, "%s: a block is being removed, or its segment emptied, and the medium failed when it was to be moved out of the "
 			  "way; the pin stays for what is there, and may be stated once more", pool->media->path);
 }

@@ -138,6 +138,7 @@ struct agent {
 	bool troubled; /* the medium said no to it, once */
 	bool attached; /* slot and epoch are right */
 	bool slot_lost; /* shared: its slot is another's */
+	uint64_t looked; /* world.order when the last fresh look began that has ended */
 	bool checkpoints; /* has withdrawn a checkpoint, and not yet written it */
 	uint32_t slot, epoch;
 	uint32_t calls_left, in_flight, threads_running;
@@ -198,6 +199,7 @@ struct shadow_segment {
 	struct owner_word owner;
 	uint64_t generation; /* 0: none stands */
 	uint64_t begun;	     /* the last one: its header may be written again, where power took it */
+	uint64_t left_open;  /* on a device: the one in which a place may stay that was reserved and never written */
 	uint64_t openings;
 	const struct agent *begun_by; /* a device's writer has given it up in its mirror; the device does not know yet */
 	struct shadow_place places[PLACES_LIMIT];
@@ -320,6 +322,10 @@ void setup_format(const struct geometry *geo);
 
 /* world.c: run one seed; true: no rule was broken */
 bool world_run(uint64_t seed);
+/* a pool as @chooses says, and nobody who does anything: for a scene (stage.h) */
+void world_stage(void (*chooses)(struct setup *setup, struct geometry *geo));
+/* processes whose last write has ended: only now their locks are free */
+void world_bury(void);
 /* a point of the running thread: others may run now */
 void world_point(int weight);
 void world_pause(enum thread_state state);
@@ -504,12 +510,19 @@ bool oracle_there(uint32_t key);
 /* actor_pins.c */
 void pin_call(struct thread *t, uint32_t key);
 void do_evict(struct thread *t);
+void do_pin(struct thread *t, uint32_t key);
+void do_unpin(struct thread *t, uint32_t key);
+void do_list_pins(struct thread *t);
 void unpin_all(struct thread *t);
 
 /* actor.c */
 void call_begin(struct thread *t, enum call_kind kind, uint32_t key);
 void call_end(struct thread *t, int64_t result);
 void actor_main(void *context);
+/* one call, of the thread that runs */
+int actor_open(struct thread *t);
+void actor_close(struct thread *t);
+void actor_call(struct thread *t, enum call_kind kind, uint32_t key);
 struct memkv_key key_of(uint32_t key);
 
 /* ---- events.c ---- */
