@@ -100,6 +100,19 @@ int generation_keep_told(struct room *room, uint64_t segment)
 	return unread ? fail(-EIO, "%s: a segment's header cannot be read", pool->media->path) : 0;
 }
 
+/*
+ * A table that was withdrawn describes nothing, and removals have passed its blocks over.  Power loss may leave the header of the
+ * next one half begun: then the segment's own header tells, and must not be the one from before, which tells of those blocks.
+ * Where the table is withdrawn after the page was written, each flush behind such a removal sees to it; here it was withdrawn before.
+ */
+static int secure_page(struct room *room, uint64_t segment)
+{
+	struct media *media = room->pool->media;
+	bool before = media->caps.mappable && !room->pool->control.shared && table_withdrawn(&room->pool->control, segment);
+
+	return before && !MUTANT(OWN_HEADER_UNFLUSHED) ? media->ops->flush(media) : 0;
+}
+
 int generation_announce(struct room *room, uint64_t s, struct table_header *header)
 {
 	struct memkv_pool *pool = room->pool;
@@ -116,6 +129,8 @@ int generation_announce(struct room *room, uint64_t s, struct table_header *head
 	if (!follower_refresh_table(&pool->follower, s))
 		return fail(-EIO, "%s: a segment's table cannot be read", pool->media->path);
 	int err = write_segment_header(room, header);
+	if (!err)
+		err = secure_page(room, s);
 	return err ? fail(err, "%s: a segment cannot be written to: %s", pool->media->path, strerror(-err)) : 0;
 }
 

@@ -262,6 +262,16 @@ static int no_room_to_hold(const struct memkv_pool *pool)
 				     "try again, unpin some, or use a larger pool", pool->media->path);
 }
 
+/* likewise; the medium refused to read the block, or to write it elsewhere, or to say what is there */
+static int cannot_hold(const struct memkv_pool *pool)
+{
+	if (!share_in_lease(pool))
+		return fail(-EAGAIN, "%s: this agent could not write its heartbeat for too long, and may move no block out of a removal's "
+				     "way; try again", pool->media->path);
+	return fail(-EIO, "%s: a block is being removed, or its segment emptied, and the medium failed when it was to be moved out of the "
+			  "way; the pin stays for what is there, and may be stated once more", pool->media->path);
+}
+
 static int pin_one(struct memkv_pool *pool, struct entry *entries, const struct memkv_key *key, uint64_t pages,
 		   uint64_t until_s)
 {
@@ -277,6 +287,8 @@ static int pin_one(struct memkv_pool *pool, struct entry *entries, const struct 
 	enum pins_copy copy = pin_any_copy(pool, entries, key->bytes, NULL, 0);
 	if (copy == PINS_COPY_NO_ROOM)
 		return no_room_to_hold(pool);
+	if (copy == PINS_COPY_FAILED)
+		return cannot_hold(pool);
 	err = seen_by_others(pool);
 	if (err)
 		return err;
@@ -420,13 +432,27 @@ static bool of_session(void *context, const struct entry *e)
 	return e->session_id == look->id;
 }
 
+static int64_t count_session(struct memkv_pool *pool, uint64_t id)
+{
+	struct census census = {.pool = pool, .session_id = id};
+	int err = take_census(&census);
+
+	return err ? err : (int64_t)census.blocks;
+}
+
+static int unread_for_pin(const struct memkv_pool *pool)
+{
+	return fail(-EIO, "%s: what there is of the session cannot all be read; the pin stays for what is there, and may be stated once more",
+		    pool->media->path);
+}
+
 /* the fact stands: every block of the session that is there holds, if need be in a new place; else it is not promised */
 static int64_t hold_session(struct memkv_pool *pool, struct entry *entries, uint64_t id)
 {
 	struct session_look look = {id};
 	uint64_t generation;
 	int64_t held = 0;
-	bool no_room = false;
+	bool moved = false;
 	uint64_t before = atomic_load(&pool->media->unread);
 
 	if (pool->control.shared && !share_look_again(pool, 0))
@@ -436,14 +462,18 @@ static int64_t hold_session(struct memkv_pool *pool, struct entry *entries, uint
 		for (uint32_t i = 0; i < n; i++) {
 			if (pool->control.shared && !share_out_of_doubt(pool, &entries[i]))
 				return share_unsure(pool);
-			held += pin_hold(pool, s, generation, &entries[i], &no_room);
-			if (no_room)
+			enum pins_copy copy = pin_hold(pool, s, generation, &entries[i]);
+			if (copy == PINS_COPY_NO_ROOM)
 				return no_room_to_hold(pool);
+			if (copy == PINS_COPY_FAILED)
+				return cannot_hold(pool);
+			held += copy == PINS_COPY_HOLDS;
+			moved |= copy == PINS_COPY_MOVED;
 		}
 	}
-	if (pool->control.shared && atomic_load(&pool->media->unread) != before)
-		return share_unsure(pool);
-	return held;
+	if (atomic_load(&pool->media->unread) != before) /* what is in a table that cannot be read nobody knows */
+		return pool->control.shared ? share_unsure(pool) : unread_for_pin(pool);
+	return moved ? count_session(pool, id) : held; /* new places lie behind what was looked at, or before it */
 }
 
 static bool session_name_fits(const char *session)

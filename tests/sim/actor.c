@@ -301,6 +301,9 @@ void actor_call(struct thread *t, enum call_kind kind, uint32_t key)
 	case CALL_UNPIN:
 		do_unpin(t, key);
 		break;
+	case CALL_PINS:
+		do_list_pins(t);
+		break;
 	default:
 		do_evict(t);
 		break;

@@ -2,17 +2,36 @@
 /* Scenes of files and memory: see stage.h. */
 #include "stage.h"
 
-/* the pool is full but for the segment that is kept while there is a pin; key 0 lies in the oldest one */
-static void fill(player p)
-{
-	for (uint32_t key = 0; key < 10; key++)
-		(void)calls(p, CALL_PUT, key);
-}
-
 static void many_keys(struct setup *s, struct geometry *geo)
 {
-	(void)geo;
+	geo->segments = 8;
 	s->keys = 40;
+}
+
+/*
+ * Process 0 puts until it has chosen a segment to be emptied next: the key of a block there.  Processes 1 and 2 have room of their own,
+ * and a segment is kept FREE for moves.
+ */
+static uint32_t victim_of_0(void)
+{
+	opens(0);
+	opens(1);
+	opens(2);
+	(void)calls(1, CALL_PUT, 30);
+	(void)calls(2, CALL_PUT, 31);
+	(void)calls(1, CALL_PIN, 30);
+	for (uint32_t key = 0; key < 20 && !world.failed && !any_segment_is(OWNER_LEAVING); key++)
+		(void)calls(0, CALL_PUT, key);
+	return key_in(segment_that_is(OWNER_LEAVING));
+}
+
+/* it goes on, up to where it has looked for pins there, and withdraws the table next */
+static void empties_it(void)
+{
+	begins(0, CALL_PUT, 20);
+	(void)ends(0);
+	begins(0, CALL_PUT, 21);
+	goes_to(0, MUTANT_HOLDS_AT_RETIRE, 1);
 }
 
 /*
@@ -21,27 +40,17 @@ static void many_keys(struct setup *s, struct geometry *geo)
  */
 static void move_from_withdrawn(void)
 {
-	opens(0);
-	opens(1);
-	opens(2);
-	fill(0);
-	(void)calls(1, CALL_PUT, 10);
-	(void)calls(1, CALL_PIN, 9);
-	(void)calls(2, CALL_REFRESH, 0);
-	(void)calls(0, CALL_PUT, 20);
-	uint32_t victim = key_in(segment_that_is(OWNER_LEAVING));
-	(void)calls(0, CALL_PUT, 21);
-	begins(0, CALL_PUT, 22);
-	goes_to(0, MUTANT_HOLDS_AT_RETIRE, 1);
-	begins(1, CALL_PIN, victim);
+	uint32_t key = victim_of_0();
+
+	empties_it();
+	begins(1, CALL_PIN, key);
 	goes_to(1, MUTANT_MOVE_LIVE, 1);
 	goes_until(0, EVENT_OWNER, 1);
-	(void)calls(2, CALL_REMOVE, victim);
+	(void)calls(2, CALL_REMOVE, key);
 	(void)ends(1);
 	(void)ends(0);
 	all_look();
 }
-
 
 /* ---- what power loss leaves ---- */
 
@@ -118,9 +127,14 @@ static bool is_entry(uint64_t at) { return at - (table_of(torn) + PAGE) < world.
 
 static bool is_block(uint64_t at) { return at - (page_of(torn) + 1) * PAGE < 4ULL * PAGE; }
 
-static bool keeps_but_tail(uint64_t at) { return at != table_of(torn) + TABLE_TAIL_OFFSET && !is_entry(at); }
+/* of the entry its life word is there */
+static bool keeps_but_tail(uint64_t at)
+{
+	return at != table_of(torn) + TABLE_TAIL_OFFSET && (!is_entry(at) || at == table_of(torn) + PAGE + ENTRY_LIFE_OFFSET);
+}
 
-static bool keeps_but_blocks(uint64_t at) { return !is_block(at) && !is_entry(at); }
+/* of an entry only the first word is there: it is damaged */
+static bool keeps_but_blocks(uint64_t at) { return !is_block(at) && (!is_entry(at) || at == table_of(torn) + PAGE); }
 
 /*
  * Power loss has taken tail and entry of key 0, and its block is there.  The key is removed, and the segment continued: the next
@@ -180,7 +194,7 @@ static void silent_resumed(void)
 static void only_source_overwritten(void)
 {
 	opens(0);
-	for (uint32_t key = 0; key < 12; key++)
+	for (uint32_t key = 0; key < 16; key++)
 		(void)calls(0, CALL_PUT, key);
 	torn = 0;
 	uint32_t key = key_in(torn);
@@ -197,24 +211,44 @@ static void only_source_overwritten(void)
 	all_look();
 }
 
-/* ---- replacing puts ---- */
-
-/* the key of a block whose segment is being emptied by process 0; processes 1 and 2 have room of their own */
-static uint32_t victim_of_0(void)
+/* of the table's header every second word, and nothing of the segment's own */
+static bool keeps_half_of_header(uint64_t offset)
 {
-	opens(0);
-	opens(1);
-	opens(2);
-	fill(0);
-	(void)calls(1, CALL_PUT, 10);
-	(void)calls(2, CALL_PUT, 11);
-	(void)calls(1, CALL_PIN, 9);
-	(void)calls(0, CALL_PUT, 20);
-	(void)calls(0, CALL_PUT, 21);
-	return key_in(segment_that_is(OWNER_LEAVING));
+	bool half = offset - layout_table(&world.layout, torn) < TABLE_HEADER_BYTES && offset % 16 == 0;
+
+	return !half && offset / PAGE != layout_segment(&world.layout, torn) / PAGE;
 }
 
-/* what is there moves while a replacing put notes it */
+/*
+ * A victim is emptied for moves that may come, and stays FREE; what was in it is removed.  Then it is begun, and of that power loss
+ * leaves half of the table's header, and the segment's own header as it was.
+ */
+static void own_header_unflushed(void)
+{
+	uint32_t last = 0;
+
+	opens(0);
+	opens(1);
+	for (uint32_t key = 0; key < world.layout.segments * 2; key++) {
+		(void)calls(0, CALL_PUT, key);
+		last = key;
+	}
+	(void)calls(1, CALL_PIN, last);
+	torn = segment_that_is(OWNER_FREE);
+	(void)calls(1, CALL_REMOVE, 2);
+	(void)calls(1, CALL_REMOVE, 3);
+	(void)calls(1, CALL_UNPIN, last);
+	begins(1, CALL_PUT, 20);
+	goes_until(1, EVENT_HEADER, 1);
+	stage.keeps = keeps_half_of_header;
+	power_fails();
+	opens(2);
+	all_look();
+}
+
+/* ---- replacing puts ---- */
+
+/* what is there moves while a replacing put notes it, and its old place is opened anew; its birth is the higher one */
 static void note_once(void)
 {
 	uint32_t key = victim_of_0();
@@ -224,6 +258,123 @@ static void note_once(void)
 	goes_to(1, MUTANT_NOTE_ONCE, 1);
 	(void)calls(2, CALL_PIN, key);
 	(void)calls(2, CALL_UNPIN, key);
+	(void)calls(0, CALL_PUT, 20);
+	(void)calls(0, CALL_PUT, 21);
+	(void)ends(1);
+	all_look();
+}
+
+/*
+ * A replacing put finds what it replaces pinned meanwhile, in a segment that is being emptied; while it looks whether a copy holds,
+ * who pinned has moved it.
+ */
+static void gone_believed(void)
+{
+	uint32_t key = victim_of_0();
+
+	world.setup.replace = 65536;
+	begins(1, CALL_PUT, key);
+	goes_to(1, MUTANT_PUBLISH_EARLY, 2);
+	begins(0, CALL_PUT, 20);
+	(void)ends(0);
+	begins(0, CALL_PUT, 21);
+	goes_to(0, MUTANT_HOLDS_AT_RETIRE, 1);
+	begins(2, CALL_PIN, key);
+	goes_to(2, MUTANT_MOVE_LIVE, 1);
+	goes_to(1, MUTANT_GONE_BELIEVED, 2);
+	(void)ends(2);
+	goes_until(0, EVENT_OWNER, 1);
+	(void)ends(1);
+	(void)ends(0);
+	all_look();
+}
+
+/* ---- pins ---- */
+
+/* where process 0 was, the first who came, has its checkpoints */
+static uint64_t checkpoint(unsigned area) { return layout_checkpoint(&world.layout, 0, area); }
+
+static bool keeps_but_checkpoint(uint64_t at) { return at - checkpoint(1) >= world.layout.geo.checkpoint_bytes; }
+
+/*
+ * Processes that take a slot one after the other write down what is pinned.  The third dies before it has flushed that; the fourth has
+ * just withdrawn the checkpoint before when the power goes.
+ */
+static void checkpoint_unflushed(void)
+{
+	world.setup.durable = 65536;
+	opens(0);
+	(void)calls(0, CALL_PUT, 0);
+	(void)calls(0, CALL_PIN, 0);
+	dies(0);
+	opens(1);
+	(void)calls(1, CALL_PUT, 1);
+	(void)calls(1, CALL_PIN, 1);
+	dies(1);
+	begins_to_open(2);
+	goes_to_store(2, checkpoint(1) + 8, 8, 3);
+	dies(2);
+	begins_to_open(3);
+	goes_to_store(3, checkpoint(0) + 8, 8, 1);
+	stage.keeps = keeps_but_checkpoint;
+	power_fails();
+	opens(0);
+	all_look();
+}
+
+/* ---- followers ---- */
+
+/*
+ * Process 1 looks, and has passed the segment of process 2, which lies below all others.  Then process 2 moves a block there, out of a segment
+ * that process 0 opens anew, and process 1 has never seen that one.
+ */
+static void unseen_not_lost(void)
+{
+	opens(1);
+	opens(2);
+	(void)calls(2, CALL_PUT, 30);
+	(void)calls(2, CALL_PIN, 30);
+	scene_must(segment_of_key(30) == 0, "the first segment that is taken is not the first one");
+	opens(0);
+	for (uint32_t key = 0; key < 20 && !world.failed && !any_segment_is(OWNER_LEAVING); key++)
+		(void)calls(0, CALL_PUT, key);
+	uint32_t victim = segment_that_is(OWNER_LEAVING), key = key_in(victim);
+	begins(1, CALL_REFRESH, 0);
+	goes_to(1, MUTANT_UNSEEN_NOT_LOST, 3); /* two for each that it folds */
+	(void)calls(2, CALL_PIN, key);
+	for (uint32_t n = 20; n < 23; n++)
+		(void)calls(0, CALL_PUT, n);
+	(void)ends(1);
+	all_look();
+}
+
+/*
+ * Process 1 has seen a segment when it had one block, and looks at it again: it has loaded the table's header when the second block
+ * is moved to a segment that process 1 has passed, and others come in its place.
+ */
+static void fold_no_second_look(void)
+{
+	uint32_t n = 0;
+
+	opens(1);
+	opens(2);
+	(void)calls(2, CALL_PUT, 30);
+	(void)calls(2, CALL_PIN, 30);
+	opens(0);
+	for (; n < 20 && !world.failed && !any_segment_is(OWNER_LEAVING); n++)
+		(void)calls(0, CALL_PUT, n);
+	uint32_t victim = segment_of_key(n - 1);
+	(void)calls(1, CALL_REFRESH, 0);
+	(void)calls(0, CALL_PUT, n);
+	scene_must(segment_of_key(n) == victim, "the second block comes to another segment");
+	begins(1, CALL_REFRESH, 0);
+	goes_to(1, MUTANT_FOLD_NO_SECOND_LOOK, 1);
+	uint32_t key = n + 1;
+	for (; key < 29 && !world.failed && segment_that_is(OWNER_LEAVING) != victim; key++)
+		(void)calls(0, CALL_PUT, key);
+	(void)calls(2, CALL_PIN, n);
+	for (uint32_t end = key + 3; key < end; key++)
+		(void)calls(0, CALL_PUT, key);
 	(void)ends(1);
 	all_look();
 }
@@ -236,6 +387,11 @@ const struct scene scenes_files[] = {
 	{MUTANT_LEFT_BEHIND_CONTINUED, "is returned, and was removed", MEDIUM_FILE, left_behind_continued, NULL},
 	{MUTANT_SILENT_RESUMED, "wrong bytes", MEDIUM_FILE, silent_resumed, NULL},
 	{MUTANT_ONLY_SOURCE_OVERWRITTEN, "is returned, and was removed", MEDIUM_FILE, only_source_overwritten, many_keys},
+	{MUTANT_OWN_HEADER_UNFLUSHED, "and a power cut brought it back", MEDIUM_FILE, own_header_unflushed, many_keys},
 	{MUTANT_NOTE_ONCE, "its removal has been acknowledged", MEDIUM_FILE, note_once, many_keys},
+	{MUTANT_GONE_BELIEVED, "its removal has been acknowledged", MEDIUM_FILE, gone_believed, many_keys},
+	{MUTANT_CHECKPOINT_UNFLUSHED, "pinned", MEDIUM_FILE, checkpoint_unflushed, NULL},
+	{MUTANT_UNSEEN_NOT_LOST, "a fresh look does not see it", MEDIUM_FILE, unseen_not_lost, many_keys},
+	{MUTANT_FOLD_NO_SECOND_LOOK, "a fresh look does not see it", MEDIUM_FILE, fold_no_second_look, many_keys},
 	{.play = NULL},
 };

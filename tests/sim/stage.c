@@ -274,6 +274,8 @@ void all_look(void)
 			(void)calls(p, CALL_GET, key);
 		if (world.agents[p].state == AGENT_UP)
 			(void)calls(p, CALL_CHECK, 0);
+		if (world.agents[p].state == AGENT_UP && world.setup.medium != MEDIUM_LINES)
+			(void)calls(p, CALL_PINS, 0);
 	}
 }
 
@@ -295,12 +297,21 @@ uint32_t segment_of_key(uint32_t key)
 	return UINT32_MAX;
 }
 
-uint32_t segment_that_is(enum owner_state state)
+static uint32_t first_that_is(enum owner_state state)
 {
 	uint32_t s = 0;
 
 	while (s < world.layout.geo.segments && world.shadow[s].owner.state != state)
 		s++;
+	return s;
+}
+
+bool any_segment_is(enum owner_state state) { return first_that_is(state) < world.layout.geo.segments; }
+
+uint32_t segment_that_is(enum owner_state state)
+{
+	uint32_t s = first_that_is(state);
+
 	scene_must(s < world.layout.geo.segments, "no segment is in the state that is wanted");
 	return s < world.layout.geo.segments ? s : UINT32_MAX;
 }
