@@ -5,6 +5,7 @@
  */
 #include "core/pool/handle.h"
 #include "sim.h"
+#include "stage.h"
 
 #include <errno.h>
 #include <string.h>
@@ -31,6 +32,7 @@ void call_begin(struct thread *t, enum call_kind kind, uint32_t key)
 		.begin = ++world.order,
 		.clock_low = NEVER,
 		.reopened = world.reopenings,
+		.looked = t->agent->looked,
 	};
 	trace(EVENT_CALL, t->agent, kind, key, t->number);
 	sites_call(t);
@@ -48,6 +50,7 @@ void call_end(struct thread *t, int64_t result)
 	}
 	trace(EVENT_RETURN, t->agent, t->call.kind, t->call.key, (uint64_t)result);
 	t->call = (struct call){.instance = UINT32_MAX, .removal = UINT32_MAX, .pin = UINT32_MAX};
+	stage_answered(t, result);
 	fortune_hot(t->agent);
 	sites_answered(t);
 }
@@ -91,7 +94,7 @@ static int do_put(struct thread *t, uint32_t key)
 {
 	const struct setup *s = &world.setup;
 	bool durable = chance(s->durable), replace = chance(s->replace);
-	if (!replace && world.phase == PHASE_RUN && !on_shared())
+	if (!replace && world.phase == PHASE_RUN && !on_shared() && !stage.on)
 		key = rather_absent(key);
 	struct memkv_key k = key_of(key);
 	uint64_t ttl = chance(s->ttl) ? 1 + draw(30) : 0;
@@ -270,6 +273,45 @@ static void do_list(struct thread *t)
 	call_end(t, (int64_t)count);
 }
 
+void actor_call(struct thread *t, enum call_kind kind, uint32_t key)
+{
+	switch (kind) {
+	case CALL_PUT:
+		(void)do_put(t, key);
+		break;
+	case CALL_GET:
+		do_get(t, key, true);
+		break;
+	case CALL_HOLD:
+		do_hold(t, key);
+		break;
+	case CALL_REMOVE:
+		do_remove(t, key);
+		break;
+	case CALL_MATCH:
+		do_match(t, key);
+		break;
+	case CALL_REFRESH:
+		do_refresh(t);
+		break;
+	case CALL_CHECK:
+		do_check(t);
+		break;
+	case CALL_PIN:
+		do_pin(t, key);
+		break;
+	case CALL_UNPIN:
+		do_unpin(t, key);
+		break;
+	case CALL_PINS:
+		do_list_pins(t);
+		break;
+	default:
+		do_evict(t);
+		break;
+	}
+}
+
 /* half of the processes do a bit of everything, the others mostly one thing; false: this time it is something else */
 static bool in_role(struct thread *t, uint32_t key)
 {
@@ -414,19 +456,22 @@ static void other_thread(void *context)
 	world_pause(THREAD_ENDED);
 }
 
-static int open_pool(struct thread *t)
+int actor_open(struct thread *t)
 {
 	struct agent *a = t->agent;
 	struct memkv_pool_options o = {
-		.size = sizeof(o), .flags = MEMKV_OPEN_NO_FOLLOWER, .lanes = 1 + draw(world.setup.threads)};
+		.size = sizeof(o),
+		.flags = MEMKV_OPEN_NO_FOLLOWER,
+		.lanes = stage.on ? THREADS_MAX : 1 + draw(world.setup.threads),
+	};
 	struct memkv_pool *pool;
 
 	a->read_only = world.phase == PHASE_RUN && chance(world.setup.read_only);
 	if (one_writer() && world.phase == PHASE_RUN)
-		a->read_only = device_has_writer() ? draw(8) != 0 : draw(4) == 0;
+		a->read_only = stage.on ? device_has_writer() : device_has_writer() ? draw(8) != 0 : draw(4) == 0;
 	if (a->read_only)
 		o.flags |= MEMKV_OPEN_READ_ONLY;
-	if (draw(8) == 0)
+	if (draw(8) == 0 && !stage.on)
 		o.flags |= MEMKV_OPEN_CLI;
 	call_begin(t, CALL_OPEN, UINT32_MAX);
 	int err = memkv_pool_open("pool", &o, &pool);
@@ -458,7 +503,7 @@ static int open_pool(struct thread *t)
 	return 0;
 }
 
-static void close_pool(struct thread *t)
+void actor_close(struct thread *t)
 {
 	struct agent *a = t->agent;
 
@@ -523,7 +568,7 @@ void actor_main(void *context)
 	struct thread *t = context;
 	struct agent *a = t->agent;
 
-	if (open_pool(t) == 0) {
+	if (actor_open(t) == 0) {
 		a->calls_left = LIVE_CALLS_MIN + draw(world.setup.brief ? BRIEF_CALLS : LIVE_CALLS);
 		if (world.phase == PHASE_SURVIVE) {
 			survive(t);
@@ -539,7 +584,7 @@ void actor_main(void *context)
 				read_all(t);
 		}
 		if (!world.failed)
-			close_pool(t);
+			actor_close(t);
 	}
 	agent_gone(a);
 	world_pause(THREAD_ENDED);

@@ -2,6 +2,7 @@
 /* What the processes do about pins: by key and by session, removals that are told to, evictions, the list. */
 #include "core/pool/handle.h"
 #include "sim.h"
+#include "stage.h"
 
 #include <memkv/pin.h>
 
@@ -25,7 +26,7 @@ static struct memkv_pin_options options_of(uint64_t ttl)
 		.size = sizeof(struct memkv_pin_options), .flags = ttl ? 0 : MEMKV_PIN_FOR_EVER, .ttl_s = ttl};
 }
 
-static void do_pin(struct thread *t, uint32_t key)
+void do_pin(struct thread *t, uint32_t key)
 {
 	struct memkv_key k = key_of(key);
 	uint64_t ttl = some_ttl();
@@ -45,7 +46,7 @@ static void do_pin(struct thread *t, uint32_t key)
 	call_end(t, result);
 }
 
-static void do_unpin(struct thread *t, uint32_t key)
+void do_unpin(struct thread *t, uint32_t key)
 {
 	struct memkv_key k = key_of(key);
 
@@ -103,7 +104,7 @@ static void do_force(struct thread *t, uint32_t key)
 
 void do_evict(struct thread *t)
 {
-	struct memkv_evict_options o = {.size = sizeof(o), .bytes = 1 + draw(4 * PAGE)};
+	struct memkv_evict_options o = {.size = sizeof(o), .bytes = 1 + (stage.on ? 0 : draw(4 * PAGE))};
 	struct memkv_evict_report report;
 
 	call_begin(t, CALL_EVICT, UINT32_MAX);
@@ -116,7 +117,7 @@ void do_evict(struct thread *t)
 	call_end(t, result);
 }
 
-static void do_list_pins(struct thread *t)
+void do_list_pins(struct thread *t)
 {
 	struct memkv_pin_info infos[64];
 

@@ -2,6 +2,7 @@
 /* What happened, for people: the last events of a run, a hash over all of them, and what all runs together met. */
 #include "core/format/record.h"
 #include "sim.h"
+#include "stage.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -157,6 +158,8 @@ void trace(enum event event, const struct agent *agent, uint64_t a, uint64_t b, 
 	hash ^= hash >> 29;
 	if (print_all)
 		print_line(l);
+	if (stage.on)
+		stage_event(event, agent, a);
 	if (world.sites.sleepers)
 		sites_event(event, agent);
 }

@@ -9,6 +9,7 @@
 #include "redirect.h"
 
 #include "medium_faults.h"
+#include "stage.h"
 
 #include <errno.h>
 
@@ -111,6 +112,10 @@ void medium_cut(void)
 	mark_advisory();
 	for (uint64_t page = next_dirty(0); page != NEVER; page = next_dirty(page + 1)) {
 		bool control = page * PAGE < world.layout.control_bytes;
+		if (stage.on) {
+			stage_cut(page);
+			continue;
+		}
 		uint32_t how = draw((device ? parts : control) ? 3 : 2);
 		if (how == 1)
 			memcpy(world.image + page * PAGE, world.durable + page * PAGE, PAGE);
@@ -176,7 +181,7 @@ void faults_of(struct command *c)
 	if (chance(world.setup.late))
 		c->late_until = world.now + 100 + draw(4000);
 	/* what fails when the power has just come back fails while much is read that nobody has looked at since */
-	c->fails = chance(world.setup.io_error * (world.now < world.cut_until ? 8 : 1)) || sites_fails();
+	c->fails = chance(world.setup.io_error * (world.now < world.cut_until ? 8 : 1)) || sites_fails() || stage_fails(c);
 	if (!c->fails)
 		return;
 	cover(c->direction == MEDIA_READ ? COVER_READ_ERROR : COVER_WRITE_ERROR);

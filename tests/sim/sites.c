@@ -11,6 +11,7 @@
  * All of this is drawn from random numbers of its own: the other half of the seeds is as if it were not there.
  */
 #include "sim.h"
+#include "stage.h"
 
 #include <string.h>
 
@@ -133,6 +134,16 @@ static void choose_spots(void)
 		w->sites[some_site()].chance = chances[pick(ARRAY_COUNT(chances))];
 }
 
+/* a device's mirror is shared by the threads of one process alone: what they make of it shows when there are some */
+static void choose_threads(struct setup *s)
+{
+	if (s->medium != MEDIUM_BLOCK || pick(2))
+		return;
+	s->threads = 2 + pick(2);
+	s->poller = pick(4) == 0;
+	s->agents = (uint32_t)max_u64(s->agents, 2);
+}
+
 void sites_choose(struct setup *s)
 {
 	static const uint32_t fails[] = {20000, 6000, 2000};
@@ -151,6 +162,7 @@ void sites_choose(struct setup *s)
 	w->fails = fails[pick(ARRAY_COUNT(fails))];
 	w->sick = s->medium == MEDIUM_LINES || pick(deaths ? 2 : 6) ? 0 : 20000;
 	choose_menu(s);
+	choose_threads(s);
 }
 
 /* ---- what goes wrong ---- */
@@ -292,6 +304,8 @@ static void passed(enum sim_mutant place)
 
 int sim_site(enum sim_mutant place)
 {
+	if (stage.on)
+		stage_spot(place);
 	if (world.sites.sites[place].chance)
 		passed(place);
 	return sim_mutant == place;

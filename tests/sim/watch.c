@@ -278,6 +278,9 @@ static void entry_changed(uint32_t segment, uint32_t index, uint64_t offset)
 	published(segment, index, &e, load(offset + ENTRY_LIFE_OFFSET));
 }
 
+/* a removal is told of in this order; the numbers are how many steps are left */
+enum { TOLD_BELL, TOLD_GROUP, TOLD_PULSE, TOLD_CHANGES, TOLD_NOTHING };
+
 static void life_changed(uint32_t segment, uint32_t index, uint64_t offset)
 {
 	struct shadow_place *p = &world.shadow[segment].places[index];
@@ -302,9 +305,9 @@ static void life_changed(uint32_t segment, uint32_t index, uint64_t offset)
 		bool live = p->life == SHADOW_LIVE;
 		if (p->life == SHADOW_MOVING)
 			cover(COVER_MOVE_REMOVED);
-		p->telling = 2;
+		p->telling = TOLD_NOTHING;
 		p->flagged_by = (uint8_t)actor()->number;
-		p->untold = p->life == SHADOW_MOVING ? 2 : 0; /* nobody was given it; who removes it may die before it tells */
+		p->untold = p->life == SHADOW_MOVING ? TOLD_NOTHING : 0; /* nobody was given it; who removes it may die before it tells */
 		p->life = SHADOW_REMOVED;
 		if (live)
 			oracle_flagged(p->instance, segment, index);
@@ -315,7 +318,7 @@ static void life_changed(uint32_t segment, uint32_t index, uint64_t offset)
 	world.thread->call.moving = false;
 }
 
-/* what is told of in two steps, the segment's count of changes and its pulse, has come this far */
+/* what is told of in steps has come this far */
 static void told(uint64_t segment, uint8_t steps_left)
 {
 	for (uint32_t i = 0; i < world.layout.geo.entries; i++) {
@@ -324,6 +327,20 @@ static void told(uint64_t segment, uint8_t steps_left)
 			p->untold = steps_left;
 		if (p->telling == steps_left + 1)
 			p->telling = steps_left;
+	}
+}
+
+/* who hears the doorbell looks at the groups that have rung, where the pool has such, and there at the pulses */
+static void bell_rung(uint64_t at)
+{
+	uint64_t segments = world.layout.geo.segments, size = div_up(segments, MEMKV_GROUPS);
+	bool grouped = world.pool_seed & 1;
+
+	for (uint64_t s = 0; s < segments; s++) {
+		if (!grouped || at == STATISTICS_GROUPS + s / size * 8)
+			told(s, TOLD_GROUP);
+		if (at == STATISTICS_DOORBELL)
+			told(s, TOLD_BELL);
 	}
 }
 
@@ -369,7 +386,7 @@ static void table_stored(enum sim_kind kind, uint64_t offset)
 	} else if (at == TABLE_TAIL_OFFSET) {
 		call->stage = PUT_RESERVED;
 	} else if (at == TABLE_CHANGES_OFFSET) {
-		told(segment, 1);
+		told(segment, TOLD_CHANGES);
 	} else if (at >= PAGE) {
 		uint32_t index = (uint32_t)((at - PAGE) / ENTRY_BYTES);
 		uint64_t word = (at - PAGE) % ENTRY_BYTES;
@@ -431,7 +448,9 @@ void sim_after(enum sim_kind kind, const void *at, int done)
 	else if (table)
 		table_stored(kind, offset);
 	else if (offset - l->offset[REGION_PULSES] < l->length[REGION_PULSES])
-		told((offset - l->offset[REGION_PULSES]) / 8, 0);
+		told((offset - l->offset[REGION_PULSES]) / 8, TOLD_PULSE);
+	else if (offset - l->offset[REGION_STATISTICS] < l->length[REGION_STATISTICS])
+		bell_rung(offset - l->offset[REGION_STATISTICS]);
 	else if (offset - l->offset[REGION_LOG_RINGS] < l->length[REGION_LOG_RINGS])
 		ring_stored(offset);
 	else if (offset - l->offset[REGION_CHECKPOINTS] < l->length[REGION_CHECKPOINTS])
@@ -537,7 +556,7 @@ static void rebuild_segment(uint32_t segment)
 	/* where the word is older than the table nobody looks at that, and it is begun anew */
 	s->generation = s->owner.state == OWNER_FREE && !on_shared() ? 0 : generation_on_medium(segment);
 	if (s->generation)
-		s->begun = s->generation;
+		s->begun = s->left_open = s->generation;
 	if (s->generation && tail_decode(load(table + TABLE_TAIL_OFFSET), segment, s->generation, world.pool_seed, &count) == CHECK_BAD)
 		count = world.layout.geo.entries;
 	for (uint32_t i = 0; i < count; i++) { /* what lies behind the tail was never there */

@@ -6,6 +6,7 @@
  */
 #include "core/pool/handle.h"
 #include "sim.h"
+#include "stage.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -100,6 +101,27 @@ void sim_point(enum sim_kind kind, const void *at)
 	world_point(on_shared() ? kind != SIM_LOAD : weight);
 }
 
+size_t sim_pass(size_t loads)
+{
+	struct thread *t = world.thread;
+	uint64_t n = loads, weight = !on_shared();
+
+	if (!t)
+		return loads;
+	if (world.budget < 0 || t->call.points >= CALL_POINTS_MAX)
+		return 0;
+	n = min_u64(n, CALL_POINTS_MAX - t->call.points);
+	if (weight)
+		n = min_u64(n, (uint64_t)world.budget);
+	if (t->due)
+		n = min_u64(n, t->due - 1);
+	t->due -= t->due ? (uint32_t)n : 0;
+	t->call.points += n;
+	world.now += n * weight;
+	world.budget -= (int64_t)(n * weight);
+	return n;
+}
+
 /* ---- processes ---- */
 
 bool agent_stopped(const struct agent *a)
@@ -129,12 +151,13 @@ void agent_spawn(struct agent *a)
 	a->quit = a->rests = a->troubled = a->attached = a->read_only = a->checkpoints = a->slot_lost = false;
 	a->lapsed = false;
 	a->role = on_shared() || draw(2) ? ROLE_ANY : (enum role)draw(world.setup.pin ? ROLES : ROLE_PINS);
+	a->looked = 0;
 	a->pool = NULL;
 	a->device = NULL;
 	a->threads_running = a->in_flight = 0;
 	trace(EVENT_SPAWN, a, a->life, 0, 0);
 	sites_attach();
-	thread_start(&a->threads[0], actor_main);
+	thread_start(&a->threads[0], stage.on ? stage_player : actor_main);
 }
 
 void agent_gone(struct agent *a)
@@ -171,8 +194,7 @@ void agent_kill(struct agent *a)
 	medium_orphan(a);
 }
 
-/* its last write has ended: only now its locks are free */
-static void bury(void)
+void world_bury(void)
 {
 	for (int i = 0; i < AGENTS_MAX; i++)
 		if (world.agents[i].state == AGENT_DYING && world.agents[i].in_flight == 0) {
@@ -311,7 +333,7 @@ static void slice(void)
 
 /* ---- a run ---- */
 
-static void begin(uint64_t seed)
+static void begin(uint64_t seed, void (*chooses)(struct setup *setup, struct geometry *geo))
 {
 	struct geometry geo;
 	uint8_t *image = world.image, *durable = world.durable;
@@ -339,8 +361,8 @@ static void begin(uint64_t seed)
 	random_seed(world.random, seed);
 	world.pool_seed = next_random(world.random);
 	world.clock = 1000000;
-	world.sites.on = sites_begin(seed);
-	setup_choose(&world.setup, &geo);
+	world.sites.on = sites_begin(seed) && chooses == setup_choose;
+	chooses(&world.setup, &geo);
 	sites_choose(&world.setup);
 	setup_format(&geo);
 	medium_reset();
@@ -383,10 +405,10 @@ static bool all_rest(void)
 /* slices without misfortunes until it is so */
 static void until(bool (*so)(void))
 {
-	bury();
+	world_bury();
 	for (uint64_t n = 0; !world.failed && !so(); n++) {
 		slice();
-		bury();
+		world_bury();
 		if (n > QUIET_SLICES_MAX)
 			broken("the processes do not come to rest");
 	}
@@ -421,14 +443,19 @@ static void come_to_rest(void)
 	until(all_down);
 }
 
+void world_stage(void (*chooses)(struct setup *setup, struct geometry *geo))
+{
+	begin(1, chooses);
+}
+
 bool world_run(uint64_t seed)
 {
-	begin(seed);
+	begin(seed, setup_choose);
 	while (!world.ended && world.now < world.setup.points_end) {
 		start_processes();
 		slice();
 		fortune_befalls();
-		bury();
+		world_bury();
 	}
 	if (!world.failed)
 		come_to_rest();

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Scenes: schedules that are written by hand, for bugs that take more coincidences than seeds have.  Nothing is left to chance in
+ * them: processes make the calls that they are told to, and one of them goes on, up to a spot in the code, an event or the end of its
+ * call, while all the others stand still.  All rules of the simulator hold.
+ *
+ * A scene is a function of some lines (scenes_*.c).  It is played with the code as it is, which must break no rule, and once more
+ * with its bug switched on, which must break the rule that it names.
+ */
+#ifndef MEMKV_TESTS_SIM_STAGE_H
+#define MEMKV_TESTS_SIM_STAGE_H
+
+#include "sim.h"
+
+struct scene {
+	enum sim_mutant mutant;
+	const char *rule; /* a part of what is said when it is broken */
+	enum medium_kind medium;
+	void (*play)(void);
+	void (*choose)(struct setup *setup, struct geometry *geo); /* NULL: as all; else what is different here */
+};
+
+/* a process by its number, the first thread of it; 10 more: its second thread */
+typedef uint32_t player;
+
+/* what the scene is at: read by the rest of the simulator */
+extern struct stage {
+	bool on;
+	const struct scene *scene;
+	struct thread *runs; /* up to: */
+	enum sim_mutant spot;
+	enum event event;
+	uint64_t from, to; /* of a store to a shared word: between these */
+	uint32_t left;	     /* so many of these */
+	bool reached;
+	bool (*fails)(const struct command *command); /* NULL: none does */
+	bool (*keeps)(uint64_t offset); /* power loss: have the eight bytes there been written? NULL: all have */
+} stage;
+
+/* ---- for scenes ---- */
+
+/* the process starts, and opens the pool; or only starts to */
+void opens(player p);
+void begins_to_open(player p);
+/* a call, with what comes of it; or only its beginning, of which nothing is done yet */
+int64_t calls(player p, enum call_kind kind, uint32_t key);
+void begins(player p, enum call_kind kind, uint32_t key);
+/* it goes on until it comes to the spot for the @nth time, and stands still before it; until the event has happened; until the end */
+void goes_to(player p, enum sim_mutant spot, uint32_t nth);
+void goes_until(player p, enum event event, uint32_t nth);
+/* until it has stored to one of these bytes for the @nth time; until it waits for a time */
+void goes_to_store(player p, uint64_t offset, uint64_t bytes, uint32_t nth);
+void goes_to_sleep(player p);
+int64_t ends(player p);
+void closes(player p);
+/* it is killed, and what it had on the way has ended */
+void dies(player p);
+/* all are gone, and what was not flushed may be: stage.keeps */
+void power_fails(void);
+/* whoever is there looks, agrees with the medium, reads every key and checks the pool */
+void all_look(void);
+/* the scene does not go as it is written */
+void scene_must(bool so, const char *what);
+/* where a live copy of the key lies; UINT32_MAX: nowhere */
+uint32_t segment_of_key(uint32_t key);
+/* a segment in this state; a key that has a live copy in it; UINT32_MAX: there is none */
+bool any_segment_is(enum owner_state state);
+uint32_t segment_that_is(enum owner_state state);
+uint32_t key_in(uint32_t segment);
+
+/* ---- for the rest of the simulator ---- */
+
+/* all of them, or the one of this bug; how many do not do what they must */
+int scenes_play(enum sim_mutant only, bool trace);
+void stage_player(void *context);
+void stage_spot(enum sim_mutant spot);
+void stage_event(enum event event, const struct agent *agent, uint64_t at);
+void stage_answered(const struct thread *thread, int64_t result);
+bool stage_fails(const struct command *command);
+/* what power loss takes of a page */
+void stage_cut(uint64_t page);
+
+/* scenes_files.c, scenes_devices.c; each list ends with one that has no play */
+extern const struct scene scenes_files[], scenes_devices[];
+
+#endif
