@@ -128,6 +128,10 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(ADOPTED_SETTLED, "a segment that was adopted while we write to it counts as closed at once")                \
 	X(GIVE_UP_BLIND, "who gives up a claim says LEFT though another has won the slot meanwhile")                  \
 	X(NEXT_UNHEARD, "a late claimer's copy is believed though the next one has found another in the slot")         \
+	X(GIVE_WAITED_FOR, "a put waits for other hosts to give it room, each time that it finds none")                    \
+	X(CHECK_FENCED, "a check takes for damage what it cannot read since its agent's slot has passed on")           \
+	X(WORD_BY_FORCE, "who gives back a segment that was adopted meanwhile calls it closed, which its new holder has open") \
+	X(TWIN_AT_ONCE, "the last heartbeat before a boot, which lands late, is taken for another machine of that id")  \
 	X(SLOT_LOST_UNSEEN, "who was silent for so long that its slot is another's goes on in it")                     \
 	X(JOINING_UNHEARD, "who woke up does not see from a claim that is being made that its slot was another's")      \
 	X(SILENCE_GUESSED, "who stood still itself takes that time for the silence of the others")                     \

@@ -432,36 +432,56 @@ static int try_claim(struct joining *j, const struct slot_guard *guard, const st
 	return err;
 }
 
-/* a machine with our id, in another boot, whose heartbeat moves before our eyes */
-static int find_twin(struct joining *j)
+/* heartbeats of agents of a machine with our id, in another boot; UINT32_MAX: none; false: there is none at all */
+static bool beats_of_twins(const struct control *c, uint32_t *beats)
 {
-	const struct control *c = j->c;
-	struct slot_cell cell;
 	static const uint8_t unknown[16];
-	uint32_t heartbeats[SLOTS_MAX];
+	struct slot_cell cell;
 	bool any = false;
 
 	for (uint32_t n = 0; n < c->layout.geo.slots; n++) {
-		heartbeats[n] = UINT32_MAX;
+		beats[n] = UINT32_MAX;
 		if (slot_read(c, n, &cell) == CHECK_BAD || cell.state != SLOT_ACTIVE ||
 		    memcmp(cell.machine, unknown, sizeof(unknown)) == 0 ||
 		    memcmp(cell.machine, c->machine, sizeof(unknown)) != 0 || memcmp(cell.boot, c->boot, sizeof(unknown)) == 0)
 			continue;
-		heartbeats[n] = (uint32_t)(cell.heartbeat & INT32_MAX);
+		beats[n] = (uint32_t)(cell.heartbeat & INT32_MAX);
 		any = true;
 	}
-	if (!any)
+	return any;
+}
+
+/*
+ * A machine with our id, in another boot, whose heartbeat moves before our eyes: each time that we look, for the last one that our
+ * machine wrote before it was booted may land late.
+ */
+static int find_twin(struct joining *j)
+{
+	enum { LOOKS = 3 };
+	const struct control *c = j->c;
+	uint32_t before[SLOTS_MAX], now[SLOTS_MAX], moved = SLOTS_MAX;
+	struct slot_cell cell;
+
+	for (int look = 0; look < LOOKS && moved; look++) {
+		if (!beats_of_twins(c, before))
+			return 0;
+		clock_sleep_us(2500ULL * j->timing->beat_ms);
+		if (!refresh_all(c))
+			return fail(-EIO, "%s: the slots cannot be read", c->media->path);
+		(void)beats_of_twins(c, now);
+		moved = 0;
+		for (uint32_t n = 0; n < c->layout.geo.slots && !moved; n++)
+			if (before[n] != UINT32_MAX && now[n] != UINT32_MAX && before[n] != now[n])
+				moved = n + 1;
+		if (MUTANT(TWIN_AT_ONCE))
+			break;
+	}
+	if (!moved)
 		return 0;
-	clock_sleep_us(2500ULL * j->timing->beat_ms);
-	if (!refresh_all(c))
-		return fail(-EIO, "%s: the slots cannot be read", c->media->path);
-	for (uint32_t n = 0; n < c->layout.geo.slots; n++)
-		if (heartbeats[n] != UINT32_MAX && slot_read(c, n, &cell) != CHECK_BAD && cell.state == SLOT_ACTIVE &&
-		    heartbeats[n] != (uint32_t)(cell.heartbeat & INT32_MAX))
-			return fail(MEMKV_IN_USE, "%s: another machine with this one's machine id is using the pool (slot %u, NVMe host "
-						  "%s); give one of them a new /etc/machine-id, and NVMe host NQN and id of its own, "
-						  "and boot it again", c->media->path, n, cell.host_nqn);
-	return 0;
+	(void)slot_read(c, moved - 1, &cell);
+	return fail(MEMKV_IN_USE, "%s: another machine with this one's machine id is using the pool (slot %u, NVMe host %s); give one of "
+				  "them a new /etc/machine-id, and NVMe host NQN and id of its own, and boot it again", c->media->path,
+		    moved - 1, cell.host_nqn);
 }
 
 static int no_slot(const struct control *c)
