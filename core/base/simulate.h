@@ -126,6 +126,10 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(STALE_CLAIM_BELIEVED, "who stood still in its claim of a slot, and wrote over the cell of its holder, is believed") \
 	X(LOGS_UNREAD, "a get returns a block though the logs that may tell of its removal could not be read")         \
 	X(ADOPTED_SETTLED, "a segment that was adopted while we write to it counts as closed at once")                \
+	X(CHOSEN_BELIEVED, "a slot is claimed by what its cell said before it was found free, though it says something else by then") \
+	X(ATTACH_UNGUARDED, "who stood still between its claim and its first heartbeat writes to a slot that has passed on")  \
+	X(LEFT_ONCE, "who leaves says so in one copy of its cell alone")                                             \
+	X(PEEK_BELIEVED, "a device that could not be read is opened as one writer's, though hosts share it")               \
 	X(GIVE_UP_BLIND, "who gives up a claim says LEFT though another has won the slot meanwhile")                  \
 	X(NEXT_UNHEARD, "a late claimer's copy is believed though the next one has found another in the slot")         \
 	X(GIVE_WAITED_FOR, "a put waits for other hosts to give it room, each time that it finds none")                    \
