@@ -318,17 +318,24 @@ bool generation_resume(struct room *room, struct writer *w)
 /*
  * A FREE segment whose table describes something: power loss has left a word that is older than the table.  Nobody goes by such a
  * table, removals pass it over, and nobody must continue it.  So it is withdrawn, and that flushed, before the segment is taken:
- * who has taken it may die, or power fail, at once.
+ * who has taken it may die, or power fail, at once.  Likewise one without a table's header, of which its own header tells: it has
+ * lost that together with its word, and once it is taken it would count as wiped.
  */
 bool generation_drop_left_over(void *context, uint64_t segment)
 {
 	struct memkv_pool *pool = context;
 	const struct control *c = &pool->control;
+	struct table_header second;
 
 	if (c->shared || MUTANT(LEFT_OVER_CONTINUED))
 		return true;
 	pthread_mutex_lock(&pool->follower.lock);
-	bool read = table_refresh_header(c, segment), dropped = read && table_withdraw_left_over(c, segment);
+	uint64_t unread = pool->recover_unread;
+	bool read = table_refresh_header(c, segment);
+	bool told = read && table_never_begun(c, segment) && !MUTANT(BLANK_LEFT_OVER) &&
+		    pool->follower.recover.header(pool, segment, &second);
+	read = read && pool->recover_unread == unread;
+	bool dropped = read && table_withdraw_left_over(c, segment, told);
 	pthread_mutex_unlock(&pool->follower.lock);
 	return read && (!dropped || (c->media->ops->settle(c->media) == 0 && c->media->ops->flush(c->media) == 0));
 }

@@ -344,6 +344,30 @@ static void own_header_unflushed(void)
 	all_look();
 }
 
+static bool keeps_but_words_and_header(uint64_t at)
+{
+	return at - world.layout.offset[REGION_OWNER_WORDS] >= world.layout.length[REGION_OWNER_WORDS] && !is_header(at);
+}
+
+/* power loss takes all words and a table's header; what is in it is removed, then somebody takes it, and dies at once */
+static void blank_left_over(void)
+{
+	opens(0);
+	(void)calls(0, CALL_PUT, 0);
+	(void)calls(0, CALL_PUT, 1);
+	torn = segment_of_key(0);
+	stage.keeps = keeps_but_words_and_header;
+	power_fails();
+	opens(1);
+	opens(2);
+	(void)calls(1, CALL_REMOVE, 0);
+	begins(2, CALL_PUT, 20);
+	goes_until(2, EVENT_OWNER, 1);
+	dies(2);
+	opens(3);
+	all_look();
+}
+
 /* ---- replacing puts ---- */
 
 /* what is there moves while a replacing put notes it, and its old place is opened anew; its birth is the higher one */
@@ -489,6 +513,7 @@ const struct scene scenes_files[] = {
 	{MUTANT_SILENT_RESUMED, "wrong bytes", MEDIUM_FILE, silent_resumed, NULL},
 	{MUTANT_ONLY_SOURCE_OVERWRITTEN, "is returned, and was removed", MEDIUM_FILE, only_source_overwritten, many_keys},
 	{MUTANT_OWN_HEADER_UNFLUSHED, "and a power cut brought it back", MEDIUM_FILE, own_header_unflushed, many_keys},
+	{MUTANT_BLANK_LEFT_OVER, "is returned, and was removed", MEDIUM_FILE, blank_left_over, many_keys},
 	{MUTANT_NOTE_ONCE, "its removal has been acknowledged", MEDIUM_FILE, note_once, many_keys},
 	{MUTANT_GONE_BELIEVED, "its removal has been acknowledged", MEDIUM_FILE, gone_believed, many_keys},
 	{MUTANT_CHECKPOINT_UNFLUSHED, "pinned", MEDIUM_FILE, checkpoint_unflushed, NULL},
