@@ -65,8 +65,7 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(FOLD_ONCE, "a follower that sees a segment opened anew does not look where its blocks have moved")           \
 	X(SILENT_RESUMED, "who continues a dead agent's segment takes what did not answer for free")                   \
 	X(LEFT_OVER_FOLDED, "a ring makes followers fold a table that power loss left in a FREE segment")               \
-	X(LEFT_BEHIND_CONTINUED, "who continues a segment puts over a block that lies behind a tail which power loss took") \
-	X(LEFT_OPEN_VOIDED, "who continues a segment makes a place void, and leaves its life word to a block that power loss left there") \
+	X(LIVES_LEFT, "who continues a segment leaves life words there that power loss left of blocks which nobody finds")     \
 	X(UNSEEN_NOT_LOST, "a follower that sees a segment for the first time thinks that nothing came and went there") \
 	X(FOLD_NO_SECOND_LOOK, "a follower does not look whether the segment was reopened while it folded it")
 

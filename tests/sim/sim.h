@@ -327,7 +327,7 @@ void setup_format(const struct geometry *geo);
 /* world.c: run one seed; true: no rule was broken */
 bool world_run(uint64_t seed);
 /* a pool as @chooses says, and nobody who does anything: for a scene (stage.h) */
-void world_stage(void (*chooses)(struct setup *setup, struct geometry *geo));
+void world_stage(uint64_t seed, void (*chooses)(struct setup *setup, struct geometry *geo));
 /* processes whose last write has ended: only now their locks are free */
 void world_bury(void);
 /* a point of the running thread: others may run now */
