@@ -217,15 +217,18 @@ void table_mend_entry(const struct control *c, uint64_t segment, const struct en
 	publish(c, segment, entry, life);
 }
 
-void table_clear_rest(const struct control *c, uint64_t segment, uint64_t generation, uint32_t from)
+bool table_clear_rest(const struct control *c, uint64_t segment, uint64_t generation, uint32_t from)
 {
 	struct entry entry;
+	bool any = false;
 
 	for (uint32_t i = from; i < c->layout.geo.entries; i++)
 		if (table_entry(c, segment, generation, i, &entry, NULL) != ENTRY_NOT_YET) {
 			checked_withdraw(control_entry(c, segment, i));
 			control_publish(c, control_entry(c, segment, i), ENTRY_BYTES);
+			any = true;
 		}
+	return any;
 }
 
 static void *life_at(const struct control *c, uint64_t segment, uint32_t index)

@@ -64,9 +64,9 @@ bool table_landed(const struct control *c, uint64_t segment, uint32_t index, uin
 
 /*
  * table_clear_rest() - entries of this generation, whole or damaged, at places that are not reserved, @from on, are made
- * to say nothing.  Power loss may leave such: entries reached the medium, the tail did not.
+ * to say nothing; true: there were some.  Power loss may leave such: entries reached the medium, the tail did not.
  */
-void table_clear_rest(const struct control *c, uint64_t segment, uint64_t generation, uint32_t from);
+bool table_clear_rest(const struct control *c, uint64_t segment, uint64_t generation, uint32_t from);
 
 /* table_settle() - moving -> live; false: it was removed meanwhile */
 bool table_settle(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth);

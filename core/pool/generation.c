@@ -100,6 +100,24 @@ int generation_keep_told(struct room *room, uint64_t segment)
 	return unread ? fail(-EIO, "%s: a segment's header cannot be read", pool->media->path) : 0;
 }
 
+int generation_clear_behind(struct room *room, uint64_t segment)
+{
+	struct memkv_pool *pool = room->pool;
+	const struct control *c = &pool->control;
+	struct table_header header;
+	enum check_result tail;
+
+	if (!pool->media->caps.mappable || c->shared || MUTANT(BEHIND_TAIL_LEFT))
+		return 0;
+	pthread_mutex_lock(&pool->follower.lock);
+	bool known = table_header(c, segment, &header) != CHECK_BAD && header.generation;
+	uint32_t count = known ? table_count(c, segment, header.generation, &tail) : 0;
+	bool left = known && tail != CHECK_BAD && table_clear_rest(c, segment, header.generation, count);
+	pthread_mutex_unlock(&pool->follower.lock);
+	int err = left ? pool->media->ops->flush(pool->media) : 0;
+	return err ? fail(err, "%s: a segment's table cannot be flushed: %s", pool->media->path, strerror(-err)) : 0;
+}
+
 /*
  * A table that was withdrawn describes nothing, and removals have passed its blocks over.  Power loss may leave the header of the
  * next one half begun: then the segment's own header tells, and must not be the one from before, which tells of those blocks.
@@ -257,7 +275,7 @@ bool generation_resume(struct room *room, struct writer *w)
 	struct memkv_pool *pool = room->pool;
 	struct resume resume = {room, w, 0};
 	struct table_header header, second;
-	bool mended = false;
+	bool mended = false, cleared = false;
 
 	pthread_mutex_lock(&pool->follower.lock);
 	resume.unread = pool->recover_unread;
@@ -276,7 +294,7 @@ bool generation_resume(struct room *room, struct writer *w)
 		table_walk(&pool->control, &pool->follower.recover, w->owned.segment, w->generation, 0, n, resume_entry, &resume);
 		w->tail = w->next_index;
 		if (!MUTANT(REST_NOT_CLEARED) && !is_silent(&resume))
-			table_clear_rest(&pool->control, w->owned.segment, w->generation, w->next_index);
+			cleared = table_clear_rest(&pool->control, w->owned.segment, w->generation, w->next_index);
 		if (MUTANT(RING_UNSETTLED))
 			control_ring(&pool->control, w->owned.segment);
 	}
@@ -285,6 +303,8 @@ bool generation_resume(struct room *room, struct writer *w)
 						second.generation == w->generation);
 	pthread_mutex_unlock(&pool->follower.lock);
 	count(&pool->counters.segments_resumed, 1);
+	if (cleared && pool->media->caps.mappable && !pool->control.shared && pool->media->ops->flush(pool->media))
+		return false;
 	if (!second_right && write_segment_header(room, &header)) /* its opener died before it wrote the page */
 		return false;
 	return known && !writer_full(room, w);
