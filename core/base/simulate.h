@@ -49,6 +49,7 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(LEFT_OVER_CONTINUED, "a table that power loss left in a FREE segment is continued when an opening fails")      \
 	X(BLANK_LEFT_OVER, "a FREE segment without a table's header is taken as it is, though its own header tells of blocks") \
 	X(ONLY_SOURCE_OVERWRITTEN, "a segment's header is written over though it alone tells what its table describes")  \
+	X(BEHIND_TAIL_LEFT, "a victim is opened anew though power loss left entries behind its tail")                     \
 	X(OWN_HEADER_UNFLUSHED, "a segment whose table was withdrawn is begun before its own header is flushed")         \
 	X(MEND_WITHDRAWS, "a table's header is withdrawn for a moment while it is mended")                            \
 	X(PIN_UNTOLD, "who pins a block of which its writer has not told does not tell either")                        \

@@ -510,6 +510,7 @@ void actor_close(struct thread *t)
 	call_begin(t, CALL_CLOSE, UINT32_MAX);
 	struct memkv_pool *pool = a->pool;
 	memkv_pool_close(pool);
+	landed_left(a);
 	a->pool = NULL;
 	call_end(t, 0);
 }

@@ -443,6 +443,8 @@ void landed_payload(const struct command *command, uint64_t page);
 /* a store to the mirror of the running thread's process */
 void landed_mirror_stored(struct agent *agent, enum sim_kind kind, uint64_t offset);
 void landed_died(const struct agent *agent);
+/* what it has begun in its mirror alone the device has as it was */
+void landed_left(const struct agent *agent);
 void landed_untold(const struct agent *agent);
 /* watch_died() - what it flagged and has not told of others need not know */
 void watch_died(const struct agent *agent);
