@@ -32,6 +32,7 @@ void call_begin(struct thread *t, enum call_kind kind, uint32_t key)
 		.begin = ++world.order,
 		.clock_low = NEVER,
 		.reopened = world.reopenings,
+		.looked = t->agent->looked,
 	};
 	trace(EVENT_CALL, t->agent, kind, key, t->number);
 	sites_call(t);
