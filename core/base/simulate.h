@@ -86,6 +86,7 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(FLAG_UNLOCKED, "a block is flagged, or its table withdrawn, and others take that for done before it is on the device") \
 	X(PIN_UNWRITTEN, "a pin is acknowledged though the place that it holds by could not be written")               \
 	X(PIN_SENT, "a pin holds a block of which only the entry is known to be there")                                \
+	X(PIN_UNPUBLISHED, "a pin holds a block whose entry is in the writer's mirror alone")                          \
 	X(SENT_BEFORE_BLOCK, "an entry counts as live before its block has landed")                                    \
 	X(SENT_TRUSTED, "who continues a dead agent's segment does not look whether the sent blocks have landed")      \
 	X(LIFE_FROM_MIRROR, "a get believes its own mirror of a life word")                                            \
@@ -110,8 +111,7 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(PAYLOAD_NOT_WRITTEN_BACK, "payload stays in the host's caches when its entry is published")                  \
 	X(PAYLOAD_UNFENCED, "payload is written back, and its entry does not wait for it")                             \
 	X(GET_UNDROPPED, "a get takes payload that the host's caches have from before")                                \
-	X(GET_UNFENCED, "a get loads payload before its lines are dropped for sure")                                   \
-	X(PIN_UNPUBLISHED, "a pin holds a block whose entry is in the writer's mirror alone")
+	X(GET_UNFENCED, "a get loads payload before its lines are dropped for sure")
 
 /* what only hosts show that share a device */
 #define SIM_SHARED_MUTANTS(X)                                                                                          \

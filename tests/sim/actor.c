@@ -463,11 +463,13 @@ int actor_open(struct thread *t)
 
 	a->read_only = world.phase == PHASE_RUN && chance(world.setup.read_only);
 	if (one_writer() && world.phase == PHASE_RUN)
-		a->read_only = device_has_writer() ? draw(8) != 0 : draw(4) == 0;
+		a->read_only = stage.on ? device_has_writer() : device_has_writer() ? draw(8) != 0 : draw(4) == 0;
 	if (a->read_only)
 		o.flags |= MEMKV_OPEN_READ_ONLY;
 	if (draw(8) == 0 && !stage.on)
 		o.flags |= MEMKV_OPEN_CLI;
+	if (stage.on && on_device())
+		o.lanes = THREADS_MAX;
 	call_begin(t, CALL_OPEN, UINT32_MAX);
 	int err = memkv_pool_open("pool", &o, &pool);
 	bool claimed = one_writer() && (err == MEMKV_NO_SLOT || err == MEMKV_IN_USE);
