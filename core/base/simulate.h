@@ -47,6 +47,7 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(PIN_LOOK_AT_RETIRE_ONLY, "who empties a segment looks for pins before it says so, and not after")         \
 	X(PIN_BLIND, "a pinner does not look whether the block's segment is being emptied")                         \
 	X(LEFT_OVER_CONTINUED, "a table that power loss left in a FREE segment is continued when an opening fails")      \
+	X(BLANK_LEFT_OVER, "a FREE segment without a table's header is taken as it is, though its own header tells of blocks") \
 	X(ONLY_SOURCE_OVERWRITTEN, "a segment's header is written over though it alone tells what its table describes")  \
 	X(OWN_HEADER_UNFLUSHED, "a segment whose table was withdrawn is begun before its own header is flushed")         \
 	X(MEND_WITHDRAWS, "a table's header is withdrawn for a moment while it is mended")                            \
@@ -65,6 +66,7 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(SILENT_RESUMED, "who continues a dead agent's segment takes what did not answer for free")                   \
 	X(LEFT_OVER_FOLDED, "a ring makes followers fold a table that power loss left in a FREE segment")               \
 	X(LEFT_BEHIND_CONTINUED, "who continues a segment puts over a block that lies behind a tail which power loss took") \
+	X(LEFT_OPEN_VOIDED, "who continues a segment makes a place void, and leaves its life word to a block that power loss left there") \
 	X(UNSEEN_NOT_LOST, "a follower that sees a segment for the first time thinks that nothing came and went there") \
 	X(FOLD_NO_SECOND_LOOK, "a follower does not look whether the segment was reopened while it folded it")
 

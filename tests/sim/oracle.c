@@ -154,11 +154,15 @@ static bool removed_meanwhile(const struct instance *i) { return removed_since(i
 
 bool oracle_asked(uint32_t instance) { return removed_since(&world.instances[instance], true); }
 
+/* acknowledged, there, and nobody was about to take it: be it owed, or left by a power cut that could have taken it */
+static bool stays(const struct instance *i, uint64_t before)
+{
+	return i->acked && i->acked < before && !i->expires && oracle_present(i) && !removed_meanwhile(i);
+}
+
 bool oracle_firm(const struct instance *i, uint64_t before)
 {
-	if (!i->acked || i->acked >= before || i->expires || i->unowed || !oracle_present(i))
-		return false;
-	return !removed_meanwhile(i);
+	return !i->unowed && stays(i, before);
 }
 
 /* ---- puts ---- */
@@ -368,7 +372,7 @@ void oracle_looked(struct thread *t)
 			if (p->life == SHADOW_REMOVED)
 				forgotten(t, p, s);
 			if (p->life != SHADOW_LIVE ||
-			    !(oracle_firm(&world.instances[p->instance], t->call.begin) ||
+			    !(stays(&world.instances[p->instance], t->call.begin) ||
 			      oracle_owed_key(world.instances[p->instance].key, t->call.begin)))
 				continue;
 			struct memkv_key k = key_of(world.instances[p->instance].key);
