@@ -473,6 +473,8 @@ int actor_open(struct thread *t)
 		o.flags |= MEMKV_OPEN_READ_ONLY;
 	if (draw(8) == 0 && !stage.on)
 		o.flags |= MEMKV_OPEN_CLI;
+	if (stage.on && on_device())
+		o.lanes = THREADS_MAX;
 	call_begin(t, CALL_OPEN, UINT32_MAX);
 	int err = memkv_pool_open("pool", &o, &pool);
 	bool claimed = one_writer() && (err == MEMKV_NO_SLOT || err == MEMKV_IN_USE);
