@@ -397,6 +397,8 @@ static void table_stored(enum sim_kind kind, uint64_t offset)
 			entry_changed(segment, index, entry);
 		else if (word == ENTRY_LIFE_OFFSET && kind == SIM_SWAP)
 			life_changed(segment, index, entry);
+		if (word == ENTRY_LIFE_OFFSET)
+			left_stored(segment, index);
 		if (word == 8 && call->stage == PUT_PUBLISHES && load(entry + 8) != htole64(CHECK_WRITING))
 			call->stage = PUT_PUBLISHED;
 	}
@@ -507,6 +509,8 @@ void watch_land(const struct command *c, uint64_t page, const uint8_t *bytes)
 	const struct shadow_segment *s = &world.shadow[c->segment];
 	uint64_t first = layout_segment(&world.layout, c->segment) / PAGE;
 
+	if (!on_device())
+		left_lands((uint32_t)c->segment, page, bytes);
 	if (s->generation != c->generation) {
 		broken("segment %" PRIu64 ": a write for generation %016" PRIx64 " lands in %016" PRIx64, c->segment,
 		       c->generation, s->generation);
@@ -586,6 +590,7 @@ void watch_rebuild(void)
 {
 	for (uint32_t i = 0; i < world.layout.geo.segments; i++)
 		rebuild_segment(i);
+	left_reset();
 }
 
 void watch_reset(void)
@@ -595,6 +600,7 @@ void watch_reset(void)
 		world.shadow[i].owner = (struct owner_word){.state = OWNER_FREE};
 	memset(world.epochs, 0, sizeof(world.epochs));
 	memset(generations, 0, sizeof(generations));
+	left_reset();
 }
 
 void watch_all_takeable(const struct agent *survivor)
