@@ -441,6 +441,9 @@ void left_reset(void);
 /* a life word was stored or swapped; a page of a segment is about to be written */
 void left_stored(uint32_t segment, uint32_t index);
 void left_lands(uint32_t segment, uint64_t page, const uint8_t *bytes);
+/* a look that was fresh has ended; a checkpoint at this offset of their region is withdrawn */
+void left_looked(struct memkv_pool *pool);
+void left_withdraws_checkpoint(uint64_t offset);
 
 /* landed.c: the watcher of devices */
 void landed_control(const struct command *command, uint64_t page, const uint8_t *before);

@@ -370,6 +370,8 @@ static void checkpoint_stored(uint64_t offset)
 	if (whole && actor()->checkpoints)
 		cover(actor()->attached ? COVER_CHECKPOINT : COVER_CHECKPOINT_HEIR);
 	actor()->checkpoints = !whole;
+	if (!whole && !on_device())
+		left_withdraws_checkpoint(offset);
 }
 
 /* ---- stores ---- */
