@@ -100,6 +100,24 @@ int generation_keep_told(struct room *room, uint64_t segment)
 	return unread ? fail(-EIO, "%s: a segment's header cannot be read", pool->media->path) : 0;
 }
 
+int generation_clear_behind(struct room *room, uint64_t segment)
+{
+	struct memkv_pool *pool = room->pool;
+	const struct control *c = &pool->control;
+	struct table_header header;
+	enum check_result tail;
+
+	if (!pool->media->caps.mappable || c->shared || MUTANT(BEHIND_TAIL_LEFT))
+		return 0;
+	pthread_mutex_lock(&pool->follower.lock);
+	bool known = table_header(c, segment, &header) != CHECK_BAD && header.generation;
+	uint32_t count = known ? table_count(c, segment, header.generation, &tail) : 0;
+	bool left = known && tail != CHECK_BAD && table_clear_rest(c, segment, header.generation, count);
+	pthread_mutex_unlock(&pool->follower.lock);
+	int err = left ? pool->media->ops->flush(pool->media) : 0;
+	return err ? fail(err, "%s: a segment's table cannot be flushed: %s", pool->media->path, strerror(-err)) : 0;
+}
+
 /*
  * A table that was withdrawn describes nothing, and removals have passed its blocks over.  Power loss may leave the header of the
  * next one half begun: then the segment's own header tells, and must not be the one from before, which tells of those blocks.

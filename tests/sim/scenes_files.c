@@ -368,6 +368,37 @@ static void blank_left_over(void)
 	all_look();
 }
 
+static bool keeps_but_tail_word(uint64_t at) { return at != table_of(torn) + TABLE_TAIL_OFFSET; }
+
+static bool keeps_but_header_and_entries(uint64_t at) { return at - table_of(torn) >= TABLE_HEADER_BYTES && !is_entry(at); }
+
+/*
+ * Power loss takes a tail, and leaves the entry behind it, which is removed.  When the segment is opened anew power fails again, and of
+ * that nothing is left but the new tail: then places are counted by the entries that there are.
+ */
+static void behind_tail_left(void)
+{
+	uint32_t key = 0;
+
+	opens(0);
+	world.setup.durable = 65536;
+	(void)calls(0, CALL_PUT, key++);
+	world.setup.durable = 0;
+	torn = segment_of_key(0);
+	while (key < world.layout.segments * 2)
+		(void)calls(0, CALL_PUT, key++);
+	stage.keeps = keeps_but_tail_word;
+	power_fails();
+	opens(1);
+	(void)calls(1, CALL_REMOVE, 1);
+	for (uint64_t generation = world.shadow[torn].generation; !world.failed && world.shadow[torn].generation == generation;)
+		(void)calls(1, CALL_PUT, key++);
+	stage.keeps = keeps_but_header_and_entries;
+	power_fails();
+	opens(2);
+	all_look();
+}
+
 /* ---- replacing puts ---- */
 
 /* what is there moves while a replacing put notes it, and its old place is opened anew; its birth is the higher one */
@@ -513,6 +544,7 @@ const struct scene scenes_files[] = {
 	{MUTANT_SILENT_RESUMED, "is there with its life word", MEDIUM_FILE, silent_resumed, NULL},
 	{MUTANT_ONLY_SOURCE_OVERWRITTEN, "alone tells of its table", MEDIUM_FILE, only_source_overwritten, many_keys},
 	{MUTANT_OWN_HEADER_UNFLUSHED, "and a power cut brought it back", MEDIUM_FILE, own_header_unflushed, many_keys},
+	{MUTANT_BEHIND_TAIL_LEFT, "and a power cut brought it back", MEDIUM_FILE, behind_tail_left, many_keys},
 	{MUTANT_BLANK_LEFT_OVER, "is returned, and was removed", MEDIUM_FILE, blank_left_over, many_keys},
 	{MUTANT_NOTE_ONCE, "its removal has been acknowledged", MEDIUM_FILE, note_once, many_keys},
 	{MUTANT_GONE_BELIEVED, "its removal has been acknowledged", MEDIUM_FILE, gone_believed, many_keys},
