@@ -370,6 +370,8 @@ void oracle_looked(struct thread *t)
 	if (t->call.troubled || device_fenced(t->agent) || follower_losses(&pool->follower) & 1 || stated_passed_on(t->agent))
 		return;
 	t->agent->looked = max_u64(t->agent->looked, t->call.begin);
+	if (!on_device())
+		left_looked(pool);
 	for (uint32_t s = 0; s < world.layout.geo.segments; s++)
 		for (uint32_t n = 0; world.shadow[s].generation && n < world.layout.geo.entries; n++) {
 			const struct shadow_place *p = &world.shadow[s].places[n];

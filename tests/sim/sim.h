@@ -14,6 +14,7 @@
  *   device.c   a block device below core/media           landed.c   what reaches a device, and may it?
  *   process.c  memory, locks, clock of a process         events.c   what a person reads; coverage
  *   lines.c    memory of hosts that are not coherent
+ *   left.c     what power loss leaves
  *   stated.c   what logs on a shared device say          oracle_pins.c  pins
  */
 #ifndef MEMKV_TESTS_SIM_SIM_H
@@ -436,6 +437,15 @@ void watch_cover_take(const struct owner_word *old, const struct owner_word *new
 /* how many segments nobody who lives holds */
 uint32_t watch_takeable(void);
 void watch_all_takeable(const struct agent *survivor);
+
+/* left.c: blocks that power loss has left, and no entry tells of */
+void left_reset(void);
+/* a life word was stored or swapped; a page of a segment is about to be written */
+void left_stored(uint32_t segment, uint32_t index);
+void left_lands(uint32_t segment, uint64_t page, const uint8_t *bytes);
+/* a look that was fresh has ended; a checkpoint at this offset of their region is withdrawn */
+void left_looked(struct memkv_pool *pool);
+void left_withdraws_checkpoint(uint64_t offset);
 
 /* landed.c: the watcher of devices */
 void landed_control(const struct command *command, uint64_t page, const uint8_t *before);
