@@ -5,6 +5,7 @@
  *
  * sim_point() stands before each access to words that processes share: others may run, stop or die there.
  * sim_after() stands behind those that may change something: the simulator looks what did.
+ * sim_pass() says how many of the next loads pass before anybody else can run: those need no sim_point().
  *
  * MUTANT(name) is a deliberate bug, there to prove that the simulator would find it.  At most one is switched on, by
  * the simulator; in production the constant 0 takes the code away.  Where it stands is a spot at which something may go
@@ -13,6 +14,8 @@
  */
 #ifndef MEMKV_CORE_SIMULATE_H
 #define MEMKV_CORE_SIMULATE_H
+
+#include <stddef.h>
 
 enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 
@@ -64,6 +67,7 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(SILENT_RESUMED, "who continues a dead agent's segment takes what did not answer for free")                   \
 	X(LEFT_OVER_FOLDED, "a ring makes followers fold a table that power loss left in a FREE segment")               \
 	X(LEFT_BEHIND_CONTINUED, "who continues a segment puts over a block that lies behind a tail which power loss took") \
+	X(LEFT_OPEN_VOIDED, "who continues a segment makes a place void, and leaves its life word to a block that power loss left there") \
 	X(UNSEEN_NOT_LOST, "a follower that sees a segment for the first time thinks that nothing came and went there") \
 	X(FOLD_NO_SECOND_LOOK, "a follower does not look whether the segment was reopened while it folded it")
 
@@ -85,6 +89,7 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(FLAG_UNLOCKED, "a block is flagged, or its table withdrawn, and others take that for done before it is on the device") \
 	X(PIN_UNWRITTEN, "a pin is acknowledged though the place that it holds by could not be written")               \
 	X(PIN_SENT, "a pin holds a block of which only the entry is known to be there")                                \
+	X(PIN_UNPUBLISHED, "a pin holds a block whose entry is in the writer's mirror alone")                          \
 	X(SENT_BEFORE_BLOCK, "an entry counts as live before its block has landed")                                    \
 	X(SENT_TRUSTED, "who continues a dead agent's segment does not look whether the sent blocks have landed")      \
 	X(LIFE_FROM_MIRROR, "a get believes its own mirror of a life word")                                            \
@@ -109,12 +114,13 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(PAYLOAD_NOT_WRITTEN_BACK, "payload stays in the host's caches when its entry is published")                  \
 	X(PAYLOAD_UNFENCED, "payload is written back, and its entry does not wait for it")                             \
 	X(GET_UNDROPPED, "a get takes payload that the host's caches have from before")                                \
-	X(GET_UNFENCED, "a get loads payload before its lines are dropped for sure")                                   \
-	X(PIN_UNPUBLISHED, "a pin holds a block whose entry is in the writer's mirror alone")
+	X(GET_UNFENCED, "a get loads payload before its lines are dropped for sure")
 
 /* what only hosts show that share a device */
 #define SIM_SHARED_MUTANTS(X)                                                                                          \
-	X(TWO_ADOPTERS, "of those who adopted the same segment only the one with the highest OPEN counts as writing to it") \
+	X(TWO_ADOPTERS, "of those who adopted the same segment only who holds it counts as writing to it")              \
+	X(OWN_EPOCH_IGNORED, "what the one before in our slot has left open counts as ours")                           \
+	X(LOG_EPOCH_IGNORED, "who reads a slot's log goes on in it though the slot has another incarnation by now")    \
 	X(REOPEN_AT_RISK, "a segment is opened though somebody has it open who is not proven gone")                    \
 	X(NO_LOOK_AFTER_OPEN, "nobody looks into the logs of the others once more after OPEN")                         \
 	X(DEL_FORGOTTEN_EARLY, "a removal is forgotten when the own mirror of the table says so, and not the device")  \
@@ -136,6 +142,7 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(RESUMED_UNSEEN, "who continues another's segment does not look what that one has put there since")           \
 	X(GAP_SKIPPED, "a log record that is still on its way is taken for lost when others behind it have landed") \
 	X(PIN_OPEN_UNSEEN, "shared: a pinner does not look whether somebody has opened the block's segment anew")     \
+	X(PIN_OWNER_LOG_ONLY, "shared: a pinner reads again only the log of who holds the block's segment")           \
 	X(PIN_LOGS_UNREAD, "shared: a pinner does not read the logs again when its pin is stated")                    \
 	X(PIN_UNSEEN_AFTER_OPEN, "shared: who opens a segment anew does not look for pins once its OPEN is stated")   \
 	X(REMOVE_UNDOUBTED, "shared: a removal looks for pins, and then states itself, in one go")                    \
@@ -155,9 +162,12 @@ enum sim_mutant {
 extern enum sim_mutant sim_mutant;
 
 void sim_point(enum sim_kind kind, const void *at);
+size_t sim_pass(size_t loads);
 /* @done: false: a swap that came too late */
 void sim_after(enum sim_kind kind, const void *at, int done);
 int sim_site(enum sim_mutant site);
+/* sim_owner_log() - for a pinner: does this slot hold a segment with what it pins?  For everybody else: yes */
+int sim_owner_log(unsigned slot);
 #define MUTANT(name) sim_site(MUTANT_##name)
 #define SIM_SITE(name) ((void)sim_site(MUTANT_##name))
 
@@ -167,6 +177,18 @@ static inline void sim_point(enum sim_kind kind, const void *at)
 {
 	(void)kind;
 	(void)at;
+}
+
+static inline size_t sim_pass(size_t loads)
+{
+	(void)loads;
+	return 0;
+}
+
+static inline int sim_owner_log(unsigned slot)
+{
+	(void)slot;
+	return 1;
 }
 
 static inline void sim_after(enum sim_kind kind, const void *at, int done)

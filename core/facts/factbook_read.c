@@ -198,7 +198,8 @@ static bool read_cell(struct factbook *l, struct factbook_source *source, uint32
 	if ((!at_hand && !slot_refresh(l->control, slot)) || slot_read(l->control, slot, &cell) == CHECK_BAD)
 		return false; /* what we know of it stays */
 	*left = cell.state == SLOT_LEFT;
-	bool same = source->known && log_is_of(&source->reader.who, cell.epoch, cell.nonce);
+	bool same = source->known && (log_is_of(&source->reader.who, cell.epoch, cell.nonce) ||
+				      (MUTANT(LOG_EPOCH_IGNORED) && source->reader.who.epoch));
 	source->told = *left ? UINT64_MAX : same ? max_u64(source->told, cell.log_tail) : cell.log_tail;
 	if (same)
 		return true;
@@ -277,7 +278,8 @@ static bool refresh_shared(struct factbook *l)
 		uint64_t began = clock_boot_us(), before = factbook_unread(l);
 		int used = lease_refresh(l->control);
 		for (int slot = 0; slot < used && !(slot == 2 && MUTANT(THIRD_LOG_SKIPPED)); slot++)
-			refresh_shared_slot(l, (uint32_t)slot);
+			if (!MUTANT(PIN_OWNER_LOG_ONLY) || sim_owner_log((unsigned)slot))
+				refresh_shared_slot(l, (uint32_t)slot);
 		if (used >= 0)
 			atomic_store(&l->used, (unsigned)used);
 		if (used < 0 || passed_on(l) || factbook_unread(l) != before)

@@ -151,8 +151,6 @@ static struct statement author_of(const struct own_opening *opening)
 
 static bool marks(const struct owned_segment *seg, const struct statement *s)
 {
-	if (MUTANT(TWO_ADOPTERS) && s->version < seg->opening.version)
-		return false;
 	return s->kind == RECORD_OPEN && ownership_level(s->version) >= ownership_level(seg->opening.version);
 }
 

@@ -65,10 +65,7 @@ static struct cell_name name_of(uint32_t magic)
 
 bool cell_blank(const uint8_t *live, size_t length)
 {
-	for (size_t i = 0; i < length; i++)
-		if (live[i])
-			return false;
-	return true;
+	return live[0] == 0 && memcmp(live, live + 1, length - 1) == 0;
 }
 
 /* verify or mend, then make sure it is the kind of cell that was asked for */

@@ -459,6 +459,8 @@ static bool step_pass(struct follower *f)
 	if (f->control->shared)
 		factbook_refresh(f->factbook); /* which stirs */
 	bool complete = f->control->shared ? fold_stirred(f) : fold_rung(f);
+	if (f->watched_count)
+		SIM_SITE(GROWTH_NOT_LOST);
 	for (uint32_t i = f->watched_count; i-- > 0;) /* from the end: one that is not watched any more gives its place to the last */
 		if (!written_here(f, f->watched[i]))
 			fold_growth(f, f->watched[i]);

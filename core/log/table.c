@@ -135,6 +135,8 @@ static void publish(const struct control *c, uint64_t segment, const struct entr
 	entry_encode(entry, segment, c->seed, (uint8_t *)words);
 	words[ENTRY_LIFE_OFFSET / 8] = life_word(life, entry->birth);
 	checked_store(control_entry(c, segment, entry->index), words, ENTRY_WORDS);
+	if (!c->media->caps.mappable)
+		SIM_SITE(PIN_UNPUBLISHED);
 	control_publish(c, control_entry(c, segment, entry->index), ENTRY_BYTES);
 }
 

@@ -95,10 +95,13 @@ static int join_settle(struct media *media)
 static int join_refresh(struct media *media, uint64_t offset, size_t length)
 {
 	struct media_member *m = media_member_at(media, offset);
-	int err = is_there(m) ? m->medium->ops->refresh(m->medium, offset - m->base, length) : -EIO;
+	bool there = is_there(m);
+	int err = there ? m->medium->ops->refresh(m->medium, offset - m->base, length) : -EIO;
 
 	if (err)
 		atomic_store(&m->suspect, true);
+	if (err && there) /* of a lost one it is known that nothing can be read there */
+		atomic_fetch_add(&media->unread, 1);
 	return err;
 }
 

@@ -204,6 +204,7 @@ struct resume {
 	struct room *room;
 	struct writer *writer;
 	uint64_t unread;
+	bool open; /* a place could not be made void */
 };
 
 /* the medium did not answer for a second source: there may be a block where nothing shows, and its pages are not free */
@@ -229,6 +230,24 @@ static void resume_sent(struct room *room, struct writer *w, const struct entry 
 		table_kill(&pool->control, w->owned.segment, entry->index, entry->birth);
 }
 
+/*
+ * Power loss may have taken the entry of a place that looks as if nothing had come there, and left its block and its life word.  It is
+ * gone, and may have been removed since; but were the void entry torn in its turn, these two would tell of it again.  So the life word
+ * says removed first, for good.  On mirrored media an entry and its life word stay or go together.
+ */
+static bool is_void(const struct resume *resume, uint32_t index)
+{
+	const struct memkv_pool *pool = resume->room->pool;
+	const struct follower_recover *recover = &pool->follower.recover;
+	const struct writer *w = resume->writer;
+	struct entry left;
+
+	if (!pool->media->caps.mappable || MUTANT(LEFT_OPEN_VOIDED) ||
+	    !recover->entry(recover->context, w->owned.segment, w->generation, index, w->next_page, &left))
+		return !is_silent(resume);
+	return !table_kill(&pool->control, w->owned.segment, index, left.birth) || pool->media->ops->flush(pool->media) == 0;
+}
+
 /* places of the incarnation before: what it published stays, what it only reserved is void for good */
 static void resume_entry(void *context, uint32_t index, enum entry_state state, const struct entry *entry, bool mended)
 {
@@ -245,6 +264,11 @@ static void resume_entry(void *context, uint32_t index, enum entry_state state, 
 		else if (life == LIFE_SENT || (life == LIFE_REMOVING && !c->media->caps.mappable)) /* who doubted it may not have waited */
 			resume_sent(resume->room, w, entry);
 	} else if (state == ENTRY_NOT_YET && !is_silent(resume) && !MUTANT(PLACES_NOT_VOIDED)) {
+		if (!is_void(resume, index)) {
+			resume->open = true;
+			w->next_index = index + 1;
+			return;
+		}
 		struct entry empty = {.index = index,
 				      .generation = w->generation,
 				      .birth = slot_new_birth(&resume->room->pool->slot),
@@ -273,7 +297,7 @@ static bool is_left_behind(struct room *room, const struct writer *w)
 bool generation_resume(struct room *room, struct writer *w)
 {
 	struct memkv_pool *pool = room->pool;
-	struct resume resume = {room, w, 0};
+	struct resume resume = {.room = room, .writer = w};
 	struct table_header header, second;
 	bool mended = false, cleared = false;
 
@@ -298,7 +322,7 @@ bool generation_resume(struct room *room, struct writer *w)
 		if (MUTANT(RING_UNSETTLED))
 			control_ring(&pool->control, w->owned.segment);
 	}
-	known = known && !(w->generation && is_left_behind(room, w)) && !is_silent(&resume);
+	known = known && !(w->generation && is_left_behind(room, w)) && !is_silent(&resume) && !resume.open;
 	bool second_right = !known || !w->generation || (pool->follower.recover.header(pool, w->owned.segment, &second) &&
 						second.generation == w->generation);
 	pthread_mutex_unlock(&pool->follower.lock);

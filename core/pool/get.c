@@ -117,6 +117,8 @@ static bool put_aside(struct get *get)
 		get->moving += get->worst == BLOCK_MOVING;
 		return false;
 	}
+	if (!pool->media->caps.mappable)
+		SIM_SITE(DROP_SENT);
 	follower_step(&pool->follower);
 	if (!still_indexed(get, place))
 		return true;

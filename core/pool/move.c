@@ -180,8 +180,9 @@ static enum move_result move_where_room_is(struct memkv_pool *pool, uint64_t seg
 	struct room_place to;
 	struct block_header h;
 
-	if (room_reserve(&pool->room, old->header_pages + (uint32_t)block_pages(old->length), &to))
-		return MOVE_NO_ROOM;
+	int err = room_reserve(&pool->room, old->header_pages + (uint32_t)block_pages(old->length), &to);
+	if (err)
+		return err == MEMKV_NO_ROOM || err == MEMKV_DRAINED ? MOVE_NO_ROOM : MOVE_FAILED;
 	pthread_mutex_lock(&pool->room.refill);
 	enum move_result result = read_block(pool, segment, old, &h);
 	if (result == MOVE_DONE)

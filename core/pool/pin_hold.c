@@ -55,9 +55,24 @@ static enum holds look_at(struct memkv_pool *pool, uint64_t segment, uint64_t ge
 	return known && owned.word.state != OWNER_LEAVING && life != LIFE_REMOVING ? HOLDS : HOLDS_ELSEWHERE;
 }
 
-bool pin_hold(struct memkv_pool *pool, uint64_t segment, uint64_t generation, const struct entry *e, bool *no_room)
+static enum pins_copy hold_elsewhere(struct memkv_pool *pool, uint64_t segment, const struct entry *e)
 {
-	enum move_result moved = MOVE_GONE;
+	switch (move_anywhere(pool, segment, e)) {
+	case MOVE_DONE:
+		return PINS_COPY_MOVED;
+	case MOVE_NO_ROOM:
+		return PINS_COPY_NO_ROOM;
+	case MOVE_FAILED:
+		return PINS_COPY_FAILED;
+	case MOVE_GONE:
+		break;
+	}
+	return PINS_COPY_NONE;
+}
+
+enum pins_copy pin_hold(struct memkv_pool *pool, uint64_t segment, uint64_t generation, const struct entry *e)
+{
+	enum pins_copy copy = PINS_COPY_NONE;
 
 	follower_keep(&pool->follower); /* mirrored media: the table is not given back while it is looked at */
 	enum holds holds = look_at(pool, segment, generation, e);
@@ -73,11 +88,12 @@ bool pin_hold(struct memkv_pool *pool, uint64_t segment, uint64_t generation, co
 			control_publish(&pool->control, control_entry(&pool->control, segment, e->index), ENTRY_BYTES);
 		holds = control_published(&pool->control) ? HOLDS : HOLDS_NOT;
 	}
-	if (holds == HOLDS_ELSEWHERE)
-		moved = move_anywhere(pool, segment, e);
+	if (holds == HOLDS)
+		copy = PINS_COPY_HOLDS;
+	else if (holds == HOLDS_ELSEWHERE)
+		copy = hold_elsewhere(pool, segment, e);
 	follower_unkeep(&pool->follower, segment);
-	*no_room |= moved == MOVE_NO_ROOM;
-	return holds == HOLDS || moved == MOVE_DONE;
+	return copy;
 }
 
 struct by_key {
@@ -126,11 +142,11 @@ enum pins_copy pin_any_copy(struct memkv_pool *pool, struct entry *entries, cons
 				     const struct births *only, uint64_t below)
 {
 	struct place places[COPIES_MAX];
+	enum pins_copy last = PINS_COPY_UNSURE; /* of the copies that do not hold */
 	uint64_t segment, generation;
-	bool no_room = false;
 
-	/* where there was no room, all of the pool was gone through for some */
-	for (int i = 0; i < TRIES && !no_room; i++) {
+	/* where there was no room, all of the pool was gone through for some; each try on a medium that fails may cost a place */
+	for (int i = 0; i < TRIES && last == PINS_COPY_UNSURE; i++) {
 		bool any = false;
 		follower_step(&pool->follower);
 		if (pool->control.shared && !share_look_again(pool, i))
@@ -148,13 +164,16 @@ enum pins_copy pin_any_copy(struct memkv_pool *pool, struct entry *entries, cons
 			any = true;
 			if (pool->control.shared && factbook_doubted(&pool->factbook, key, e.birth))
 				continue; /* it may be gone in a moment, whatever was pinned */
-			if (pin_hold(pool, segment, generation, &e, &no_room))
+			enum pins_copy copy = pin_hold(pool, segment, generation, &e);
+			if (copy == PINS_COPY_HOLDS || copy == PINS_COPY_MOVED)
 				return PINS_COPY_HOLDS;
+			if (copy != PINS_COPY_NONE && last != PINS_COPY_NO_ROOM)
+				last = copy;
 		}
 		if (!any)
 			return PINS_COPY_NONE;
 	}
-	return no_room ? PINS_COPY_NO_ROOM : PINS_COPY_UNSURE;
+	return last;
 }
 
 enum pins_copy pins_copy_of(struct memkv_pool *pool, const uint8_t key[32], const struct births *only, uint64_t below)

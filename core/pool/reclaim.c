@@ -24,8 +24,14 @@ struct survey {
 	struct memkv_pool *pool;
 	uint64_t segment;
 	bool cool; /* lower the heat of what is hot */
+	bool unread; /* there are pins, and its table cannot be read now: nobody knows what of it they are about */
 	uint64_t hot_pages, live_pages, pinned_pages, pinned_blocks, blocks, bytes; /* live: not pinned */
 };
+
+static bool pins_there(const struct memkv_pool *pool)
+{
+	return atomic_load_explicit(&pool->factbook.pins, memory_order_acquire) > 0;
+}
 
 static uint64_t pages_of(const struct entry *e) { return e->header_pages + block_pages(e->length); }
 
@@ -62,9 +68,10 @@ static bool count_block(void *context, const struct entry *e)
 static struct survey survey(struct memkv_pool *pool, uint64_t segment, bool cool)
 {
 	struct survey s = {.pool = pool, .segment = segment, .cool = cool};
-	uint64_t generation;
+	uint64_t generation, unread = atomic_load(&pool->media->unread);
 
 	entries_collect(pool, segment, count_block, &s, pool->room.entries, &generation);
+	s.unread = atomic_load(&pool->media->unread) != unread && pins_there(pool);
 	if (pool->control.shared && s.pinned_blocks) { /* what moved away keeps its old place there */
 		uint32_t excused, left = share_pinned(pool, segment, &excused);
 		s.pinned_pages = s.pinned_blocks = 0;
@@ -172,7 +179,8 @@ static int choose(struct room *room, struct owned *victim, struct room_left pinn
 		if (!MUTANT(PIN_LOOK_AT_RETIRE_ONLY))
 			factbook_refresh(&pool->factbook); /* it is LEAVING: now look */
 		struct survey s = survey(pool, victim->segment, false);
-		if (s.pinned_pages > pinned_max.pages || s.pinned_blocks > pinned_max.blocks || holds_there(pool, victim->segment)) {
+		if (s.unread || s.pinned_pages > pinned_max.pages || s.pinned_blocks > pinned_max.blocks ||
+		    holds_there(pool, victim->segment)) {
 			spare(room, victim);
 			if (victim->segment == first_passed || ++passed_over > c->layout.segments)
 				return MEMKV_NO_ROOM; /* it was made the youngest then: all the others have been looked at */
@@ -196,11 +204,11 @@ static int choose(struct room *room, struct owned *victim, struct room_left pinn
 
 static bool want_pinned(void *context, const struct entry *e) { return is_pinned(context, e); }
 
-/* every pinned block into the rest of the current segment; false: one of them is still here */
+/* every pinned block into the rest of the current segment; false: one of them is still here, or may be */
 static bool move_pinned(struct room *room, uint64_t segment)
 {
 	struct memkv_pool *pool = room->pool;
-	uint64_t generation;
+	uint64_t generation, unread = atomic_load(&pool->media->unread);
 	uint32_t excused, n = pool->control.shared
 				      ? share_pinned(pool, segment, &excused)
 				      : entries_collect(pool, segment, want_pinned, pool, room->entries, &generation);
@@ -210,7 +218,7 @@ static bool move_pinned(struct room *room, uint64_t segment)
 		if (result == MOVE_FAILED || result == MOVE_NO_ROOM)
 			return false;
 	}
-	return true;
+	return atomic_load(&pool->media->unread) == unread || !pins_there(pool);
 }
 
 struct used {
@@ -238,11 +246,6 @@ static void move_used(struct room *room, uint64_t segment, bool all, uint64_t pa
 		if (pages <= pages_left && move_to_rest(room->pool, segment, &room->entries[i]) == MOVE_DONE)
 			pages_left -= pages;
 	}
-}
-
-static bool pins_there(const struct memkv_pool *pool)
-{
-	return atomic_load_explicit(&pool->factbook.pins, memory_order_acquire) > 0;
 }
 
 /* not emptied after all: what has moved has its one place before others may take the segment; else it stays LEAVING */
@@ -359,7 +362,7 @@ bool reclaim_confirm(struct room *room, struct owned *victim, struct gone *gone)
 	if (!MUTANT(PIN_LOOK_AT_RETIRE_ONLY))
 		factbook_refresh(&pool->factbook);
 	struct survey s = survey(pool, victim->segment, false);
-	if (s.pinned_pages || (!MUTANT(HOLDS_AT_RETIRE) && holds_there(pool, victim->segment))) { /* since it was chosen */
+	if (s.unread || s.pinned_pages || (!MUTANT(HOLDS_AT_RETIRE) && holds_there(pool, victim->segment))) { /* since it was chosen */
 		reclaim_refuse(room, victim);
 		return false;
 	}

@@ -15,7 +15,7 @@
 
 static bool is_me(const struct memkv_pool *pool, uint32_t slot, uint32_t epoch)
 {
-	return pool->slot.epoch && slot == pool->slot.number && epoch == pool->slot.epoch;
+	return pool->slot.epoch && slot == pool->slot.number && (epoch == pool->slot.epoch || MUTANT(OWN_EPOCH_IGNORED));
 }
 
 /* ---- the words ---- */
@@ -285,6 +285,14 @@ static void put_off_seal(struct memkv_pool *pool, uint64_t segment, enum owner_s
 	pthread_mutex_unlock(&share->seal_lock);
 }
 
+/* somebody who adopted the segment from the same as its holder has left that mark */
+static bool is_of_holders_level(struct memkv_pool *pool, uint64_t segment, const struct own_mark *mark)
+{
+	struct holding h = factbook_holding(&pool->factbook, segment);
+
+	return ownership_level(mark->version) == ownership_level(h.version);
+}
+
 /* is somebody's mark on it who may be writing there?  *level: the highest of the marks of those who are gone */
 static bool at_risk(struct memkv_pool *pool, uint64_t segment, uint64_t *level)
 {
@@ -292,7 +300,7 @@ static bool at_risk(struct memkv_pool *pool, uint64_t segment, uint64_t *level)
 
 	*level = 0;
 	for (uint32_t n = 0; factbook_mark(&pool->factbook, segment, n, &mark); n++) {
-		if (is_me(pool, mark.slot, mark.epoch))
+		if (is_me(pool, mark.slot, mark.epoch) || (MUTANT(TWO_ADOPTERS) && is_of_holders_level(pool, segment, &mark)))
 			continue;
 		if (!share_quiet(pool, mark.slot, mark.epoch)) {
 			set_word(&pool->control, segment, OWNER_OPEN, mark.slot, mark.epoch);

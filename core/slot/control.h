@@ -237,9 +237,8 @@ static inline bool checked_load(uint64_t *words, const void *at, size_t count)
 	const uint64_t *from = at;
 
 	words[CHECK_WORD] = word_load(from + CHECK_WORD);
-	for (size_t i = 0; i < count; i++)
-		if (i != CHECK_WORD)
-			words[i] = word_load(from + i);
+	words_load(words, from, CHECK_WORD);
+	words_load(words + CHECK_WORD + 1, from + CHECK_WORD + 1, count - CHECK_WORD - 1);
 	return words[CHECK_WORD] != htole64(CHECK_WRITING) && word_load(from + CHECK_WORD) == words[CHECK_WORD];
 }
 

@@ -51,7 +51,10 @@ struct memkv_pin_options {
  *           is put under the key) or the error that ended the call; or NULL.
  *
  * Return: how many are pinned now; MEMKV_PIN_LIMIT when all of them together would be too much (none is pinned);
- * MEMKV_READ_ONLY; MEMKV_FAILED; MEMKV_EFORK; -EINVAL; -errno of the medium: those with result 0 are pinned.
+ * MEMKV_READ_ONLY; MEMKV_FAILED; MEMKV_EFORK; -EINVAL; -errno of the medium: those with result 0 are pinned.  -EIO also for a
+ * block that was just being removed or evicted when the medium failed, so that it could not be moved out of the way: it may go, and
+ * its pin, which stays, may be stated once more.  -EAGAIN on a device that hosts share: whether what is pinned stays cannot be told
+ * now (another host is removing it, logs cannot be read, or this agent's heartbeat is late); the pin stays, and may be stated once more.
  * Context: any thread; flushes the medium, waits for no other process.
  */
 int64_t memkv_pin(struct memkv_pool *pool, const struct memkv_key *keys, size_t count,
@@ -80,8 +83,9 @@ int64_t memkv_pin_prefix(struct memkv_pool *pool, const struct memkv_key *keys, 
  * take the pool over its limit is answered with MEMKV_PIN_LIMIT.
  *
  * Return: how many of its blocks are stored now; else as memkv_pin().  MEMKV_PIN_LIMIT also when one of its blocks was just being
- * removed or evicted and there is no room to move it to: then the pin stays, for the others and for what is put, and may be
- * stated once more.
+ * removed or evicted and there is no room to move it to, and -EIO when it could not be moved since the medium failed, or when the
+ * medium did not say what there is of the session: then the pin stays, for the others and for what is put, and may be stated once
+ * more.
  * Context: as memkv_pin().
  */
 int64_t memkv_pin_session(struct memkv_pool *pool, const char *session, const struct memkv_pin_options *options);

@@ -315,6 +315,8 @@ static int disk_refresh(struct media *media, uint64_t offset, size_t length)
 	struct disk_media *m = of(media);
 	int err = m->disk->device ? refuse(m->disk, DISK_REFRESH) : 0;
 
+	if (err)
+		atomic_fetch_add(&media->unread, 1);
 	if (!m->disk->device || err)
 		return err;
 	pthread_mutex_lock(&m->guard);

@@ -117,7 +117,7 @@ void do_evict(struct thread *t)
 	call_end(t, result);
 }
 
-static void do_list_pins(struct thread *t)
+void do_list_pins(struct thread *t)
 {
 	struct memkv_pin_info infos[64];
 

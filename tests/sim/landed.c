@@ -9,6 +9,7 @@
  *   - a place has one block in a generation
  *   - what is marked as live is there byte for byte; what is marked as sent counts once it is
  *   - what is removed stays removed
+ *   - what is sealed has no place that is reserved and empty
  */
 #include "core/pool/handle.h"
 #include "sim.h"
@@ -31,6 +32,24 @@ static const uint8_t *table_of(uint32_t segment)
 
 /* ---- owner words ---- */
 
+/* nobody comes to a place again that is reserved in a sealed segment: each has its entry, or is void */
+static void sealed(const struct agent *a, uint32_t segment)
+{
+	struct shadow_segment *s = &world.shadow[segment];
+	uint32_t count = 0, i = 0;
+
+	if (!s->generation || s->left_open == s->generation ||
+	    tail_decode(load(table_of(segment) + TABLE_TAIL_OFFSET), segment, s->generation, world.pool_seed, &count) == CHECK_BAD)
+		return;
+	while (i < count && s->places[i].generation == s->generation)
+		i++;
+	if (i == count)
+		return;
+	if (!a->troubled)
+		broken("segment %u is sealed, and its place %u of %u was never written", segment, i, count);
+	s->left_open = s->generation; /* who seals it could not tell what is there */
+}
+
 static void owner_landed(const struct agent *a, uint32_t segment)
 {
 	struct shadow_segment *s = &world.shadow[segment];
@@ -47,6 +66,8 @@ static void owner_landed(const struct agent *a, uint32_t segment)
 	else if (new.state != OWNER_OPEN && medium_writes_blocks(segment))
 		broken("segment %u: from %s to %s while writes into it are on the way", segment, owner_state_name(old.state),
 		       owner_state_name(new.state));
+	if (new.state == OWNER_SEALED && !on_shared())
+		sealed(a, segment);
 	watch_cover_take(&old, &new);
 	if (old.state == OWNER_SEALED && new.state == OWNER_OPEN)
 		cover(COVER_REOPENED); /* LEAVING never reached the device */
@@ -79,6 +100,8 @@ static void header_landed(const struct agent *a, uint32_t segment)
 
 static void now_whole(struct shadow_place *p)
 {
+	if (p->life != SHADOW_LIVE)
+		p->whole = world.order;
 	p->life = SHADOW_LIVE;
 	world.instances[p->instance].whole = true;
 }

@@ -89,7 +89,7 @@ static uint32_t removal_begin(uint32_t key, uint32_t instance, bool forced)
 static void nothing_left(const struct removal *r)
 {
 	for (uint32_t s = 0; s < world.layout.geo.segments; s++)
-		for (uint32_t n = 0; world.shadow[s].generation && !world.shadow[s].begun_by && n < world.layout.geo.entries; n++) {
+		for (uint32_t n = 0; world.shadow[s].generation && n < world.layout.geo.entries; n++) {
 			const struct shadow_place *p = &world.shadow[s].places[n];
 			if (p->generation != world.shadow[s].generation || p->life != SHADOW_LIVE || p->damaged || p->instance == UINT32_MAX)
 				continue;
@@ -154,11 +154,15 @@ static bool removed_meanwhile(const struct instance *i) { return removed_since(i
 
 bool oracle_asked(uint32_t instance) { return removed_since(&world.instances[instance], true); }
 
+/* acknowledged, there, and nobody was about to take it: be it owed, or left by a power cut that could have taken it */
+static bool stays(const struct instance *i, uint64_t before)
+{
+	return i->acked && i->acked < before && !i->expires && oracle_present(i) && !removed_meanwhile(i);
+}
+
 bool oracle_firm(const struct instance *i, uint64_t before)
 {
-	if (!i->acked || i->acked >= before || i->expires || i->unowed || !oracle_present(i))
-		return false;
-	return !removed_meanwhile(i);
+	return !i->unowed && stays(i, before);
 }
 
 /* ---- puts ---- */
@@ -322,12 +326,12 @@ void oracle_flagged(uint32_t instance, uint32_t segment, uint32_t index)
 
 /* ---- looks ---- */
 
-static bool must_be_found(const struct thread *t)
+static bool must_be_found(const struct thread *t, uint64_t before)
 {
 	for (uint32_t n = 0; n < world.instance_count; n++)
-		if (world.instances[n].key == t->call.key && oracle_firm(&world.instances[n], t->call.begin))
+		if (world.instances[n].key == t->call.key && oracle_firm(&world.instances[n], before))
 			return true;
-	return oracle_owed_key(t->call.key, t->call.begin);
+	return oracle_owed_key(t->call.key, before);
 }
 
 static void missed(struct thread *t, const char *how)
@@ -335,9 +339,21 @@ static void missed(struct thread *t, const char *how)
 	if (world.reopenings != t->call.reopened)
 		cover(COVER_STOP_RECLAIM);
 	/* a writer that could not publish does not look any more (it still answers of what it knew) */
-	if (!t->call.troubled && !device_fenced(t->agent) && must_be_found(t))
+	if (!t->call.troubled && !device_fenced(t->agent) && must_be_found(t, t->call.begin))
 		broken("key %u: %s, though it was acknowledged, not removed, and is there", t->call.key, how);
 }
+
+/* what this process has looked for and met it does not lose again */
+static void missed_since(struct thread *t)
+{
+	if (t->call.kind == CALL_GET && t->call.looked && !t->call.troubled && !device_fenced(t->agent) && !on_shared() &&
+	    must_be_found(t, t->call.looked))
+		broken("key %u: a get misses what was acknowledged before a look of this process began, not removed, and is there",
+		       t->call.key);
+}
+
+static bool indexed(const struct memkv_pool *pool, uint32_t key, uint64_t page);
+static void forgotten(const struct thread *t, const struct shadow_place *p, uint32_t segment);
 
 /* what a call asks for by its key holds for all: whatever was there when the look began is in the index now */
 void oracle_looked(struct thread *t)
@@ -347,17 +363,43 @@ void oracle_looked(struct thread *t)
 
 	if (t->call.troubled || device_fenced(t->agent) || on_shared() || follower_losses(&pool->follower) & 1)
 		return;
+	t->agent->looked = max_u64(t->agent->looked, t->call.begin);
 	for (uint32_t s = 0; s < world.layout.geo.segments; s++)
 		for (uint32_t n = 0; world.shadow[s].generation && n < world.layout.geo.entries; n++) {
 			const struct shadow_place *p = &world.shadow[s].places[n];
-			if (p->generation != world.shadow[s].generation || p->life != SHADOW_LIVE || p->instance == UINT32_MAX ||
-			    !(oracle_firm(&world.instances[p->instance], t->call.begin) ||
+			if (p->generation != world.shadow[s].generation || p->instance == UINT32_MAX)
+				continue;
+			if (p->life == SHADOW_REMOVED)
+				forgotten(t, p, s);
+			if (p->life != SHADOW_LIVE ||
+			    !(stays(&world.instances[p->instance], t->call.begin) ||
 			      oracle_owed_key(world.instances[p->instance].key, t->call.begin)))
 				continue;
 			struct memkv_key k = key_of(world.instances[p->instance].key);
 			if (!index_find(pool->index, index_hash(pool->index, k.bytes), 0, &place))
 				broken("key %u: put %u was acknowledged, or pinned, and is in segment %u, place %u; a fresh look does not see it",
 				       world.instances[p->instance].key, p->instance, s, n);
+		}
+}
+
+/* a place that a look of this process has met stays in the index as long as it is live; the running call has just let go of a lock */
+void oracle_unlocked(const struct thread *t)
+{
+	const struct agent *a = t->agent;
+
+	if (t->call.kind != CALL_GET || !a->looked || world.setup.medium != MEDIUM_BLOCK || !a->pool || t->call.troubled || device_fenced(a) ||
+	    follower_losses(&a->pool->follower) & 1)
+		return;
+	for (uint32_t s = 0; s < world.layout.geo.segments; s++)
+		for (uint32_t n = 0; world.shadow[s].generation && n < world.layout.geo.entries; n++) {
+			const struct shadow_place *p = &world.shadow[s].places[n];
+			if (p->generation != world.shadow[s].generation || p->life != SHADOW_LIVE || p->damaged || p->instance == UINT32_MAX ||
+			    world.instances[p->instance].key != t->call.key || !p->whole || p->whole >= a->looked ||
+			    !oracle_firm(&world.instances[p->instance], a->looked) || world.shadow[s].begun_by)
+				continue;
+			if (!indexed(a->pool, t->call.key, layout_segment(&world.layout, s) / PAGE + p->page))
+				broken("key %u: put %u is in segment %u, place %u, a look of this process has met it, and a get drops it", t->call.key,
+				       p->instance, s, n);
 		}
 }
 
@@ -377,6 +419,8 @@ static uint32_t version_got(struct thread *t, int64_t result, const uint8_t *byt
 	if (result == MEMKV_MISS) {
 		if (fresh)
 			missed(t, "a fresh get misses");
+		else
+			missed_since(t);
 		return UINT32_MAX;
 	}
 	if (result < 0) {
@@ -404,7 +448,22 @@ static void metadata_right(const struct call *call, uint32_t version, uint32_t i
 		broken("key %u: put %u is returned, and had expired", call->key, instance);
 }
 
-static bool indexed(const struct memkv_pool *pool, uint32_t key, uint64_t page);
+/* an acknowledged removal that ended before the look began has flagged it: that was told, so it is in the index no more */
+static void forgotten(const struct thread *t, const struct shadow_place *p, uint32_t segment)
+{
+	const struct instance *i = &world.instances[p->instance];
+	uint32_t key = i->key;
+
+	if (!on_device() || p->untold || !i->acked || !p->flagged || p->flagged >= t->call.begin || world.shadow[segment].begun_by ||
+	    !indexed(t->agent->pool, key, layout_segment(&world.layout, segment) / PAGE + p->page))
+		return;
+	for (uint32_t n = 0; n < world.removal_count; n++) {
+		const struct removal *r = &world.removals[n];
+		if (r->key == key && r->holds && i->acked < r->begin && r->begin <= p->flagged && p->flagged <= r->end && r->end < t->call.begin)
+			broken("key %u: put %u was removed from segment %u before a fresh look began, which left it in the index", key,
+			       p->instance, segment);
+	}
+}
 
 /* the index has a copy of which a look must have heard that it was removed (its segment stands, so nobody has to ring for that) */
 static bool was_told(const struct memkv_pool *pool, const struct instance *i)

@@ -73,6 +73,28 @@ static const struct pin *owed_about(bool is_session, uint32_t subject, uint64_t 
 	return NULL;
 }
 
+int sim_owner_log(unsigned slot)
+{
+	const struct call *call = &world.thread->call;
+	bool any = false;
+
+	if (call->kind != CALL_PIN && call->kind != CALL_PIN_SESSION)
+		return 1;
+	for (uint32_t s = 0; s < world.layout.geo.segments; s++)
+		for (uint32_t n = 0; n < world.layout.geo.entries; n++) {
+			const struct shadow_place *p = &world.shadow[s].places[n];
+			if (p->generation != world.shadow[s].generation || p->life != SHADOW_LIVE || p->instance == UINT32_MAX)
+				continue;
+			const struct instance *i = &world.instances[p->instance];
+			if (call->kind == CALL_PIN ? i->key != call->key : !i->session)
+				continue;
+			any = true;
+			if (world.stated[s].slot == slot)
+				return 1;
+		}
+	return !any;
+}
+
 bool oracle_owed(uint32_t key, uint32_t session)
 {
 	return owed_about(false, key, NEVER) || (session && owed_about(true, session, NEVER));

@@ -157,6 +157,29 @@ static void left_behind_continued(void)
 	all_look();
 }
 
+static bool keeps_but_entry(uint64_t at) { return !is_entry(at) || at == table_of(torn) + PAGE + ENTRY_LIFE_OFFSET; }
+
+/*
+ * Power loss has taken the entry of key 0 but for its life word; tail and block are there.  The key is removed, and the segment continued: the
+ * entry that makes the place void is torn by the next power loss, which takes as well what was put over the block.
+ */
+static void left_open_voided(void)
+{
+	opens(0);
+	(void)calls(0, CALL_PUT, 0);
+	torn = segment_of_key(0);
+	stage.keeps = keeps_but_entry;
+	power_fails();
+	opens(1);
+	(void)calls(1, CALL_REMOVE, 0);
+	(void)calls(1, CALL_PUT, 1);
+	stage.keeps = keeps_but_blocks;
+	power_fails();
+	opens(1);
+	(void)calls(1, CALL_GET, 0);
+	all_look();
+}
+
 /* one word of the key in the entry of its first place */
 static bool keeps_but_word(uint64_t at) { return at != table_of(torn) + PAGE + 6 * 8; }
 
@@ -357,6 +380,7 @@ static bool keeps_but_checkpoint(uint64_t at) { return at - checkpoint(1) >= wor
  */
 static void checkpoint_unflushed(void)
 {
+	world.setup.durable = 65536;
 	opens(0);
 	(void)calls(0, CALL_PUT, 0);
 	(void)calls(0, CALL_PIN, 0);
@@ -366,7 +390,7 @@ static void checkpoint_unflushed(void)
 	(void)calls(1, CALL_PIN, 1);
 	dies(1);
 	begins_to_open(2);
-	goes_to_store(2, checkpoint(1) + 8, 8, 2);
+	goes_to_store(2, checkpoint(1) + 8, 8, 3);
 	dies(2);
 	begins_to_open(3);
 	goes_to_store(3, checkpoint(0) + 8, 8, 1);
@@ -376,12 +400,70 @@ static void checkpoint_unflushed(void)
 	all_look();
 }
 
+/* ---- followers ---- */
+
+/*
+ * Process 1 looks, and has passed the segment of process 2, which lies below all others.  Then process 2 moves a block there, out of a segment
+ * that process 0 opens anew, and process 1 has never seen that one.
+ */
+static void unseen_not_lost(void)
+{
+	opens(1);
+	opens(2);
+	(void)calls(2, CALL_PUT, 30);
+	(void)calls(2, CALL_PIN, 30);
+	scene_must(segment_of_key(30) == 0, "the first segment that is taken is not the first one");
+	opens(0);
+	for (uint32_t key = 0; key < 20 && !world.failed && !any_segment_is(OWNER_LEAVING); key++)
+		(void)calls(0, CALL_PUT, key);
+	uint32_t victim = segment_that_is(OWNER_LEAVING), key = key_in(victim);
+	begins(1, CALL_REFRESH, 0);
+	goes_to(1, MUTANT_UNSEEN_NOT_LOST, 3); /* two for each that it folds */
+	(void)calls(2, CALL_PIN, key);
+	for (uint32_t n = 20; n < 23; n++)
+		(void)calls(0, CALL_PUT, n);
+	(void)ends(1);
+	all_look();
+}
+
+/*
+ * Process 1 has seen a segment when it had one block, and looks at it again: it has loaded the table's header when the second block
+ * is moved to a segment that process 1 has passed, and others come in its place.
+ */
+static void fold_no_second_look(void)
+{
+	uint32_t n = 0;
+
+	opens(1);
+	opens(2);
+	(void)calls(2, CALL_PUT, 30);
+	(void)calls(2, CALL_PIN, 30);
+	opens(0);
+	for (; n < 20 && !world.failed && !any_segment_is(OWNER_LEAVING); n++)
+		(void)calls(0, CALL_PUT, n);
+	uint32_t victim = segment_of_key(n - 1);
+	(void)calls(1, CALL_REFRESH, 0);
+	(void)calls(0, CALL_PUT, n);
+	scene_must(segment_of_key(n) == victim, "the second block comes to another segment");
+	begins(1, CALL_REFRESH, 0);
+	goes_to(1, MUTANT_FOLD_NO_SECOND_LOOK, 1);
+	uint32_t key = n + 1;
+	for (; key < 29 && !world.failed && segment_that_is(OWNER_LEAVING) != victim; key++)
+		(void)calls(0, CALL_PUT, key);
+	(void)calls(2, CALL_PIN, n);
+	for (uint32_t end = key + 3; key < end; key++)
+		(void)calls(0, CALL_PUT, key);
+	(void)ends(1);
+	all_look();
+}
+
 const struct scene scenes_files[] = {
 	{MUTANT_MOVE_FROM_WITHDRAWN, "becomes live again, and was removed", MEDIUM_FILE, move_from_withdrawn, many_keys},
 	{MUTANT_SILENCE_BELIEVED, "is returned, and was removed", MEDIUM_FILE, silence_believed, NULL},
 	{MUTANT_UNREAD_SEEN, "is returned, and was removed", MEDIUM_FILE, unread_seen, NULL},
 	{MUTANT_LEFT_OVER_FOLDED, "is returned, and was removed", MEDIUM_FILE, left_over_folded, NULL},
 	{MUTANT_LEFT_BEHIND_CONTINUED, "is returned, and was removed", MEDIUM_FILE, left_behind_continued, NULL},
+	{MUTANT_LEFT_OPEN_VOIDED, "is returned, and was removed", MEDIUM_FILE, left_open_voided, NULL},
 	{MUTANT_SILENT_RESUMED, "wrong bytes", MEDIUM_FILE, silent_resumed, NULL},
 	{MUTANT_ONLY_SOURCE_OVERWRITTEN, "is returned, and was removed", MEDIUM_FILE, only_source_overwritten, many_keys},
 	{MUTANT_OWN_HEADER_UNFLUSHED, "and a power cut brought it back", MEDIUM_FILE, own_header_unflushed, many_keys},
@@ -390,5 +472,7 @@ const struct scene scenes_files[] = {
 	{MUTANT_NOTE_ONCE, "its removal has been acknowledged", MEDIUM_FILE, note_once, many_keys},
 	{MUTANT_GONE_BELIEVED, "its removal has been acknowledged", MEDIUM_FILE, gone_believed, many_keys},
 	{MUTANT_CHECKPOINT_UNFLUSHED, "pinned", MEDIUM_FILE, checkpoint_unflushed, NULL},
+	{MUTANT_UNSEEN_NOT_LOST, "a fresh look does not see it", MEDIUM_FILE, unseen_not_lost, many_keys},
+	{MUTANT_FOLD_NO_SECOND_LOOK, "a fresh look does not see it", MEDIUM_FILE, fold_no_second_look, many_keys},
 	{.play = NULL},
 };

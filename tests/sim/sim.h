@@ -95,6 +95,7 @@ struct call {
 	uint64_t points;		 /* made by this call */
 	uint64_t clock_low, clock_high;	 /* seen while it ran */
 	uint64_t reopened;		 /* world.reopenings when it began */
+	uint64_t looked;		 /* its process's when it began */
 	enum put_stage stage;
 	bool troubled; /* the medium said no meanwhile */
 	bool moving;   /* publishes a copy */
@@ -138,6 +139,7 @@ struct agent {
 	bool troubled; /* the medium said no to it, once */
 	bool attached; /* slot and epoch are right */
 	bool slot_lost; /* shared: its slot is another's */
+	uint64_t looked; /* world.order when the last fresh look began that has ended */
 	bool checkpoints; /* has withdrawn a checkpoint, and not yet written it */
 	uint32_t slot, epoch;
 	uint32_t calls_left, in_flight, threads_running;
@@ -189,6 +191,7 @@ struct shadow_place {
 	bool is_void;
 	bool damaged; /* a power cut took its bytes */
 	uint8_t untold; /* not 0: removed by a process that died, or failed, before it told anybody */
+	uint64_t whole;	  /* likewise, when its block and its entry were there */
 	uint64_t flagged; /* on a device: world.order when the flag landed */
 	uint8_t telling; /* steps that are left until others know that it was removed; of a process that may die on the way */
 	uint8_t flagged_by;
@@ -198,6 +201,7 @@ struct shadow_segment {
 	struct owner_word owner;
 	uint64_t generation; /* 0: none stands */
 	uint64_t begun;	     /* the last one: its header may be written again, where power took it */
+	uint64_t left_open;  /* on a device: the one in which a place may stay that was reserved and never written */
 	uint64_t openings;
 	const struct agent *begun_by; /* a device's writer has given it up in its mirror; the device does not know yet */
 	struct shadow_place places[PLACES_LIMIT];
@@ -460,6 +464,7 @@ void oracle_get_by_index_done(struct thread *t, int64_t result, const uint8_t *b
 void oracle_found(struct thread *t, int found, bool fresh);
 /* a fresh look, which began with the call, has just ended */
 void oracle_looked(struct thread *t);
+void oracle_unlocked(const struct thread *t);
 /* a live block is flagged as removed: by whoever removes it, or as the old place of a copy */
 void oracle_flagged(uint32_t instance, uint32_t segment, uint32_t index);
 /* @key UINT32_MAX: whatever it likes, and says nothing of; @force: pinned or not */
@@ -512,6 +517,7 @@ void pin_call(struct thread *t, uint32_t key);
 void do_evict(struct thread *t);
 void do_pin(struct thread *t, uint32_t key);
 void do_unpin(struct thread *t, uint32_t key);
+void do_list_pins(struct thread *t);
 void unpin_all(struct thread *t);
 
 /* actor.c */

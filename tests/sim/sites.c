@@ -134,6 +134,16 @@ static void choose_spots(void)
 		w->sites[some_site()].chance = chances[pick(ARRAY_COUNT(chances))];
 }
 
+/* a device's mirror is shared by the threads of one process alone: what they make of it shows when there are some */
+static void choose_threads(struct setup *s)
+{
+	if (s->medium != MEDIUM_BLOCK || pick(2))
+		return;
+	s->threads = 2 + pick(2);
+	s->poller = pick(4) == 0;
+	s->agents = (uint32_t)max_u64(s->agents, 2);
+}
+
 void sites_choose(struct setup *s)
 {
 	static const uint32_t fails[] = {20000, 6000, 2000};
@@ -152,6 +162,7 @@ void sites_choose(struct setup *s)
 	w->fails = fails[pick(ARRAY_COUNT(fails))];
 	w->sick = s->medium == MEDIUM_LINES || pick(deaths ? 2 : 6) ? 0 : 20000;
 	choose_menu(s);
+	choose_threads(s);
 }
 
 /* ---- what goes wrong ---- */

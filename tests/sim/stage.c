@@ -274,6 +274,8 @@ void all_look(void)
 			(void)calls(p, CALL_GET, key);
 		if (world.agents[p].state == AGENT_UP)
 			(void)calls(p, CALL_CHECK, 0);
+		if (world.agents[p].state == AGENT_UP && world.setup.medium != MEDIUM_LINES)
+			(void)calls(p, CALL_PINS, 0);
 	}
 }
 
@@ -403,13 +405,15 @@ static bool shows(const struct scene *scene, bool trace)
 
 int scenes_play(enum sim_mutant only, bool trace)
 {
+	const struct scene *const lists[] = {scenes_files, scenes_devices};
 	int bad = 0, played = 0;
 
-	for (const struct scene *s = scenes_files; s->play; s++)
-		if (!only || s->mutant == only) {
-			played++;
-			bad += !shows(s, trace);
-		}
+	for (size_t i = 0; i < ARRAY_COUNT(lists); i++)
+		for (const struct scene *s = lists[i]; s->play; s++)
+			if (!only || s->mutant == only) {
+				played++;
+				bad += !shows(s, trace);
+			}
 	printf("%d scenes, %d not as they must be\n", played, bad);
 	return bad + !played;
 }

@@ -80,7 +80,7 @@ bool stage_fails(const struct command *command);
 /* what power loss takes of a page */
 void stage_cut(uint64_t page);
 
-/* scenes_files.c; each list ends with one that has no play */
-extern const struct scene scenes_files[];
+/* scenes_files.c, scenes_devices.c; each list ends with one that has no play */
+extern const struct scene scenes_files[], scenes_devices[];
 
 #endif

@@ -556,7 +556,7 @@ static void rebuild_segment(uint32_t segment)
 	/* where the word is older than the table nobody looks at that, and it is begun anew */
 	s->generation = s->owner.state == OWNER_FREE && !on_shared() ? 0 : generation_on_medium(segment);
 	if (s->generation)
-		s->begun = s->generation;
+		s->begun = s->left_open = s->generation;
 	if (s->generation && tail_decode(load(table + TABLE_TAIL_OFFSET), segment, s->generation, world.pool_seed, &count) == CHECK_BAD)
 		count = world.layout.geo.entries;
 	for (uint32_t i = 0; i < count; i++) { /* what lies behind the tail was never there */

@@ -102,6 +102,27 @@ void sim_point(enum sim_kind kind, const void *at)
 	world_point(on_shared() ? kind != SIM_LOAD : weight);
 }
 
+size_t sim_pass(size_t loads)
+{
+	struct thread *t = world.thread;
+	uint64_t n = loads, weight = !on_shared();
+
+	if (!t)
+		return loads;
+	if (world.budget < 0 || t->call.points >= CALL_POINTS_MAX)
+		return 0;
+	n = min_u64(n, CALL_POINTS_MAX - t->call.points);
+	if (weight)
+		n = min_u64(n, (uint64_t)world.budget);
+	if (t->due)
+		n = min_u64(n, t->due - 1);
+	t->due -= t->due ? (uint32_t)n : 0;
+	t->call.points += n;
+	world.now += n * weight;
+	world.budget -= (int64_t)(n * weight);
+	return n;
+}
+
 /* ---- processes ---- */
 
 bool agent_stopped(const struct agent *a)
@@ -130,6 +151,7 @@ void agent_spawn(struct agent *a)
 	a->stopped_until = 0;
 	a->quit = a->rests = a->troubled = a->attached = a->read_only = a->checkpoints = a->slot_lost = false;
 	a->role = on_shared() || draw(2) ? ROLE_ANY : (enum role)draw(world.setup.pin ? ROLES : ROLE_PINS);
+	a->looked = 0;
 	a->pool = NULL;
 	a->device = NULL;
 	a->threads_running = a->in_flight = 0;
