@@ -146,7 +146,7 @@ static void life_landed(struct shadow_place *p, const struct entry *e, uint32_t 
 		cover(COVER_SENT_FIRST);
 	if (flagged)
 		p->flagged = world.order;
-	if (flagged && !on_shared())
+	if (flagged && !(on_shared() && world.instances[p->instance].deleted)) /* a log's removal, written down where it was */
 		oracle_flagged(p->instance, segment, e->index);
 	if (flagged)
 		oracle_pins_hold();

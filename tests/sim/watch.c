@@ -13,7 +13,7 @@
  *   - a removed block never becomes live again
  */
 #include "core/pool/handle.h"
-#include "sim.h"
+#include "stage.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -425,6 +425,7 @@ void sim_after(enum sim_kind kind, const void *at, int done)
 		offset = m && m->control ? (uint64_t)((const uint8_t *)at - m->control) : NEVER;
 		if (offset < l->control_bytes && done) {
 			landed_mirror_stored(actor(), kind, offset);
+			stage_event(EVENT_WORD, actor(), offset);
 			if (is_hot(kind, offset))
 				fortune_hot(actor());
 		}
