@@ -275,6 +275,32 @@ void oracle_born(struct thread *t, const struct entry *e)
 		(void)instance_born(t, e);
 }
 
+void oracle_written(const struct thread *t, const uint8_t *bytes, uint64_t page)
+{
+	struct block_header h;
+
+	if (t->call.kind != CALL_PUT || world.instances[t->call.instance].published ||
+	    !block_header_decode(bytes, PAGE, page, world.pool_seed, &h))
+		return;
+	struct instance *i = &world.instances[t->call.instance];
+	struct memkv_key key = key_of(i->key);
+	if (memcmp(key.bytes, h.key, sizeof(h.key)) == 0)
+		i->written = h.birth;
+}
+
+/* no entry of it was ever there, and it was found by its own header: its put died, and power loss took the table */
+static uint32_t instance_found(const struct entry *e)
+{
+	for (uint32_t n = world.instance_count; n-- > 0;)
+		if (world.instances[n].written == e->birth && !world.instances[n].published) {
+			world.instances[n].birth = e->birth;
+			world.instances[n].expires = e->expires_s;
+			world.instances[n].published = true;
+			return n;
+		}
+	return UINT32_MAX;
+}
+
 static bool is_over(const struct copy *c)
 {
 	const struct shadow_segment *s = &world.shadow[c->segment];
@@ -301,6 +327,8 @@ uint32_t oracle_published(struct thread *t, const struct entry *e, uint32_t segm
 
 	if (n == UINT32_MAX)
 		n = instance_born(t, e);
+	if (n == UINT32_MAX)
+		n = instance_found(e);
 	if (n == UINT32_MAX) {
 		broken("segment %u, place %u: the published block was never put", segment, e->index);
 		return n;
