@@ -377,10 +377,10 @@ static void missed(struct thread *t, const char *how)
 		broken("key %u: %s, though it was acknowledged, not removed, and is there", t->call.key, how);
 }
 
-/* what this process has looked for and met it does not lose again */
+/* what this process has looked for and met it does not lose again, but where it could not read what has changed since */
 static void missed_since(struct thread *t)
 {
-	if (t->call.kind == CALL_GET && t->call.looked && !t->call.troubled && !device_fenced(t->agent) && !on_shared() &&
+	if (t->call.kind == CALL_GET && t->call.looked && !t->agent->troubled && !device_fenced(t->agent) && !on_shared() &&
 	    must_be_found(t, t->call.looked))
 		broken("key %u: a get misses what was acknowledged before a look of this process began, not removed, and is there",
 		       t->call.key);
@@ -501,14 +501,17 @@ static void forgotten(const struct thread *t, const struct shadow_place *p, uint
 	}
 }
 
-/* the index has a copy of which a look must have heard that it was removed (its segment stands, so nobody has to ring for that) */
+/*
+ * The index has a copy of which a look must have heard that it was removed (its segment stands, so nobody has to ring for that).  One that
+ * was never live is taken back by who moves, whenever that is.
+ */
 static bool was_told(const struct memkv_pool *pool, const struct instance *i)
 {
 	for (uint32_t n = 0; n < i->copy_count && n < COPIES_MAX; n++) {
 		const struct copy *c = &i->copies[n];
 		const struct shadow_segment *s = &world.shadow[c->segment];
 		const struct shadow_place *p = &s->places[c->index];
-		if (s->generation == c->generation && !s->begun_by && p->birth == i->birth && p->life == SHADOW_REMOVED && !p->untold &&
+		if (s->generation == c->generation && !s->begun_by && p->birth == i->birth && p->life == SHADOW_REMOVED && !p->untold && p->flagged &&
 		    indexed(pool, i->key, layout_segment(&world.layout, c->segment) / PAGE + p->page))
 			return true;
 	}
