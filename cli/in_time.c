@@ -21,13 +21,14 @@
 #include <unistd.h>
 
 /* what the child may take beyond the deadline, to say what it knows */
-enum { SLACK_US = 100000 };
+enum { SLACK_US = 100000, FIRST_ADDED = 1 << 16 };
 
 enum stage { BEFORE_CALL, IN_CALL, CALLED_OFF };
 
 struct answer {
 	atomic_int stage; /* enum stage: either the child makes the call, or its parent has given up before */
 	int64_t result;
+	atomic_size_t added_bytes;
 	char detail[sizeof(((struct in_time *)0)->detail)];
 };
 
@@ -56,6 +57,49 @@ static void *map(size_t bytes, int sharing)
 	return memory == MAP_FAILED ? NULL : memory;
 }
 
+/* room for more: of a child's in memory that its parent has as well, by a descriptor */
+static int grow(struct in_time *job, size_t bytes)
+{
+	size_t room = job->mapped ? job->mapped : FIRST_ADDED;
+
+	while (room < bytes)
+		room *= 2;
+	if (job->store >= 0 && ftruncate(job->store, (off_t)room))
+		return -ENOMEM;
+	int flags = job->store >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS;
+	void *at = job->mapped ? mremap(job->added, job->mapped, room, MREMAP_MAYMOVE)
+			       : mmap(NULL, room, PROT_READ | PROT_WRITE, flags, job->store, 0);
+	if (at == MAP_FAILED)
+		return -ENOMEM;
+	job->added = at;
+	job->mapped = room;
+	return 0;
+}
+
+int in_time_add(struct in_time *job, const void *bytes, size_t count)
+{
+	if (job->added_bytes + count > job->mapped && grow(job, job->added_bytes + count))
+		return -ENOMEM;
+	memcpy((char *)job->added + job->added_bytes, bytes, count);
+	job->added_bytes += count;
+	if (job->told)
+		atomic_store(job->told, job->added_bytes);
+	return 0;
+}
+
+/* the parent: what its child has brought by now */
+static int take_added(struct in_time *job, size_t bytes)
+{
+	if (!bytes)
+		return 0;
+	void *at = mmap(NULL, bytes, PROT_READ, MAP_SHARED, job->store, 0);
+	if (at == MAP_FAILED)
+		return -errno;
+	job->added = at;
+	job->added_bytes = job->mapped = bytes;
+	return 0;
+}
+
 /* @stage: NULL: nobody waits */
 static int64_t open_and_call(struct in_time *job, atomic_int *stage, struct memkv_pool **pool)
 {
@@ -71,15 +115,20 @@ static int64_t open_and_call(struct in_time *job, atomic_int *stage, struct memk
 	return job->call(*pool, job);
 }
 
-/* whoever reads what the tool says, or waits for a lock that it was given, must not wait for a child that cannot end */
-static void let_go_of_files(int *said)
+/*
+ * Whoever reads what the tool says, or waits for a lock that it was given, must not wait for a child that cannot end.  Kept are
+ * the pipe and the memory for what is brought.
+ */
+static void let_go_of_files(int *said, int *store)
 {
-	int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+	enum { SAID = STDERR_FILENO + 1, STORE, REST };
+	int nothing = open("/dev/null", O_RDWR | O_CLOEXEC), keep_said = fcntl(*said, F_DUPFD, REST), keep_store = fcntl(*store, F_DUPFD, REST);
 
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO && nothing >= 0; fd++)
 		(void)dup2(nothing, fd);
-	*said = dup2(*said, STDERR_FILENO + 1);
-	(void)close_range(STDERR_FILENO + 2, UINT_MAX, 0);
+	*said = dup2(keep_said, SAID);
+	*store = dup2(keep_store, STORE);
+	(void)close_range(REST, UINT_MAX, 0);
 }
 
 static _Noreturn void be_child(struct in_time *job, struct answer *answer, int said)
@@ -87,7 +136,8 @@ static _Noreturn void be_child(struct in_time *job, struct answer *answer, int s
 	struct memkv_pool *pool = NULL;
 
 	interrupt_ignore();
-	let_go_of_files(&said);
+	let_go_of_files(&said, &job->store);
+	job->told = &answer->added_bytes;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	answer->result = open_and_call(job, &answer->stage, &pool);
 	bool left = answer->result == MEMKV_UNKNOWN && now_us() >= job->until_us; /* nobody can say more than the verb */
@@ -139,7 +189,8 @@ static int run_child(struct in_time *job)
 	struct answer *answer = map(sizeof(*answer), MAP_SHARED);
 	int ends[2];
 
-	if (!answer || pipe(ends))
+	job->store = memfd_create("memkv", MFD_CLOEXEC);
+	if (!answer || job->store < 0 || pipe(ends))
 		return errno ? -errno : -ENOMEM;
 	fflush(stdout);
 	fflush(stderr);
@@ -153,6 +204,8 @@ static int run_child(struct in_time *job)
 	if (!err)
 		hear(job, answer, child, ends[0], job->until_us + SLACK_US);
 	close(ends[0]);
+	if (!err)
+		err = take_added(job, atomic_load(&answer->added_bytes));
 	munmap(answer, sizeof(*answer));
 	return err;
 }
@@ -161,6 +214,7 @@ static void run_here(struct in_time *job)
 {
 	struct memkv_pool *pool = NULL;
 
+	job->alone = true;
 	job->result = open_and_call(job, NULL, &pool);
 	if (job->result < 0)
 		snprintf(job->detail, sizeof(job->detail), "%s", memkv_error_detail());
@@ -175,6 +229,7 @@ int in_time_run(struct in_time *job)
 	job->until_us = job->deadline_us > UINT64_MAX / 2 - begun ? UINT64_MAX / 2 : begun + job->deadline_us;
 	job->buffer = job->room ? map(job->room, job->deadline_us ? MAP_SHARED : MAP_PRIVATE) : NULL;
 	job->detail[0] = '\0';
+	job->store = -1;
 	if (job->room && !job->buffer)
 		return report_failed(-ENOMEM, "out of memory");
 	if (job->deadline_us)
@@ -199,5 +254,11 @@ void in_time_fini(struct in_time *job)
 {
 	if (job->buffer)
 		munmap(job->buffer, job->room);
-	job->buffer = NULL;
+	if (job->mapped)
+		munmap(job->added, job->mapped);
+	if (job->store >= 0)
+		close(job->store);
+	job->buffer = job->added = NULL;
+	job->mapped = 0;
+	job->store = -1;
 }

@@ -8,6 +8,7 @@
 #define CLI_IN_TIME_H
 
 #include <memkv/memkv.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 /**
@@ -18,10 +19,12 @@
  * @call: the call; what it returns is @result, and memkv_error_detail() comes along.  in_time_left() tells what it may take.
  * @context: of the caller's; what @call changes there is seen by nobody.
  * @buffer: memory for what @call brings, of @room bytes, all zero before; or NULL when that is 0.
+ * @added, @added_bytes: what @call brought with in_time_add(), in its order; NULL, 0: nothing.
  * @result: of opening or of @call; when a child did not come back in time MEMKV_TIMEDOUT, or, where a @call that changes something
  *          was begun, MEMKV_UNKNOWN.  What is in @buffer then is what it had written there by that time.
  * @detail: the sentence that goes with @result, or "".
- * @until_us: in_time_left()'s.
+ * @alone: for @call: nobody waits for it, so it has the terminal and the signals; else it is a child, which has neither.
+ * @until_us: in_time_left()'s.  @store, @mapped, @told: in_time_add()'s.
  */
 struct in_time {
 	const char *path;
@@ -32,9 +35,15 @@ struct in_time {
 	const void *context;
 	void *buffer;
 	size_t room;
+	void *added;
+	size_t added_bytes;
 	int64_t result;
 	char detail[1024];
+	bool alone;
 	uint64_t until_us;
+	int store;
+	size_t mapped;
+	atomic_size_t *told;
 };
 
 /**
@@ -49,6 +58,15 @@ int in_time_run(struct in_time *job);
 uint64_t in_time_left(const struct in_time *job);
 
 /**
+ * in_time_add() - for @call: bring something of which it is not known before how much it is
+ * @job: the job.
+ * @bytes, @count: what comes behind what was brought before.  Records whose size is no multiple of 8 are the caller's to copy out.
+ *
+ * Return: 0; -ENOMEM.
+ */
+int in_time_add(struct in_time *job, const void *bytes, size_t count);
+
+/**
  * in_time_report() - say what went wrong: @job's result is an error
  * @job: the job.
  * @late: the sentence for a deadline that has passed, after the path; the library's is taken for all others.
@@ -57,7 +75,7 @@ uint64_t in_time_left(const struct in_time *job);
  */
 int in_time_report(const struct in_time *job, const char *late);
 
-/** in_time_fini() - give the buffer back */
+/** in_time_fini() - give the memory back */
 void in_time_fini(struct in_time *job);
 
 #endif

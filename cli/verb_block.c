@@ -372,8 +372,8 @@ static int64_t call_rm(struct memkv_pool *pool, struct in_time *job)
 	const struct removal *removal = job->context;
 	struct removed *removed = job->buffer;
 	struct memkv_block_info info;
-	struct memkv_iter *iter;
-	int rc = 0;
+	struct memkv_iter *iter = NULL;
+	int rc = 0, got = 1, unread = 0;
 
 	for (size_t i = 0; i < removal->count && rc >= 0; i++) {
 		rc = remove_one(pool, job, &removal->keys[i]);
@@ -384,13 +384,16 @@ static int64_t call_rm(struct memkv_pool *pool, struct in_time *job)
 	if (removal->count)
 		return rc;
 	/* removing while walking is fine: each block that was there at the start appears exactly once */
-	rc = memkv_iter_open(pool, &removal->filter, &iter);
-	while (rc >= 0 && memkv_iter_next(iter, &info) > 0) {
-		rc = remove_one(pool, job, &info.key);
+	rc = memkv_iter_open_by(pool, &removal->filter, &iter, in_time_left(job));
+	while (rc >= 0 && (got = memkv_iter_next_by(iter, &info, in_time_left(job))) != 0) {
+		if (got == -EIO)
+			unread = got; /* of one segment: the others are looked through */
+		else
+			rc = got < 0 ? got : remove_one(pool, job, &info.key);
 		rc = rc == MEMKV_MISS ? 0 : rc;
 	}
 	memkv_iter_close(iter);
-	return rc;
+	return rc < 0 ? rc : unread;
 }
 
 static void report_misses(const struct removal *removal, const struct removed *removed, struct json_object *missing)

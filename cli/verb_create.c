@@ -156,11 +156,11 @@ int verb_pool_create(const struct cli_args *args)
 	if (rc < 0)
 		return report_library(rc, path);
 	if (!report_json())
-		return pool_describe(path, options.block_size, NULL);
+		return pool_describe(path, options.block_size, 0, NULL);
 	struct json_object *document = report_document();
 	report_add_flag(document, "created", true);
 	report_add_flag(document, "dry_run", false);
-	rc = pool_describe(path, options.block_size, document);
+	rc = pool_describe(path, options.block_size, 0, document);
 	if (rc)
 		json_object_put(document);
 	else

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* memkv host ls, host fence, host drain: who is attached. */
 #include "cli/access.h"
+#include "cli/in_time.h"
 #include "cli/report.h"
 #include "cli/verbs.h"
 
@@ -91,25 +92,33 @@ static bool shown(const struct cli_args *args, const struct memkv_host *host)
 	       host->state == MEMKV_HOST_DRAINING || host->state == MEMKV_HOST_DRAINED || host->segments || host->pins;
 }
 
+static int64_t call_hosts(struct memkv_pool *pool, struct in_time *job)
+{
+	int64_t slots = memkv_hosts_by(pool, NULL, 0, in_time_left(job));
+	struct memkv_host *hosts = slots > 0 ? calloc((size_t)slots, sizeof(*hosts)) : NULL;
+
+	if (slots > 0)
+		slots = hosts ? memkv_hosts_by(pool, hosts, (size_t)slots, in_time_left(job)) : -ENOMEM;
+	if (slots > 0 && in_time_add(job, hosts, (size_t)slots * sizeof(*hosts)))
+		slots = -ENOMEM;
+	free(hosts);
+	return slots;
+}
+
 int verb_host_ls(const struct cli_args *args)
 {
-	struct memkv_host *hosts = NULL;
-	struct memkv_pool *pool = NULL;
-	const char *path;
+	struct in_time job = {
+		.flags = MEMKV_OPEN_READ_ONLY, .deadline_us = args->number[OPT_DEADLINE], .reads = true, .call = call_hosts};
 
-	int rc = access_pool(args, &path);
+	int rc = access_pool(args, &job.path);
 	if (!rc)
-		rc = access_open(path, ACCESS_READ, &pool);
+		rc = in_time_run(&job);
 	if (rc)
 		return rc;
-	int64_t slots = memkv_hosts(pool, NULL, 0);
-	if (slots > 0) {
-		hosts = calloc((size_t)slots, sizeof(*hosts));
-		slots = hosts ? memkv_hosts(pool, hosts, (size_t)slots) : -ENOMEM;
-	}
-	if (slots < 0)
-		rc = report_library((int)slots, path);
-	for (int64_t i = 0; i < slots; i++) {
+	if (job.result < 0)
+		rc = in_time_report(&job, "the medium did not answer by the deadline");
+	const struct memkv_host *hosts = job.added;
+	for (size_t i = 0; !rc && i < job.added_bytes / sizeof(*hosts); i++) {
 		if (!shown(args, &hosts[i]))
 			continue;
 		if (report_json())
@@ -117,8 +126,7 @@ int verb_host_ls(const struct cli_args *args)
 		else
 			print_host(&hosts[i]);
 	}
-	free(hosts);
-	memkv_pool_close(pool);
+	in_time_fini(&job);
 	return rc;
 }
 

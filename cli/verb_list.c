@@ -26,54 +26,58 @@ struct listed {
 	uint32_t depth;
 };
 
-struct listing {
-	struct listed *block;
-	size_t count;
-	size_t room;
+struct wanted {
+	struct memkv_filter filter;
+	const struct memkv_key *after; /* or NULL */
 };
+
+/* Everything that the filter passes and that lies behind @after: the number of segments that could not be read. */
+static int64_t call_ls(struct memkv_pool *pool, struct in_time *job)
+{
+	const struct wanted *wanted = job->context;
+	struct memkv_iter *iter = NULL;
+	struct memkv_block_info info;
+	int64_t unread = 0;
+	int got, err = memkv_iter_open_by(pool, &wanted->filter, &iter, in_time_left(job));
+
+	while (!err && (got = memkv_iter_next_by(iter, &info, in_time_left(job))) != 0) {
+		struct listed one = {
+			.key = info.key,
+			.length = info.length,
+			.stored_s = info.stored_s,
+			.expires_s = info.expires_s,
+			.session_id = info.session_id,
+			.class_id = info.class_id,
+			.depth = info.depth,
+		};
+		if (got == -EIO)
+			unread++;
+		else if (got < 0)
+			err = got;
+		else if (!wanted->after || memcmp(info.key.bytes, wanted->after->bytes, MEMKV_KEY_BYTES) > 0)
+			err = in_time_add(job, &one, sizeof(one));
+	}
+	memkv_iter_close(iter);
+	return err ? err : unread;
+}
 
 static int by_key(const void *a, const void *b)
 {
-	return memcmp(((const struct listed *)a)->key.bytes, ((const struct listed *)b)->key.bytes, MEMKV_KEY_BYTES);
+	const struct listed *const *x = a, *const *y = b;
+
+	return memcmp((*x)->key.bytes, (*y)->key.bytes, MEMKV_KEY_BYTES);
 }
 
-static int listing_add(struct listing *list, const struct memkv_block_info *info)
+/* @count blocks in the order of their keys; free() it */
+static const struct listed **in_order(const struct listed *blocks, size_t count)
 {
-	if (list->count == list->room) {
-		size_t room = list->room ? list->room * 2 : 1024;
-		struct listed *more = reallocarray(list->block, room, sizeof(*more));
-		if (!more)
-			return report_failed(-ENOMEM, "no memory to list more than %zu blocks", list->count);
-		list->block = more;
-		list->room = room;
-	}
-	list->block[list->count++] = (struct listed){
-		.key = info->key,
-		.length = info->length,
-		.stored_s = info->stored_s,
-		.expires_s = info->expires_s,
-		.session_id = info->session_id,
-		.class_id = info->class_id,
-		.depth = info->depth,
-	};
-	return 0;
-}
+	const struct listed **order = calloc(count + 1, sizeof(const struct listed *));
 
-/* Everything that the filter passes and that lies behind @after (or NULL). */
-static int collect(struct listing *list, struct memkv_pool *pool, const char *path, const struct memkv_filter *filter,
-		   const struct memkv_key *after)
-{
-	struct memkv_block_info info;
-	struct memkv_iter *iter;
-	int rc = memkv_iter_open(pool, filter, &iter);
-
-	if (rc < 0)
-		return report_library(rc, path);
-	while (!rc && memkv_iter_next(iter, &info) > 0)
-		if (!after || memcmp(info.key.bytes, after->bytes, MEMKV_KEY_BYTES) > 0)
-			rc = listing_add(list, &info);
-	memkv_iter_close(iter);
-	return rc;
+	for (size_t i = 0; order && i < count; i++)
+		order[i] = &blocks[i];
+	if (order && count)
+		qsort(order, count, sizeof(const struct listed *), by_key);
+	return order;
 }
 
 static void print_listed_json(const struct listed *block, const char *session)
@@ -117,46 +121,57 @@ static void print_listed(const struct listed *block)
 	       block->depth, time_text(block->stored_s, stored), time_text(block->expires_s, expires));
 }
 
-int verb_ls(const struct cli_args *args)
+static int print_all(const struct in_time *job, const char *session, uint64_t limit)
 {
-	struct memkv_filter filter = {
-		.size = sizeof(filter),
-		.has_class = args->given[OPT_CLASS],
-		.class_id = (uint32_t)args->number[OPT_CLASS],
-		.session = args->text[OPT_SESSION],
-	};
-	uint64_t limit = args->given[OPT_LIMIT] ? args->number[OPT_LIMIT] : UINT64_MAX;
-	struct listing list = {0};
-	struct memkv_pool *pool;
-	struct memkv_key after;
-	const char *path;
+	size_t count = job->added_bytes / sizeof(struct listed);
+	const struct listed **order = in_order(job->added, count);
+	int rc = order ? 0 : report_failed(-ENOMEM, "no memory to sort %zu blocks", count);
 
-	int rc = access_pool(args, &path);
-	if (rc)
-		return rc;
-	if (args->given[OPT_AFTER] && memkv_key_from_hex(args->text[OPT_AFTER], &after) < 0)
-		return report_usage(args->verb, "--after: '%s' is not a key: 64 hex digits", args->text[OPT_AFTER]);
-	rc = access_open(path, ACCESS_READ, &pool);
-	if (rc)
-		return rc;
-	rc = collect(&list, pool, path, &filter, args->given[OPT_AFTER] ? &after : NULL);
-	memkv_pool_close(pool);
-	if (!rc && list.count)
-		qsort(list.block, list.count, sizeof(*list.block), by_key);
-	if (!rc && !list.count && report_json()) {
+	if (!rc && !count && report_json() && !job->result) {
 		struct json_object *document = report_document();
 		report_add_number(document, "count", 0);
 		report_print(document);
 	}
-	for (size_t i = 0; !rc && i < list.count && i < limit && !report_output_fails(); i++) {
+	for (size_t i = 0; !rc && i < count && i < limit && !report_output_fails(); i++) {
 		if (interrupt_seen())
 			rc = report_failed(-EINTR, "interrupted");
 		else if (report_json())
-			print_listed_json(&list.block[i], filter.session);
+			print_listed_json(order[i], session);
 		else
-			print_listed(&list.block[i]);
+			print_listed(order[i]);
 	}
-	free(list.block);
+	free(order);
+	return rc;
+}
+
+int verb_ls(const struct cli_args *args)
+{
+	struct wanted wanted = {.filter = {.size = sizeof(wanted.filter),
+					   .has_class = args->given[OPT_CLASS],
+					   .class_id = (uint32_t)args->number[OPT_CLASS],
+					   .session = args->text[OPT_SESSION]}};
+	struct in_time job = {.flags = MEMKV_OPEN_READ_ONLY,
+			      .deadline_us = args->number[OPT_DEADLINE],
+			      .reads = true,
+			      .call = call_ls,
+			      .context = &wanted};
+	struct memkv_key after;
+
+	int rc = access_pool(args, &job.path);
+	if (rc)
+		return rc;
+	if (args->given[OPT_AFTER] && memkv_key_from_hex(args->text[OPT_AFTER], &after) < 0)
+		return report_usage(args->verb, "--after: '%s' is not a key: 64 hex digits", args->text[OPT_AFTER]);
+	wanted.after = args->given[OPT_AFTER] ? &after : NULL;
+	rc = in_time_run(&job);
+	if (!rc && job.result < 0)
+		rc = in_time_report(&job, "the medium did not answer by the deadline");
+	else if (!rc)
+		rc = print_all(&job, wanted.filter.session, args->given[OPT_LIMIT] ? args->number[OPT_LIMIT] : UINT64_MAX);
+	if (!rc && job.result > 0)
+		rc = report_failed(-EIO, "%s: the medium does not answer for %" PRId64 " segment%s; what they hold is not listed", job.path,
+				   job.result, job.result == 1 ? "" : "s");
+	in_time_fini(&job);
 	return rc;
 }
 

@@ -208,34 +208,37 @@ static void print_pin(const struct memkv_pin_info *pin)
 	printf("session %-56.32s %10s %-20s %u@%u\n", pin->session, "", ends, pin->slot, pin->epoch);
 }
 
+static int64_t call_pins(struct memkv_pool *pool, struct in_time *job)
+{
+	int64_t room = memkv_pins_by(pool, NULL, 0, in_time_left(job));
+	struct memkv_pin_info *pins = room > 0 ? calloc((size_t)room, sizeof(*pins)) : NULL;
+	int64_t count = room > 0 ? pins ? memkv_pins_by(pool, pins, (size_t)room, in_time_left(job)) : -ENOMEM : room;
+
+	if (count > 0 && in_time_add(job, pins, (size_t)(count < room ? count : room) * sizeof(*pins)))
+		count = -ENOMEM;
+	free(pins);
+	return count;
+}
+
 int verb_pins(const struct cli_args *args)
 {
-	struct memkv_pin_info *pins = NULL;
-	struct memkv_pool *pool = NULL;
-	const char *path;
-	int64_t count = 0;
+	struct in_time job = {
+		.flags = MEMKV_OPEN_READ_ONLY, .deadline_us = args->number[OPT_DEADLINE], .reads = true, .call = call_pins};
 
-	int rc = access_pool(args, &path);
+	int rc = access_pool(args, &job.path);
 	if (!rc)
-		rc = access_open(path, ACCESS_READ, &pool);
+		rc = in_time_run(&job);
 	if (rc)
 		return rc;
-	count = memkv_pins(pool, NULL, 0);
-	if (count > 0) {
-		pins = calloc((size_t)count, sizeof(*pins));
-		int64_t room = count;
-		count = pins ? memkv_pins(pool, pins, (size_t)room) : -ENOMEM;
-		count = count > room ? room : count;
-	}
-	if (count < 0)
-		rc = report_library((int)count, path);
-	for (int64_t i = 0; i < count; i++) {
+	if (job.result < 0)
+		rc = in_time_report(&job, "the medium did not answer by the deadline");
+	const struct memkv_pin_info *pins = job.added;
+	for (size_t i = 0; !rc && i < job.added_bytes / sizeof(*pins); i++) {
 		if (report_json())
 			print_pin_json(&pins[i]);
 		else
 			print_pin(&pins[i]);
 	}
-	free(pins);
-	memkv_pool_close(pool);
+	in_time_fini(&job);
 	return rc;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* memkv pool info, destroy. */
 #include "cli/access.h"
+#include "cli/in_time.h"
 #include "cli/pool_text.h"
 #include "cli/report.h"
 #include "cli/verbs.h"
@@ -123,31 +124,54 @@ static void info_table(const struct memkv_pool_info *info, uint64_t block_size, 
 	       info->segments_sealed, info->segments_parked, info->segments_leaving);
 }
 
-int pool_describe(const char *path, uint64_t block_size, struct json_object *document)
-{
+/**
+ * struct described - what is told of a pool
+ */
+struct described {
 	struct memkv_pool_info info;
-	struct memkv_pool *pool;
-	int rc = access_open(path, ACCESS_READ, &pool);
+	uint64_t block_size, room;
+	struct memkv_namespace list[MEMKV_NAMESPACES_MAX];
+};
 
-	if (rc)
-		return rc;
-	rc = memkv_pool_describe(pool, &info);
-	if (rc < 0) {
-		rc = report_library(rc, path);
-	} else {
-		uint64_t size = block_size ? block_size : info.max_block;
-		uint64_t room = memkv_pool_room(pool, size);
-		struct memkv_namespace list[MEMKV_NAMESPACES_MAX];
-		int64_t count = memkv_pool_namespaces(pool, list, MEMKV_NAMESPACES_MAX);
+/* the number of namespaces; job->context: the blocks' size that room is told for, 0: the largest */
+static int64_t call_describe(struct memkv_pool *pool, struct in_time *job)
+{
+	struct described *d = job->buffer;
+	int err = memkv_pool_describe_by(pool, &d->info, in_time_left(job));
+
+	if (err)
+		return err;
+	d->info.path = NULL; /* the handle's */
+	d->block_size = *(const uint64_t *)job->context ? *(const uint64_t *)job->context : d->info.max_block;
+	d->room = memkv_pool_room(pool, d->block_size);
+	return memkv_pool_namespaces_by(pool, d->list, MEMKV_NAMESPACES_MAX, in_time_left(job));
+}
+
+int pool_describe(const char *path, uint64_t block_size, uint64_t deadline_us, struct json_object *document)
+{
+	struct in_time job = {.path = path,
+			      .flags = MEMKV_OPEN_READ_ONLY,
+			      .deadline_us = deadline_us,
+			      .reads = true,
+			      .call = call_describe,
+			      .context = &block_size,
+			      .room = sizeof(struct described)};
+	int rc = in_time_run(&job);
+
+	if (!rc && job.result < 0) {
+		rc = in_time_report(&job, "the medium did not answer by the deadline");
+	} else if (!rc) {
+		struct described *d = job.buffer;
+		d->info.path = path;
 		if (document) {
-			info_json(document, &info, size, room);
-			namespaces_json(document, list, count);
+			info_json(document, &d->info, d->block_size, d->room);
+			namespaces_json(document, d->list, job.result);
 		} else {
-			info_table(&info, size, room);
-			namespaces_table(list, count);
+			info_table(&d->info, d->block_size, d->room);
+			namespaces_table(d->list, job.result);
 		}
 	}
-	memkv_pool_close(pool);
+	in_time_fini(&job);
 	return rc;
 }
 
@@ -161,7 +185,7 @@ int verb_pool_info(const struct cli_args *args)
 		return rc;
 	if (report_json())
 		document = report_document();
-	rc = pool_describe(path, args->number[OPT_BLOCK_SIZE], document);
+	rc = pool_describe(path, args->number[OPT_BLOCK_SIZE], args->number[OPT_DEADLINE], document);
 	if (document && !rc)
 		report_print(document);
 	else

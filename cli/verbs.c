@@ -18,7 +18,10 @@ static const char create_text[] =
 
 static const char info_text[] =
 	"Room is given in bytes and in blocks of --block-size (default: the largest block).  Of a pool that lies on several\n"
-	"files or devices, each is told with its state: there, lost, or removed.\n";
+	"files or devices, each is told with its state: there, lost, or removed.\n"
+	"\n"
+	"With --deadline it ends in time, opening the pool included, also when the medium hangs: then it says nothing, and ends\n"
+	"with 1.\n";
 
 static const char grow_text[] =
 	"Adds a file or block device to a pool, as NAMESPACE: of the same sort as those that it lies on.  No agent may have\n"
@@ -46,7 +49,10 @@ static const char check_text[] =
 	"\n"
 	"--repair is refused while an agent is attached; readers may be.  What is known from a second source is written\n"
 	"back; blocks that cannot be read back are removed, pinned or not, so that they can be put again; those that the\n"
-	"medium answers with an error for are left.  Then it ends with 4 when anything is left as bad as it was.\n";
+	"medium answers with an error for are left.  Then it ends with 4 when anything is left as bad as it was.\n"
+	"\n"
+	"With --deadline it ends in time, opening the pool included, also when the medium hangs: with 5, and how much was checked by\n"
+	"then.  Bad blocks are told of at the end, and a repair may have got one piece further.\n";
 
 static const char scan_text[] =
 	"Looks for pools on this machine's block devices, and in the files and directories (not below them) that\n"
@@ -82,7 +88,11 @@ static const char stat_text[] =
 
 static const char ls_text[] =
 	"One block a line, sorted by key: key, bytes, class, depth, stored (UTC), expires (UTC or -).\n"
-	"--after KEY with --limit N turns pages: give the last key seen.\n";
+	"--after KEY with --limit N turns pages: give the last key seen.\n"
+	"Where the medium does not answer for a segment, the others are listed, and it ends with 4.\n"
+	"\n"
+	"With --deadline it ends in time, opening the pool included, also when the medium hangs: then it lists nothing, and ends\n"
+	"with 1.\n";
 
 static const char match_text[] =
 	"Prints how many keys, from the first, are stored.  Without KEY they are read from standard input, one\n"
@@ -107,7 +117,11 @@ static const char unpin_text[] =
 	"asked for may be in force, or come to be, wholly or in part, or not; else nothing was changed.  Asking once more does no\n"
 	"harm, and tells.\n";
 
-static const char pins_text[] = "One pin a line: key or session, bytes, end (UTC or -), and the agent that stated it.\n";
+static const char pins_text[] =
+	"One pin a line: key or session, bytes, end (UTC or -), and the agent that stated it.\n"
+	"\n"
+	"With --deadline it ends in time, opening the pool included, also when the medium hangs: then it lists nothing, and ends\n"
+	"with 1.\n";
 
 static const char evict_text[] =
 	"Lets blocks go now, those of the oldest segments first.  Pinned ones stay; when they keep it from getting as far\n"
@@ -122,7 +136,10 @@ static const char host_ls_text[] =
 	"but held by a signal or a debugger.  dead: it ended without closing the pool, and what it left open is continued by\n"
 	"whoever needs it.  draining, drained: it puts no more, and still has segments to give back, or has none (host drain).\n"
 	"silent, on a device that several hosts write to: its heartbeat stands still, so it is stopped, cut off or dead; what it\n"
-	"had open is not written to before its death is proven.\n";
+	"had open is not written to before its death is proven.\n"
+	"\n"
+	"With --deadline it ends in time, opening the pool included, also when the medium hangs: then it lists nothing, and ends\n"
+	"with 1.\n";
 
 static const char host_fence_text[] =
 	"Makes sure that an incarnation never writes to the pool again.  On files and memory a lock proves life and death:\n"
@@ -202,7 +219,7 @@ const struct cli_verb cli_verbs[] = {
 	 B(POOL_NAME) | B(SIZE) | B(MAX_BLOCK) | B(SEGMENT) | B(SLOTS) | B(BLOCKS) | B(BLOCK_SIZE) | B(FORCE) |
 		 B(SHARE) | B(COHERENT) | B(NAMESPACE) | B(DRY_RUN) | B(YES),
 	 verb_pool_create},
-	{"pool info", "POOL [--block-size B]", "sizes, room and use", info_text, B(BLOCK_SIZE), verb_pool_info},
+	{"pool info", "POOL [--block-size B]", "sizes, room and use", info_text, B(BLOCK_SIZE) | B(DEADLINE), verb_pool_info},
 	{"pool scan", "[PATH...]", "find pools on this machine", scan_text, 0, verb_pool_scan},
 	{"pool grow", "POOL NAMESPACE [--size 4G]", "add a file or device to a pool", grow_text,
 	 B(SIZE) | B(FORCE) | B(DRY_RUN) | B(YES), verb_pool_grow},
@@ -210,7 +227,7 @@ const struct cli_verb cli_verbs[] = {
 	{"pool remove", "POOL NAMESPACE", "take an empty file or device out of a pool", remove_text,
 	 B(LOST) | B(UNPIN) | B(DRY_RUN) | B(YES), verb_pool_remove},
 	{"pool check", "POOL [--sample P% | --repair]", "read and verify everything, online", check_text,
-	 B(META_ONLY) | B(SAMPLE) | B(MAX_RATE) | B(REPAIR) | B(YES) | B(DRY_RUN), verb_pool_check},
+	 B(META_ONLY) | B(SAMPLE) | B(MAX_RATE) | B(REPAIR) | B(YES) | B(DRY_RUN) | B(DEADLINE), verb_pool_check},
 	{"pool destroy", "POOL --yes", "remove a pool", destroy_text, B(YES) | B(DRY_RUN), verb_pool_destroy},
 	{"put", "POOL KEY [FILE]", "store a block", put_text,
 	 B(KEY_NAME) | B(CLASS) | B(SESSION) | B(TTL) | B(PIN) | B(DURABLE) | B(META) | B(REPLACE) | B(DEADLINE), verb_put},
@@ -218,17 +235,17 @@ const struct cli_verb cli_verbs[] = {
 	{"rm", "POOL KEY... | --session S | --class C", "remove blocks", rm_text,
 	 B(KEY_NAME) | B(CLASS) | B(SESSION) | B(UNPIN) | B(YES) | B(DRY_RUN) | B(DEADLINE), verb_rm},
 	{"stat", "POOL KEY", "describe a block", stat_text, B(KEY_NAME) | B(DEADLINE), verb_stat},
-	{"ls", "POOL", "list blocks", ls_text, B(CLASS) | B(SESSION) | B(LIMIT) | B(AFTER), verb_ls},
+	{"ls", "POOL", "list blocks", ls_text, B(CLASS) | B(SESSION) | B(LIMIT) | B(AFTER) | B(DEADLINE), verb_ls},
 	{"match", "POOL [KEY...]", "the longest stored prefix of a chain of keys", match_text,
 	 B(KEY_NAME) | B(DEADLINE), verb_match},
 	{"pin", "POOL KEY... | --prefix-of KEY... | --session S", "keep blocks from being evicted", pin_text,
 	 B(KEY_NAME) | B(SESSION) | B(PREFIX_OF) | B(PIN_TTL) | B(DEADLINE), verb_pin},
 	{"unpin", "POOL KEY... | --prefix-of KEY... | --session S", "take pins back", unpin_text,
 	 B(KEY_NAME) | B(SESSION) | B(PREFIX_OF) | B(DEADLINE), verb_unpin},
-	{"pins", "POOL", "what is pinned", pins_text, 0, verb_pins},
+	{"pins", "POOL", "what is pinned", pins_text, B(DEADLINE), verb_pins},
 	{"evict", "POOL [--class C] [--bytes N] [--older-than T]", "let blocks go", evict_text,
 	 B(CLASS) | B(BYTES) | B(OLDER_THAN) | B(YES) | B(DRY_RUN) | B(DEADLINE), verb_evict},
-	{"host ls", "POOL [--all]", "who is attached", host_ls_text, B(ALL), verb_host_ls},
+	{"host ls", "POOL [--all]", "who is attached", host_ls_text, B(ALL) | B(DEADLINE), verb_host_ls},
 	{"host fence", "POOL SLOT@EPOCH", "make sure that an agent is gone", host_fence_text, 0, verb_host_fence},
 	{"host drain", "POOL SLOT@EPOCH", "an agent puts no more, and can be stopped", host_drain_text, B(UNDO) | B(DRY_RUN),
 	 verb_host_drain},

@@ -217,13 +217,6 @@ static void age_by_time(const struct control *c, uint64_t s, uint64_t opened_s)
 	word_publish(control_age(c, s), opened_s);
 }
 
-static bool is_blank(const struct control *c, uint64_t segment)
-{
-	struct table_header header;
-
-	return table_header(c, segment, &header) == CHECK_GOOD && header.generation == 0 && !table_withdrawn(c, segment);
-}
-
 /* what was brought tells of a generation at once; else it is looked at again, in the usual order */
 static bool tells(const struct control *c, uint64_t segment)
 {
@@ -264,7 +257,7 @@ bool follower_fold(struct follower *f, uint64_t s, const struct brought *brought
 
 	/* a table that power loss has left there describes nothing, whoever rings for it */
 	bool left_over = c->media->caps.mappable && !c->shared && !MUTANT(LEFT_OVER_FOLDED);
-	if ((left_over || (brought && is_blank(c, s))) && passes_over(f, s, pulse))
+	if ((left_over || (brought && table_never_begun(c, s))) && passes_over(f, s, pulse))
 		return true;
 	if (brought && !tells(c, s))
 		brought = NULL;

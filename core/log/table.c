@@ -43,6 +43,13 @@ bool table_withdrawn(const struct control *c, uint64_t segment)
 	return checked_withdrawn(control_table(c, segment));
 }
 
+bool table_never_begun(const struct control *c, uint64_t segment)
+{
+	struct table_header header;
+
+	return table_header(c, segment, &header) == CHECK_GOOD && header.generation == 0 && !table_withdrawn(c, segment);
+}
+
 bool table_stands(const struct control *c, uint64_t segment, uint64_t generation)
 {
 	enum { GENERATION_WORD = 2 };
@@ -128,6 +135,8 @@ static void publish(const struct control *c, uint64_t segment, const struct entr
 	entry_encode(entry, segment, c->seed, (uint8_t *)words);
 	words[ENTRY_LIFE_OFFSET / 8] = life_word(life, entry->birth);
 	checked_store(control_entry(c, segment, entry->index), words, ENTRY_WORDS);
+	if (!c->media->caps.mappable)
+		SIM_SITE(PIN_UNPUBLISHED);
 	control_publish(c, control_entry(c, segment, entry->index), ENTRY_BYTES);
 }
 
@@ -322,14 +331,14 @@ void table_withdraw(const struct control *c, uint64_t segment)
 	control_publish(c, control_table(c, segment), PAGE);
 }
 
-bool table_withdraw_left_over(const struct control *c, uint64_t segment)
+bool table_withdraw_left_over(const struct control *c, uint64_t segment, bool told)
 {
 	uint64_t *at = (uint64_t *)(void *)control_table(c, segment);
 	uint64_t check = word_load(at + CHECK_WORD); /* before the look at its owner: what is begun after that has another */
 	struct table_header header;
 	struct owned owned;
 
-	if (checked_withdrawn(at) || (table_header(c, segment, &header) == CHECK_GOOD && !header.generation))
+	if (checked_withdrawn(at) || (table_header(c, segment, &header) == CHECK_GOOD && !header.generation && !told))
 		return false;
 	if (!own_look(c, segment, &owned) || owned.word.state != OWNER_FREE)
 		return false;

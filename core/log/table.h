@@ -23,6 +23,9 @@ enum check_result table_header(const struct control *c, uint64_t segment, struct
 /* table_withdrawn() - a writer is just beginning the segment's table, or died at it: what it described is given up */
 bool table_withdrawn(const struct control *c, uint64_t segment);
 
+/* table_never_begun() - the header is blank: nobody began a table here, or it was wiped, or lost with the power */
+bool table_never_begun(const struct control *c, uint64_t segment);
+
 /*
  * On mirrored media (media.h) a table is brought in before it is looked at: its first page (header, tail, changes),
  * entries, or all of it; false: unreadable now, and what is in memory means nothing.  table_forget() gives its memory
@@ -119,10 +122,11 @@ void table_retire(const struct control *c, uint64_t segment, uint32_t index, uin
 void table_withdraw(const struct control *c, uint64_t segment);
 
 /*
- * table_withdraw_left_over() - the same for a segment that nobody owns, when its table describes something or is damaged:
- * whoever begins one there at this moment keeps it.  Returns whether there was anything
+ * table_withdraw_left_over() - the same for a segment that nobody owns, when its table describes something or is damaged, or,
+ * @told, was lost and the segment's own header tells of one: whoever begins one there at this moment keeps it.  Returns whether
+ * there was anything
  */
-bool table_withdraw_left_over(const struct control *c, uint64_t segment);
+bool table_withdraw_left_over(const struct control *c, uint64_t segment, bool told);
 
 /*
  * table_kill() - live, removing, moving or sent -> removed; true when this call did it.  Never touches another birth's

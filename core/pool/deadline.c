@@ -211,6 +211,7 @@ int64_t deadline_make(struct memkv_pool *pool, struct chore *chore, uint64_t dea
 	d->errand.make = make_chore;
 	d->errand.chore = copy;
 	enum deputy_back back = deputy_send(d, until);
+	chore->begun = back == DEPUTY_LEFT || (back == DEPUTY_BACK && !d->errand.result);
 	if (back != DEPUTY_BACK)
 		return chore_late(pool, chore, back == DEPUTY_LEFT);
 	int64_t result = take_chore(&d->errand, chore);

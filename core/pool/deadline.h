@@ -22,6 +22,7 @@ int deadline_put(struct memkv_pool *pool, const struct memkv_key *key, const voi
  * @key, @number, @flags: what it is about.
  * @in, @in_bytes: what has no fixed size: keys, ranges, a name.
  * @out, @out_bytes: for the answer; copied to the caller when it was made in time.
+ * @begun: of the caller's own: @make was called, and may not be over.
  */
 struct chore {
 	int64_t (*make)(struct memkv_pool *pool, struct chore *chore);
@@ -35,6 +36,7 @@ struct chore {
 	void *out;
 	size_t out_bytes;
 	int64_t result;
+	bool begun;
 };
 
 /* deadline_make() - @chore by a deadline, or when that is 0 at once; arguments checked.  Its result; MEMKV_TIMEDOUT, MEMKV_UNKNOWN; -errno */

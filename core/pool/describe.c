@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a pool is and holds: memkv_pool_describe, room, counters. */
 #include "core/base/fail.h"
-#include "core/pool/handle.h"
+#include "core/pool/deadline.h"
 #include "core/slot/own.h"
 
-#include <memkv/namespace.h>
+#include <memkv/timed.h>
 
 #include <errno.h>
 #include <string.h>
@@ -64,14 +64,9 @@ static void count_blocks(struct memkv_pool *pool, struct memkv_pool_info *info)
 	info->block_bytes = usage.bytes;
 }
 
-int memkv_pool_describe(struct memkv_pool *pool, struct memkv_pool_info *info)
+static int64_t make_describe(struct memkv_pool *pool, struct chore *chore)
 {
-	POOL_USE use = pool_enter(pool, ENTRY_CALL);
-
-	if (!use.inside)
-		return use.result;
-	if (!info)
-		return fail(-EINVAL, "describe: a place for the answer is needed");
+	struct memkv_pool_info *info = chore->out;
 	const struct control *c = &pool->control;
 	const struct geometry *geo = &c->layout.geo;
 	*info = (struct memkv_pool_info){
@@ -102,6 +97,20 @@ int memkv_pool_describe(struct memkv_pool *pool, struct memkv_pool_info *info)
 	count_blocks(pool, info);
 	return 0;
 }
+
+int memkv_pool_describe_by(struct memkv_pool *pool, struct memkv_pool_info *info, uint64_t deadline_us)
+{
+	POOL_USE use = pool_enter(pool, ENTRY_CALL);
+	struct chore chore = {.make = make_describe, .out = info, .out_bytes = sizeof(*info)};
+
+	if (!use.inside)
+		return use.result;
+	if (!info)
+		return fail(-EINVAL, "describe: a place for the answer is needed");
+	return (int)deadline_make(pool, &chore, deadline_us);
+}
+
+int memkv_pool_describe(struct memkv_pool *pool, struct memkv_pool_info *info) { return memkv_pool_describe_by(pool, info, 0); }
 
 uint64_t memkv_pool_room(struct memkv_pool *pool, uint64_t block_size)
 {
@@ -161,14 +170,28 @@ static void describe_namespace(const struct memkv_pool *pool, unsigned n, struct
 	}
 }
 
-int64_t memkv_pool_namespaces(struct memkv_pool *pool, struct memkv_namespace *list, size_t room)
+static int64_t make_namespaces(struct memkv_pool *pool, struct chore *chore)
+{
+	struct memkv_namespace *list = chore->out;
+
+	(void)control_refresh_words(&pool->control, CONTROL_OWNER_WORDS);
+	for (unsigned n = 0; n < pool->control.layout.extent_count && n < chore->number; n++)
+		describe_namespace(pool, n, &list[n]);
+	return pool->control.layout.extent_count;
+}
+
+int64_t memkv_pool_namespaces_by(struct memkv_pool *pool, struct memkv_namespace *list, size_t room, uint64_t deadline_us)
 {
 	POOL_USE use = pool_enter(pool, ENTRY_CALL);
 
 	if (!use.inside)
 		return use.result;
-	(void)control_refresh_words(&pool->control, CONTROL_OWNER_WORDS);
-	for (unsigned n = 0; list && n < pool->control.layout.extent_count && n < room; n++)
-		describe_namespace(pool, n, &list[n]);
-	return pool->control.layout.extent_count;
+	room = list ? (size_t)min_u64(room, pool->control.layout.extent_count) : 0;
+	struct chore chore = {.make = make_namespaces, .number = room, .out = list, .out_bytes = room * sizeof(*list)};
+	return deadline_make(pool, &chore, deadline_us);
+}
+
+int64_t memkv_pool_namespaces(struct memkv_pool *pool, struct memkv_namespace *list, size_t room)
+{
+	return memkv_pool_namespaces_by(pool, list, room, 0);
 }

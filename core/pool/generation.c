@@ -186,6 +186,7 @@ struct resume {
 	struct room *room;
 	struct writer *writer;
 	uint64_t unread;
+	bool open; /* a place could not be made void */
 };
 
 /* the medium did not answer for a second source: there may be a block where nothing shows, and its pages are not free */
@@ -211,6 +212,24 @@ static void resume_sent(struct room *room, struct writer *w, const struct entry 
 		table_kill(&pool->control, w->owned.segment, entry->index, entry->birth);
 }
 
+/*
+ * Power loss may have taken the entry of a place that looks as if nothing had come there, and left its block and its life word.  It is
+ * gone, and may have been removed since; but were the void entry torn in its turn, these two would tell of it again.  So the life word
+ * says removed first, for good.  On mirrored media an entry and its life word stay or go together.
+ */
+static bool is_void(const struct resume *resume, uint32_t index)
+{
+	const struct memkv_pool *pool = resume->room->pool;
+	const struct follower_recover *recover = &pool->follower.recover;
+	const struct writer *w = resume->writer;
+	struct entry left;
+
+	if (!pool->media->caps.mappable || MUTANT(LEFT_OPEN_VOIDED) ||
+	    !recover->entry(recover->context, w->owned.segment, w->generation, index, w->next_page, &left))
+		return !is_silent(resume);
+	return !table_kill(&pool->control, w->owned.segment, index, left.birth) || pool->media->ops->flush(pool->media) == 0;
+}
+
 /* places of the incarnation before: what it published stays, what it only reserved is void for good */
 static void resume_entry(void *context, uint32_t index, enum entry_state state, const struct entry *entry, bool mended)
 {
@@ -227,6 +246,11 @@ static void resume_entry(void *context, uint32_t index, enum entry_state state, 
 		else if (life == LIFE_SENT || (life == LIFE_REMOVING && !c->media->caps.mappable)) /* who doubted it may not have waited */
 			resume_sent(resume->room, w, entry);
 	} else if (state == ENTRY_NOT_YET && !is_silent(resume) && !MUTANT(PLACES_NOT_VOIDED)) {
+		if (!is_void(resume, index)) {
+			resume->open = true;
+			w->next_index = index + 1;
+			return;
+		}
 		struct entry empty = {.index = index,
 				      .generation = w->generation,
 				      .birth = slot_new_birth(&resume->room->pool->slot),
@@ -255,7 +279,7 @@ static bool is_left_behind(struct room *room, const struct writer *w)
 bool generation_resume(struct room *room, struct writer *w)
 {
 	struct memkv_pool *pool = room->pool;
-	struct resume resume = {room, w, 0};
+	struct resume resume = {.room = room, .writer = w};
 	struct table_header header, second;
 	bool mended = false;
 
@@ -280,7 +304,7 @@ bool generation_resume(struct room *room, struct writer *w)
 		if (MUTANT(RING_UNSETTLED))
 			control_ring(&pool->control, w->owned.segment);
 	}
-	known = known && !(w->generation && is_left_behind(room, w)) && !is_silent(&resume);
+	known = known && !(w->generation && is_left_behind(room, w)) && !is_silent(&resume) && !resume.open;
 	bool second_right = !known || !w->generation || (pool->follower.recover.header(pool, w->owned.segment, &second) &&
 						second.generation == w->generation);
 	pthread_mutex_unlock(&pool->follower.lock);
@@ -293,17 +317,24 @@ bool generation_resume(struct room *room, struct writer *w)
 /*
  * A FREE segment whose table describes something: power loss has left a word that is older than the table.  Nobody goes by such a
  * table, removals pass it over, and nobody must continue it.  So it is withdrawn, and that flushed, before the segment is taken:
- * who has taken it may die, or power fail, at once.
+ * who has taken it may die, or power fail, at once.  Likewise one without a table's header, of which its own header tells: it has
+ * lost that together with its word, and once it is taken it would count as wiped.
  */
 bool generation_drop_left_over(void *context, uint64_t segment)
 {
 	struct memkv_pool *pool = context;
 	const struct control *c = &pool->control;
+	struct table_header second;
 
 	if (c->shared || MUTANT(LEFT_OVER_CONTINUED))
 		return true;
 	pthread_mutex_lock(&pool->follower.lock);
-	bool read = table_refresh_header(c, segment), dropped = read && table_withdraw_left_over(c, segment);
+	uint64_t unread = pool->recover_unread;
+	bool read = table_refresh_header(c, segment);
+	bool told = read && table_never_begun(c, segment) && !MUTANT(BLANK_LEFT_OVER) &&
+		    pool->follower.recover.header(pool, segment, &second);
+	read = read && pool->recover_unread == unread;
+	bool dropped = read && table_withdraw_left_over(c, segment, told);
 	pthread_mutex_unlock(&pool->follower.lock);
 	return read && (!dropped || (c->media->ops->settle(c->media) == 0 && c->media->ops->flush(c->media) == 0));
 }

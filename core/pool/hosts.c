@@ -2,10 +2,11 @@
 /* Who is attached: memkv_hosts, memkv_host_fence. */
 #include "core/base/environ.h"
 #include "core/base/fail.h"
-#include "core/pool/handle.h"
+#include "core/pool/deadline.h"
 #include "core/slot/own.h"
 
 #include <memkv/host.h>
+#include <memkv/timed.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -111,14 +112,11 @@ static int add_pins(struct memkv_pool *pool, struct memkv_host *hosts, uint32_t 
 	return 0;
 }
 
-int64_t memkv_hosts(struct memkv_pool *pool, struct memkv_host *hosts, size_t room)
+static int64_t make_hosts(struct memkv_pool *pool, struct chore *chore)
 {
-	POOL_USE use = pool_enter(pool, ENTRY_CALL);
+	uint32_t slots = pool->sb.geo.slots;
 	struct identity id;
 
-	if (!use.inside)
-		return use.result;
-	uint32_t slots = pool->sb.geo.slots;
 	struct memkv_host *all = calloc(slots, sizeof(*all));
 	if (!all)
 		return fail(-ENOMEM, "%s: no memory for %u slots", pool->media->path, slots);
@@ -133,11 +131,24 @@ int64_t memkv_hosts(struct memkv_pool *pool, struct memkv_host *hosts, size_t ro
 		read_host(pool, &id, slot, &all[slot]);
 	add_segments(pool, all, slots);
 	int err = add_pins(pool, all, slots);
-	if (!err && hosts)
-		memcpy(hosts, all, min_u64(room, slots) * sizeof(*all));
+	if (!err && chore->out)
+		memcpy(chore->out, all, min_u64(chore->number, slots) * sizeof(*all));
 	free(all);
 	return err ? fail(err, "%s: no memory for the pins", pool->media->path) : (int64_t)slots;
 }
+
+int64_t memkv_hosts_by(struct memkv_pool *pool, struct memkv_host *hosts, size_t room, uint64_t deadline_us)
+{
+	POOL_USE use = pool_enter(pool, ENTRY_CALL);
+
+	if (!use.inside)
+		return use.result;
+	room = hosts ? (size_t)min_u64(room, pool->sb.geo.slots) : 0;
+	struct chore chore = {.make = make_hosts, .number = room, .out = hosts, .out_bytes = room * sizeof(*hosts)};
+	return deadline_make(pool, &chore, deadline_us);
+}
+
+int64_t memkv_hosts(struct memkv_pool *pool, struct memkv_host *hosts, size_t room) { return memkv_hosts_by(pool, hosts, room, 0); }
 
 int memkv_host_fence(struct memkv_pool *pool, uint32_t slot, uint32_t epoch)
 {

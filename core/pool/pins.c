@@ -148,16 +148,12 @@ int pins_admit(struct memkv_pool *pool, uint64_t session_id, uint64_t pages)
 	return err;
 }
 
-int memkv_pin_room(struct memkv_pool *pool, struct memkv_pin_limits *limits)
+static int64_t make_pin_room(struct memkv_pool *pool, struct chore *chore)
 {
-	POOL_USE use = pool_enter(pool, ENTRY_CALL);
+	struct memkv_pin_limits *limits = chore->out;
 	struct census census = {.pool = pool};
 	uint64_t by_key;
 
-	if (!use.inside)
-		return use.result;
-	if (!limits)
-		return fail(-EINVAL, "pins: a place for the answer is needed");
 	factbook_refresh(&pool->factbook);
 	int err = pages_by_key(pool, &by_key);
 	if (!err && atomic_load(&pool->factbook.session_pins))
@@ -170,6 +166,20 @@ int memkv_pin_room(struct memkv_pool *pool, struct memkv_pin_limits *limits)
 		};
 	return err;
 }
+
+int memkv_pin_room_by(struct memkv_pool *pool, struct memkv_pin_limits *limits, uint64_t deadline_us)
+{
+	POOL_USE use = pool_enter(pool, ENTRY_CALL);
+	struct chore chore = {.make = make_pin_room, .out = limits, .out_bytes = sizeof(*limits)};
+
+	if (!use.inside)
+		return use.result;
+	if (!limits)
+		return fail(-EINVAL, "pins: a place for the answer is needed");
+	return (int)deadline_make(pool, &chore, deadline_us);
+}
+
+int memkv_pin_room(struct memkv_pool *pool, struct memkv_pin_limits *limits) { return memkv_pin_room_by(pool, limits, 0); }
 
 /* ---- stating ---- */
 
@@ -265,6 +275,9 @@ static int no_room_to_hold(const struct memkv_pool *pool)
 /* likewise; the medium refused to read the block, or to write it elsewhere, or to say what is there */
 static int cannot_hold(const struct memkv_pool *pool)
 {
+	if (!share_in_lease(pool))
+		return fail(-EAGAIN, "%s: this agent could not write its heartbeat for too long, and may move no block out of a removal's "
+				     "way; try again", pool->media->path);
 	return fail(-EIO, "%s: a block is being removed, or its segment emptied, and the medium failed when it was to be moved out of the "
 			  "way; the pin stays for what is there, and may be stated once more", pool->media->path);
 }
@@ -629,15 +642,13 @@ static void describe(const struct record *r, struct memkv_pin_info *info)
 	}
 }
 
-int64_t memkv_pins(struct memkv_pool *pool, struct memkv_pin_info *pins, size_t room)
+static int64_t make_pins(struct memkv_pool *pool, struct chore *chore)
 {
-	POOL_USE use = pool_enter(pool, ENTRY_CALL);
-	uint64_t now = clock_utc_s();
+	struct memkv_pin_info *pins = chore->out;
+	uint64_t now = clock_utc_s(), room = chore->number;
 	int64_t found = 0;
 	uint32_t count;
 
-	if (!use.inside)
-		return use.result;
 	factbook_refresh(&pool->factbook);
 	struct record *facts = copy_facts(pool, &count);
 	if (!facts)
@@ -646,10 +657,23 @@ int64_t memkv_pins(struct memkv_pool *pool, struct memkv_pin_info *pins, size_t 
 	for (uint32_t i = 0; i < count; i++) {
 		if (!facts_pins(&facts[i], now))
 			continue;
-		if (pins && (size_t)found < room)
+		if (pins && (uint64_t)found < room)
 			describe(&facts[i], &pins[found]);
 		found++;
 	}
 	free(facts);
 	return found;
 }
+
+int64_t memkv_pins_by(struct memkv_pool *pool, struct memkv_pin_info *pins, size_t room, uint64_t deadline_us)
+{
+	POOL_USE use = pool_enter(pool, ENTRY_CALL);
+
+	if (!use.inside)
+		return use.result;
+	room = pins ? (size_t)min_u64(room, UINT32_MAX) : 0;
+	struct chore chore = {.make = make_pins, .number = room, .out = pins, .out_bytes = room * sizeof(*pins)};
+	return deadline_make(pool, &chore, deadline_us);
+}
+
+int64_t memkv_pins(struct memkv_pool *pool, struct memkv_pin_info *pins, size_t room) { return memkv_pins_by(pool, pins, room, 0); }

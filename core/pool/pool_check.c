@@ -11,6 +11,8 @@
 #include "core/base/options_take.h"
 #include "core/format/cells.h"
 #include "core/pool/block_io.h"
+#include "core/pool/check_watch.h"
+#include "core/pool/deadline.h"
 #include "core/pool/repair.h"
 #include "core/slot/own.h"
 
@@ -27,6 +29,7 @@ struct check {
 	const struct memkv_check_options *options;
 	struct memkv_check_report *report;
 	struct lane *lane; /* while a piece is read */
+	struct lane *own;  /* of a deputy, all the time; NULL: one of the pool's, piece by piece */
 	uint8_t *payload;
 	uint64_t segment, generation; /* at hand */
 	bool settled;		      /* nobody is writing to it any more */
@@ -53,6 +56,15 @@ static void repaired(struct check *check, bool right)
 {
 	check->report->repaired += right;
 	check->report->left += !right;
+}
+
+/* piece by piece, so that gets and puts of the same handle come between */
+static void take_lane(struct check *check) { check->lane = check->own ? check->own : lane_acquire(&check->pool->lanes); }
+
+static void give_lane(struct check *check)
+{
+	if (!check->own)
+		lane_release(&check->pool->lanes, check->lane);
 }
 
 /* ---- structures ---- */
@@ -267,7 +279,7 @@ static enum block_verdict read_block(struct check *check, const struct entry *e,
 {
 	struct memkv_pool *pool = check->pool;
 
-	check->lane = lane_acquire(&pool->lanes);
+	take_lane(check);
 	block_read_init(read, pool, check->lane, e->key, place_of_entry(&pool->control, check->segment, e));
 	read->any_time = true;
 	if (!check->options->meta_only) {
@@ -275,7 +287,7 @@ static enum block_verdict read_block(struct check *check, const struct entry *e,
 		read->length = e->length;
 	}
 	op_run(&read->op);
-	lane_release(&pool->lanes, check->lane);
+	give_lane(check);
 	bool other = read->verdict == BLOCK_GOOD && read->header.birth != e->birth;
 	return other ? BLOCK_MISMATCH : read->verdict;
 }
@@ -403,9 +415,9 @@ static void check_segment(struct check *check)
 	}
 	if (!check->generation)
 		return;
-	check->lane = lane_acquire(&pool->lanes);
+	take_lane(check);
 	check_segment_header(check, &header);
-	lane_release(&pool->lanes, check->lane);
+	give_lane(check);
 	for (uint32_t i = 0; i < check->count && !check->stopped; i++) {
 		const struct entry *e = &check->entries[i];
 		if (check->chance && !in_sample(check, e)) {
@@ -443,7 +455,54 @@ static int run(struct check *check)
 	return 0;
 }
 
-static int take_options(struct check *check, const struct memkv_check_options *given, struct memkv_check_options *o)
+static int choose_sample(struct check *check)
+{
+	double percent = check->options->sample_percent;
+
+	if (percent > 0 && percent < 100)
+		check->chance = max_u64(1, (uint64_t)(percent / 100 * 0x1p64));
+	return check->chance ? random_fill(&check->salt, sizeof(check->salt)) : 0;
+}
+
+static int check_all(struct check *check)
+{
+	struct memkv_pool *pool = check->pool;
+	bool repair = check->options->repair;
+	size_t bytes = round_up(pool->sb.geo.max_block, PAGE);
+
+	check->started_us = clock_monotonic_us();
+	int err = choose_sample(check);
+	if (err)
+		return err;
+	check->entries = calloc(pool->sb.geo.entries, sizeof(*check->entries));
+	check->payload = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (check->payload == MAP_FAILED || !check->entries) {
+		err = fail(-ENOMEM, "%s: no memory for the check", pool->media->path);
+	} else {
+		follower_step(&pool->follower);
+		err = repair ? repair_begin(pool) : 0;
+		check->repair = repair && !err;
+		err = err ? err : run(check);
+		if (check->repair)
+			repair_end(pool);
+	}
+	if (check->payload != MAP_FAILED)
+		munmap(check->payload, bytes);
+	free(check->entries);
+	return err;
+}
+
+static int64_t make_check(struct memkv_pool *pool, struct chore *chore)
+{
+	struct check_watch *watch = *(struct check_watch *const *)chore->in;
+	struct check check = {.pool = pool, .options = &watch->seen, .report = &watch->found, .own = chore->lane};
+	int err = check_all(&check);
+
+	check_watch_over(watch);
+	return err;
+}
+
+static int take_options(const struct memkv_check_options *given, struct memkv_check_options *o)
 {
 	int err = options_take(o, sizeof(*o), given, "check");
 
@@ -453,13 +512,9 @@ static int take_options(struct check *check, const struct memkv_check_options *g
 		return fail(-EINVAL, "check: a sample of %g percent; give more than 0 and at most 100", o->sample_percent);
 	if (o->pause_percent > 99)
 		return fail(-EINVAL, "check: %u percent of the time cannot be rest; give at most 99", o->pause_percent);
-	check->options = o;
-	if (o->repair && (o->meta_only || check->chance || o->sample_percent > 0))
+	if (o->repair && (o->meta_only || o->sample_percent > 0))
 		return fail(-EINVAL, "check: a repair reads everything; leave out the sample and meta_only");
-	if (o->sample_percent > 0 && o->sample_percent < 100)
-		check->chance = max_u64(1, (uint64_t)(o->sample_percent / 100 * 0x1p64));
-	check->started_us = clock_monotonic_us();
-	return check->chance ? random_fill(&check->salt, sizeof(check->salt)) : 0;
+	return 0;
 }
 
 int memkv_pool_check(struct memkv_pool *pool, const struct memkv_check_options *options,
@@ -468,31 +523,24 @@ int memkv_pool_check(struct memkv_pool *pool, const struct memkv_check_options *
 	bool repair = options && options->size >= offsetof(struct memkv_check_options, repair) + sizeof(int) && options->repair;
 	POOL_USE use = pool_enter(pool, repair ? ENTRY_WRITE : ENTRY_CALL);
 	struct memkv_check_options o;
-	struct check check = {.pool = pool, .report = report};
 
 	if (!use.inside)
 		return use.result;
 	if (!report)
 		return fail(-EINVAL, "check: a place for the report is needed");
 	*report = (struct memkv_check_report){0};
-	int err = take_options(&check, options, &o);
+	int err = take_options(options, &o);
 	if (err)
 		return err;
-	size_t bytes = round_up(pool->sb.geo.max_block, PAGE);
-	check.entries = calloc(pool->sb.geo.entries, sizeof(*check.entries));
-	check.payload = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (check.payload == MAP_FAILED || !check.entries) {
-		err = fail(-ENOMEM, "%s: no memory for the check", pool->media->path);
-	} else {
-		follower_step(&pool->follower);
-		err = o.repair ? repair_begin(pool) : 0;
-		check.repair = o.repair && !err;
-		err = err ? err : run(&check);
-		if (check.repair)
-			repair_end(pool);
+	if (!o.deadline_us) {
+		struct check check = {.pool = pool, .options = &o, .report = report};
+		return check_all(&check);
 	}
-	if (check.payload != MAP_FAILED)
-		munmap(check.payload, bytes);
-	free(check.entries);
+	struct check_watch *watch = check_watch_new(&o);
+	if (!watch)
+		return fail(-ENOMEM, "%s: no memory for the check", pool->media->path);
+	struct chore chore = {.make = make_check, .changes = o.repair, .in = &watch, .in_bytes = sizeof(watch)};
+	err = (int)deadline_make(pool, &chore, o.deadline_us);
+	check_watch_leave(watch, report, chore.begun);
 	return err;
 }

@@ -477,15 +477,22 @@ void memkv_pool_close(struct memkv_pool *pool)
 	deadline_close(tear_down, pool);
 }
 
-int memkv_pool_refresh(struct memkv_pool *pool)
+static int64_t make_refresh(struct memkv_pool *pool, struct chore *chore)
 {
-	POOL_USE use = pool_enter(pool, ENTRY_CALL);
-
-	if (!use.inside)
-		return use.result;
+	(void)chore;
 	if (!pool->media->ops->alive(pool->media))
 		return fail(MEMKV_FAILED, "%s: the pool's file is gone or was cut short", pool->media->path);
 	tend(pool);
 	follower_step(&pool->follower);
 	return 0;
 }
+
+int memkv_pool_refresh_by(struct memkv_pool *pool, uint64_t deadline_us)
+{
+	POOL_USE use = pool_enter(pool, ENTRY_CALL);
+	struct chore chore = {.make = make_refresh};
+
+	return use.inside ? (int)deadline_make(pool, &chore, deadline_us) : use.result;
+}
+
+int memkv_pool_refresh(struct memkv_pool *pool) { return memkv_pool_refresh_by(pool, 0); }

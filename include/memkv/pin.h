@@ -53,7 +53,8 @@ struct memkv_pin_options {
  * Return: how many are pinned now; MEMKV_PIN_LIMIT when all of them together would be too much (none is pinned);
  * MEMKV_READ_ONLY; MEMKV_FAILED; MEMKV_EFORK; -EINVAL; -errno of the medium: those with result 0 are pinned.  -EIO also for a
  * block that was just being removed or evicted when the medium failed, so that it could not be moved out of the way: it may go, and
- * its pin, which stays, may be stated once more.
+ * its pin, which stays, may be stated once more.  -EAGAIN on a device that hosts share: whether what is pinned stays cannot be told
+ * now (another host is removing it, logs cannot be read, or this agent's heartbeat is late); the pin stays, and may be stated once more.
  * Context: any thread; flushes the medium, waits for no other process.
  */
 int64_t memkv_pin(struct memkv_pool *pool, const struct memkv_key *keys, size_t count,

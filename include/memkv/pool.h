@@ -505,7 +505,10 @@ int memkv_iter_open(struct memkv_pool *pool, const struct memkv_filter *filter, 
  * @iter: the iterator.
  * @info: receives it (fields that need the payload region stay empty).
  *
- * Return: 1; 0 at the end; MEMKV_EFORK.
+ * Return: 1; 0 at the end; -EIO: a segment's table cannot be read now, so its blocks are not listed: the next call goes on with the next
+ * segment; MEMKV_FAILED: the pool's medium is gone, or the handle has attached another form of it since: close the iterator and begin
+ * again; MEMKV_EFORK.
+ * Context: as memkv_iter_open(); reads a table at a time.
  */
 int memkv_iter_next(struct memkv_iter *iter, struct memkv_block_info *info);
 
@@ -622,6 +625,10 @@ int memkv_pool_counters(struct memkv_pool *pool, struct memkv_counters *counters
  * @repair: not 0: put right what is found.  The pool must be open for writing and no other agent attached; readers may be.
  *          What is known from a second source is written back; blocks that cannot be read back exactly are removed, pinned
  *          or not, so that they can be put again; blocks that the medium answers with an error for are left.
+ * @deadline_us: microseconds after which the call returns whatever the medium does; 0: when all is read.  With one, @bad_block and
+ *          @progress are called from a thread of the library's, while the call waits, one at a time, and never again once it has
+ *          returned; they must not wait for the caller's thread.  After MEMKV_TIMEDOUT, or MEMKV_UNKNOWN of a repair (timed.h), the
+ *          report tells what was found in the segments that were done by then, and what was begun stops as soon as the medium lets it.
  */
 struct memkv_check_options {
 	size_t size;
@@ -633,6 +640,7 @@ struct memkv_check_options {
 	uint64_t max_rate;
 	uint32_t pause_percent;
 	int repair;
+	uint64_t deadline_us;
 };
 
 /**
@@ -657,8 +665,9 @@ struct memkv_check_report {
  *
  * Takes a lane for each piece of reading, so that gets and puts of the same handle come between.
  *
- * Return: 0 when it ran to its end (look at the report); MEMKV_IN_USE and MEMKV_READ_ONLY of a repair; MEMKV_FAILED; MEMKV_EFORK; -ENOMEM; -EINVAL; -ECANCELED when
- * @progress stopped it (the report tells what was found until then).
+ * Return: 0 when it ran to its end (look at the report); MEMKV_IN_USE and MEMKV_READ_ONLY of a repair; MEMKV_FAILED; MEMKV_EFORK;
+ * -ENOMEM; -EINVAL; -ECANCELED when @progress stopped it (the report tells what was found until then); with a deadline MEMKV_TIMEDOUT,
+ * of a repair that was begun MEMKV_UNKNOWN, -ENOMEM or -EAGAIN.
  * Context: any thread.
  */
 int memkv_pool_check(struct memkv_pool *pool, const struct memkv_check_options *options,

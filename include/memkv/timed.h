@@ -3,7 +3,7 @@
  * Calls that end by a deadline, of those that have no options to say it in.
  *
  * A medium that hangs neither ends a command nor fails it.  @deadline_us is how many microseconds after its beginning a call
- * returns whatever the medium does; 0: when the medium has done, as the call without _by.  Put, get, pin, evict and open take
+ * returns whatever the medium does; 0: when the medium has done, as the call without _by.  Put, get, pin, evict, check and open take
  * it among their options.
  *
  * When the deadline passes, a call that only reads answers MEMKV_TIMEDOUT, which is a miss.  One that changes something answers
@@ -23,6 +23,8 @@
 #ifndef MEMKV_TIMED_H
 #define MEMKV_TIMED_H
 
+#include <memkv/host.h>
+#include <memkv/namespace.h>
 #include <memkv/pin.h>
 #include <memkv/pool.h>
 
@@ -51,6 +53,34 @@ int64_t memkv_unpin_by(struct memkv_pool *pool, const struct memkv_key *keys, si
 
 /** memkv_unpin_session_by() - memkv_unpin_session() by a deadline */
 int memkv_unpin_session_by(struct memkv_pool *pool, const char *session, uint64_t deadline_us);
+
+/** memkv_pool_refresh_by() - memkv_pool_refresh() by a deadline; after MEMKV_TIMEDOUT what others have published may be seen, or not */
+int memkv_pool_refresh_by(struct memkv_pool *pool, uint64_t deadline_us);
+
+/** memkv_iter_open_by() - memkv_iter_open() by a deadline; after MEMKV_TIMEDOUT there is no iterator */
+int memkv_iter_open_by(struct memkv_pool *pool, const struct memkv_filter *filter, struct memkv_iter **iter, uint64_t deadline_us);
+
+/**
+ * memkv_iter_next_by() - memkv_iter_next() by a deadline
+ *
+ * After MEMKV_TIMEDOUT the iterator stays where it was: the next call tries the same segment again.
+ */
+int memkv_iter_next_by(struct memkv_iter *iter, struct memkv_block_info *info, uint64_t deadline_us);
+
+/** memkv_pins_by() - memkv_pins() by a deadline */
+int64_t memkv_pins_by(struct memkv_pool *pool, struct memkv_pin_info *pins, size_t room, uint64_t deadline_us);
+
+/** memkv_pin_room_by() - memkv_pin_room() by a deadline */
+int memkv_pin_room_by(struct memkv_pool *pool, struct memkv_pin_limits *limits, uint64_t deadline_us);
+
+/** memkv_hosts_by() - memkv_hosts() by a deadline */
+int64_t memkv_hosts_by(struct memkv_pool *pool, struct memkv_host *hosts, size_t room, uint64_t deadline_us);
+
+/** memkv_pool_describe_by() - memkv_pool_describe() by a deadline */
+int memkv_pool_describe_by(struct memkv_pool *pool, struct memkv_pool_info *info, uint64_t deadline_us);
+
+/** memkv_pool_namespaces_by() - memkv_pool_namespaces() by a deadline */
+int64_t memkv_pool_namespaces_by(struct memkv_pool *pool, struct memkv_namespace *list, size_t room, uint64_t deadline_us);
 
 #ifdef __cplusplus
 }

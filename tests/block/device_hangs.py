@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 
-from hanging_file import FSYNC, WRITE, HangingDevice
+from hanging_file import FSYNC, READ, WRITE, HangingDevice
 from loop_device import Hand, opened, run, run_each
 
 MIB = 1 << 20
@@ -57,8 +57,10 @@ def verbs(memkv, folder):
         run(memkv, "put", device.path, "--name", "a", stdin=b"a" * 100000)
         device.file.hang()
         for verb, code, more in (("get", 1, ()), ("stat", 1, ()), ("match", 1, ()), ("put", 5, ()), ("rm", 5, ()), ("pin", 5, ()),
-                                 ("unpin", 5, ()), ("evict", 5, ("--class", "9", "--yes"))):
-            words = (verb, device.path, *(more or ("--name", "b" if verb == "put" else "a")))
+                                 ("unpin", 5, ()), ("evict", 5, ("--class", "9", "--yes")), ("rm", 5, ("--session", "s", "--yes")),
+                                 ("ls", 1, None), ("pins", 1, None), ("host ls", 1, None), ("pool info", 1, None),
+                                 ("pool check", 5, None), ("pool check", 5, ("--repair", "--yes"))):
+            words = (*verb.split(), device.path, *((more or ("--name", "b" if verb == "put" else "a")) if more is not None else ()))
             done, took = tool(memkv, *words, "--deadline", f"{SOON}ms", stdin=b"b")
             assert done.returncode == code and not done.stdout, f"{words}: {done}"
             assert b"deadline" in done.stderr and done.stderr.count(b"\n") == 1, done.stderr
@@ -77,8 +79,35 @@ def verbs(memkv, folder):
             assert done.stdout == name.encode() * 100000, f"{name}: {done.stderr}"
         done, _ = tool(memkv, "get", device.path, "--name", "c", "--deadline", f"{LONG}ms")
         assert done.returncode == 1 and b"no such block" in done.stderr, done
+        listings(memkv, device)
         run(memkv, "pool", "check", device.path)
         print("verbs: a device that hangs is a miss, and nothing stored")
+
+
+def listings(memkv, device):
+    """What a verb says by a deadline that it keeps is what it says without; and many of its reads may be the one that hangs."""
+    run(memkv, "pin", device.path, "--name", "a")
+    for words in (("ls",), ("pins",), ("host", "ls"), ("pool", "info"), ("pool", "check")):
+        plain = {}
+        for more in ((), ("--json",)):
+            plain[more], _ = tool(memkv, *words, device.path, *more)
+            done, _ = tool(memkv, *words, device.path, *more, "--deadline", f"{LONG}ms")
+            assert done.returncode == 0 and (done.stdout, done.stderr) == (plain[more].stdout, plain[more].stderr), (words, done, plain)
+        cut = after = 0
+        while True:
+            device.file.hang((READ,), after)
+            done, took = tool(memkv, *words, device.path, "--deadline", f"{SOON}ms")
+            met = device.file.met
+            device.file.let_go()
+            late = done.returncode == (5 if "check" in words else 1)
+            assert took < 5 and (late or done.stdout == plain[()].stdout), (words, done)
+            assert not late or (not done.stdout and b"deadline" in done.stderr), (words, done)
+            cut += late
+            if not met and not late:
+                break
+            after += 1 + after // 2
+        assert cut, f"{words}: it never hung"
+    eventually("the pin is taken back", lambda: tool(memkv, "unpin", device.path, "--name", "a")[0].returncode == 0)
 
 
 def changes(memkv, folder):

@@ -27,7 +27,7 @@ struct sweep {
 	struct ledger ledger;
 	struct memkv_pool *pool, *observer;
 	uint64_t clock, struck_seen;
-	uint64_t ios, runs, struck, errors, misses, failed_opens, unknown, refused, late;
+	uint64_t ios, runs, struck, errors, misses, failed_opens, unknown, refused, late, unlisted;
 };
 
 static uint64_t number(int argc, char **argv, const char *name, uint64_t otherwise)
@@ -174,15 +174,37 @@ static void get_pieces(struct sweep *s, uint32_t block)
 		crash_fail("get_ranges of block %u: %lld", block, (long long)got);
 }
 
+/* how many blocks are listed; *unread receives how many segments could not be read, each of which is said */
+static uint32_t list(struct sweep *s, uint32_t *unread)
+{
+	struct memkv_block_info block;
+	struct memkv_iter *it = NULL;
+	uint32_t listed = 0;
+	int got;
+
+	*unread = 0;
+	if (memkv_iter_open(s->pool, NULL, &it))
+		crash_fail("iterate");
+	for (uint64_t struck_before = struck(s); (got = memkv_iter_next(it, &block)) != 0; struck_before = struck(s)) {
+		if (got < 0)
+			judge(s, "iterate", got, struck_before);
+		listed += got > 0;
+		*unread += got == -EIO;
+		if (got < 0 && got != -EIO)
+			break;
+	}
+	memkv_iter_close(it);
+	return listed;
+}
+
 /* the calls that look at everything: they may miss what cannot be read, and must end */
 static void survey(struct sweep *s)
 {
 	struct memkv_check_report report;
 	struct memkv_pool_info info;
 	struct memkv_block_info block;
-	struct memkv_iter *it = NULL;
 	struct memkv_key key;
-	uint32_t listed = 0;
+	uint32_t unread, none;
 	uint64_t struck_before = struck(s);
 
 	block_name(3, &key);
@@ -194,13 +216,13 @@ static void survey(struct sweep *s)
 	judge(s, "refresh", memkv_pool_refresh(s->pool), struck_before);
 	if (memkv_exists(s->pool, &key, MEMKV_LOOK_FRESH) < 0)
 		crash_fail("exists");
-	if (memkv_iter_open(s->pool, NULL, &it))
-		crash_fail("iterate");
-	while (memkv_iter_next(it, &block) > 0)
-		listed++;
-	memkv_iter_close(it);
-	if (listed < BASE_BLOCKS / 2)
-		crash_fail("ls: %u blocks", listed);
+	uint32_t listed = list(s, &unread);
+	s->disk->calm = true;
+	uint32_t all = list(s, &none);
+	s->disk->calm = false;
+	if (listed < BASE_BLOCKS / 2 || (listed != all && !unread) || none)
+		crash_fail("ls: %u blocks of %u, though only %u segments were said to be unreadable", listed, all, unread);
+	s->unlisted += all - listed;
 	struck_before = struck(s);
 	result = memkv_pool_check(s->pool, NULL, &report);
 	judge(s, "check", result, struck_before);
@@ -389,11 +411,11 @@ int main(int argc, char **argv)
 		sweep_variant(&s, &variants[i], total, every, seed + i);
 	takes_nothing(&s);
 	printf("%s: %llu I/Os a run; %llu runs in which %llu failed: %llu calls said so (%llu of them UNKNOWN, %llu FAILED), %llu "
-	       "misses, %llu found late, %llu opens; 0 wrong, 0 lost\n", s.disk->device ? "device" : "file", (unsigned long long)total,
+	       "misses, %llu found late, %llu opens; lists told of %llu blocks less, and said so; 0 wrong, 0 lost\n", s.disk->device ? "device" : "file", (unsigned long long)total,
 	       (unsigned long long)s.runs, (unsigned long long)s.struck, (unsigned long long)s.errors,
 	       (unsigned long long)s.unknown, (unsigned long long)s.refused, (unsigned long long)s.misses, (unsigned long long)s.late,
-	       (unsigned long long)s.failed_opens);
-	if (!s.errors || !s.misses || !s.failed_opens)
+	       (unsigned long long)s.failed_opens, (unsigned long long)s.unlisted);
+	if (!s.errors || !s.misses || !s.failed_opens || (s.disk->device && !s.unlisted))
 		crash_fail("no fault was ever seen");
 	disk_free(s.disk);
 	free(s.base);

@@ -9,8 +9,8 @@
  *   all       every deputy waits: a further get is answered at once, one of an absent key is a plain miss; all come back
  *   puts      each I/O of a put hangs, and the caller's bytes change at once: TIMEDOUT means that it never happens, UNKNOWN that
  *             the block is exact or a miss; the pool is without fault afterwards and takes the block
- *   calls     each I/O of a removal, pin, unpin, eviction, stat, look and get of pieces hangs: TIMEDOUT, or UNKNOWN of what changes
- *             something; nothing is written to the caller's memory, then or later.  Asked once more it is done, or was done already
+ *   calls     each I/O of a removal, pin, unpin, eviction, stat, look, get of pieces, refresh, list, check and the like hangs:
+ *             TIMEDOUT, or UNKNOWN of what changes something; nothing is written to the caller's memory, then or later.  Asked once more it is done, or was done already
  *   follower  the follower's own read hangs, in its thread: gets of what is indexed go on
  *   fork      a child of a process with a deputy that waits
  *   close     returns within its bound, and what was left gives back what it had when the I/O ends

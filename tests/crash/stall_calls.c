@@ -98,6 +98,86 @@ static int64_t do_ranges(uint64_t deadline_us)
 	return result;
 }
 
+static int64_t do_refresh(uint64_t deadline_us) { return memkv_pool_refresh_by(pool, deadline_us); }
+
+static uint64_t stored; /* blocks */
+
+static int64_t count_stored(uint64_t deadline_us)
+{
+	struct memkv_pool_info info;
+	int result = memkv_pool_describe_by(pool, &info, deadline_us);
+
+	stored = info.blocks;
+	return result;
+}
+
+/* late, its iterator stays where it was, and the next one goes on from there: all blocks in the end, each once */
+static int64_t do_list(uint64_t deadline_us)
+{
+	static struct memkv_iter *iter;
+	static uint64_t listed;
+	int result = iter ? 0 : memkv_iter_open_by(pool, NULL, &iter, deadline_us);
+
+	while (result >= 0 && (result = memkv_iter_next_by(iter, (struct memkv_block_info *)(void *)buffer, deadline_us)) > 0) {
+		memset(buffer, CANARY, sizeof(struct memkv_block_info));
+		listed++;
+	}
+	if (result)
+		return result;
+	if (listed != stored)
+		crash_fail("%llu blocks of %llu were listed", (unsigned long long)listed, (unsigned long long)stored);
+	memkv_iter_close(iter);
+	iter = NULL;
+	listed = 0;
+	return 0;
+}
+
+static int64_t do_pins(uint64_t deadline_us) { return memkv_pins_by(pool, (struct memkv_pin_info *)(void *)buffer, 4, deadline_us); }
+
+static int64_t do_pin_room(uint64_t deadline_us)
+{
+	return memkv_pin_room_by(pool, (struct memkv_pin_limits *)(void *)buffer, deadline_us);
+}
+
+static int64_t do_hosts(uint64_t deadline_us)
+{
+	return memkv_hosts_by(pool, (struct memkv_host *)(void *)buffer, sizeof(buffer) / sizeof(struct memkv_host), deadline_us);
+}
+
+static int64_t do_describe(uint64_t deadline_us)
+{
+	return memkv_pool_describe_by(pool, (struct memkv_pool_info *)(void *)buffer, deadline_us);
+}
+
+static int64_t do_namespaces(uint64_t deadline_us)
+{
+	return memkv_pool_namespaces_by(pool, (struct memkv_namespace *)(void *)buffer, 2, deadline_us);
+}
+
+static atomic_bool in_check;
+
+static int on_progress(void *context, uint64_t done, uint64_t total)
+{
+	(void)context;
+	if (!atomic_load(&in_check) || done > total)
+		crash_fail("a check that was left tells of its progress");
+	return 0;
+}
+
+static int64_t do_check(uint64_t deadline_us)
+{
+	struct memkv_check_options o = {.size = sizeof(o), .progress = on_progress, .deadline_us = deadline_us};
+	struct memkv_check_report report;
+
+	atomic_store(&in_check, true);
+	int result = memkv_pool_check(pool, &o, &report);
+	atomic_store(&in_check, false);
+	if (report.blocks > stored || (!result && report.blocks != stored) || report.bad || report.records_bad)
+		crash_fail("a check of %llu blocks: %llu, %llu of them bad, %llu records", (unsigned long long)stored,
+			   (unsigned long long)report.blocks, (unsigned long long)report.bad, (unsigned long long)report.records_bad);
+	return result;
+}
+
 /* after UNKNOWN: both outcomes are allowed, and once more makes it certain */
 static void removed_for_sure(int64_t (*again)(uint64_t deadline_us))
 {
@@ -190,6 +270,13 @@ static uint64_t hung_call(const struct attempt *call)
 	return n;
 }
 
+/* the others may find in memory what they need */
+static bool must_ask(const struct attempt *call, bool device)
+{
+	return call->changes || call->make == do_stat || call->make == do_ranges || call->make == do_check ||
+	       (device && (call->make == do_refresh || call->make == do_list || call->make == do_hosts || call->make == do_describe));
+}
+
 void stall_calls(bool device)
 {
 	static struct attempt all[] = {
@@ -203,13 +290,21 @@ void stall_calls(bool device)
 		{"stat", do_stat, false, NULL, {0}},
 		{"match", do_match, false, NULL, {0}},
 		{"pieces", do_ranges, false, NULL, {0}},
+		{"refresh", do_refresh, false, NULL, {0}},
+		{"list", do_list, false, count_stored, {0}},
+		{"pins", do_pins, false, NULL, {0}},
+		{"room for pins", do_pin_room, false, NULL, {0}},
+		{"hosts", do_hosts, false, NULL, {0}},
+		{"describe", do_describe, false, NULL, {0}},
+		{"namespaces", do_namespaces, false, NULL, {0}},
+		{"check", do_check, false, count_stored, {0}},
 	};
 
 	for (size_t i = 0; i < ARRAY_COUNT(all); i++) {
 		all[i].hung[device] = hung_call(&all[i]);
 		printf("%s: %llu I/Os hung; ", all[i].name, (unsigned long long)all[i].hung[device]);
-		if (!all[i].hung[device] && all[i].make != do_match)
-			crash_fail("nothing hung");
+		if (must_ask(&all[i], device) && !all[i].hung[device])
+			crash_fail("%s: nothing hung", all[i].name);
 	}
 	putchar('\n');
 	int there = put_target(0);

@@ -32,6 +32,7 @@ void call_begin(struct thread *t, enum call_kind kind, uint32_t key)
 		.begin = ++world.order,
 		.clock_low = NEVER,
 		.reopened = world.reopenings,
+		.looked = t->agent->looked,
 	};
 	trace(EVENT_CALL, t->agent, kind, key, t->number);
 	sites_call(t);
@@ -457,12 +458,15 @@ int actor_open(struct thread *t)
 {
 	struct agent *a = t->agent;
 	struct memkv_pool_options o = {
-		.size = sizeof(o), .flags = MEMKV_OPEN_NO_FOLLOWER, .lanes = 1 + draw(world.setup.threads)};
+		.size = sizeof(o),
+		.flags = MEMKV_OPEN_NO_FOLLOWER,
+		.lanes = stage.on ? THREADS_MAX : 1 + draw(world.setup.threads),
+	};
 	struct memkv_pool *pool;
 
 	a->read_only = world.phase == PHASE_RUN && chance(world.setup.read_only);
 	if (one_writer() && world.phase == PHASE_RUN)
-		a->read_only = device_has_writer() ? draw(8) != 0 : draw(4) == 0;
+		a->read_only = stage.on ? device_has_writer() : device_has_writer() ? draw(8) != 0 : draw(4) == 0;
 	if (a->read_only)
 		o.flags |= MEMKV_OPEN_READ_ONLY;
 	if (draw(8) == 0 && !stage.on)

@@ -129,6 +129,7 @@ void fortune_hot(struct agent *a)
 /* what a thread has just learned under a lock may be old when it goes by it */
 void fortune_unlocked(void)
 {
+	oracle_unlocked(world.thread);
 	if (world.phase != PHASE_RUN || world.thread->agent->state != AGENT_UP || !chance(world.setup.hot_stall))
 		return;
 	fortune_stall(world.thread);

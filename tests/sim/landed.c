@@ -100,6 +100,8 @@ static void header_landed(const struct agent *a, uint32_t segment)
 
 static void now_whole(struct shadow_place *p)
 {
+	if (p->life != SHADOW_LIVE)
+		p->whole = world.order;
 	p->life = SHADOW_LIVE;
 	world.instances[p->instance].whole = true;
 }

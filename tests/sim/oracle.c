@@ -154,11 +154,15 @@ static bool removed_meanwhile(const struct instance *i) { return removed_since(i
 
 bool oracle_asked(uint32_t instance) { return removed_since(&world.instances[instance], true); }
 
+/* acknowledged, there, and nobody was about to take it: be it owed, or left by a power cut that could have taken it */
+static bool stays(const struct instance *i, uint64_t before)
+{
+	return i->acked && i->acked < before && !i->expires && oracle_present(i) && !removed_meanwhile(i);
+}
+
 bool oracle_firm(const struct instance *i, uint64_t before)
 {
-	if (!i->acked || i->acked >= before || i->expires || i->unowed || !oracle_present(i))
-		return false;
-	return !removed_meanwhile(i);
+	return !i->unowed && stays(i, before);
 }
 
 /* ---- puts ---- */
@@ -342,8 +346,8 @@ static void missed(struct thread *t, const char *how)
 /* what this process has looked for and met it does not lose again */
 static void missed_since(struct thread *t)
 {
-	if (t->call.kind == CALL_GET && t->agent->looked && !world.cuts && !t->agent->troubled && !device_fenced(t->agent) && !on_shared() &&
-	    must_be_found(t, t->agent->looked))
+	if (t->call.kind == CALL_GET && t->call.looked && !t->call.troubled && !device_fenced(t->agent) && !on_shared() &&
+	    must_be_found(t, t->call.looked))
 		broken("key %u: a get misses what was acknowledged before a look of this process began, not removed, and is there",
 		       t->call.key);
 }
@@ -368,13 +372,34 @@ void oracle_looked(struct thread *t)
 			if (p->life == SHADOW_REMOVED)
 				forgotten(t, p, s);
 			if (p->life != SHADOW_LIVE ||
-			    !(oracle_firm(&world.instances[p->instance], t->call.begin) ||
+			    !(stays(&world.instances[p->instance], t->call.begin) ||
 			      oracle_owed_key(world.instances[p->instance].key, t->call.begin)))
 				continue;
 			struct memkv_key k = key_of(world.instances[p->instance].key);
 			if (!index_find(pool->index, index_hash(pool->index, k.bytes), 0, &place))
 				broken("key %u: put %u was acknowledged, or pinned, and is in segment %u, place %u; a fresh look does not see it",
 				       world.instances[p->instance].key, p->instance, s, n);
+		}
+}
+
+/* a place that a look of this process has met stays in the index as long as it is live; the running call has just let go of a lock */
+void oracle_unlocked(const struct thread *t)
+{
+	const struct agent *a = t->agent;
+
+	if (t->call.kind != CALL_GET || !a->looked || world.setup.medium != MEDIUM_BLOCK || !a->pool || t->call.troubled || device_fenced(a) ||
+	    follower_losses(&a->pool->follower) & 1)
+		return;
+	for (uint32_t s = 0; s < world.layout.geo.segments; s++)
+		for (uint32_t n = 0; world.shadow[s].generation && n < world.layout.geo.entries; n++) {
+			const struct shadow_place *p = &world.shadow[s].places[n];
+			if (p->generation != world.shadow[s].generation || p->life != SHADOW_LIVE || p->damaged || p->instance == UINT32_MAX ||
+			    world.instances[p->instance].key != t->call.key || !p->whole || p->whole >= a->looked ||
+			    !oracle_firm(&world.instances[p->instance], a->looked) || world.shadow[s].begun_by)
+				continue;
+			if (!indexed(a->pool, t->call.key, layout_segment(&world.layout, s) / PAGE + p->page))
+				broken("key %u: put %u is in segment %u, place %u, a look of this process has met it, and a get drops it", t->call.key,
+				       p->instance, s, n);
 		}
 }
 

@@ -157,6 +157,29 @@ static void left_behind_continued(void)
 	all_look();
 }
 
+static bool keeps_but_entry(uint64_t at) { return !is_entry(at) || at == table_of(torn) + PAGE + ENTRY_LIFE_OFFSET; }
+
+/*
+ * Power loss has taken the entry of key 0 but for its life word; tail and block are there.  The key is removed, and the segment continued: the
+ * entry that makes the place void is torn by the next power loss, which takes as well what was put over the block.
+ */
+static void left_open_voided(void)
+{
+	opens(0);
+	(void)calls(0, CALL_PUT, 0);
+	torn = segment_of_key(0);
+	stage.keeps = keeps_but_entry;
+	power_fails();
+	opens(1);
+	(void)calls(1, CALL_REMOVE, 0);
+	(void)calls(1, CALL_PUT, 1);
+	stage.keeps = keeps_but_blocks;
+	power_fails();
+	opens(1);
+	(void)calls(1, CALL_GET, 0);
+	all_look();
+}
+
 /* one word of the key in the entry of its first place */
 static bool keeps_but_word(uint64_t at) { return at != table_of(torn) + PAGE + 6 * 8; }
 
@@ -243,6 +266,30 @@ static void own_header_unflushed(void)
 	stage.keeps = keeps_half_of_header;
 	power_fails();
 	opens(2);
+	all_look();
+}
+
+static bool keeps_but_words_and_header(uint64_t at)
+{
+	return at - world.layout.offset[REGION_OWNER_WORDS] >= world.layout.length[REGION_OWNER_WORDS] && !is_header(at);
+}
+
+/* power loss takes all words and a table's header; what is in it is removed, then somebody takes it, and dies at once */
+static void blank_left_over(void)
+{
+	opens(0);
+	(void)calls(0, CALL_PUT, 0);
+	(void)calls(0, CALL_PUT, 1);
+	torn = segment_of_key(0);
+	stage.keeps = keeps_but_words_and_header;
+	power_fails();
+	opens(1);
+	opens(2);
+	(void)calls(1, CALL_REMOVE, 0);
+	begins(2, CALL_PUT, 20);
+	goes_until(2, EVENT_OWNER, 1);
+	dies(2);
+	opens(3);
 	all_look();
 }
 
@@ -385,9 +432,11 @@ const struct scene scenes_files[] = {
 	{MUTANT_UNREAD_SEEN, "is returned, and was removed", MEDIUM_FILE, unread_seen, NULL},
 	{MUTANT_LEFT_OVER_FOLDED, "is returned, and was removed", MEDIUM_FILE, left_over_folded, NULL},
 	{MUTANT_LEFT_BEHIND_CONTINUED, "is returned, and was removed", MEDIUM_FILE, left_behind_continued, NULL},
+	{MUTANT_LEFT_OPEN_VOIDED, "is returned, and was removed", MEDIUM_FILE, left_open_voided, NULL},
 	{MUTANT_SILENT_RESUMED, "wrong bytes", MEDIUM_FILE, silent_resumed, NULL},
 	{MUTANT_ONLY_SOURCE_OVERWRITTEN, "is returned, and was removed", MEDIUM_FILE, only_source_overwritten, many_keys},
 	{MUTANT_OWN_HEADER_UNFLUSHED, "and a power cut brought it back", MEDIUM_FILE, own_header_unflushed, many_keys},
+	{MUTANT_BLANK_LEFT_OVER, "is returned, and was removed", MEDIUM_FILE, blank_left_over, many_keys},
 	{MUTANT_NOTE_ONCE, "its removal has been acknowledged", MEDIUM_FILE, note_once, many_keys},
 	{MUTANT_GONE_BELIEVED, "its removal has been acknowledged", MEDIUM_FILE, gone_believed, many_keys},
 	{MUTANT_CHECKPOINT_UNFLUSHED, "pinned", MEDIUM_FILE, checkpoint_unflushed, NULL},

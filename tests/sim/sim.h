@@ -95,6 +95,7 @@ struct call {
 	uint64_t points;		 /* made by this call */
 	uint64_t clock_low, clock_high;	 /* seen while it ran */
 	uint64_t reopened;		 /* world.reopenings when it began */
+	uint64_t looked;		 /* its process's when it began */
 	enum put_stage stage;
 	bool troubled; /* the medium said no meanwhile */
 	bool moving;   /* publishes a copy */
@@ -190,6 +191,7 @@ struct shadow_place {
 	bool is_void;
 	bool damaged; /* a power cut took its bytes */
 	uint8_t untold; /* not 0: removed by a process that died, or failed, before it told anybody */
+	uint64_t whole;	  /* likewise, when its block and its entry were there */
 	uint64_t flagged; /* on a device: world.order when the flag landed */
 	uint8_t telling; /* steps that are left until others know that it was removed; of a process that may die on the way */
 	uint8_t flagged_by;
@@ -460,6 +462,7 @@ void oracle_get_by_index_done(struct thread *t, int64_t result, const uint8_t *b
 void oracle_found(struct thread *t, int found, bool fresh);
 /* a fresh look, which began with the call, has just ended */
 void oracle_looked(struct thread *t);
+void oracle_unlocked(const struct thread *t);
 /* a live block is flagged as removed: by whoever removes it, or as the old place of a copy */
 void oracle_flagged(uint32_t instance, uint32_t segment, uint32_t index);
 /* @key UINT32_MAX: whatever it likes, and says nothing of; @force: pinned or not */

@@ -457,7 +457,7 @@ static bool shows(const struct scene *scene, bool trace)
 
 int scenes_play(enum sim_mutant only, bool trace)
 {
-	const struct scene *const lists[] = {scenes_files, scenes_shared};
+	const struct scene *const lists[] = {scenes_files, scenes_devices, scenes_shared};
 	int bad = 0, played = 0;
 
 	for (size_t i = 0; i < ARRAY_COUNT(lists); i++)

@@ -86,7 +86,7 @@ bool stage_unread(const struct agent *agent, uint64_t offset);
 /* what power loss takes of a page */
 void stage_cut(uint64_t page);
 
-/* scenes_files.c, scenes_shared.c; each list ends with one that has no play */
-extern const struct scene scenes_files[], scenes_shared[];
+/* scenes_files.c, scenes_devices.c, scenes_shared.c; each list ends with one that has no play */
+extern const struct scene scenes_files[], scenes_devices[], scenes_shared[];
 
 #endif

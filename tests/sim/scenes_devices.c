@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Scenes of block devices, whose one writer has a mirror that all of its threads see: see stage.h. */
+#include "stage.h"
+
+enum { OTHER = 10 /* the writer's second thread */ };
+
+static void three_threads(struct setup *s, struct geometry *geo)
+{
+	(void)geo;
+	s->threads = THREADS_MAX;
+}
+
+/*
+ * Of process 0 one thread puts key 2: the entry stands in the mirror, and is not written yet.  The other one removes key 1, which lies
+ * beside it: its write had begun before that, and by its ring this process has the new entry in its index.
+ */
+static void met_in_the_mirror(uint32_t durable, enum event event)
+{
+	opens(0);
+	(void)calls(0, CALL_PUT, 1);
+	(void)calls(0, CALL_REMOVE, 3); /* what was put off is written */
+	world.setup.durable = durable;
+	begins(0, CALL_PUT, 2);
+	goes_until(0, event, 1);
+	begins(OTHER, CALL_REMOVE, 1);
+	goes_to(OTHER, MUTANT_FLAG_UNLOCKED, 1);
+	goes_until(OTHER, EVENT_COMPLETE, 1);
+	goes_to(0, MUTANT_PIN_UNPUBLISHED, 1);
+	(void)ends(OTHER);
+}
+
+/* that key is pinned */
+static void pin_unpublished(void)
+{
+	met_in_the_mirror(65536, EVENT_FLUSH);
+	(void)calls(OTHER, CALL_PIN, 2);
+	(void)ends(0);
+	all_look();
+}
+
+static bool table_page(const struct command *c)
+{
+	uint64_t offset = c->page * PAGE - world.layout.offset[REGION_TABLES];
+
+	return c->direction == MEDIA_WRITE && offset < world.layout.length[REGION_TABLES];
+}
+
+/* likewise; its block is known to have landed by no one yet, so the pinner moves it.  The put's entry, and so the copy's, cannot be written. */
+static void pin_unwritten(void)
+{
+	met_in_the_mirror(0, EVENT_SUBMIT);
+	begins(OTHER, CALL_PIN, 2);
+	goes_to(OTHER, MUTANT_MOVE_LIVE, 1);
+	stage.fails = table_page;
+	(void)ends(0);
+	stage.fails = NULL;
+	(void)ends(OTHER);
+	all_look();
+}
+
+const struct scene scenes_devices[] = {
+	{MUTANT_PIN_UNPUBLISHED, "is pinned", MEDIUM_BLOCK, pin_unpublished, three_threads},
+	{MUTANT_PIN_UNWRITTEN, "is pinned", MEDIUM_BLOCK, pin_unwritten, three_threads},
+	{.play = NULL},
+};
