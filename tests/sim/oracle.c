@@ -165,6 +165,12 @@ bool oracle_firm(const struct instance *i, uint64_t before)
 	return !i->unowed && stays(i, before);
 }
 
+/* may a call fail?  The medium said no; or its host was out of its lease, and can promise nothing (then: MEMKV_UNKNOWN) */
+static bool excused(const struct thread *t)
+{
+	return t->call.troubled || device_fenced(t->agent) || t->call.lapsed || (on_shared() && !share_in_lease(t->agent->pool));
+}
+
 /* ---- puts ---- */
 
 uint32_t oracle_put(struct thread *t, uint32_t key, uint32_t version, uint64_t expires, bool durable, bool replace)
@@ -235,7 +241,7 @@ void oracle_put_done(struct thread *t, int result, bool replace)
 	} else if (((result == MEMKV_PINNED || result == MEMKV_UNKNOWN) && replace && oracle_pinnable(i->key)) ||
 		   (result == MEMKV_PIN_LIMIT && i->session)) {
 		cover(COVER_PIN_KEEPS);
-	} else if (!t->call.troubled && !device_fenced(t->agent) && !on_shared()) {
+	} else if (!excused(t)) {
 		broken("put %u fails with %s, and nothing was wrong", t->call.instance, memkv_code_name(result));
 	}
 }
@@ -361,7 +367,7 @@ void oracle_looked(struct thread *t)
 	struct memkv_pool *pool = t->agent->pool;
 	struct place place;
 
-	if (t->call.troubled || device_fenced(t->agent) || on_shared() || follower_losses(&pool->follower) & 1)
+	if (t->call.troubled || device_fenced(t->agent) || follower_losses(&pool->follower) & 1 || stated_passed_on(t->agent))
 		return;
 	t->agent->looked = max_u64(t->agent->looked, t->call.begin);
 	for (uint32_t s = 0; s < world.layout.geo.segments; s++)
@@ -489,7 +495,8 @@ void oracle_get_by_index_done(struct thread *t, int64_t result, const uint8_t *b
 	if (*instance >= world.instance_count || !gone_before(&world.instances[*instance], t->call.begin))
 		return;
 	cover(COVER_BY_INDEX_LATE);
-	if (fresh && !t->call.troubled && !device_fenced(t->agent) && !on_shared() && was_told(t->agent->pool, &world.instances[*instance]))
+	if (fresh && !t->call.troubled && !device_fenced(t->agent) && !stated_passed_on(t->agent) &&
+	    (on_shared() || was_told(t->agent->pool, &world.instances[*instance])))
 		broken("key %u: put %u is returned by the index after a fresh look, and was removed before that began", t->call.key,
 		       *instance);
 }
@@ -534,7 +541,7 @@ void oracle_remove_done(struct thread *t, int result)
 		cover(COVER_REMOVE_OK);
 	else if (result == MEMKV_PINNED && oracle_pinnable(t->call.key))
 		cover(COVER_PIN_KEEPS);
-	else if (result != MEMKV_MISS && !t->call.troubled && !device_fenced(t->agent) && !on_shared())
+	else if (result != MEMKV_MISS && !excused(t))
 		broken("key %u: remove fails with %s, and nothing was wrong", t->call.key, memkv_code_name(result));
 }
 

@@ -98,6 +98,7 @@ struct call {
 	uint64_t looked;		 /* its process's when it began */
 	enum put_stage stage;
 	bool troubled; /* the medium said no meanwhile */
+	bool lapsed;   /* hosts that share a device: it was out of its lease at some time meanwhile */
 	bool moving;   /* publishes a copy */
 	uint32_t pin;  /* of oracle_pins.c; UINT32_MAX: none */
 	bool unpins, unpins_session;
@@ -139,6 +140,7 @@ struct agent {
 	bool troubled; /* the medium said no to it, once */
 	bool attached; /* slot and epoch are right */
 	bool slot_lost; /* shared: its slot is another's */
+	bool lapsed;	/* likewise: it has been out of its lease at some time */
 	uint64_t looked; /* world.order when the last fresh look began that has ended */
 	bool checkpoints; /* has withdrawn a checkpoint, and not yet written it */
 	uint32_t slot, epoch;
@@ -325,7 +327,7 @@ void setup_format(const struct geometry *geo);
 /* world.c: run one seed; true: no rule was broken */
 bool world_run(uint64_t seed);
 /* a pool as @chooses says, and nobody who does anything: for a scene (stage.h) */
-void world_stage(void (*chooses)(struct setup *setup, struct geometry *geo));
+void world_stage(uint64_t seed, void (*chooses)(struct setup *setup, struct geometry *geo));
 /* processes whose last write has ended: only now their locks are free */
 void world_bury(void);
 /* a point of the running thread: others may run now */
@@ -441,11 +443,14 @@ void landed_payload(const struct command *command, uint64_t page);
 /* a store to the mirror of the running thread's process */
 void landed_mirror_stored(struct agent *agent, enum sim_kind kind, uint64_t offset);
 void landed_died(const struct agent *agent);
+/* what it has begun in its mirror alone the device has as it was */
+void landed_left(const struct agent *agent);
 void landed_untold(const struct agent *agent);
 /* watch_died() - what it flagged and has not told of others need not know */
 void watch_died(const struct agent *agent);
 
-/* stated.c: a page of a log ring has landed; a write of a segment has */
+/* stated.c: a page of a log ring has landed; a write of a segment has; has the slot passed on, as its cell says on the device? */
+bool stated_passed_on(const struct agent *agent);
 void stated_landed(uint64_t offset, const uint8_t *before);
 void stated_write_landed(const struct command *command);
 

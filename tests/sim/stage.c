@@ -426,35 +426,39 @@ static void choose(struct setup *s, struct geometry *geo)
 	geo->bytes = layout.offset[REGION_SUPERBLOCK_B] + PAGE;
 }
 
-static bool plays(const struct scene *scene, enum sim_mutant mutant, bool trace)
+static bool plays(const struct scene *scene, uint64_t seed, enum sim_mutant mutant, bool trace)
 {
 	stage = (struct stage){.on = true, .scene = scene};
 	memset(orders, 0, sizeof(orders));
 	trace_reset(trace);
 	sim_mutant = mutant;
 	sim_kind_wanted = scene->medium;
-	world_stage(choose);
+	world_stage(seed, choose);
 	scene->play();
 	sim_mutant = MUTANT_NONE;
 	stage.on = false;
 	return !world.failed;
 }
 
-/* as it is no rule is broken, and with the bug the one that is named */
+/* as it is no rule is broken, and with the bug the one that is named; what a seed decides is how births lie, and how large blocks are */
 static bool shows(const struct scene *scene, bool trace)
 {
+	enum { SEEDS = 8 };
 	const char *name = mutant_name(scene->mutant);
+	uint64_t seed = 0;
 
-	if (!plays(scene, MUTANT_NONE, trace)) {
-		printf("%-22s as the code is: %s\n", name, world.why);
-		return false;
-	}
-	if (trace)
-		printf("---- with %s ----\n", name);
-	if (plays(scene, scene->mutant, trace)) {
-		printf("%-22s SURVIVED its scene\n", name);
-		return false;
-	}
+	do {
+		if (++seed > SEEDS) {
+			printf("%-22s SURVIVED its scene\n", name);
+			return false;
+		}
+		if (!plays(scene, seed, MUTANT_NONE, trace)) {
+			printf("%-22s as the code is: %s\n", name, world.why);
+			return false;
+		}
+		if (trace)
+			printf("---- with %s ----\n", name);
+	} while (plays(scene, seed, scene->mutant, trace));
 	if (!strstr(world.why, scene->rule)) {
 		printf("%-22s breaks another rule than \"%s\": %s\n", name, scene->rule, world.why);
 		return false;
