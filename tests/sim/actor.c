@@ -280,7 +280,7 @@ void actor_call(struct thread *t, enum call_kind kind, uint32_t key)
 		(void)do_put(t, key);
 		break;
 	case CALL_GET:
-		do_get(t, key, true);
+		do_get(t, key, !stage.stale);
 		break;
 	case CALL_HOLD:
 		do_hold(t, key);

@@ -269,6 +269,14 @@ bool goes_for(player p, uint64_t points)
 	return !order_of(t)->answered;
 }
 
+void helpers_stand_still(player p)
+{
+	enum { LONG = 20000 };
+
+	for (int i = THREADS_MAX; i < THREADS_ALL; i++)
+		thread_of(p)->agent->threads[i].asleep_until = world.now + LONG;
+}
+
 void stands_still(player p) { thread_of(p)->agent->stopped_until = NEVER; }
 
 void opens(player p)

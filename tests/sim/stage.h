@@ -35,6 +35,8 @@ extern struct stage {
 	bool reached;
 	bool (*fails)(const struct command *command); /* NULL: none does */
 	bool (*unread)(const struct agent *agent, uint64_t offset); /* NULL: what a device's mirror asks for is read */
+	bool stale; /* who gets does not look before */
+	const struct agent *unflushed; /* whose flushes fail */
 	bool (*keeps)(uint64_t offset); /* power loss: have the eight bytes there been written? NULL: all have */
 } stage;
 
@@ -57,6 +59,8 @@ int64_t ends(player p);
 bool goes_for(player p, uint64_t points);
 /* a host stands still, with all its threads, until it is told to do something: else those of the library's own go on while others do */
 void stands_still(player p);
+/* those threads alone stand still */
+void helpers_stand_still(player p);
 void closes(player p);
 /* it is killed, and what it had on the way has ended */
 void dies(player p);
