@@ -122,6 +122,7 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(ATTACH_UNGUARDED, "who stood still between its claim and its first heartbeat writes to a slot that has passed on")  \
 	X(LEFT_ONCE, "who leaves says so in one copy of its cell alone")                                             \
 	X(PEEK_BELIEVED, "a device that could not be read is opened as one writer's, though hosts share it")               \
+	X(CHECK_BLIND, "a check by one whose slot has passed on takes what it does not know for damage")               \
 	X(GIVE_UP_BLIND, "who gives up a claim says LEFT though another has won the slot meanwhile")                  \
 	X(NEXT_UNHEARD, "a late claimer's copy is believed though the next one has found another in the slot")         \
 	X(SLOT_LOST_UNSEEN, "who was silent for so long that its slot is another's goes on in it")                     \

@@ -462,6 +462,16 @@ static int take_options(struct check *check, const struct memkv_check_options *g
 	return check->chance ? random_fill(&check->salt, sizeof(check->salt)) : 0;
 }
 
+/* shared devices: others have our slot, since we stood still for long: what was stated since is not known here, and looks like damage */
+static int knows(struct memkv_pool *pool)
+{
+	if (!pool->share.attached || MUTANT(CHECK_BLIND) || factbook_refresh(&pool->factbook) ||
+	    !lease_lost(&pool->control, &pool->slot))
+		return 0;
+	return fail(MEMKV_IN_USE, "%s: this host stood still for so long that its slot has passed on to another; open the pool again to "
+				  "check it", pool->media->path);
+}
+
 int memkv_pool_check(struct memkv_pool *pool, const struct memkv_check_options *options,
 		     struct memkv_check_report *report)
 {
@@ -487,7 +497,9 @@ int memkv_pool_check(struct memkv_pool *pool, const struct memkv_check_options *
 		follower_step(&pool->follower);
 		err = o.repair ? repair_begin(pool) : 0;
 		check.repair = o.repair && !err;
+		err = err ? err : knows(pool);
 		err = err ? err : run(&check);
+		err = err ? err : knows(pool); /* still */
 		if (check.repair)
 			repair_end(pool);
 	}

@@ -657,7 +657,8 @@ struct memkv_check_report {
  *
  * Takes a lane for each piece of reading, so that gets and puts of the same handle come between.
  *
- * Return: 0 when it ran to its end (look at the report); MEMKV_IN_USE and MEMKV_READ_ONLY of a repair; MEMKV_FAILED; MEMKV_EFORK; -ENOMEM; -EINVAL; -ECANCELED when
+ * Return: 0 when it ran to its end (look at the report); MEMKV_IN_USE and MEMKV_READ_ONLY of a repair, and MEMKV_IN_USE
+ * also on a device that hosts share, when this one stood still for so long that another has its slot: open it again; MEMKV_FAILED; MEMKV_EFORK; -ENOMEM; -EINVAL; -ECANCELED when
  * @progress stopped it (the report tells what was found until then).
  * Context: any thread.
  */
