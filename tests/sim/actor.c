@@ -280,7 +280,7 @@ void actor_call(struct thread *t, enum call_kind kind, uint32_t key)
 		(void)do_put(t, key);
 		break;
 	case CALL_GET:
-		do_get(t, key, true);
+		do_get(t, key, !stage.stale);
 		break;
 	case CALL_HOLD:
 		do_hold(t, key);
@@ -460,10 +460,7 @@ int actor_open(struct thread *t)
 {
 	struct agent *a = t->agent;
 	struct memkv_pool_options o = {
-		.size = sizeof(o),
-		.flags = MEMKV_OPEN_NO_FOLLOWER,
-		.lanes = stage.on ? THREADS_MAX : 1 + draw(world.setup.threads),
-	};
+		.size = sizeof(o), .flags = MEMKV_OPEN_NO_FOLLOWER, .lanes = 1 + draw(world.setup.threads)};
 	struct memkv_pool *pool;
 
 	a->read_only = world.phase == PHASE_RUN && chance(world.setup.read_only);

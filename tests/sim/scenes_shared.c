@@ -132,11 +132,32 @@ static void logs_unread(void)
 	(void)calls(0, CALL_GET, 0);
 }
 
+/*
+ * Host 1 states a removal, and cannot flush that; so it does not tell of it in its cell, and others need not know of it.  Nor may it go
+ * by that itself, when it is asked once more.
+ */
+static void untold_believed(void)
+{
+	opens(0);
+	opens(1);
+	(void)calls(0, CALL_PUT, 0);
+	helpers_stand_still(0);
+	begins(1, CALL_REMOVE, 0);
+	goes_until(1, EVENT_LAND, 2);
+	stage.unflushed = &world.agents[1];
+	(void)ends(1);
+	stage.unflushed = NULL;
+	(void)calls(1, CALL_REMOVE, 0);
+	stage.stale = true;
+	(void)calls(0, CALL_GET, 0);
+}
+
 const struct scene scenes_shared[] = {
 	{MUTANT_STALE_CLAIM_BELIEVED, "was removed before the get began", MEDIUM_SHARED, stale_claim_believed, two_slots},
 	{MUTANT_NEXT_UNHEARD, "was removed before the get began", MEDIUM_SHARED, next_unheard, two_slots},
 	{MUTANT_JOINING_UNHEARD, "comes a second time", MEDIUM_SHARED, joining_unheard, two_slots},
 	{MUTANT_GIVE_UP_BLIND, "was removed before the get began", MEDIUM_SHARED, give_up_blind, two_slots},
 	{MUTANT_LOGS_UNREAD, "was removed before the get began", MEDIUM_SHARED, logs_unread, many_slots},
+	{MUTANT_UNTOLD_BELIEVED, "was removed before the get began", MEDIUM_SHARED, untold_believed, many_slots},
 	{.play = NULL},
 };

@@ -64,13 +64,14 @@ static const char *const kinds[MEDIUM_KINDS] = {"file", "memory", "block", "shar
 
 /* not caught within 10,000 seeds: what shows them takes more than one coincidence.  Scenes have them (stage.h), and the long form. */
 static const enum sim_mutant rare[] = {
-	MUTANT_NOTE_ONCE, MUTANT_MOVE_FROM_WITHDRAWN, MUTANT_FOLD_NO_SECOND_LOOK, MUTANT_BEGUN_UNSETTLED,
-	MUTANT_UNSEEN_NOT_LOST, MUTANT_UNREAD_SEEN, MUTANT_GONE_BELIEVED, MUTANT_DROP_SENT, MUTANT_PIN_UNPUBLISHED,
-	MUTANT_GROWTH_NOT_LOST, MUTANT_PIN_UNWRITTEN, MUTANT_LEFT_OVER_FOLDED,
+	MUTANT_NOTE_ONCE, MUTANT_MOVE_FROM_WITHDRAWN, MUTANT_FOLD_NO_SECOND_LOOK, MUTANT_UNSEEN_NOT_LOST,
+	MUTANT_UNREAD_SEEN, MUTANT_GONE_BELIEVED, MUTANT_LEFT_OVER_FOLDED, MUTANT_OUTDONE_FORCED, MUTANT_PIN_UNTOLD,
+	MUTANT_OWN_HEADER_UNFLUSHED, MUTANT_BEHIND_TAIL_LEFT, MUTANT_BLANK_LEFT_OVER,
+	MUTANT_PIN_UNPUBLISHED, MUTANT_GROWTH_NOT_LOST, MUTANT_PIN_UNWRITTEN,
 	/* of hosts that share a device */
 	MUTANT_STALE_CLAIM_BELIEVED, MUTANT_LOGS_UNREAD, MUTANT_ADOPTED_SETTLED,
 	MUTANT_DEL_FORGOTTEN_EARLY, MUTANT_UNTOLD_BELIEVED, MUTANT_DROP_AND_MEET, MUTANT_STANDS_FROM_MIRROR,
-	MUTANT_GIVE_UP_BLIND, MUTANT_NEXT_UNHEARD, MUTANT_JOINING_UNHEARD, MUTANT_WORD_BY_FORCE,
+	MUTANT_GIVE_UP_BLIND, MUTANT_NEXT_UNHEARD, MUTANT_JOINING_UNHEARD, MUTANT_WORD_BY_FORCE, MUTANT_RESERVED_OF_OWN,
 };
 
 static bool is_rare(int m)
@@ -179,6 +180,10 @@ static int try_mutant(int m, const struct wish *w)
 	if (caught && !run(w->seed + n, false)) {
 		printf("seed %" PRIu64 " fails without any mutant: %s\n", w->seed + n, world.why);
 		return 2;
+	}
+	if (!caught && scene_shows((enum sim_mutant)m)) {
+		fflush(stdout);
+		return 0;
 	}
 	printf("%-22s %s", mutants[m].name, caught ? "caught" : "SURVIVED");
 	if (caught)

@@ -233,6 +233,7 @@ struct instance {
 	uint32_t key, version;
 	uint64_t begin, acked; /* world.order; acked 0: not */
 	uint64_t birth, expires;
+	uint64_t written; /* the birth that its header says, as it was sent; 0: none was */
 	bool durable, published;
 	bool whole;		/* has been on the device, entry and block */
 	bool survives, unowed; /* a power cut; may be lost by one */
@@ -490,6 +491,8 @@ void oracle_after_cut(void);
 uint32_t oracle_published(struct thread *t, const struct entry *entry, uint32_t segment);
 /* its entry is stored: from now on its birth is known */
 void oracle_born(struct thread *t, const struct entry *entry);
+/* a page is sent: is it the header of what is put? */
+void oracle_written(const struct thread *t, const uint8_t *bytes, uint64_t page);
 void oracle_live(uint32_t instance, uint32_t segment, uint32_t index);
 bool oracle_present(const struct instance *instance);
 /* has any call asked for the removal of this put? */

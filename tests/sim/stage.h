@@ -35,6 +35,8 @@ extern struct stage {
 	bool reached;
 	bool (*fails)(const struct command *command); /* NULL: none does */
 	bool (*unread)(const struct agent *agent, uint64_t offset); /* NULL: what a device's mirror asks for is read */
+	bool stale; /* who gets does not look before */
+	const struct agent *unflushed; /* whose flushes fail */
 	bool (*keeps)(uint64_t offset); /* power loss: have the eight bytes there been written? NULL: all have */
 } stage;
 
@@ -49,6 +51,8 @@ void begins(player p, enum call_kind kind, uint32_t key);
 /* it goes on until it comes to the spot for the @nth time, and stands still before it; until the event has happened; until the end */
 void goes_to(player p, enum sim_mutant spot, uint32_t nth);
 void goes_until(player p, enum event event, uint32_t nth);
+/* likewise, or to the end of its call; whether it has come to the spot */
+bool gets_to(player p, enum sim_mutant spot, uint32_t nth);
 /* until it has stored to one of these bytes for the @nth time; until it waits for a time */
 void goes_to_store(player p, uint64_t offset, uint64_t bytes, uint32_t nth);
 void goes_to_sleep(player p);
@@ -57,6 +61,8 @@ int64_t ends(player p);
 bool goes_for(player p, uint64_t points);
 /* a host stands still, with all its threads, until it is told to do something: else those of the library's own go on while others do */
 void stands_still(player p);
+/* those threads alone stand still */
+void helpers_stand_still(player p);
 void closes(player p);
 /* it is killed, and what it had on the way has ended */
 void dies(player p);
@@ -77,6 +83,8 @@ uint32_t key_in(uint32_t segment);
 
 /* all of them, or the one of this bug; how many do not do what they must */
 int scenes_play(enum sim_mutant only, bool trace);
+/* is there a scene of it, and is it caught there? */
+bool scene_shows(enum sim_mutant mutant);
 void stage_player(void *context);
 void stage_spot(enum sim_mutant spot);
 void stage_event(enum event event, const struct agent *agent, uint64_t at);

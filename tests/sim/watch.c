@@ -288,7 +288,7 @@ static void life_changed(uint32_t segment, uint32_t index, uint64_t offset)
 	enum life life = life_read(raw, p->birth);
 
 	trace(EVENT_LIFE, actor(), (uint64_t)segment << 32 | index, life, p->birth);
-	if (p->generation == 0)
+	if (p->generation == 0 || world.failed)
 		return; /* a place of a generation before: nobody sees it */
 	if (life == LIFE_LIVE && p->life != SHADOW_MOVING)
 		broken("segment %u, place %u: a life word goes back to live", segment, index);
@@ -475,6 +475,8 @@ void watch_submit(struct command *c)
 	struct shadow_segment *s;
 
 	c->segment = watch_segment_of_page(c->page);
+	if (c->segment != NEVER && c->memory[0])
+		oracle_written(world.thread, c->memory[0], c->page);
 	if (c->segment == NEVER) {
 		bool control = on_device() && c->page * PAGE < world.layout.control_bytes;
 		if (!control && !is_superblock(c->page)) /* a writer that attaches mends the bad copy */
