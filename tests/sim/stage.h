@@ -51,6 +51,8 @@ void begins(player p, enum call_kind kind, uint32_t key);
 /* it goes on until it comes to the spot for the @nth time, and stands still before it; until the event has happened; until the end */
 void goes_to(player p, enum sim_mutant spot, uint32_t nth);
 void goes_until(player p, enum event event, uint32_t nth);
+/* likewise, or to the end of its call; whether it has come to the spot */
+bool gets_to(player p, enum sim_mutant spot, uint32_t nth);
 /* until it has stored to one of these bytes for the @nth time; until it waits for a time */
 void goes_to_store(player p, uint64_t offset, uint64_t bytes, uint32_t nth);
 void goes_to_sleep(player p);
@@ -81,6 +83,8 @@ uint32_t key_in(uint32_t segment);
 
 /* all of them, or the one of this bug; how many do not do what they must */
 int scenes_play(enum sim_mutant only, bool trace);
+/* is there a scene of it, and is it caught there? */
+bool scene_shows(enum sim_mutant mutant);
 void stage_player(void *context);
 void stage_spot(enum sim_mutant spot);
 void stage_event(enum event event, const struct agent *agent, uint64_t at);
