@@ -88,6 +88,8 @@ void stage_event(enum event event, const struct agent *agent, uint64_t at)
 
 bool stage_fails(const struct command *command) { return stage.on && stage.fails && stage.fails(command); }
 
+bool stage_sinks(const struct command *command) { return stage.on && stage.sinks && stage.sinks(command); }
+
 void stage_cut(uint64_t page)
 {
 	for (uint64_t at = page * PAGE; stage.keeps && at < (page + 1) * PAGE; at += 8)

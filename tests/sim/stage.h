@@ -34,6 +34,7 @@ extern struct stage {
 	uint32_t left;	     /* so many of these */
 	bool reached;
 	bool (*fails)(const struct command *command); /* NULL: none does */
+	bool (*sinks)(const struct command *command); /* of what the dead have on the way this never lands; NULL: by chance */
 	bool (*keeps)(uint64_t offset); /* power loss: have the eight bytes there been written? NULL: all have */
 } stage;
 
@@ -77,6 +78,7 @@ void stage_spot(enum sim_mutant spot);
 void stage_event(enum event event, const struct agent *agent, uint64_t at);
 void stage_answered(const struct thread *thread, int64_t result);
 bool stage_fails(const struct command *command);
+bool stage_sinks(const struct command *command);
 /* what power loss takes of a page */
 void stage_cut(uint64_t page);
 
