@@ -90,6 +90,8 @@ bool stage_unread(const struct agent *agent, uint64_t offset) { return stage.on 
 
 bool stage_fails(const struct command *command) { return stage.on && stage.fails && stage.fails(command); }
 
+bool stage_sinks(const struct command *command) { return stage.on && stage.sinks && stage.sinks(command); }
+
 void stage_cut(uint64_t page)
 {
 	for (uint64_t at = page * PAGE; stage.keeps && at < (page + 1) * PAGE; at += 8)

@@ -37,6 +37,7 @@ extern struct stage {
 	bool (*unread)(const struct agent *agent, uint64_t offset); /* NULL: what a device's mirror asks for is read */
 	bool stale; /* who gets does not look before */
 	const struct agent *unflushed; /* whose flushes fail */
+	bool (*sinks)(const struct command *command); /* of what the dead have on the way this never lands; NULL: by chance */
 	bool (*keeps)(uint64_t offset); /* power loss: have the eight bytes there been written? NULL: all have */
 } stage;
 
@@ -91,6 +92,7 @@ void stage_event(enum event event, const struct agent *agent, uint64_t at);
 void stage_answered(const struct thread *thread, int64_t result);
 bool stage_fails(const struct command *command);
 bool stage_unread(const struct agent *agent, uint64_t offset);
+bool stage_sinks(const struct command *command);
 /* what power loss takes of a page */
 void stage_cut(uint64_t page);
 
