@@ -460,10 +460,7 @@ int actor_open(struct thread *t)
 {
 	struct agent *a = t->agent;
 	struct memkv_pool_options o = {
-		.size = sizeof(o),
-		.flags = MEMKV_OPEN_NO_FOLLOWER,
-		.lanes = stage.on ? THREADS_MAX : 1 + draw(world.setup.threads),
-	};
+		.size = sizeof(o), .flags = MEMKV_OPEN_NO_FOLLOWER, .lanes = 1 + draw(world.setup.threads)};
 	struct memkv_pool *pool;
 
 	a->read_only = world.phase == PHASE_RUN && chance(world.setup.read_only);
