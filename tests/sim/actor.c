@@ -124,7 +124,7 @@ static int do_put(struct thread *t, uint32_t key)
 
 static void do_get(struct thread *t, uint32_t key, bool fresh)
 {
-	bool by_index = draw(6) == 0;
+	bool by_index = draw(6) == 0 && !stage.on;
 	struct memkv_key k = key_of(key);
 	uint32_t instance = UINT32_MAX;
 	struct memkv_get_options o = {
@@ -280,7 +280,7 @@ void actor_call(struct thread *t, enum call_kind kind, uint32_t key)
 		(void)do_put(t, key);
 		break;
 	case CALL_GET:
-		do_get(t, key, true);
+		do_get(t, key, !stage.stale);
 		break;
 	case CALL_HOLD:
 		do_hold(t, key);
@@ -460,10 +460,7 @@ int actor_open(struct thread *t)
 {
 	struct agent *a = t->agent;
 	struct memkv_pool_options o = {
-		.size = sizeof(o),
-		.flags = MEMKV_OPEN_NO_FOLLOWER,
-		.lanes = stage.on ? THREADS_MAX : 1 + draw(world.setup.threads),
-	};
+		.size = sizeof(o), .flags = MEMKV_OPEN_NO_FOLLOWER, .lanes = 1 + draw(world.setup.threads)};
 	struct memkv_pool *pool;
 
 	a->read_only = world.phase == PHASE_RUN && chance(world.setup.read_only);
@@ -473,6 +470,8 @@ int actor_open(struct thread *t)
 		o.flags |= MEMKV_OPEN_READ_ONLY;
 	if (draw(8) == 0 && !stage.on)
 		o.flags |= MEMKV_OPEN_CLI;
+	if (stage.on && on_device())
+		o.lanes = THREADS_MAX;
 	call_begin(t, CALL_OPEN, UINT32_MAX);
 	int err = memkv_pool_open("pool", &o, &pool);
 	bool claimed = one_writer() && (err == MEMKV_NO_SLOT || err == MEMKV_IN_USE);
@@ -510,6 +509,7 @@ void actor_close(struct thread *t)
 	call_begin(t, CALL_CLOSE, UINT32_MAX);
 	struct memkv_pool *pool = a->pool;
 	memkv_pool_close(pool);
+	landed_left(a);
 	a->pool = NULL;
 	call_end(t, 0);
 }

@@ -275,6 +275,32 @@ void oracle_born(struct thread *t, const struct entry *e)
 		(void)instance_born(t, e);
 }
 
+void oracle_written(const struct thread *t, const uint8_t *bytes, uint64_t page)
+{
+	struct block_header h;
+
+	if (t->call.kind != CALL_PUT || world.instances[t->call.instance].published ||
+	    !block_header_decode(bytes, PAGE, page, world.pool_seed, &h))
+		return;
+	struct instance *i = &world.instances[t->call.instance];
+	struct memkv_key key = key_of(i->key);
+	if (memcmp(key.bytes, h.key, sizeof(h.key)) == 0)
+		i->written = h.birth;
+}
+
+/* no entry of it was ever there, and it was found by its own header: its put died, and power loss took the table */
+static uint32_t instance_found(const struct entry *e)
+{
+	for (uint32_t n = world.instance_count; n-- > 0;)
+		if (world.instances[n].written == e->birth && !world.instances[n].published) {
+			world.instances[n].birth = e->birth;
+			world.instances[n].expires = e->expires_s;
+			world.instances[n].published = true;
+			return n;
+		}
+	return UINT32_MAX;
+}
+
 static bool is_over(const struct copy *c)
 {
 	const struct shadow_segment *s = &world.shadow[c->segment];
@@ -301,6 +327,8 @@ uint32_t oracle_published(struct thread *t, const struct entry *e, uint32_t segm
 
 	if (n == UINT32_MAX)
 		n = instance_born(t, e);
+	if (n == UINT32_MAX)
+		n = instance_found(e);
 	if (n == UINT32_MAX) {
 		broken("segment %u, place %u: the published block was never put", segment, e->index);
 		return n;
@@ -349,10 +377,10 @@ static void missed(struct thread *t, const char *how)
 		broken("key %u: %s, though it was acknowledged, not removed, and is there", t->call.key, how);
 }
 
-/* what this process has looked for and met it does not lose again */
+/* what this process has looked for and met it does not lose again, but where it could not read what has changed since */
 static void missed_since(struct thread *t)
 {
-	if (t->call.kind == CALL_GET && t->call.looked && !t->call.troubled && !device_fenced(t->agent) && !on_shared() &&
+	if (t->call.kind == CALL_GET && t->call.looked && !t->agent->troubled && !device_fenced(t->agent) && !on_shared() &&
 	    must_be_found(t, t->call.looked))
 		broken("key %u: a get misses what was acknowledged before a look of this process began, not removed, and is there",
 		       t->call.key);
@@ -370,6 +398,8 @@ void oracle_looked(struct thread *t)
 	if (t->call.troubled || device_fenced(t->agent) || follower_losses(&pool->follower) & 1 || stated_passed_on(t->agent))
 		return;
 	t->agent->looked = max_u64(t->agent->looked, t->call.begin);
+	if (!on_device())
+		left_looked(pool);
 	for (uint32_t s = 0; s < world.layout.geo.segments; s++)
 		for (uint32_t n = 0; world.shadow[s].generation && n < world.layout.geo.entries; n++) {
 			const struct shadow_place *p = &world.shadow[s].places[n];
@@ -471,14 +501,17 @@ static void forgotten(const struct thread *t, const struct shadow_place *p, uint
 	}
 }
 
-/* the index has a copy of which a look must have heard that it was removed (its segment stands, so nobody has to ring for that) */
+/*
+ * The index has a copy of which a look must have heard that it was removed (its segment stands, so nobody has to ring for that).  One that
+ * was never live is taken back by who moves, whenever that is.
+ */
 static bool was_told(const struct memkv_pool *pool, const struct instance *i)
 {
 	for (uint32_t n = 0; n < i->copy_count && n < COPIES_MAX; n++) {
 		const struct copy *c = &i->copies[n];
 		const struct shadow_segment *s = &world.shadow[c->segment];
 		const struct shadow_place *p = &s->places[c->index];
-		if (s->generation == c->generation && !s->begun_by && p->birth == i->birth && p->life == SHADOW_REMOVED && !p->untold &&
+		if (s->generation == c->generation && !s->begun_by && p->birth == i->birth && p->life == SHADOW_REMOVED && !p->untold && p->flagged &&
 		    indexed(pool, i->key, layout_segment(&world.layout, c->segment) / PAGE + p->page))
 			return true;
 	}

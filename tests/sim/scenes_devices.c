@@ -58,7 +58,42 @@ static void pin_unwritten(void)
 	all_look();
 }
 
+static void segments_of_three(struct setup *s, struct geometry *geo)
+{
+	s->keys = 40;
+	geo->entries = 3;
+	geo->segment_pages = geo->last_pages = 7;
+	geo->segment_room = 3ULL * geo->max_block;
+}
+
+/*
+ * Process 1 looks, and has heard no ring; then process 0 fills the segment that it writes to, empties it, as little is left of it, and
+ * opens it anew.  Key 1, which came there since the last look, has moved to where this look has been.
+ */
+static void growth_not_lost(void)
+{
+	opens(0);
+	for (uint32_t key = 10; key < 25; key++)
+		(void)calls(0, CALL_PUT, key);
+	(void)calls(0, CALL_PUT, 0);
+	uint32_t segment = segment_of_key(0);
+	opens(1);
+	(void)calls(0, CALL_PUT, 1);
+	uint64_t generation = world.shadow[segment].generation;
+	begins(1, CALL_REFRESH, 0);
+	goes_to(1, MUTANT_GROWTH_NOT_LOST, 1);
+	(void)calls(0, CALL_PUT, 2);
+	(void)calls(0, CALL_REMOVE, 0);
+	(void)calls(0, CALL_REMOVE, 2);
+	for (uint32_t key = 25; key < 40 && world.shadow[segment].generation == generation; key++)
+		(void)calls(0, CALL_PUT, key);
+	scene_must(segment_of_key(1) != UINT32_MAX && segment_of_key(1) != segment, "a block is moved");
+	(void)ends(1);
+	all_look();
+}
+
 const struct scene scenes_devices[] = {
+	{MUTANT_GROWTH_NOT_LOST, "a fresh look does not see it", MEDIUM_BLOCK, growth_not_lost, segments_of_three},
 	{MUTANT_PIN_UNPUBLISHED, "is pinned", MEDIUM_BLOCK, pin_unpublished, three_threads},
 	{MUTANT_PIN_UNWRITTEN, "is pinned", MEDIUM_BLOCK, pin_unwritten, three_threads},
 	{.play = NULL},

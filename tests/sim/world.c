@@ -444,9 +444,9 @@ static void come_to_rest(void)
 	until(all_down);
 }
 
-void world_stage(void (*chooses)(struct setup *setup, struct geometry *geo))
+void world_stage(uint64_t seed, void (*chooses)(struct setup *setup, struct geometry *geo))
 {
-	begin(1, chooses);
+	begin(seed, chooses);
 }
 
 bool world_run(uint64_t seed)
