@@ -42,7 +42,8 @@ void call_end(struct thread *t, int64_t result)
 {
 	/* hosts that share a device: whoever was silent for so long that its slot is another's */
 	if (device_fenced(t->agent) && !t->agent->troubled &&
-	    !(on_shared() && (t->call.kind == CALL_CLOSE || stated_passed_on(t->agent))))
+	    !(on_shared() && (t->call.kind == CALL_CLOSE || (t->call.kind == CALL_OPEN && result == MEMKV_IN_USE) ||
+			      stated_passed_on(t->agent))))
 		broken("agent %u writes no more, and nothing was wrong", t->agent->number);
 	if (t->agent->slot_lost && device_fenced(t->agent)) {
 		cover(COVER_REUSED_AWAKE);
@@ -483,7 +484,7 @@ int actor_open(struct thread *t)
 		cover(COVER_CLAIM_HELD);
 	else if (err == MEMKV_NO_SLOT)
 		cover(COVER_NO_SLOT);
-	else if (err && !t->call.troubled)
+	else if (err && !t->call.troubled && !(on_shared() && err == MEMKV_IN_USE)) /* its slot passed on meanwhile */
 		broken("open fails with %s (%s), and nothing was wrong", memkv_code_name(err), memkv_error_detail());
 	call_end(t, err);
 	if (err)
