@@ -2,6 +2,7 @@
 /* See in_time.h.  The child says one byte on a pipe when the answer is in the shared memory, and ends after it has closed. */
 #include "cli/in_time.h"
 
+#include "cli/access.h"
 #include "cli/interrupt.h"
 #include "cli/report.h"
 
@@ -248,6 +249,24 @@ int in_time_report(const struct in_time *job, const char *late)
 			 : report_failed((int)job->result, "%s: %s", job->path, memkv_strerror((int)job->result));
 
 	return passed && job->reads ? EXIT_MISS : rc;
+}
+
+int in_time_list(const struct cli_args *args, int64_t (*call)(struct memkv_pool *pool, struct in_time *job), size_t size,
+		 void (*print)(const struct cli_args *args, const void *one))
+{
+	struct in_time job = {.flags = MEMKV_OPEN_READ_ONLY, .deadline_us = args->number[OPT_DEADLINE], .reads = true, .call = call};
+
+	int rc = access_pool(args, &job.path);
+	if (!rc)
+		rc = in_time_run(&job);
+	if (rc)
+		return rc;
+	if (job.result < 0)
+		rc = in_time_report(&job, IN_TIME_LATE);
+	for (size_t at = 0; !rc && at < job.added_bytes; at += size)
+		print(args, (const char *)job.added + at);
+	in_time_fini(&job);
+	return rc;
 }
 
 void in_time_fini(struct in_time *job)

@@ -7,6 +7,8 @@
 #ifndef CLI_IN_TIME_H
 #define CLI_IN_TIME_H
 
+#include "cli/options.h"
+
 #include <memkv/memkv.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -74,6 +76,20 @@ int in_time_add(struct in_time *job, const void *bytes, size_t count);
  * Return: the exit code; EXIT_MISS when a call that reads was late.
  */
 int in_time_report(const struct in_time *job, const char *late);
+
+#define IN_TIME_LATE "the medium did not answer by the deadline"
+
+/**
+ * in_time_list() - a verb that takes POOL and prints what there is, one record a line
+ * @args: the command line.
+ * @call: brings them, by in_time_add(); negative: an error.
+ * @size: of a record, a multiple of 8.
+ * @print: prints one, or not.
+ *
+ * Return: 0, or an exit code after the error was reported.
+ */
+int in_time_list(const struct cli_args *args, int64_t (*call)(struct memkv_pool *pool, struct in_time *job), size_t size,
+		 void (*print)(const struct cli_args *args, const void *one));
 
 /** in_time_fini() - give the memory back */
 void in_time_fini(struct in_time *job);

@@ -280,30 +280,24 @@ const char *cli_class_text(uint32_t class_id, char *text)
 	return text;
 }
 
+/* NULL: the text is the value */
+static const char *(*const parsers[])(const char *text, uint64_t *value) = {
+	[KIND_COUNT] = cli_parse_count,
+	[KIND_SIZE] = cli_parse_size,
+	[KIND_DURATION] = cli_parse_duration,
+	[KIND_DEADLINE] = cli_parse_deadline,
+	[KIND_CLASS] = cli_parse_class,
+	[KIND_PERCENT] = cli_parse_percent,
+	[KIND_RATE] = parse_rate,
+	[KIND_TIMEOUT] = parse_timeout,
+	[KIND_YES_NO] = parse_yes_no,
+};
+
 static const char *parse_value(const struct option_row *row, const char *text, uint64_t *value)
 {
-	const char *wrong = NULL;
-
-	if (row->kind == KIND_COUNT)
-		wrong = cli_parse_count(text, value);
-	else if (row->kind == KIND_SIZE)
-		wrong = cli_parse_size(text, value);
-	else if (row->kind == KIND_DURATION)
-		wrong = cli_parse_duration(text, value);
-	else if (row->kind == KIND_DEADLINE)
-		wrong = cli_parse_deadline(text, value);
-	else if (row->kind == KIND_CLASS)
-		wrong = cli_parse_class(text, value);
-	else if (row->kind == KIND_PERCENT)
-		wrong = cli_parse_percent(text, value);
-	else if (row->kind == KIND_RATE)
-		wrong = parse_rate(text, value);
-	else if (row->kind == KIND_TIMEOUT)
-		wrong = parse_timeout(text, value);
-	else if (row->kind == KIND_YES_NO)
-		wrong = parse_yes_no(text, value);
-	else
+	if (row->kind >= sizeof(parsers) / sizeof(parsers[0]) || !parsers[row->kind])
 		return NULL;
+	const char *wrong = parsers[row->kind](text, value);
 	if (!wrong && *value < row->least)
 		wrong = "is too small";
 	if (!wrong && *value > row->most && !(row->kind == KIND_TIMEOUT && *value == CLI_OFF))

@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #define BLOCK_MOST ((size_t)256 << 20) /* no pool takes larger blocks */
-#define LATE "the medium did not answer by the deadline"
 
 /* A miss: a sentence on stderr, nothing on stdout but with --json. */
 static int report_missing(const char *path, const struct memkv_key *key)
@@ -197,7 +196,7 @@ int verb_get(const struct cli_args *args)
 	if (!rc && job.result == MEMKV_MISS)
 		rc = report_missing(path, &key);
 	else if (!rc && job.result < 0)
-		rc = in_time_report(&job, LATE);
+		rc = in_time_report(&job, IN_TIME_LATE);
 	else if (!rc)
 		rc = write_out(args, &key, job.buffer, (size_t)job.result);
 	in_time_fini(&job);
@@ -310,7 +309,7 @@ int verb_stat(const struct cli_args *args)
 	if (!rc && job.result == MEMKV_MISS) {
 		rc = report_missing(path, &key);
 	} else if (!rc && job.result < 0) {
-		rc = in_time_report(&job, LATE);
+		rc = in_time_report(&job, IN_TIME_LATE);
 	} else if (!rc) {
 		const struct memkv_block_info *info = job.buffer;
 		hex_text(info->meta, info->meta_length < MEMKV_META_MAX ? info->meta_length : MEMKV_META_MAX, meta);

@@ -105,30 +105,17 @@ static int64_t call_hosts(struct memkv_pool *pool, struct in_time *job)
 	return slots;
 }
 
-int verb_host_ls(const struct cli_args *args)
+static void print_one(const struct cli_args *args, const void *one)
 {
-	struct in_time job = {
-		.flags = MEMKV_OPEN_READ_ONLY, .deadline_us = args->number[OPT_DEADLINE], .reads = true, .call = call_hosts};
-
-	int rc = access_pool(args, &job.path);
-	if (!rc)
-		rc = in_time_run(&job);
-	if (rc)
-		return rc;
-	if (job.result < 0)
-		rc = in_time_report(&job, "the medium did not answer by the deadline");
-	const struct memkv_host *hosts = job.added;
-	for (size_t i = 0; !rc && i < job.added_bytes / sizeof(*hosts); i++) {
-		if (!shown(args, &hosts[i]))
-			continue;
-		if (report_json())
-			print_host_json(&hosts[i]);
-		else
-			print_host(&hosts[i]);
-	}
-	in_time_fini(&job);
-	return rc;
+	if (!shown(args, one))
+		return;
+	if (report_json())
+		print_host_json(one);
+	else
+		print_host(one);
 }
+
+int verb_host_ls(const struct cli_args *args) { return in_time_list(args, call_hosts, sizeof(struct memkv_host), print_one); }
 
 /* POOL SLOT@EPOCH */
 static int take_incarnation(const struct cli_args *args, const char **path, uint32_t *slot, uint32_t *epoch)

@@ -165,7 +165,7 @@ int verb_ls(const struct cli_args *args)
 	wanted.after = args->given[OPT_AFTER] ? &after : NULL;
 	rc = in_time_run(&job);
 	if (!rc && job.result < 0)
-		rc = in_time_report(&job, "the medium did not answer by the deadline");
+		rc = in_time_report(&job, IN_TIME_LATE);
 	else if (!rc)
 		rc = print_all(&job, wanted.filter.session, args->given[OPT_LIMIT] ? args->number[OPT_LIMIT] : UINT64_MAX);
 	if (!rc && job.result > 0)
@@ -245,7 +245,7 @@ static int match_keys(const struct cli_args *args, const char *path, const struc
 	int rc = in_time_run(&job);
 
 	if (!rc && job.result < 0) {
-		rc = in_time_report(&job, "the medium did not answer by the deadline");
+		rc = in_time_report(&job, IN_TIME_LATE);
 	} else if (!rc && report_json()) {
 		struct json_object *document = report_document();
 		report_add_number(document, "matched", (uint64_t)job.result);

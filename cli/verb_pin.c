@@ -220,25 +220,13 @@ static int64_t call_pins(struct memkv_pool *pool, struct in_time *job)
 	return count;
 }
 
-int verb_pins(const struct cli_args *args)
+static void print_one(const struct cli_args *args, const void *one)
 {
-	struct in_time job = {
-		.flags = MEMKV_OPEN_READ_ONLY, .deadline_us = args->number[OPT_DEADLINE], .reads = true, .call = call_pins};
-
-	int rc = access_pool(args, &job.path);
-	if (!rc)
-		rc = in_time_run(&job);
-	if (rc)
-		return rc;
-	if (job.result < 0)
-		rc = in_time_report(&job, "the medium did not answer by the deadline");
-	const struct memkv_pin_info *pins = job.added;
-	for (size_t i = 0; !rc && i < job.added_bytes / sizeof(*pins); i++) {
-		if (report_json())
-			print_pin_json(&pins[i]);
-		else
-			print_pin(&pins[i]);
-	}
-	in_time_fini(&job);
-	return rc;
+	(void)args;
+	if (report_json())
+		print_pin_json(one);
+	else
+		print_pin(one);
 }
+
+int verb_pins(const struct cli_args *args) { return in_time_list(args, call_pins, sizeof(struct memkv_pin_info), print_one); }

@@ -159,7 +159,7 @@ int pool_describe(const char *path, uint64_t block_size, uint64_t deadline_us, s
 	int rc = in_time_run(&job);
 
 	if (!rc && job.result < 0) {
-		rc = in_time_report(&job, "the medium did not answer by the deadline");
+		rc = in_time_report(&job, IN_TIME_LATE);
 	} else if (!rc) {
 		struct described *d = job.buffer;
 		d->info.path = path;

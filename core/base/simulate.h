@@ -49,6 +49,7 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(LEFT_OVER_CONTINUED, "a table that power loss left in a FREE segment is continued when an opening fails")      \
 	X(BLANK_LEFT_OVER, "a FREE segment without a table's header is taken as it is, though its own header tells of blocks") \
 	X(ONLY_SOURCE_OVERWRITTEN, "a segment's header is written over though it alone tells what its table describes")  \
+	X(BEHIND_TAIL_LEFT, "a victim is opened anew though power loss left entries behind its tail")                     \
 	X(OWN_HEADER_UNFLUSHED, "a segment whose table was withdrawn is begun before its own header is flushed")         \
 	X(MEND_WITHDRAWS, "a table's header is withdrawn for a moment while it is mended")                            \
 	X(PIN_UNTOLD, "who pins a block of which its writer has not told does not tell either")                        \
@@ -65,8 +66,7 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(FOLD_ONCE, "a follower that sees a segment opened anew does not look where its blocks have moved")           \
 	X(SILENT_RESUMED, "who continues a dead agent's segment takes what did not answer for free")                   \
 	X(LEFT_OVER_FOLDED, "a ring makes followers fold a table that power loss left in a FREE segment")               \
-	X(LEFT_BEHIND_CONTINUED, "who continues a segment puts over a block that lies behind a tail which power loss took") \
-	X(LEFT_OPEN_VOIDED, "who continues a segment makes a place void, and leaves its life word to a block that power loss left there") \
+	X(LIVES_LEFT, "who continues a segment leaves life words there that power loss left of blocks which nobody finds")     \
 	X(UNSEEN_NOT_LOST, "a follower that sees a segment for the first time thinks that nothing came and went there") \
 	X(FOLD_NO_SECOND_LOOK, "a follower does not look whether the segment was reopened while it folded it")
 
@@ -126,8 +126,17 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(STALE_CLAIM_BELIEVED, "who stood still in its claim of a slot, and wrote over the cell of its holder, is believed") \
 	X(LOGS_UNREAD, "a get returns a block though the logs that may tell of its removal could not be read")         \
 	X(ADOPTED_SETTLED, "a segment that was adopted while we write to it counts as closed at once")                \
+	X(CHOSEN_BELIEVED, "a slot is claimed by what its cell said before it was found free, though it says something else by then") \
+	X(ATTACH_UNGUARDED, "who stood still between its claim and its first heartbeat writes to a slot that has passed on")  \
+	X(LEFT_ONCE, "who leaves says so in one copy of its cell alone")                                             \
+	X(PEEK_BELIEVED, "a device that could not be read is opened as one writer's, though hosts share it")               \
 	X(GIVE_UP_BLIND, "who gives up a claim says LEFT though another has won the slot meanwhile")                  \
 	X(NEXT_UNHEARD, "a late claimer's copy is believed though the next one has found another in the slot")         \
+	X(GIVE_WAITED_FOR, "a put waits for other hosts to give it room, each time that it finds none")                    \
+	X(CHECK_FENCED, "a check takes for damage what it cannot read since its agent's slot has passed on")           \
+	X(WORD_BY_FORCE, "who gives back a segment that was adopted meanwhile calls it closed, which its new holder has open") \
+	X(RESERVED_OF_OWN, "who holds too little to keep room for moves free does not look what the dead have left")   \
+	X(TWIN_AT_ONCE, "the last heartbeat before a boot, which lands late, is taken for another machine of that id")  \
 	X(SLOT_LOST_UNSEEN, "who was silent for so long that its slot is another's goes on in it")                     \
 	X(JOINING_UNHEARD, "who woke up does not see from a claim that is being made that its slot was another's")      \
 	X(SILENCE_GUESSED, "who stood still itself takes that time for the silence of the others")                     \

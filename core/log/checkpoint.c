@@ -2,6 +2,7 @@
 /* See checkpoint.h. */
 #include "core/log/checkpoint.h"
 #include "core/format/cells.h"
+#include "core/slot/own.h"
 
 #include <errno.h>
 
@@ -63,6 +64,12 @@ static struct log_identity identity_of(const struct checkpoint_header *h)
 	return (struct log_identity){.slot = h->slot, .epoch = h->epoch, .nonce = h->nonce, .sequence = h->sequence};
 }
 
+/* on shared devices: whoever stood still may have lost the slot, and all of this is another's by now */
+static bool still_ours(const struct control *c)
+{
+	return !c->share || MUTANT(ATTACH_UNGUARDED) || c->share->still(c->share_context);
+}
+
 int checkpoint_write(const struct control *c, unsigned area, const struct checkpoint_header *h, struct record *facts)
 {
 	const struct log_identity who = identity_of(h);
@@ -70,7 +77,7 @@ int checkpoint_write(const struct control *c, unsigned area, const struct checkp
 	uint8_t *at = area_at(c, h->slot, area);
 
 	/* where it is mirrored, what lies there must be known before any of it is written again */
-	if (!control_refresh(c, at, c->layout.geo.checkpoint_bytes))
+	if (!control_refresh(c, at, c->layout.geo.checkpoint_bytes) || !still_ours(c))
 		return -EIO;
 	checkpoint_withdraw(c, h->slot, area);
 	for (uint32_t i = 0; i < h->facts; i++) {
@@ -78,8 +85,12 @@ int checkpoint_write(const struct control *c, unsigned area, const struct checkp
 		record_encode(&facts[i], &who, c->seed, (uint8_t *)words);
 		checked_store(at + (i + 1ULL) * RECORD_BYTES, words, RECORD_WORDS);
 	}
+	if (!still_ours(c))
+		return -EIO;
 	control_publish(c, at, (h->facts + 1ULL) * RECORD_BYTES);
 	int err = control_published(c) ? c->media->ops->flush(c->media) : -EIO;
+	if (!err && !still_ours(c))
+		err = -EIO;
 	if (err)
 		return err;
 	checkpoint_header_encode(h, area, c->seed, (uint8_t *)words);

@@ -219,17 +219,6 @@ void table_mend_entry(const struct control *c, uint64_t segment, const struct en
 	publish(c, segment, entry, life);
 }
 
-void table_clear_rest(const struct control *c, uint64_t segment, uint64_t generation, uint32_t from)
-{
-	struct entry entry;
-
-	for (uint32_t i = from; i < c->layout.geo.entries; i++)
-		if (table_entry(c, segment, generation, i, &entry, NULL) != ENTRY_NOT_YET) {
-			checked_withdraw(control_entry(c, segment, i));
-			control_publish(c, control_entry(c, segment, i), ENTRY_BYTES);
-		}
-}
-
 static void *life_at(const struct control *c, uint64_t segment, uint32_t index)
 {
 	return control_entry(c, segment, index) + ENTRY_LIFE_OFFSET;
@@ -247,6 +236,41 @@ bool table_life_exact(const struct control *c, uint64_t segment, uint32_t index,
 	enum life life = life_read(raw, birth);
 
 	return life != LIFE_OTHER && raw == life_word(life, birth);
+}
+
+/* it belongs to another entry than the one that lies there */
+static bool life_strays(const struct control *c, uint64_t segment, uint32_t index)
+{
+	uint64_t words[ENTRY_WORDS], raw = word_load(life_at(c, segment, index));
+	struct entry entry;
+
+	return raw && (!checked_load(words, control_entry(c, segment, index), ENTRY_WORDS) ||
+		       entry_decode((const uint8_t *)words, segment, index, c->seed, true, &entry) == CHECK_BAD ||
+		       life_read(raw, entry.birth) == LIFE_OTHER);
+}
+
+bool table_clear_life(const struct control *c, uint64_t segment, uint32_t index)
+{
+	bool strays = life_strays(c, segment, index);
+
+	if (strays)
+		word_publish(life_at(c, segment, index), 0);
+	return strays;
+}
+
+bool table_clear_rest(const struct control *c, uint64_t segment, uint64_t generation, uint32_t from)
+{
+	struct entry entry;
+	bool any = false;
+
+	for (uint32_t i = from; i < c->layout.geo.entries; i++)
+		if (table_entry(c, segment, generation, i, &entry, NULL) != ENTRY_NOT_YET) {
+			checked_withdraw(control_entry(c, segment, i));
+			word_publish(life_at(c, segment, i), 0);
+			control_publish(c, control_entry(c, segment, i), ENTRY_BYTES);
+			any = true;
+		}
+	return any;
 }
 
 static bool become_live(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth, enum life from)

@@ -2,6 +2,7 @@
 /* evict: let blocks go on purpose, those of the oldest segments first; what is pinned stays (remove.h). */
 #include "core/base/environ.h"
 #include "core/base/fail.h"
+#include "core/base/options_take.h"
 #include "core/pool/deadline.h"
 #include "core/pool/move.h"
 #include "core/pool/remove.h"
@@ -137,15 +138,16 @@ int memkv_evict(struct memkv_pool *pool, const struct memkv_evict_options *optio
 {
 	bool dry = options && options->size >= offsetof(struct memkv_evict_options, dry_run) + sizeof(int) && options->dry_run;
 	POOL_USE use = pool_enter(pool, dry ? ENTRY_CALL : ENTRY_WRITE);
-	struct memkv_evict_options o = {.size = sizeof(o)};
+	struct memkv_evict_options o;
 
 	if (!use.inside)
 		return use.result;
 	if (!report)
 		return fail(-EINVAL, "evict: a place for the report is needed");
 	*report = (struct memkv_evict_report){0};
-	if (options)
-		memcpy(&o, options, min_u64(options->size, sizeof(o)));
+	int err = options_take(&o, sizeof(o), options, "evict");
+	if (err)
+		return err;
 	if (o.has_class && o.class_id > 31)
 		return fail(-EINVAL, "evict: class %u is over 31", o.class_id);
 	if (pool->read_only && !o.dry_run)

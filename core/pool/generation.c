@@ -100,6 +100,24 @@ int generation_keep_told(struct room *room, uint64_t segment)
 	return unread ? fail(-EIO, "%s: a segment's header cannot be read", pool->media->path) : 0;
 }
 
+int generation_clear_behind(struct room *room, uint64_t segment)
+{
+	struct memkv_pool *pool = room->pool;
+	const struct control *c = &pool->control;
+	struct table_header header;
+	enum check_result tail;
+
+	if (!pool->media->caps.mappable || c->shared || MUTANT(BEHIND_TAIL_LEFT))
+		return 0;
+	pthread_mutex_lock(&pool->follower.lock);
+	bool known = table_header(c, segment, &header) != CHECK_BAD && header.generation;
+	uint32_t count = known ? table_count(c, segment, header.generation, &tail) : 0;
+	bool left = known && tail != CHECK_BAD && table_clear_rest(c, segment, header.generation, count);
+	pthread_mutex_unlock(&pool->follower.lock);
+	int err = left ? pool->media->ops->flush(pool->media) : 0;
+	return err ? fail(err, "%s: a segment's table cannot be flushed: %s", pool->media->path, strerror(-err)) : 0;
+}
+
 /*
  * A table that was withdrawn describes nothing, and removals have passed its blocks over.  Power loss may leave the header of the
  * next one half begun: then the segment's own header tells, and must not be the one from before, which tells of those blocks.
@@ -186,7 +204,7 @@ struct resume {
 	struct room *room;
 	struct writer *writer;
 	uint64_t unread;
-	bool open; /* a place could not be made void */
+	bool strays; /* a life word was cleared */
 };
 
 /* the medium did not answer for a second source: there may be a block where nothing shows, and its pages are not free */
@@ -212,24 +230,6 @@ static void resume_sent(struct room *room, struct writer *w, const struct entry 
 		table_kill(&pool->control, w->owned.segment, entry->index, entry->birth);
 }
 
-/*
- * Power loss may have taken the entry of a place that looks as if nothing had come there, and left its block and its life word.  It is
- * gone, and may have been removed since; but were the void entry torn in its turn, these two would tell of it again.  So the life word
- * says removed first, for good.  On mirrored media an entry and its life word stay or go together.
- */
-static bool is_void(const struct resume *resume, uint32_t index)
-{
-	const struct memkv_pool *pool = resume->room->pool;
-	const struct follower_recover *recover = &pool->follower.recover;
-	const struct writer *w = resume->writer;
-	struct entry left;
-
-	if (!pool->media->caps.mappable || MUTANT(LEFT_OPEN_VOIDED) ||
-	    !recover->entry(recover->context, w->owned.segment, w->generation, index, w->next_page, &left))
-		return !is_silent(resume);
-	return !table_kill(&pool->control, w->owned.segment, index, left.birth) || pool->media->ops->flush(pool->media) == 0;
-}
-
 /* places of the incarnation before: what it published stays, what it only reserved is void for good */
 static void resume_entry(void *context, uint32_t index, enum entry_state state, const struct entry *entry, bool mended)
 {
@@ -246,11 +246,6 @@ static void resume_entry(void *context, uint32_t index, enum entry_state state, 
 		else if (life == LIFE_SENT || (life == LIFE_REMOVING && !c->media->caps.mappable)) /* who doubted it may not have waited */
 			resume_sent(resume->room, w, entry);
 	} else if (state == ENTRY_NOT_YET && !is_silent(resume) && !MUTANT(PLACES_NOT_VOIDED)) {
-		if (!is_void(resume, index)) {
-			resume->open = true;
-			w->next_index = index + 1;
-			return;
-		}
 		struct entry empty = {.index = index,
 				      .generation = w->generation,
 				      .birth = slot_new_birth(&resume->room->pool->slot),
@@ -261,19 +256,39 @@ static void resume_entry(void *context, uint32_t index, enum entry_state state, 
 	w->next_index = index + 1;
 }
 
-/*
- * Power loss has taken the tail: behind it lies a block of this very generation, of which the table says nothing.  It is gone, and
- * may have been removed since; but were the next one put over it and lost with the power again, and the tail not, the table
- * would tell of it once more.
- */
-static bool is_left_behind(struct room *room, const struct writer *w)
+static bool is_flushed(struct memkv_pool *pool)
 {
-	const struct follower_recover *recover = &room->pool->follower.recover;
-	struct entry left;
+	return pool->control.shared || MUTANT(LIVES_LEFT) || pool->media->ops->flush(pool->media) == 0;
+}
 
-	return !MUTANT(LEFT_BEHIND_CONTINUED) && !room->pool->control.shared &&
-	       w->next_index < room->pool->control.layout.geo.entries &&
-	       recover->entry(recover->context, w->owned.segment, w->generation, w->next_index, w->next_page, &left);
+static void clear_life(void *context, uint32_t index, enum entry_state state, const struct entry *entry, bool mended)
+{
+	struct resume *resume = context;
+
+	(void)entry;
+	(void)mended;
+	if (state != ENTRY_HERE && resume->room->pool->recover_unread == resume->unread)
+		resume->strays |= table_clear_life(&resume->room->pool->control, resume->writer->owned.segment, index);
+}
+
+/*
+ * What power loss has left of places where nothing is known to be: blocks that nobody finds, and that may have been removed since.
+ * They would be told of once more when what comes there now - an entry, or one that makes the place void, or the one before - was torn
+ * or lost by the next power loss: by their life word and their own header.  So life words that go with no entry are cleared, for good,
+ * before anything is written.  On mirrored media an entry and its life word stay or go together.
+ */
+static bool clear_lives(struct resume *resume, uint32_t count)
+{
+	struct memkv_pool *pool = resume->room->pool;
+	const struct control *c = &pool->control;
+	const struct writer *w = resume->writer;
+
+	if (!pool->media->caps.mappable || MUTANT(LIVES_LEFT))
+		return true;
+	table_walk(c, &pool->follower.recover, w->owned.segment, w->generation, 0, count, clear_life, resume);
+	for (uint32_t i = count; i < c->layout.geo.entries; i++) /* what is an entry there is cleared with its life word */
+		resume->strays |= table_clear_life(c, w->owned.segment, i);
+	return !resume->strays || is_flushed(pool);
 }
 
 bool generation_resume(struct room *room, struct writer *w)
@@ -281,7 +296,7 @@ bool generation_resume(struct room *room, struct writer *w)
 	struct memkv_pool *pool = room->pool;
 	struct resume resume = {.room = room, .writer = w};
 	struct table_header header, second;
-	bool mended = false;
+	bool mended = false, cleared = true;
 
 	pthread_mutex_lock(&pool->follower.lock);
 	resume.unread = pool->recover_unread;
@@ -297,14 +312,18 @@ bool generation_resume(struct room *room, struct writer *w)
 	if (w->generation) {
 		if (mended) /* lost with the power: readers go by it to what is put from now on */
 			table_mend_header(&pool->control, &header);
-		table_walk(&pool->control, &pool->follower.recover, w->owned.segment, w->generation, 0, n, resume_entry, &resume);
-		w->tail = w->next_index;
-		if (!MUTANT(REST_NOT_CLEARED) && !is_silent(&resume))
-			table_clear_rest(&pool->control, w->owned.segment, w->generation, w->next_index);
+		cleared = clear_lives(&resume, n);
+		if (cleared)
+			table_walk(&pool->control, &pool->follower.recover, w->owned.segment, w->generation, 0, n, resume_entry,
+				   &resume);
+		w->tail = n;
+		if (cleared && !MUTANT(REST_NOT_CLEARED) && !is_silent(&resume) &&
+		    table_clear_rest(&pool->control, w->owned.segment, w->generation, n))
+			cleared = is_flushed(pool);
 		if (MUTANT(RING_UNSETTLED))
 			control_ring(&pool->control, w->owned.segment);
 	}
-	known = known && !(w->generation && is_left_behind(room, w)) && !is_silent(&resume) && !resume.open;
+	known = known && cleared && !is_silent(&resume);
 	bool second_right = !known || !w->generation || (pool->follower.recover.header(pool, w->owned.segment, &second) &&
 						second.generation == w->generation);
 	pthread_mutex_unlock(&pool->follower.lock);

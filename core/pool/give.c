@@ -86,10 +86,12 @@ void give_want(struct memkv_pool *pool)
 bool give_wait(struct memkv_pool *pool)
 {
 	enum { BEATS = 4, LOOKS = 8 };
-	uint64_t step = pool->share.timing.beat_ms * 1000ULL / LOOKS;
+	struct share *share = &pool->share;
+	uint64_t step = share->timing.beat_ms * 1000ULL / LOOKS;
 
-	if (give_count(pool) >= 2)
+	if ((share->waited || give_count(pool)) && !MUTANT(GIVE_WAITED_FOR))
 		return false;
+	share->waited = true;
 	for (int i = 0; i < BEATS * LOOKS && share_in_lease(pool); i++) {
 		give_want(pool);
 		clock_sleep_us(step);

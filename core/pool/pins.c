@@ -3,6 +3,7 @@
 #include "core/pool/pin_hold.h"
 #include "core/base/environ.h"
 #include "core/base/fail.h"
+#include "core/base/options_take.h"
 #include "core/pool/deadline.h"
 #include "core/pool/move.h"
 #include "core/pool/newest.h"
@@ -198,9 +199,10 @@ static int ready(struct memkv_pool *pool, const struct pool_use *use, bool good_
 /* @o receives them, @until_s when the pin ends */
 static int take_options(const struct memkv_pin_options *options, struct memkv_pin_options *o, uint64_t *until_s)
 {
-	*o = (struct memkv_pin_options){.size = sizeof(*o)};
-	if (options)
-		memcpy(o, options, min_u64(options->size, sizeof(*o)));
+	int err = options_take(o, sizeof(*o), options, "pin");
+
+	if (err)
+		return err;
 	if (o->flags & MEMKV_PIN_FOR_EVER && o->ttl_s)
 		return fail(-EINVAL, "pin: either for ever or for some seconds");
 	uint64_t now = clock_utc_s(), ttl = o->ttl_s ? o->ttl_s : MEMKV_PIN_TTL_S;

@@ -430,6 +430,12 @@ static void check_segment(struct check *check)
 	}
 }
 
+/* what a handle cannot read since its slot has passed on is no damage (shared devices) */
+static bool lost_slot(const struct memkv_pool *pool)
+{
+	return pool->control.shared && pool->slot.epoch && lease_lost(&pool->control, &pool->slot) && !MUTANT(CHECK_FENCED);
+}
+
 static int run(struct check *check)
 {
 	uint64_t segments = check->pool->control.layout.segments;
@@ -450,6 +456,9 @@ static int run(struct check *check)
 		if (atomic_load(&check->pool->media->failed))
 			return fail(MEMKV_FAILED, "%s: the pool's file is gone or was cut short", check->pool->media->path);
 		check_segment(check);
+		if (lost_slot(check->pool))
+			return fail(MEMKV_FENCED, "%s: this agent was silent for so long that its slot is another's, and it can verify nothing "
+						  "any more; open the pool anew, and check again", check->pool->media->path);
 	}
 	tell(check);
 	return 0;

@@ -40,6 +40,11 @@ static int read_superblocks(struct memkv_pool *pool)
 			    pool->media->path);
 	if (pool->sb.features_incompatible & FEATURE_SHARED && pool->sb.further)
 		return fail(MEMKV_CONFLICT, "%s: a pool of several namespaces cannot be shared by several hosts' agents", pool->media->path);
+	/* the device did not answer when it was asked before it was opened; as it is open now, nothing of others' would ever be seen */
+	if (!pool->read_only && pool->sb.features_incompatible & FEATURE_SHARED && pool->media->caps.exact_death &&
+	    !MUTANT(PEEK_BELIEVED))
+		return fail(-EIO, "%s could not be read when it was asked whether several hosts share it, which they do; open it again",
+			    pool->media->path);
 	pool->media->caps.bytes = superblock_bytes(&pool->sb);
 	return 0;
 }
@@ -327,7 +332,7 @@ int pool_peek(const char *path, unsigned flags, struct superblock *sb)
 
 /*
  * Is this a device that many hosts write to?  That must be known before it is opened for writing, which claims any other one.
- * What cannot be told is found out by the opening proper.
+ * What cannot be told is found out by the opening proper, which is refused then.
  */
 static bool is_shared_device(const char *path)
 {

@@ -424,7 +424,7 @@ static struct room_left beside(struct room_left left, uint32_t pages)
 	return (struct room_left){left.pages - min_u64(left.pages, pages), left.blocks - min_u64(left.blocks, 1)};
 }
 
-bool reclaim_reserve(struct room *room, uint32_t pages)
+static bool reserve(struct room *room, uint32_t pages)
 {
 	struct memkv_pool *pool = room->pool;
 	struct room_left left = room_rest(room);
@@ -439,6 +439,17 @@ bool reclaim_reserve(struct room *room, uint32_t pages)
 		left = room_rest(room);
 	}
 	return empty_one(room, &victim, big ? left : beside(left, pages)) && set_empty(room, &victim, OWNER_FREE);
+}
+
+/* on a shared device we may hold too little for that: then there is more to hold, or others are told that we want some */
+bool reclaim_reserve(struct room *room, uint32_t pages)
+{
+	const struct control *c = &room->pool->control;
+
+	for (uint32_t n = 0; !reserve(room, pages); n++)
+		if (!c->share || MUTANT(RESERVED_OF_OWN) || n == c->layout.geo.slots || !c->share->adopt(c->share_context, false))
+			return false;
+	return true;
 }
 
 bool reclaim_retire(struct room *room, struct owned *victim)

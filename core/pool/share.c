@@ -170,7 +170,9 @@ bool share_in_lease(const struct memkv_pool *pool)
 {
 	const struct share *share = &pool->share;
 
-	return !pool->control.shared || clock_boot_us() - atomic_load(&share->good_us) < share->timing.self_ms * 1000ULL;
+	uint64_t good = atomic_load(&share->good_us); /* 0: there was none yet */
+
+	return !pool->control.shared || (good && clock_boot_us() - good < share->timing.self_ms * 1000ULL);
 }
 
 static void watch_others(struct memkv_pool *pool)
@@ -602,7 +604,8 @@ int share_open(struct memkv_pool *pool)
 	pthread_cond_init(&share->nap, &attributes);
 	pthread_condattr_destroy(&attributes);
 	share->ops = (struct own_share){
-		.mine = share_mine, .writing = share_writing, .gone = share_quiet, .state = share_state, .adopt = share_adopt};
+		.mine = share_mine, .writing = share_writing, .gone = share_quiet, .state = share_state, .still = still_ours_to_write,
+		.adopt = share_adopt};
 	return 0;
 }
 
@@ -616,12 +619,33 @@ void share_words(struct memkv_pool *pool)
 	pthread_mutex_unlock(&pool->factbook.lock);
 }
 
-/* what stands in the log before ours cannot be brought over: the next one may try, and finds it named still */
+/*
+ * What stands in the log before ours cannot be brought over: the next one may try, and finds it named still.  Or the slot is another's
+ * by now: then nothing is written any more.
+ */
 static int give_slot_back(struct memkv_pool *pool, int err)
 {
+	bool lost = guard_slot(pool) == MEMKV_IN_USE;
+
 	slot_leave(&pool->control, &pool->slot);
+	pool->control.share = NULL;
 	pool->slot.epoch = 0;
+	if (lost)
+		return fail(MEMKV_IN_USE, "%s: this host stood still for so long while it attached that its slot has passed on; open it again",
+			    pool->media->path);
 	return fail(err, "%s: what the slot's log says cannot be brought over: %s", pool->media->path, memkv_strerror(err));
+}
+
+/* the log before ours is ours; then the first heartbeat.  Until then, nobody hears of us, so the slot is looked at before each write. */
+static int settle_in(struct memkv_pool *pool)
+{
+	int err = factbook_bring_over(&pool->factbook, &pool->slot);
+
+	if (!err)
+		err = lease_brought_over(&pool->control, &pool->slot);
+	if (!err && !MUTANT(ATTACH_UNGUARDED))
+		err = guard_slot(pool);
+	return err;
 }
 
 int share_attach(struct memkv_pool *pool, const struct slot_guard *guard)
@@ -635,14 +659,12 @@ int share_attach(struct memkv_pool *pool, const struct slot_guard *guard)
 	struct log_identity me = {.slot = pool->slot.number, .epoch = pool->slot.epoch, .nonce = pool->slot.nonce};
 	if (!ring_hold(c, &me) || !checkpoint_hold(c, me.slot))
 		return fail(-EIO, "%s: the slot's log cannot be read", pool->media->path);
-	err = factbook_bring_over(&pool->factbook, &pool->slot);
-	if (!err)
-		err = lease_brought_over(c, &pool->slot);
+	pool->control.share_context = pool;
+	pool->control.share = &share->ops;
+	err = settle_in(pool);
 	if (err)
 		return give_slot_back(pool, err);
 	factbook_attach(&pool->factbook, &pool->slot);
-	pool->control.share = &share->ops;
-	pool->control.share_context = pool;
 	share->attached = true;
 	err = beat(pool, 0);
 	if (err)

@@ -61,6 +61,7 @@ struct share {
 	_Atomic uint64_t *open;	      /* likewise: that we may write to: from the look behind OPEN until SEAL is stated */
 	struct own_share ops;
 	uint64_t wants, wanted_us;	  /* of ours: how many, and when the last; under room.refill */
+	bool waited;			  /* likewise: for somebody to give, once */
 	struct want answered[SLOTS_MAX]; /* of others; the helper's */
 	pthread_mutex_t give_lock;	  /* over giving */
 	bool giving;			  /* under it: there is a room */
@@ -116,7 +117,8 @@ void give_answer(struct memkv_pool *pool);
 void give_end(struct memkv_pool *pool);
 /*
  * Under room.refill: give_accept() - take what is offered to us; false: nothing is (@look: only say so).  give_want() - say
- * that we have too few, if so.  give_wait() - we have nothing to go on with: wait some heartbeats for somebody to give
+ * that we have too few, if so.  give_wait() - a newcomer that has nothing at all waits some heartbeats for somebody to give, once, which
+ * belongs to attaching; no other put waits for others: it empties what is ours, or there is no room
  */
 bool give_accept(struct memkv_pool *pool, bool look);
 void give_want(struct memkv_pool *pool);

@@ -159,6 +159,7 @@ struct joining {
 	uint64_t began_us;
 	uint64_t patience_us; /* until when somebody silent is waited for; 0: that was not needed yet */
 	struct slot_cell first;	    /* copy 0 of what was chosen; its state need not follow from that one */
+	struct slot_cell chosen;
 	bool unproven;		    /* what was chosen has a holder whose death nobody has proven */
 };
 
@@ -243,8 +244,8 @@ static enum choice choose_among(struct joining *j, struct slot_cell *chosen, boo
 			waits = true;
 			continue;
 		}
-		*chosen = cell;
-		chosen->slot = n;
+		cell.slot = n;
+		j->chosen = *chosen = cell;
 		j->first = first;
 		j->unproven = !proven;
 		return CHOSEN;
@@ -315,15 +316,54 @@ static bool in_time(const struct lease_timing *t, uint64_t since_us)
 	return clock_boot_us() - since_us < t->claim_ms * 1000ULL;
 }
 
-/* JOINING is written, and after a while still there, and copy 0 as it was at @first: nobody else goes on with this slot */
-static int join(struct joining *j, struct slot *slot, const struct slot_cell *first, uint64_t *looked_us)
+static bool same_cell(const struct control *c, const struct slot_cell *a, const struct slot_cell *b)
+{
+	uint8_t one[CELL_LIVE], other[CELL_LIVE];
+
+	slot_cell_encode(a, 0, c->seed, one);
+	slot_cell_encode(b, 0, c->seed, other);
+	return memcmp(one, other, sizeof(one)) == 0 ||
+	       (MUTANT(CHOSEN_BELIEVED) && a->epoch == b->epoch && a->nonce == b->nonce);
+}
+
+/* copy 0, as it stands on the medium: word for word what it was, for a heartbeat is a sign of life, and our cell says what it owes */
+static bool first_stands(const struct joining *j)
+{
+	const struct control *c = j->c;
+	uint32_t number = j->chosen.slot;
+	struct slot_cell first;
+	bool known;
+
+	control_let_go(c, cell_at(c, 0, number), PAGE);
+	if (!control_refresh(c, cell_at(c, 0, number), PAGE))
+		return false;
+	(void)slot_read_copy(c, number, 0, &first, &known);
+	return known && same_cell(c, &first, &j->first);
+}
+
+/*
+ * The two copies were brought in one after the other, perhaps long ago; and again while we asked whether somebody is gone.  Is what was
+ * chosen what stands there now?  By its word we name the log that is owed.
+ */
+static bool stands_as_chosen(const struct joining *j)
+{
+	const struct control *c = j->c;
+	struct slot_cell now;
+
+	control_let_go(c, cell_at(c, 1, j->chosen.slot), PAGE);
+	return control_refresh(c, cell_at(c, 1, j->chosen.slot), PAGE) && first_stands(j) &&
+	       slot_read(c, j->chosen.slot, &now) != CHECK_BAD && same_cell(c, &now, &j->chosen);
+}
+
+/* JOINING is written, and after a while still there, and copy 0 as it was: nobody else goes on with this slot */
+static int join(struct joining *j, struct slot *slot, bool again, uint64_t *looked_us)
 {
 	const struct control *c = j->c;
 	struct slot_cell joining = slot->cell;
 
 	joining.state = SLOT_JOINING;
 	uint64_t began = clock_boot_us();
-	if (!reads_back(c, slot->number, 0, first->epoch, first->nonce))
+	if (again ? !first_stands(j) : !stands_as_chosen(j))
 		return -EAGAIN;
 	if (!write_copy(c, &joining, 1))
 		return -EIO;
@@ -331,10 +371,7 @@ static int join(struct joining *j, struct slot *slot, const struct slot_cell *fi
 		return -EAGAIN;
 	clock_sleep_us(2000ULL * j->timing->claim_ms);
 	*looked_us = clock_boot_us();
-	return reads_back(c, slot->number, 1, slot->epoch, slot->nonce) &&
-			       reads_back(c, slot->number, 0, first->epoch, first->nonce)
-		       ? 0
-		       : -EAGAIN;
+	return reads_back(c, slot->number, 1, slot->epoch, slot->nonce) && first_stands(j) ? 0 : -EAGAIN;
 }
 
 static void let_all_go(const struct control *c, uint32_t number)
@@ -373,13 +410,13 @@ static int take_back(const struct control *c, const struct slot *slot)
 }
 
 /* won: copy 0, then copy 1 */
-static int take(struct joining *j, struct slot *slot, const struct slot_cell *first)
+static int take(struct joining *j, struct slot *slot)
 {
 	const struct control *c = j->c;
 	uint64_t looked;
 
 	for (int tries = 0; tries < 4; tries++) {
-		int err = join(j, slot, first, &looked);
+		int err = join(j, slot, tries > 0, &looked);
 		if (err)
 			return err;
 		if (!in_time(j->timing, looked))
@@ -420,7 +457,7 @@ static int try_claim(struct joining *j, const struct slot_guard *guard, const st
 		slot->cell.owed_epoch = owes ? before->owed_epoch : before->epoch;
 		slot->cell.owed_nonce = owes ? before->owed_nonce : before->nonce;
 		carry_unproven(j, before, &slot->cell);
-		err = take(j, slot, &j->first);
+		err = take(j, slot);
 	}
 	if (err == -EAGAIN)
 		j->pass[n] = 8;
@@ -432,36 +469,56 @@ static int try_claim(struct joining *j, const struct slot_guard *guard, const st
 	return err;
 }
 
-/* a machine with our id, in another boot, whose heartbeat moves before our eyes */
-static int find_twin(struct joining *j)
+/* heartbeats of agents of a machine with our id, in another boot; UINT32_MAX: none; false: there is none at all */
+static bool beats_of_twins(const struct control *c, uint32_t *beats)
 {
-	const struct control *c = j->c;
-	struct slot_cell cell;
 	static const uint8_t unknown[16];
-	uint32_t heartbeats[SLOTS_MAX];
+	struct slot_cell cell;
 	bool any = false;
 
 	for (uint32_t n = 0; n < c->layout.geo.slots; n++) {
-		heartbeats[n] = UINT32_MAX;
+		beats[n] = UINT32_MAX;
 		if (slot_read(c, n, &cell) == CHECK_BAD || cell.state != SLOT_ACTIVE ||
 		    memcmp(cell.machine, unknown, sizeof(unknown)) == 0 ||
 		    memcmp(cell.machine, c->machine, sizeof(unknown)) != 0 || memcmp(cell.boot, c->boot, sizeof(unknown)) == 0)
 			continue;
-		heartbeats[n] = (uint32_t)(cell.heartbeat & INT32_MAX);
+		beats[n] = (uint32_t)(cell.heartbeat & INT32_MAX);
 		any = true;
 	}
-	if (!any)
+	return any;
+}
+
+/*
+ * A machine with our id, in another boot, whose heartbeat moves before our eyes: each time that we look, for the last one that our
+ * machine wrote before it was booted may land late.
+ */
+static int find_twin(struct joining *j)
+{
+	enum { LOOKS = 3 };
+	const struct control *c = j->c;
+	uint32_t before[SLOTS_MAX], now[SLOTS_MAX], moved = SLOTS_MAX;
+	struct slot_cell cell;
+
+	for (int look = 0; look < LOOKS && moved; look++) {
+		if (!beats_of_twins(c, before))
+			return 0;
+		clock_sleep_us(2500ULL * j->timing->beat_ms);
+		if (!refresh_all(c))
+			return fail(-EIO, "%s: the slots cannot be read", c->media->path);
+		(void)beats_of_twins(c, now);
+		moved = 0;
+		for (uint32_t n = 0; n < c->layout.geo.slots && !moved; n++)
+			if (before[n] != UINT32_MAX && now[n] != UINT32_MAX && before[n] != now[n])
+				moved = n + 1;
+		if (MUTANT(TWIN_AT_ONCE))
+			break;
+	}
+	if (!moved)
 		return 0;
-	clock_sleep_us(2500ULL * j->timing->beat_ms);
-	if (!refresh_all(c))
-		return fail(-EIO, "%s: the slots cannot be read", c->media->path);
-	for (uint32_t n = 0; n < c->layout.geo.slots; n++)
-		if (heartbeats[n] != UINT32_MAX && slot_read(c, n, &cell) != CHECK_BAD && cell.state == SLOT_ACTIVE &&
-		    heartbeats[n] != (uint32_t)(cell.heartbeat & INT32_MAX))
-			return fail(MEMKV_IN_USE, "%s: another machine with this one's machine id is using the pool (slot %u, NVMe host "
-						  "%s); give one of them a new /etc/machine-id, and NVMe host NQN and id of its own, "
-						  "and boot it again", c->media->path, n, cell.host_nqn);
-	return 0;
+	(void)slot_read(c, moved - 1, &cell);
+	return fail(MEMKV_IN_USE, "%s: another machine with this one's machine id is using the pool (slot %u, NVMe host %s); give one of "
+				  "them a new /etc/machine-id, and NVMe host NQN and id of its own, and boot it again", c->media->path,
+		    moved - 1, cell.host_nqn);
 }
 
 static int no_slot(const struct control *c)
@@ -534,9 +591,17 @@ static bool write_own(const struct control *c, const struct slot_cell *cell, uns
 
 int lease_brought_over(const struct control *c, struct slot *slot)
 {
+	int err = 0;
+
 	slot->cell.owed_epoch = 0;
 	slot->cell.owed_nonce = 0;
-	return write_own(c, &slot->cell, 0) && write_own(c, &slot->cell, 1) ? 0 : -EIO;
+	/* no heartbeat was written yet: who stood still since its claim may have lost the slot */
+	for (unsigned copy = 0; copy < SLOT_COPIES && !err; copy++) {
+		err = MUTANT(ATTACH_UNGUARDED) ? 0 : lease_guard(c, slot);
+		if (!err && !write_own(c, &slot->cell, copy))
+			err = -EIO;
+	}
+	return err;
 }
 
 bool lease_lost(const struct control *c, const struct slot *slot)

@@ -92,7 +92,7 @@ int lease_refresh(const struct control *c);
 int lease_claim(const struct control *c, const struct lease_timing *timing, const struct slot_guard *guard,
 		struct slot *slot);
 
-/* lease_brought_over() - the log of the incarnation before stands in our checkpoint; 0 or -errno */
+/* lease_brought_over() - the log of the incarnation before stands in our checkpoint; 0, MEMKV_IN_USE (see lease_guard()) or -EIO */
 int lease_brought_over(const struct control *c, struct slot *slot);
 
 /*

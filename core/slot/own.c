@@ -42,13 +42,29 @@ static bool ours_to_take(const struct control *c, uint64_t segment)
 	return control_takes(c, segment) && (!c->share || c->share->mine(c->share_context, segment));
 }
 
+/*
+ * Shared devices: words are this process's own, but its threads that read logs change them.  What was adopted from us meanwhile is
+ * another's from then on, and may be OPEN: it must not be called closed for what we did with it before.
+ */
+static bool swap_own_word(const struct control *c, struct owned *owned, uint64_t raw, const struct owner_word *next)
+{
+	struct owned now = *owned;
+
+	if (next->state == OWNER_OPEN || MUTANT(WORD_BY_FORCE)) { /* stated, and looked at once more: ours alone */
+		word_publish(control_owner_word(c, owned->segment), raw);
+		return true;
+	}
+	while (!word_swap(control_owner_word(c, owned->segment), now.raw, raw))
+		if (!own_look(c, owned->segment, &now) || now.word.slot != next->slot || now.word.epoch != next->epoch)
+			return false;
+	return true;
+}
+
 static bool swap_word(const struct control *c, struct owned *owned, struct owner_word next)
 {
 	uint64_t raw = owner_word_encode(next, owned->segment, c->seed);
 
-	if (c->share) /* ours alone, and stated already */
-		word_publish(control_owner_word(c, owned->segment), raw);
-	else if (!word_swap(control_owner_word(c, owned->segment), owned->raw, raw))
+	if (c->share ? !swap_own_word(c, owned, raw, &next) : !word_swap(control_owner_word(c, owned->segment), owned->raw, raw))
 		return false;
 	owned->raw = raw;
 	owned->word = next;

@@ -33,6 +33,8 @@ struct own_share {
 	bool (*gone)(void *context, uint32_t slot, uint32_t epoch);
 	/* before the word changes from @owned's to @to: state it, where it must be stated first; false: not to be had */
 	bool (*state)(void *context, const struct owned *owned, enum owner_state to);
+	/* is our slot ours to write to?  asked before each write of a checkpoint */
+	bool (*still)(void *context);
 	/* hold more: adopt what somebody left who has ended; false: nothing came.  @look: only say whether there is something */
 	bool (*adopt)(void *context, bool look);
 };

@@ -333,8 +333,10 @@ void slot_leave(const struct control *c, struct slot *slot)
 	slot->cell.seen_s = clock_utc_s();
 	if (!c->shared || control_published(c)) /* else something of it may still be on the way: it ends, but does not leave */
 		slot_write_copy(c, &slot->cell, 0); /* of equal epochs copy 0 tells; the other keeps the epoch should this be lost */
-	if (c->shared && control_published(c))
-		slot_write_copy(c, &slot->cell, 1); /* and whose it was, should a late claimer write over copy 0 */
+	/* and whose it was, should a late claimer write over copy 0; as others may be at that copy, it is not held all the time */
+	if (c->shared && control_published(c) &&
+	    (MUTANT(LEFT_ONCE) || control_hold(c, control_at(c, layout_slot_cell(&c->layout, 1, slot->number)), CELL_LIVE)))
+		slot_write_copy(c, &slot->cell, 1);
 	c->media->ops->unlock(c->media, slot_lock_offset(c, slot->number));
 }
 

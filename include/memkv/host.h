@@ -74,8 +74,8 @@ struct memkv_host {
  * @hosts: receives one for each slot, in their order; or NULL.
  * @room: number that fit there.
  *
- * Return: the number of slots, which may be more than @room; MEMKV_EFORK; -EIO; -ENOMEM.
- * Context: any thread; looks fresh.
+ * Return: the number of slots, which may be more than @room; MEMKV_FAILED; MEMKV_EFORK; -EIO: the medium does not answer; -ENOMEM.
+ * Context: any thread; looks fresh; waits for the medium.
  */
 int64_t memkv_hosts(struct memkv_pool *pool, struct memkv_host *hosts, size_t room);
 
@@ -88,8 +88,8 @@ int64_t memkv_hosts(struct memkv_pool *pool, struct memkv_host *hosts, size_t ro
  * not taken its slot away: end the process, and everything that it held is free at once.
  *
  * Return: 0: it is gone, with all of its writes; MEMKV_IN_USE: it lives (the sentence names the process); MEMKV_MISS:
- * there was no such incarnation; MEMKV_EFORK.
- * Context: any thread.
+ * there was no such incarnation; MEMKV_FAILED; MEMKV_EFORK.
+ * Context: any thread; waits for the medium.
  */
 int memkv_host_fence(struct memkv_pool *pool, uint32_t slot, uint32_t epoch);
 

@@ -53,7 +53,7 @@ struct memkv_namespace {
  * @list: receives one for each namespace, in their order; or NULL.
  * @room: number that fit there.
  *
- * Return: their number, which may be more than @room; MEMKV_EFORK.
+ * Return: their number, which may be more than @room; MEMKV_FAILED; MEMKV_EFORK.
  * Context: any thread; looks fresh.
  */
 int64_t memkv_pool_namespaces(struct memkv_pool *pool, struct memkv_namespace *list, size_t room);
@@ -141,7 +141,8 @@ int memkv_pool_drain(struct memkv_pool *pool, uint32_t number, const struct memk
  * @pool: the pool.
  * @name: its path, number or id.
  *
- * Return: the number; MEMKV_CONFLICT: there is none.
+ * Return: the number; MEMKV_CONFLICT: there is none; MEMKV_FAILED; MEMKV_EFORK; -EINVAL.
+ * Context: any thread; no I/O.
  */
 int memkv_pool_namespace_of(struct memkv_pool *pool, const char *name);
 
@@ -160,7 +161,9 @@ enum memkv_shrink_flag {
  * No agent may have the pool open.  A file is removed, of a device both ends are wiped.
  *
  * Return: 0; MEMKV_NOT_EMPTY: drain it first; MEMKV_PINNED: it is lost, and pinned blocks have no copy elsewhere; MEMKV_DEGRADED:
- * it is lost, and MEMKV_SHRINK_LOST was not said; MEMKV_IN_USE; MEMKV_CONFLICT: there is no such namespace, or it is home; or -errno.
+ * it is lost, and MEMKV_SHRINK_LOST was not said; MEMKV_IN_USE; MEMKV_CONFLICT: there is no such namespace, or it is home; -EINVAL; or
+ * -errno.
+ * Context: any thread.
  */
 int memkv_pool_shrink(const char *path, const char *name, uint32_t flags);
 

@@ -99,7 +99,8 @@ int64_t memkv_pin_session(struct memkv_pool *pool, const char *session, const st
  *
  * Blocks of a pinned session stay pinned by it.
  *
- * Return: how many were pinned; MEMKV_READ_ONLY; MEMKV_FAILED; MEMKV_EFORK; -EINVAL; -errno of the medium.
+ * Return: how many were pinned; MEMKV_READ_ONLY; MEMKV_FAILED; MEMKV_EFORK; -EINVAL; -errno of the medium: those with result 0 are not
+ * pinned any more, of the first other one it is not known.
  * Context: as memkv_pin().
  */
 int64_t memkv_unpin(struct memkv_pool *pool, const struct memkv_key *keys, size_t count, int *results);
@@ -119,7 +120,7 @@ int memkv_unpin_session(struct memkv_pool *pool, const char *session);
  * @is_session: not 0: it pins a session, else a key.
  * @key: of a key's pin.
  * @session_id: of a session's pin: hash of its name.
- * @session: the first bytes of its name.
+ * @session: the first 32 bytes of its name, and a NUL.
  * @expires_s: UTC seconds since 1970 when it ends; 0: never.
  * @pages: of a key's pin: pages of 4096 bytes that the block takes, header included.
  * @slot, @epoch: of the agent that stated it.
@@ -143,14 +144,14 @@ struct memkv_pin_info {
  *
  * Looks fresh.
  *
- * Return: how many there are, which may be more than @room; MEMKV_EFORK; -ENOMEM.
- * Context: any thread.
+ * Return: how many there are, which may be more than @room; MEMKV_FAILED; MEMKV_EFORK; -ENOMEM.
+ * Context: any thread; waits for the medium.
  */
 int64_t memkv_pins(struct memkv_pool *pool, struct memkv_pin_info *pins, size_t room);
 
 /**
  * struct memkv_pin_limits - what could be pinned, and what is
- * @bytes: how much may be pinned, in whole pages, block headers included.
+ * @bytes: how much may be pinned, whole pages of 4096 bytes, block headers included.
  * @bytes_pinned: how much is.  Sessions count with what is stored of them; a block pinned twice counts twice.
  * @pins: how many pins there can be, as far as they are not yet used up; ended ones count until their time is over.
  */
@@ -165,7 +166,7 @@ struct memkv_pin_limits {
  * @pool: the pool.
  * @limits: receives it.
  *
- * Return: 0; MEMKV_EFORK; -EINVAL; -ENOMEM.
+ * Return: 0; MEMKV_FAILED; MEMKV_EFORK; -EINVAL; -ENOMEM.
  * Context: any thread; looks through the tables when a session is pinned.
  */
 int memkv_pin_room(struct memkv_pool *pool, struct memkv_pin_limits *limits);
@@ -176,9 +177,10 @@ enum memkv_remove_flag {
 
 /**
  * memkv_remove_with() - memkv_remove(), with a say about pins
- * @pool: the pool.
+ * @pool: the pool, open for writing.
  * @key: its key.
- * @flags: enum memkv_remove_flag.
+ * @flags: enum memkv_remove_flag.  MEMKV_REMOVE_UNPIN takes a pin of the key back first; that of its session stays, for the session's
+ *         other blocks.
  *
  * Return: as memkv_remove().
  * Context: any thread.

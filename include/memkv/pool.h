@@ -5,6 +5,18 @@
  * Promise: a get is the exact bytes of one acknowledged put of that very key, or a miss.  Every failure of the
  * medium ends in a counted miss; no call prints, exits or aborts.
  *
+ * Units: sizes and offsets are bytes; pages are 4096 of them.  Points in time are seconds since 1970, UTC, by this machine's clock
+ * (names that end in _s, as for lengths of time); _ms and _us are milliseconds and microseconds, on a clock that nobody sets.
+ * Texts are C strings; what a path names may be a file, a block device, or a DAX device, unless a call says less.
+ *
+ * Memory: what a call is given is its caller's again when it returns, and what it fills in is the caller's; strings in answers
+ * belong to whom the struct's description says.  Handles and iterators are given back by the call that their opening names.
+ * Pointers that a call's description does not call optional must not be NULL: -EINVAL, but for handles of iterators.
+ *
+ * Results: 0 or a count, or negative (error.h).  Beside what its description lists, any call on a pool answers MEMKV_EFORK on
+ * an inherited handle, -EINVAL for a NULL pool, and, but for gets, stat, exists and match, MEMKV_FAILED while the pool cannot
+ * be used ("Failure" below); one that takes options -EINVAL or -E2BIG for them; and one that has to allocate -ENOMEM.
+ *
  * Option structs: set `size` to sizeof the struct as you compiled it; NULL means all defaults.  A library that is newer
  * than the program takes the fields that the program does not know as zero; one that is older answers -E2BIG when a
  * field that it does not know is not zero, and -EINVAL when `size` was not set at all.
@@ -131,6 +143,7 @@ struct memkv_create_plan {
  *
  * Return: 0; or what memkv_pool_create() would answer, as far as it can be told before: permissions, what is there and
  * who uses it, the sizes, and, for what has to be allocated on a file system, its free space now.
+ * Context: any thread; changes nothing.
  */
 int memkv_pool_plan(const char *path, const struct memkv_create_options *options, struct memkv_create_plan *plan);
 
@@ -170,10 +183,11 @@ int memkv_pool_probe(const char *path, struct memkv_pool_label *label);
 
 /**
  * memkv_pool_destroy() - wipe a pool's superblocks and remove its file; of a device, wipe both ends
- * @path: the pool's file.
+ * @path: of the pool (of several namespaces: its home).
  * @dry_run: not 0: only tell whether it could be done.
  *
  * Return: 0; MEMKV_NOT_A_POOL; MEMKV_IN_USE while any agent has it open; MEMKV_NETWORK; or -errno.
+ * Context: any thread.
  */
 int memkv_pool_destroy(const char *path, int dry_run);
 
@@ -210,14 +224,14 @@ struct memkv_pool_options {
 
 /**
  * memkv_pool_open() - attach a pool
- * @path: the pool's file.
+ * @path: of the pool (of several namespaces: its home); copied.
  * @options: or NULL.
  * @pool: receives the handle; free with memkv_pool_close().
  *
  * Reads the whole index from the media before it returns: what is on the media can be found at once.
  *
  * Return: 0; MEMKV_NOT_A_POOL, MEMKV_NEWER, MEMKV_DAMAGED, MEMKV_NO_SLOT; MEMKV_IN_USE while somebody formats or
- * destroys it; MEMKV_NETWORK: for writing, on a file system that other machines may share; MEMKV_TIMEDOUT: the medium
+ * destroys it, or, for writing on a medium that one process writes to at a time, while another does; MEMKV_NETWORK: for writing, on a file system that other machines may share; MEMKV_TIMEDOUT: the medium
  * did not answer by the deadline (what is opened later is closed again; four such attempts at a time wait in a process,
  * further ones end at once); or -errno.
  * Context: any thread.  Starts one follower thread, and one that sees to it that the pool stays attached, unless told not to.
@@ -238,8 +252,8 @@ void memkv_pool_close(struct memkv_pool *pool);
  * memkv_pool_refresh() - fold in everything that any host has published before the call
  * @pool: the pool.
  *
- * Return: 0, MEMKV_FAILED or MEMKV_EFORK.
- * Context: any thread; waits only for this process's own follower.
+ * Return: 0, MEMKV_FAILED or MEMKV_EFORK.  What the medium does not answer for in that moment is looked at again by later looks.
+ * Context: any thread; waits only for this process's own follower, and for the medium.
  */
 int memkv_pool_refresh(struct memkv_pool *pool);
 
@@ -295,8 +309,9 @@ struct memkv_put_options {
  * without) finds the block.
  *
  * Return: 0 stored; MEMKV_EXISTS (equal bytes are stored; nothing was written); MEMKV_DIFFERS (other bytes are stored
- * and stay); MEMKV_TOO_LARGE; MEMKV_NO_ROOM; MEMKV_READ_ONLY; MEMKV_FAILED; MEMKV_EFORK; -EINVAL; -errno of the medium:
- * it is not there; MEMKV_UNKNOWN: the medium failed, or the deadline passed while the block was being written: it may be
+ * and stay); MEMKV_PINNED (likewise: they are pinned, and are not replaced); MEMKV_TOO_LARGE; MEMKV_NO_ROOM; MEMKV_PIN_LIMIT (its
+ * session is pinned, and the block would be more than may be); MEMKV_DRAINED (this agent was); MEMKV_DEGRADED (to replace, all
+ * namespaces must be there); MEMKV_FENCED; MEMKV_READ_ONLY; MEMKV_FAILED; MEMKV_EFORK; -EINVAL; -errno of the medium: it is not there; MEMKV_UNKNOWN: the medium failed, or the deadline passed while the block was being written: it may be
  * there, or come to be there, or not, and what it was to replace as well; MEMKV_TIMEDOUT: the deadline passed before
  * anything was written, and nothing will be.
  * Context: any thread; waits for its own I/O, never for another process.
@@ -311,9 +326,16 @@ enum memkv_get_flag {
 	 * else.  Without it a get also reads whether the block was removed since this process last looked (4 to 8 KiB; on a
 	 * device that several hosts write to besides 4 KiB for each slot in use).  With it the bytes are those of one put of
 	 * this key all the same, but one that was removed or replaced lately may still be returned: until this process has
-	 * learnt of it, which the follower or memkv_pool_refresh() sees to (but for what somebody was removing when it died; such a
-	 * block may be returned until its place is used again).  Meant for keys that are made of what they stand for, as those
-	 * of KV caches are.  On files and coherent memory it changes nothing.
+	 * learnt of it, which each step of the follower, and memkv_pool_refresh(), sees to.
+	 *
+	 * That holds for removals that were acknowledged.  One that never was, since its process died or its device failed in it, may
+	 * or may not have taken place: gets without the flag then find no block, while this process may not learn of it, and return
+	 * the block by the flag until its place is used again; also when a later removal of the key has found nothing left to remove
+	 * (MEMKV_MISS), and when another block was put under the key and removed since.  Any get of the key without the flag
+	 * in this process ends that.
+	 *
+	 * So it is meant for keys that are made of what they stand for, as those of KV caches are: there a block that comes once
+	 * too often is still the right one.  On files and coherent memory the flag changes nothing.
 	 */
 	MEMKV_GET_BY_INDEX = 1 << 1,
 };
@@ -393,8 +415,11 @@ enum memkv_look_flag {
  * @key: its key.
  * @flags: enum memkv_look_flag.
  *
- * Return: 1 or 0; MEMKV_EFORK.
- * Context: any thread; without MEMKV_LOOK_FRESH no lock, no system call, no I/O.
+ * An answer from memory: a block that expires, is removed or evicted in this moment, or cannot be read back, may count as there.
+ *
+ * Return: 1 or 0, which is also the answer while the pool cannot be used; MEMKV_EFORK; -EINVAL.
+ * Context: any thread; without MEMKV_LOOK_FRESH no lock, no system call, no I/O, but where what was just taken out of the index may be
+ * back elsewhere.
  */
 int memkv_exists(struct memkv_pool *pool, const struct memkv_key *key, uint32_t flags);
 
@@ -405,7 +430,7 @@ int memkv_exists(struct memkv_pool *pool, const struct memkv_key *key, uint32_t 
  * @count: its length.
  * @flags: enum memkv_look_flag.
  *
- * Return: how many keys, from the first, are there (at most INT_MAX); MEMKV_EFORK.
+ * Return: how many keys, from the first, are there (at most INT_MAX); 0 also while the pool cannot be used; MEMKV_EFORK; -EINVAL.
  * Context: as memkv_exists().
  */
 int memkv_match(struct memkv_pool *pool, const struct memkv_key *keys, size_t count, uint32_t flags);
@@ -417,7 +442,10 @@ int memkv_match(struct memkv_pool *pool, const struct memkv_key *keys, size_t co
  *
  * After it returns no get in any process returns the bytes that were stored.
  *
- * Return: the number of blocks (births) removed, at least 1; MEMKV_MISS; MEMKV_READ_ONLY; MEMKV_FAILED; MEMKV_EFORK;
+ * Return: the number of blocks (births) removed, at least 1; MEMKV_MISS; MEMKV_PINNED: the block, or its session, is pinned, and stays
+ * (memkv_remove_with() can say otherwise); MEMKV_DEGRADED: a namespace is lost, and a copy there would come back with it; MEMKV_NO_ROOM: on
+ * a device that several hosts write to, there is no place to say it in just now, and nothing was removed; MEMKV_READ_ONLY;
+ * MEMKV_FAILED; MEMKV_EFORK; -EINVAL;
  * MEMKV_UNKNOWN when the medium failed, so that a copy may still be there; -errno when the removal could not be made durable
  * (it is in force all the same).
  * Context: any thread.
@@ -467,8 +495,8 @@ struct memkv_block_info {
  *
  * Looks fresh and reads the block's header, not its payload.
  *
- * Return: 0; MEMKV_MISS; MEMKV_EFORK.
- * Context: any thread.
+ * Return: 0; MEMKV_MISS, counted as for memkv_get(); MEMKV_EFORK; -EINVAL.
+ * Context: any thread; waits for the medium.
  */
 int memkv_stat(struct memkv_pool *pool, const struct memkv_key *key, struct memkv_block_info *info);
 
@@ -477,7 +505,7 @@ int memkv_stat(struct memkv_pool *pool, const struct memkv_key *key, struct memk
  * @size: sizeof(struct memkv_filter).
  * @has_class: not 0: only @class_id.
  * @class_id: see @has_class.
- * @session: only this session, or NULL.
+ * @session: only this session, or NULL; not needed any more once memkv_iter_open() has returned.
  */
 struct memkv_filter {
 	size_t size;
@@ -495,8 +523,8 @@ struct memkv_filter {
  * Looks fresh first.  A block that is put, moved or removed meanwhile may or may not appear; one that was there all
  * the time appears exactly once.
  *
- * Return: 0; -ENOMEM; -EINVAL; MEMKV_EFORK.
- * Context: an iterator belongs to one thread at a time.
+ * Return: 0; -ENOMEM; -EINVAL; MEMKV_FAILED; MEMKV_EFORK.  After anything but 0 there is no iterator.
+ * Context: any thread; an iterator belongs to one thread at a time.
  */
 int memkv_iter_open(struct memkv_pool *pool, const struct memkv_filter *filter, struct memkv_iter **iter);
 
@@ -512,7 +540,7 @@ int memkv_iter_open(struct memkv_pool *pool, const struct memkv_filter *filter, 
  */
 int memkv_iter_next(struct memkv_iter *iter, struct memkv_block_info *info);
 
-/** memkv_iter_close() - free an iterator (NULL is fine) */
+/** memkv_iter_close() - free an iterator (NULL is fine); also of a pool that has failed, and in a child of the process */
 void memkv_iter_close(struct memkv_iter *iter);
 
 /* ---- the pool as a whole ----------------------------------------------------------------------------------- */
@@ -522,7 +550,7 @@ enum memkv_feature_text { MEMKV_FEATURE_TEXT = 128 };
 /**
  * struct memkv_pool_info - sizes, room and use
  * @uuid, @name: identity.
- * @path: as opened; belongs to the pool.
+ * @path: as opened; belongs to the handle.
  * @format_major, @format_minor: version of the format on the media.
  * @bytes: size of the medium that the pool uses.
  * @control_bytes: of it, what is not segments.
@@ -533,7 +561,7 @@ enum memkv_feature_text { MEMKV_FEATURE_TEXT = 128 };
  * @segments_free, @segments_open, @segments_sealed, @segments_parked, @segments_leaving: by state.
  * @blocks, @block_bytes: live blocks and their payload bytes.
  * @direct_io: whether payload goes past the page cache (O_DIRECT).
- * @medium: "file", "memory", "dax", "incoherent memory", "block device".
+ * @medium: "file", "memory", "dax", "incoherent memory", "block device"; a static string.
  * @coherent: whether whoever has the medium sees the others' stores at once: all but block devices and memory that was made with
  *            MEMKV_CREATE_INCOHERENT.
  */
@@ -568,8 +596,9 @@ struct memkv_pool_info {
  * @pool: the pool.
  * @info: receives them.
  *
- * Return: 0; MEMKV_EFORK.
- * Context: any thread; looks fresh.
+ * Return: 0; MEMKV_FAILED; MEMKV_EFORK; -EINVAL; -EIO: the medium does not answer for what says who has which segment.  Blocks in tables
+ * that it does not answer for are not counted.
+ * Context: any thread; looks fresh, through every table.
  */
 int memkv_pool_describe(struct memkv_pool *pool, struct memkv_pool_info *info);
 
@@ -578,7 +607,8 @@ int memkv_pool_describe(struct memkv_pool *pool, struct memkv_pool_info *info);
  * @pool: the pool.
  * @block_size: payload bytes of such a block, without metadata.
  *
- * Return: the number, open segments included; 0 when the size is over the pool's largest block.
+ * Return: the number, open segments included; 0 when the size is over the pool's largest block, and while the pool cannot be used.
+ * Context: any thread; no I/O.
  */
 uint64_t memkv_pool_room(struct memkv_pool *pool, uint64_t block_size);
 
@@ -607,7 +637,7 @@ struct memkv_counters {
 	uint64_t miss_lost;
 };
 
-/** memkv_pool_counters() - read the counters; any thread */
+/** memkv_pool_counters() - read the counters: 0, also while the pool cannot be used; MEMKV_EFORK.  Any thread; no I/O */
 int memkv_pool_counters(struct memkv_pool *pool, struct memkv_counters *counters);
 
 /**
@@ -673,7 +703,7 @@ struct memkv_check_report {
 int memkv_pool_check(struct memkv_pool *pool, const struct memkv_check_options *options,
 		     struct memkv_check_report *report);
 
-/** memkv_version() - "major.minor.patch" of the library */
+/** memkv_version() - "major.minor.patch" of the library, a static string; any thread */
 const char *memkv_version(void);
 
 #ifdef __cplusplus

@@ -183,6 +183,36 @@ struct newer_get {
 	uint64_t more;
 };
 
+/* the same of every call that takes some: no size, and a wish of a newer caller's */
+static void test_other_options(struct memkv_pool *pool, const struct memkv_key *key)
+{
+	union {
+		size_t size;
+		uint8_t bytes[512];
+		struct memkv_pin_options pin;
+		struct memkv_evict_options evict;
+		struct memkv_check_options check;
+		struct memkv_filter filter;
+	} o;
+	struct memkv_evict_report evicted;
+	struct memkv_check_report checked;
+	struct memkv_iter *iter;
+
+	for (int newer = 0; newer < 2; newer++) {
+		int wanted = newer ? -E2BIG : -EINVAL;
+		memset(&o, 0, sizeof(o));
+		o.size = newer ? sizeof(o) : 0;
+		o.bytes[sizeof(o) - 1] = 1;
+		EXPECT(memkv_pin(pool, key, 1, &o.pin, NULL) == wanted, "pin: %s", memkv_error_detail());
+		EXPECT(memkv_pin_prefix(pool, key, 1, &o.pin) == wanted, "pin a prefix: %s", memkv_error_detail());
+		EXPECT(memkv_pin_session(pool, "s", &o.pin) == wanted, "pin a session: %s", memkv_error_detail());
+		EXPECT(memkv_evict(pool, &o.evict, &evicted) == wanted, "evict: %s", memkv_error_detail());
+		EXPECT(memkv_pool_check(pool, &o.check, &checked) == wanted, "check: %s", memkv_error_detail());
+		EXPECT(memkv_iter_open(pool, &o.filter, &iter) == wanted, "iterate: %s", memkv_error_detail());
+	}
+	EXPECT(memkv_exists(pool, key, 0) == 1 && memkv_pins(pool, NULL, 0) == 0, "a call with bad options did something");
+}
+
 static void test_options(void)
 {
 	const char *path = scratch_path("options");
@@ -218,6 +248,7 @@ static void test_options(void)
 	newer.more = 1;
 	EXPECT(memkv_get(pool, &key, back, LENGTH, &newer.known) == -E2BIG && strstr(memkv_error_detail(), "newer"),
 	       "a wish that is not known was granted");
+	test_other_options(pool, &key);
 	memkv_pool_close(pool);
 	scratch_remove(path);
 	printf("options: older and newer callers get what they mean\n");

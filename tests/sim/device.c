@@ -11,7 +11,7 @@
 #include "redirect_device.h"
 
 #include "core/media/nvme_passthrough.h"
-#include "sim.h"
+#include "stage.h"
 
 #include <errno.h>
 
@@ -123,7 +123,8 @@ ssize_t device_pread(int fd, void *to, size_t length, off_t offset)
 			SIM_SITE(BROUGHT_IN_ORDER); /* what has landed in between is in one part and not in the other */
 		read_page((uint8_t *)to + n * PAGE, (uint64_t)offset / PAGE + n);
 	}
-	if (!world.errors_over && (chance(world.setup.io_error) || sites_fails()))
+	if ((!world.errors_over && (chance(world.setup.io_error) || sites_fails())) ||
+	    stage_unread(world.thread->agent, (uint64_t)offset))
 		return says_no(COVER_REFRESH_FAILED);
 	return (ssize_t)length;
 }

@@ -146,7 +146,7 @@ static void life_landed(struct shadow_place *p, const struct entry *e, uint32_t 
 		cover(COVER_SENT_FIRST);
 	if (flagged)
 		p->flagged = world.order;
-	if (flagged && !on_shared())
+	if (flagged && !(on_shared() && world.instances[p->instance].deleted)) /* a log's removal, written down where it was */
 		oracle_flagged(p->instance, segment, e->index);
 	if (flagged)
 		oracle_pins_hold();
@@ -346,13 +346,19 @@ void landed_untold(const struct agent *a)
 		}
 }
 
+void landed_left(const struct agent *a)
+{
+	for (uint32_t s = 0; s < world.layout.geo.segments; s++)
+		if (world.shadow[s].begun_by == a)
+			world.shadow[s].begun_by = NULL;
+}
+
 void landed_died(const struct agent *a)
 {
 	landed_untold(a);
+	landed_left(a);
 	for (uint32_t s = 0; s < world.layout.geo.segments; s++) {
-		struct shadow_segment *segment = &world.shadow[s];
-		if (segment->begun_by == a)
-			segment->begun_by = NULL; /* the device has it as it was */
+		const struct shadow_segment *segment = &world.shadow[s];
 		for (uint32_t i = 0; a->attached && i < world.layout.geo.entries; i++)
 			if (segment->places[i].life == SHADOW_SENT && watch_holds(a, segment))
 				cover(COVER_KILL_SENT);

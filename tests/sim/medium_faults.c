@@ -202,7 +202,7 @@ static bool overlooked(uint64_t page)
 
 int medium_flush(struct agent *agent)
 {
-	bool fails = !world.errors_over && (chance(world.setup.flush_error) || sites_fails());
+	bool fails = (!world.errors_over && (chance(world.setup.flush_error) || sites_fails())) || (stage.on && stage.unflushed == agent);
 
 	world_point(4);
 	world.steps++;

@@ -165,6 +165,12 @@ bool oracle_firm(const struct instance *i, uint64_t before)
 	return !i->unowed && stays(i, before);
 }
 
+/* may a call fail?  The medium said no; or its host was out of its lease, and can promise nothing (then: MEMKV_UNKNOWN) */
+static bool excused(const struct thread *t)
+{
+	return t->call.troubled || device_fenced(t->agent) || t->call.lapsed || (on_shared() && !share_in_lease(t->agent->pool));
+}
+
 /* ---- puts ---- */
 
 uint32_t oracle_put(struct thread *t, uint32_t key, uint32_t version, uint64_t expires, bool durable, bool replace)
@@ -235,7 +241,7 @@ void oracle_put_done(struct thread *t, int result, bool replace)
 	} else if (((result == MEMKV_PINNED || result == MEMKV_UNKNOWN) && replace && oracle_pinnable(i->key)) ||
 		   (result == MEMKV_PIN_LIMIT && i->session)) {
 		cover(COVER_PIN_KEEPS);
-	} else if (!t->call.troubled && !device_fenced(t->agent) && !on_shared()) {
+	} else if (!excused(t)) {
 		broken("put %u fails with %s, and nothing was wrong", t->call.instance, memkv_code_name(result));
 	}
 }
@@ -269,6 +275,32 @@ void oracle_born(struct thread *t, const struct entry *e)
 		(void)instance_born(t, e);
 }
 
+void oracle_written(const struct thread *t, const uint8_t *bytes, uint64_t page)
+{
+	struct block_header h;
+
+	if (t->call.kind != CALL_PUT || world.instances[t->call.instance].published ||
+	    !block_header_decode(bytes, PAGE, page, world.pool_seed, &h))
+		return;
+	struct instance *i = &world.instances[t->call.instance];
+	struct memkv_key key = key_of(i->key);
+	if (memcmp(key.bytes, h.key, sizeof(h.key)) == 0)
+		i->written = h.birth;
+}
+
+/* no entry of it was ever there, and it was found by its own header: its put died, and power loss took the table */
+static uint32_t instance_found(const struct entry *e)
+{
+	for (uint32_t n = world.instance_count; n-- > 0;)
+		if (world.instances[n].written == e->birth && !world.instances[n].published) {
+			world.instances[n].birth = e->birth;
+			world.instances[n].expires = e->expires_s;
+			world.instances[n].published = true;
+			return n;
+		}
+	return UINT32_MAX;
+}
+
 static bool is_over(const struct copy *c)
 {
 	const struct shadow_segment *s = &world.shadow[c->segment];
@@ -295,6 +327,8 @@ uint32_t oracle_published(struct thread *t, const struct entry *e, uint32_t segm
 
 	if (n == UINT32_MAX)
 		n = instance_born(t, e);
+	if (n == UINT32_MAX)
+		n = instance_found(e);
 	if (n == UINT32_MAX) {
 		broken("segment %u, place %u: the published block was never put", segment, e->index);
 		return n;
@@ -361,9 +395,11 @@ void oracle_looked(struct thread *t)
 	struct memkv_pool *pool = t->agent->pool;
 	struct place place;
 
-	if (t->call.troubled || device_fenced(t->agent) || on_shared() || follower_losses(&pool->follower) & 1)
+	if (t->call.troubled || device_fenced(t->agent) || follower_losses(&pool->follower) & 1 || stated_passed_on(t->agent))
 		return;
 	t->agent->looked = max_u64(t->agent->looked, t->call.begin);
+	if (!on_device())
+		left_looked(pool);
 	for (uint32_t s = 0; s < world.layout.geo.segments; s++)
 		for (uint32_t n = 0; world.shadow[s].generation && n < world.layout.geo.entries; n++) {
 			const struct shadow_place *p = &world.shadow[s].places[n];
@@ -492,7 +528,8 @@ void oracle_get_by_index_done(struct thread *t, int64_t result, const uint8_t *b
 	if (*instance >= world.instance_count || !gone_before(&world.instances[*instance], t->call.begin))
 		return;
 	cover(COVER_BY_INDEX_LATE);
-	if (fresh && !t->call.troubled && !device_fenced(t->agent) && !on_shared() && was_told(t->agent->pool, &world.instances[*instance]))
+	if (fresh && !t->call.troubled && !device_fenced(t->agent) && !stated_passed_on(t->agent) &&
+	    (on_shared() || was_told(t->agent->pool, &world.instances[*instance])))
 		broken("key %u: put %u is returned by the index after a fresh look, and was removed before that began", t->call.key,
 		       *instance);
 }
@@ -537,7 +574,7 @@ void oracle_remove_done(struct thread *t, int result)
 		cover(COVER_REMOVE_OK);
 	else if (result == MEMKV_PINNED && oracle_pinnable(t->call.key))
 		cover(COVER_PIN_KEEPS);
-	else if (result != MEMKV_MISS && !t->call.troubled && !device_fenced(t->agent) && !on_shared())
+	else if (result != MEMKV_MISS && !excused(t))
 		broken("key %u: remove fails with %s, and nothing was wrong", t->call.key, memkv_code_name(result));
 }
 

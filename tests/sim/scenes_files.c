@@ -140,7 +140,7 @@ static bool keeps_but_blocks(uint64_t at) { return !is_block(at) && (!is_entry(a
  * Power loss has taken tail and entry of key 0, and its block is there.  The key is removed, and the segment continued: the next
  * block and its entry are lost with the power again, and the new tail not.
  */
-static void left_behind_continued(void)
+static void left_behind(void)
 {
 	opens(0);
 	(void)calls(0, CALL_PUT, 0);
@@ -177,6 +177,81 @@ static void left_open_voided(void)
 	power_fails();
 	opens(1);
 	(void)calls(1, CALL_GET, 0);
+	all_look();
+}
+
+/* of the second place */
+static uint64_t second_entry(void) { return table_of(torn) + PAGE + ENTRY_BYTES; }
+
+static bool keeps_but_tail_and_entries(uint64_t at)
+{
+	return at != table_of(torn) + TABLE_TAIL_OFFSET && (!is_entry(at) || at == second_entry() + ENTRY_LIFE_OFFSET) &&
+	       at - (page_of(torn) + 1) * PAGE >= 2ULL * PAGE;
+}
+
+static bool keeps_but_second_block(uint64_t at)
+{
+	bool entry = at - second_entry() < ENTRY_BYTES, block = at - (page_of(torn) + 3) * PAGE < 2ULL * PAGE;
+
+	return !block && (!entry || at == second_entry());
+}
+
+static bool writes_of_0(const struct command *c) { return c->agent->number == 0 && c->direction == MEDIA_WRITE && c->page > page_of(torn); }
+
+/* the same behind the tail, and not at once behind it: the first place was void */
+static void left_far_behind(void)
+{
+	opens(0);
+	(void)calls(0, CALL_PUT, 7);
+	torn = segment_that_is(OWNER_OPEN);
+	(void)calls(0, CALL_PUT, 6);
+	torn++;
+	stage.fails = writes_of_0;
+	(void)calls(0, CALL_PUT, 0);
+	stage.fails = NULL;
+	(void)calls(0, CALL_PUT, 1);
+	scene_must(segment_of_key(1) == torn, "the block is elsewhere");
+	stage.keeps = keeps_but_tail_and_entries;
+	power_fails();
+	opens(1);
+	(void)calls(1, CALL_REMOVE, 1);
+	(void)calls(1, CALL_PUT, 2);
+	(void)calls(1, CALL_PUT, 3);
+	scene_must(segment_of_key(3) == torn, "the block is not put over the other");
+	stage.keeps = keeps_but_second_block;
+	power_fails();
+	opens(1);
+	(void)calls(1, CALL_GET, 1);
+	all_look();
+}
+
+/* the first entry, and one word of the key in the second */
+static bool keeps_but_first_entry(uint64_t at)
+{
+	return at - (table_of(torn) + PAGE) >= ENTRY_BYTES && at != second_entry() + 6 * 8;
+}
+
+static bool keeps_but_void(uint64_t at) { return at - (table_of(torn) + PAGE) >= ENTRY_BYTES || at == table_of(torn) + PAGE; }
+
+/*
+ * Power loss has taken the first entry and torn the second, of which nobody knows where its block is.  That key is removed.  Who continues
+ * the segment makes the first place void; torn in its turn that has its block tell of it, and so of where the second one is.
+ */
+static void left_unplaced(void)
+{
+	opens(0);
+	(void)calls(0, CALL_PUT, 0);
+	(void)calls(0, CALL_PUT, 1);
+	torn = segment_of_key(0);
+	stage.keeps = keeps_but_first_entry;
+	power_fails();
+	opens(1);
+	(void)calls(1, CALL_REMOVE, 1);
+	(void)calls(1, CALL_PUT, 2);
+	stage.keeps = keeps_but_void;
+	power_fails();
+	opens(1);
+	(void)calls(1, CALL_GET, 1);
 	all_look();
 }
 
@@ -290,6 +365,37 @@ static void blank_left_over(void)
 	goes_until(2, EVENT_OWNER, 1);
 	dies(2);
 	opens(3);
+	all_look();
+}
+
+static bool keeps_but_tail_word(uint64_t at) { return at != table_of(torn) + TABLE_TAIL_OFFSET; }
+
+static bool keeps_but_header_and_entries(uint64_t at) { return at - table_of(torn) >= TABLE_HEADER_BYTES && !is_entry(at); }
+
+/*
+ * Power loss takes a tail, and leaves the entry behind it, which is removed.  When the segment is opened anew power fails again, and of
+ * that nothing is left but the new tail: then places are counted by the entries that there are.
+ */
+static void behind_tail_left(void)
+{
+	uint32_t key = 0;
+
+	opens(0);
+	world.setup.durable = 65536;
+	(void)calls(0, CALL_PUT, key++);
+	world.setup.durable = 0;
+	torn = segment_of_key(0);
+	while (key < world.layout.segments * 2)
+		(void)calls(0, CALL_PUT, key++);
+	stage.keeps = keeps_but_tail_word;
+	power_fails();
+	opens(1);
+	(void)calls(1, CALL_REMOVE, 1);
+	for (uint64_t generation = world.shadow[torn].generation; !world.failed && world.shadow[torn].generation == generation;)
+		(void)calls(1, CALL_PUT, key++);
+	stage.keeps = keeps_but_header_and_entries;
+	power_fails();
+	opens(2);
 	all_look();
 }
 
@@ -430,16 +536,19 @@ const struct scene scenes_files[] = {
 	{MUTANT_MOVE_FROM_WITHDRAWN, "becomes live again, and was removed", MEDIUM_FILE, move_from_withdrawn, many_keys},
 	{MUTANT_SILENCE_BELIEVED, "is returned, and was removed", MEDIUM_FILE, silence_believed, NULL},
 	{MUTANT_UNREAD_SEEN, "is returned, and was removed", MEDIUM_FILE, unread_seen, NULL},
-	{MUTANT_LEFT_OVER_FOLDED, "is returned, and was removed", MEDIUM_FILE, left_over_folded, NULL},
-	{MUTANT_LEFT_BEHIND_CONTINUED, "is returned, and was removed", MEDIUM_FILE, left_behind_continued, NULL},
-	{MUTANT_LEFT_OPEN_VOIDED, "is returned, and was removed", MEDIUM_FILE, left_open_voided, NULL},
-	{MUTANT_SILENT_RESUMED, "wrong bytes", MEDIUM_FILE, silent_resumed, NULL},
-	{MUTANT_ONLY_SOURCE_OVERWRITTEN, "is returned, and was removed", MEDIUM_FILE, only_source_overwritten, many_keys},
+	{MUTANT_LEFT_OVER_FOLDED, "which is FREE", MEDIUM_FILE, left_over_folded, NULL},
+	{MUTANT_LIVES_LEFT, "is there with its life word", MEDIUM_FILE, left_behind, NULL},
+	{MUTANT_LIVES_LEFT, "is there with its life word", MEDIUM_FILE, left_open_voided, NULL},
+	{MUTANT_LIVES_LEFT, "is there with its life word", MEDIUM_FILE, left_far_behind, NULL},
+	{MUTANT_LIVES_LEFT, "is returned, and was removed", MEDIUM_FILE, left_unplaced, NULL},
+	{MUTANT_SILENT_RESUMED, "is there with its life word", MEDIUM_FILE, silent_resumed, NULL},
+	{MUTANT_ONLY_SOURCE_OVERWRITTEN, "alone tells of its table", MEDIUM_FILE, only_source_overwritten, many_keys},
 	{MUTANT_OWN_HEADER_UNFLUSHED, "and a power cut brought it back", MEDIUM_FILE, own_header_unflushed, many_keys},
+	{MUTANT_BEHIND_TAIL_LEFT, "and a power cut brought it back", MEDIUM_FILE, behind_tail_left, many_keys},
 	{MUTANT_BLANK_LEFT_OVER, "is returned, and was removed", MEDIUM_FILE, blank_left_over, many_keys},
 	{MUTANT_NOTE_ONCE, "its removal has been acknowledged", MEDIUM_FILE, note_once, many_keys},
 	{MUTANT_GONE_BELIEVED, "its removal has been acknowledged", MEDIUM_FILE, gone_believed, many_keys},
-	{MUTANT_CHECKPOINT_UNFLUSHED, "pinned", MEDIUM_FILE, checkpoint_unflushed, NULL},
+	{MUTANT_CHECKPOINT_UNFLUSHED, "the other one is not flushed", MEDIUM_FILE, checkpoint_unflushed, NULL},
 	{MUTANT_UNSEEN_NOT_LOST, "a fresh look does not see it", MEDIUM_FILE, unseen_not_lost, many_keys},
 	{MUTANT_FOLD_NO_SECOND_LOOK, "a fresh look does not see it", MEDIUM_FILE, fold_no_second_look, many_keys},
 	{.play = NULL},

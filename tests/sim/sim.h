@@ -14,6 +14,7 @@
  *   device.c   a block device below core/media           landed.c   what reaches a device, and may it?
  *   process.c  memory, locks, clock of a process         events.c   what a person reads; coverage
  *   lines.c    memory of hosts that are not coherent
+ *   left.c     what power loss leaves
  *   stated.c   what logs on a shared device say          oracle_pins.c  pins
  */
 #ifndef MEMKV_TESTS_SIM_SIM_H
@@ -98,6 +99,7 @@ struct call {
 	uint64_t looked;		 /* its process's when it began */
 	enum put_stage stage;
 	bool troubled; /* the medium said no meanwhile */
+	bool lapsed;   /* hosts that share a device: it was out of its lease at some time meanwhile */
 	bool moving;   /* publishes a copy */
 	uint32_t pin;  /* of oracle_pins.c; UINT32_MAX: none */
 	bool unpins, unpins_session;
@@ -139,6 +141,7 @@ struct agent {
 	bool troubled; /* the medium said no to it, once */
 	bool attached; /* slot and epoch are right */
 	bool slot_lost; /* shared: its slot is another's */
+	bool lapsed;	/* likewise: it has been out of its lease at some time */
 	uint64_t looked; /* world.order when the last fresh look began that has ended */
 	bool checkpoints; /* has withdrawn a checkpoint, and not yet written it */
 	uint32_t slot, epoch;
@@ -230,6 +233,7 @@ struct instance {
 	uint32_t key, version;
 	uint64_t begin, acked; /* world.order; acked 0: not */
 	uint64_t birth, expires;
+	uint64_t written; /* the birth that its header says, as it was sent; 0: none was */
 	bool durable, published;
 	bool whole;		/* has been on the device, entry and block */
 	bool survives, unowed; /* a power cut; may be lost by one */
@@ -325,7 +329,7 @@ void setup_format(const struct geometry *geo);
 /* world.c: run one seed; true: no rule was broken */
 bool world_run(uint64_t seed);
 /* a pool as @chooses says, and nobody who does anything: for a scene (stage.h) */
-void world_stage(void (*chooses)(struct setup *setup, struct geometry *geo));
+void world_stage(uint64_t seed, void (*chooses)(struct setup *setup, struct geometry *geo));
 /* processes whose last write has ended: only now their locks are free */
 void world_bury(void);
 /* a point of the running thread: others may run now */
@@ -435,17 +439,29 @@ void watch_cover_take(const struct owner_word *old, const struct owner_word *new
 uint32_t watch_takeable(void);
 void watch_all_takeable(const struct agent *survivor);
 
+/* left.c: blocks that power loss has left, and no entry tells of */
+void left_reset(void);
+/* a life word was stored or swapped; a page of a segment is about to be written */
+void left_stored(uint32_t segment, uint32_t index);
+void left_lands(uint32_t segment, uint64_t page, const uint8_t *bytes);
+/* a look that was fresh has ended; a checkpoint at this offset of their region is withdrawn */
+void left_looked(struct memkv_pool *pool);
+void left_withdraws_checkpoint(uint64_t offset);
+
 /* landed.c: the watcher of devices */
 void landed_control(const struct command *command, uint64_t page, const uint8_t *before);
 void landed_payload(const struct command *command, uint64_t page);
 /* a store to the mirror of the running thread's process */
 void landed_mirror_stored(struct agent *agent, enum sim_kind kind, uint64_t offset);
 void landed_died(const struct agent *agent);
+/* what it has begun in its mirror alone the device has as it was */
+void landed_left(const struct agent *agent);
 void landed_untold(const struct agent *agent);
 /* watch_died() - what it flagged and has not told of others need not know */
 void watch_died(const struct agent *agent);
 
-/* stated.c: a page of a log ring has landed; a write of a segment has */
+/* stated.c: a page of a log ring has landed; a write of a segment has; has the slot passed on, as its cell says on the device? */
+bool stated_passed_on(const struct agent *agent);
 void stated_landed(uint64_t offset, const uint8_t *before);
 void stated_write_landed(const struct command *command);
 
@@ -475,6 +491,8 @@ void oracle_after_cut(void);
 uint32_t oracle_published(struct thread *t, const struct entry *entry, uint32_t segment);
 /* its entry is stored: from now on its birth is known */
 void oracle_born(struct thread *t, const struct entry *entry);
+/* a page is sent: is it the header of what is put? */
+void oracle_written(const struct thread *t, const uint8_t *bytes, uint64_t page);
 void oracle_live(uint32_t instance, uint32_t segment, uint32_t index);
 bool oracle_present(const struct instance *instance);
 /* has any call asked for the removal of this put? */

@@ -35,6 +35,9 @@ extern struct stage {
 	bool reached;
 	bool (*fails)(const struct command *command); /* NULL: none does */
 	bool (*sinks)(const struct command *command); /* of what the dead have on the way this never lands; NULL: by chance */
+	bool (*unread)(const struct agent *agent, uint64_t offset); /* NULL: what a device's mirror asks for is read */
+	bool stale; /* who gets does not look before */
+	const struct agent *unflushed; /* whose flushes fail */
 	bool (*keeps)(uint64_t offset); /* power loss: have the eight bytes there been written? NULL: all have */
 } stage;
 
@@ -53,6 +56,12 @@ void goes_until(player p, enum event event, uint32_t nth);
 void goes_to_store(player p, uint64_t offset, uint64_t bytes, uint32_t nth);
 void goes_to_sleep(player p);
 int64_t ends(player p);
+/* until so much time has passed; false: its call had ended before */
+bool goes_for(player p, uint64_t points);
+/* a host stands still, with all its threads, until it is told to do something: else those of the library's own go on while others do */
+void stands_still(player p);
+/* those threads alone stand still */
+void helpers_stand_still(player p);
 void closes(player p);
 /* it is killed, and what it had on the way has ended */
 void dies(player p);
@@ -79,10 +88,11 @@ void stage_event(enum event event, const struct agent *agent, uint64_t at);
 void stage_answered(const struct thread *thread, int64_t result);
 bool stage_fails(const struct command *command);
 bool stage_sinks(const struct command *command);
+bool stage_unread(const struct agent *agent, uint64_t offset);
 /* what power loss takes of a page */
 void stage_cut(uint64_t page);
 
-/* scenes_files.c, scenes_devices.c; each list ends with one that has no play */
-extern const struct scene scenes_files[], scenes_devices[];
+/* scenes_files.c, scenes_devices.c, scenes_shared.c; each list ends with one that has no play */
+extern const struct scene scenes_files[], scenes_devices[], scenes_shared[];
 
 #endif

@@ -4,6 +4,7 @@
  * no life word says so), who holds which segment for whoever reads all logs, and what has happened to a segment on the way.
  */
 #include "core/facts/ownership.h"
+#include "core/format/cells.h"
 #include "sim.h"
 
 #include <string.h>
@@ -38,6 +39,19 @@ static bool record_of(const uint8_t *at, struct record *r)
 		.state = load32(at + 112),
 	};
 	return memcmp(at, "RC", 2) == 0 && load64(at + 8) != CHECK_WRITING;
+}
+
+bool stated_passed_on(const struct agent *a)
+{
+	struct slot_cell cell;
+
+	for (unsigned copy = 0; a->attached && copy < SLOT_COPIES; copy++) {
+		const uint8_t *at = world.image + layout_slot_cell(&world.layout, copy, a->slot);
+		if (slot_cell_decode(at, a->slot, copy, world.pool_seed, &cell) != CHECK_BAD && cell.epoch > a->epoch &&
+		    !(cell.state == SLOT_JOINING && cell.epoch == a->epoch + 1))
+			return true;
+	}
+	return false;
 }
 
 /* the last one with such an incarnation, dead or alive */

@@ -13,7 +13,7 @@
  *   - a removed block never becomes live again
  */
 #include "core/pool/handle.h"
-#include "sim.h"
+#include "stage.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -288,7 +288,7 @@ static void life_changed(uint32_t segment, uint32_t index, uint64_t offset)
 	enum life life = life_read(raw, p->birth);
 
 	trace(EVENT_LIFE, actor(), (uint64_t)segment << 32 | index, life, p->birth);
-	if (p->generation == 0)
+	if (p->generation == 0 || world.failed)
 		return; /* a place of a generation before: nobody sees it */
 	if (life == LIFE_LIVE && p->life != SHADOW_MOVING)
 		broken("segment %u, place %u: a life word goes back to live", segment, index);
@@ -370,6 +370,8 @@ static void checkpoint_stored(uint64_t offset)
 	if (whole && actor()->checkpoints)
 		cover(actor()->attached ? COVER_CHECKPOINT : COVER_CHECKPOINT_HEIR);
 	actor()->checkpoints = !whole;
+	if (!whole && !on_device())
+		left_withdraws_checkpoint(offset);
 }
 
 /* ---- stores ---- */
@@ -397,6 +399,8 @@ static void table_stored(enum sim_kind kind, uint64_t offset)
 			entry_changed(segment, index, entry);
 		else if (word == ENTRY_LIFE_OFFSET && kind == SIM_SWAP)
 			life_changed(segment, index, entry);
+		if (word == ENTRY_LIFE_OFFSET)
+			left_stored(segment, index);
 		if (word == 8 && call->stage == PUT_PUBLISHES && load(entry + 8) != htole64(CHECK_WRITING))
 			call->stage = PUT_PUBLISHED;
 	}
@@ -425,6 +429,7 @@ void sim_after(enum sim_kind kind, const void *at, int done)
 		offset = m && m->control ? (uint64_t)((const uint8_t *)at - m->control) : NEVER;
 		if (offset < l->control_bytes && done) {
 			landed_mirror_stored(actor(), kind, offset);
+			stage_event(EVENT_WORD, actor(), offset);
 			if (is_hot(kind, offset))
 				fortune_hot(actor());
 		}
@@ -470,6 +475,8 @@ void watch_submit(struct command *c)
 	struct shadow_segment *s;
 
 	c->segment = watch_segment_of_page(c->page);
+	if (c->segment != NEVER && c->memory[0])
+		oracle_written(world.thread, c->memory[0], c->page);
 	if (c->segment == NEVER) {
 		bool control = on_device() && c->page * PAGE < world.layout.control_bytes;
 		if (!control && !is_superblock(c->page)) /* a writer that attaches mends the bad copy */
@@ -507,6 +514,8 @@ void watch_land(const struct command *c, uint64_t page, const uint8_t *bytes)
 	const struct shadow_segment *s = &world.shadow[c->segment];
 	uint64_t first = layout_segment(&world.layout, c->segment) / PAGE;
 
+	if (!on_device())
+		left_lands((uint32_t)c->segment, page, bytes);
 	if (s->generation != c->generation) {
 		broken("segment %" PRIu64 ": a write for generation %016" PRIx64 " lands in %016" PRIx64, c->segment,
 		       c->generation, s->generation);
@@ -586,6 +595,7 @@ void watch_rebuild(void)
 {
 	for (uint32_t i = 0; i < world.layout.geo.segments; i++)
 		rebuild_segment(i);
+	left_reset();
 }
 
 void watch_reset(void)
@@ -595,6 +605,7 @@ void watch_reset(void)
 		world.shadow[i].owner = (struct owner_word){.state = OWNER_FREE};
 	memset(world.epochs, 0, sizeof(world.epochs));
 	memset(generations, 0, sizeof(generations));
+	left_reset();
 }
 
 void watch_all_takeable(const struct agent *survivor)

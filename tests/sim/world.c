@@ -84,7 +84,7 @@ void world_point(int weight)
 		return;
 	world.now += (uint64_t)weight;
 	world.budget -= weight;
-	/* several hosts: who empties a segment reads all logs some ten times, word by word */
+	/* several hosts: who empties a segment reads all logs some ten times, and each load of a word is a point of the call */
 	if (++world.thread->call.points > CALL_POINTS_MAX * (on_shared() ? 2 : 1) && world.thread->call.kind)
 		broken("agent %u: %s does not come to an end", world.thread->agent->number, call_name(world.thread->call.kind));
 	if (world.thread->due && --world.thread->due == 0)
@@ -150,6 +150,7 @@ void agent_spawn(struct agent *a)
 	a->state = AGENT_UP;
 	a->stopped_until = 0;
 	a->quit = a->rests = a->troubled = a->attached = a->read_only = a->checkpoints = a->slot_lost = false;
+	a->lapsed = false;
 	a->role = on_shared() || draw(2) ? ROLE_ANY : (enum role)draw(world.setup.pin ? ROLES : ROLE_PINS);
 	a->looked = 0;
 	a->pool = NULL;
@@ -258,11 +259,24 @@ static uint64_t next_moment(void)
 	return earliest;
 }
 
+/* hosts that share a device: who is out of its lease promises nothing, in any of its calls */
+static void note_lapse(struct agent *a)
+{
+	if (!on_shared() || !a->attached || !a->pool || a->pool->read_only || share_in_lease(a->pool))
+		return;
+	a->lapsed = true;
+	for (int i = 0; i < THREADS_MAX; i++)
+		a->threads[i].call.lapsed = true;
+}
+
 static void run_thread(struct thread *t)
 {
 	world.budget = draw(2 * world.setup.distance);
 	world.thread = world.last = t;
+	note_lapse(t->agent);
 	fiber_resume(&t->fiber);
+	if (t->agent->state == AGENT_UP)
+		note_lapse(t->agent);
 	world.thread = NULL;
 }
 
@@ -430,9 +444,9 @@ static void come_to_rest(void)
 	until(all_down);
 }
 
-void world_stage(void (*chooses)(struct setup *setup, struct geometry *geo))
+void world_stage(uint64_t seed, void (*chooses)(struct setup *setup, struct geometry *geo))
 {
-	begin(1, chooses);
+	begin(seed, chooses);
 }
 
 bool world_run(uint64_t seed)

@@ -34,15 +34,42 @@ static int flush(struct media *media)
 	return 0;
 }
 
-static void let_go(struct media *media, uint64_t offset, size_t length)
+/* pages of cells that are held: as on a device, no others are written; only while it is asked for */
+static bool held[SLOT_COPIES * SLOTS], strict;
+
+static bool *held_at(struct media *media, uint64_t offset) { return &held[fake_slot(media, offset)]; }
+
+static int hold(struct media *media, uint64_t offset, size_t length)
 {
-	(void)fake_range(media, offset, length);
+	(void)length;
+	*held_at(media, offset) = true;
+	return 0;
 }
 
-static struct slot_cell *twin; /* its heartbeat moves with each look */
+static void let_go(struct media *media, uint64_t offset, size_t length)
+{
+	(void)length;
+	*held_at(media, offset) = false;
+}
+
+static int publish(struct media *media, uint64_t offset, size_t length)
+{
+	(void)length;
+	if (!strict || *held_at(media, offset))
+		return 0;
+	atomic_store(&media->unpublished, true);
+	return -EROFS;
+}
+
+static struct slot_cell *twin;	/* its heartbeat moves with each look */
+static struct slot_cell *leaver; /* it leaves while somebody asks whether it is gone */
 
 static int refresh(struct media *media, uint64_t offset, size_t length)
 {
+	if (leaver && length == CELL_LIVE && fake_slot(media, offset) == leaver->slot) {
+		slot_write_copy(c, leaver, 0);
+		slot_write_copy(c, leaver, 1);
+	}
 	if (twin) {
 		twin->heartbeat++;
 		slot_write_copy(&fake.control, twin, 0);
@@ -57,7 +84,8 @@ static void open_pool(void)
 	fake_open(&fake, SLOTS);
 	ops = *fake.base.ops;
 	ops.flush = flush;
-	ops.hold = fake_range;
+	ops.hold = hold;
+	ops.publish = publish;
 	ops.refresh = refresh;
 	ops.let_go = let_go;
 	fake.base.ops = &ops;
@@ -65,7 +93,9 @@ static void open_pool(void)
 	c->shared = true;
 	memset(c->machine, 7, sizeof(c->machine));
 	memset(c->boot, 8, sizeof(c->boot));
-	twin = NULL;
+	memset(held, 0, sizeof(held));
+	strict = false;
+	twin = leaver = NULL;
 	behind_flush = NULL;
 	flushes = 0;
 }
@@ -123,11 +153,33 @@ START_TEST(late_copy_over_one_who_left)
 		struct slot_cell late = cell_of(0, 1, LATE, (uint32_t)state);
 		struct slot winner = {.epoch = 1, .nonce = WINNER, .cell = cell_of(0, 1, WINNER, SLOT_ACTIVE)};
 		fake.locked[0] = true;
+		strict = held[0] = true; /* copy 0, as a holder has it */
 		slot_leave(c, &winner);
+		ck_assert(!atomic_load(&fake.base.unpublished)); /* both copies */
+		strict = false;
 		put_copy(0, &late);
 		must_owe(0, 1, WINNER);
 		close_pool();
 	}
+}
+END_TEST
+
+/*
+ * A cell that was read while its holder named the log before its own as owed; and it has left since, when its own log was all there
+ * was.  That one must be named.
+ */
+START_TEST(chosen_by_what_stands_there)
+{
+	struct slot_cell before = cell_of(0, 3, WINNER, SLOT_ACTIVE), left = cell_of(0, 3, WINNER, SLOT_LEFT);
+
+	open_pool();
+	before.owed_epoch = 2;
+	before.owed_nonce = LATE;
+	put_copy(0, &before);
+	put_copy(1, &before);
+	leaver = &left;
+	must_owe(0, 3, WINNER);
+	close_pool();
 }
 END_TEST
 
@@ -354,7 +406,7 @@ END_TEST
 
 int main(void)
 {
-	const TTest *const tests[] = {late_copy_over_one_who_left, late_copy_under_the_next_claim, late_copy_of_an_epoch_long_past,
+	const TTest *const tests[] = {late_copy_over_one_who_left, late_copy_under_the_next_claim, late_copy_of_an_epoch_long_past, chosen_by_what_stands_there,
 					     who_gives_up_leaves_the_winner_alone, holder_writes_its_copy_anew,
 					     another_boot_proves_death, unbounded_connection_waits_for_its_boot, twins_are_refused,
 					     silence_proves_nothing, silent_slots_pass_on_once,

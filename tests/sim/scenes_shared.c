@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Scenes of hosts that share a device: see stage.h. */
+#include "stage.h"
+
+static void hosts(struct setup *s, struct geometry *geo, uint32_t slots)
+{
+	(void)s;
+	geo->slots = slots;
+	geo->ring_bytes = 2 * PAGE;
+	geo->checkpoint_bytes = 6 * PAGE;
+	for (int i = 0; i < AGENTS_MAX; i++) {
+		world.agents[i].rate = 1024;
+		world.agents[i].boots = 1;
+	}
+}
+
+static void two_slots(struct setup *s, struct geometry *geo) { hosts(s, geo, 2); }
+static void many_slots(struct setup *s, struct geometry *geo) { hosts(s, geo, AGENTS_MAX); }
+
+/* ---- claims ---- */
+
+static uint64_t cell(uint32_t copy, uint32_t slot) { return layout_slot_cell(&world.layout, copy, slot); }
+
+/* it has found the slot free, and stands still before it writes this copy of its cell */
+static void claims_late(player p, uint32_t copy, uint32_t slot)
+{
+	begins_to_open(p);
+	goes_to_store(p, cell(copy, slot), PAGE, 1);
+	stands_still(p);
+}
+
+/* what it was about to write has landed */
+static void writes_late(player p)
+{
+	goes_until(p, EVENT_LAND, 1);
+	stands_still(p);
+}
+
+/*
+ * Host 1 stands still in its claim of slot 1, which host 2 wins then, and removes what host 0 has put.  Host 0 has not heard of it when
+ * host 1 writes its cell over that of host 2.
+ */
+static void stale_claim_believed(void)
+{
+	opens(0);
+	(void)calls(0, CALL_PUT, 0);
+	claims_late(1, 0, 1);
+	opens(2);
+	stands_still(0);
+	(void)calls(2, CALL_REMOVE, 0);
+	stands_still(2);
+	writes_late(1);
+	(void)calls(0, CALL_GET, 0);
+}
+
+/* likewise; host 2 has left, and host 3 has begun to claim the slot */
+static void next_unheard(void)
+{
+	opens(0);
+	(void)calls(0, CALL_PUT, 0);
+	claims_late(1, 0, 1);
+	opens(2);
+	stands_still(0);
+	(void)calls(2, CALL_REMOVE, 0);
+	closes(2);
+	begins_to_open(3);
+	writes_late(3);
+	writes_late(1);
+	(void)calls(0, CALL_GET, 0);
+}
+
+/*
+ * Host 2 has the slot that host 1 stands still in the claim of, and sleeps; the slot passes on to host 3, which leaves, and host 4 has
+ * begun to claim it when host 1 writes its cell.  Host 2 wakes up, and must see that its slot was another's: else it writes over the
+ * claim, the only word of the epoch between.
+ */
+static void joining_unheard(void)
+{
+	opens(0);
+	(void)calls(0, CALL_PUT, 0);
+	claims_late(1, 0, 1);
+	opens(2);
+	stands_still(2);
+	opens(3);
+	closes(3);
+	begins_to_open(4);
+	writes_late(4);
+	writes_late(1);
+	(void)calls(2, CALL_REMOVE, 0);
+	dies(2);
+	dies(1);
+	(void)ends(4);
+}
+
+/*
+ * Hosts 0 and 1 stand still in their claims of the only free slot, before either copy of its cell; host 2 wins it, puts, removes, and stands
+ * still, for some heartbeats.  Host 0 writes its copy, and finds that it has lost; host 1 writes the other.  Host 3 looks for a slot.
+ */
+static void give_up_blind(void)
+{
+	opens(4);
+	claims_late(0, 0, 1);
+	claims_late(1, 1, 1);
+	opens(2);
+	(void)calls(2, CALL_PUT, 0);
+	(void)calls(2, CALL_REMOVE, 0);
+	stands_still(2);
+	(void)goes_for(0, 1500);
+	stands_still(0);
+	writes_late(1);
+	begins_to_open(3);
+	if (!goes_for(3, 20000))
+		(void)calls(3, CALL_GET, 0);
+}
+
+/* ---- removals ---- */
+
+static bool log_of_another(const struct agent *a, uint64_t offset)
+{
+	return a->number == 0 && offset - world.layout.offset[REGION_LOG_RINGS] < world.layout.length[REGION_LOG_RINGS];
+}
+
+/* host 1 removes what host 0 asks for then, which cannot read any log */
+static void logs_unread(void)
+{
+	opens(0);
+	opens(1);
+	(void)calls(0, CALL_PUT, 0);
+	stands_still(0);
+	(void)calls(1, CALL_REMOVE, 0);
+	stage.unread = log_of_another;
+	(void)calls(0, CALL_GET, 0);
+}
+
+/*
+ * Host 1 states a removal, and cannot flush that; so it does not tell of it in its cell, and others need not know of it.  Nor may it go
+ * by that itself, when it is asked once more.
+ */
+static void untold_believed(void)
+{
+	opens(0);
+	opens(1);
+	(void)calls(0, CALL_PUT, 0);
+	helpers_stand_still(0);
+	begins(1, CALL_REMOVE, 0);
+	goes_until(1, EVENT_LAND, 2);
+	stage.unflushed = &world.agents[1];
+	(void)ends(1);
+	stage.unflushed = NULL;
+	(void)calls(1, CALL_REMOVE, 0);
+	stage.stale = true;
+	(void)calls(0, CALL_GET, 0);
+}
+
+const struct scene scenes_shared[] = {
+	{MUTANT_STALE_CLAIM_BELIEVED, "was removed before the get began", MEDIUM_SHARED, stale_claim_believed, two_slots},
+	{MUTANT_NEXT_UNHEARD, "was removed before the get began", MEDIUM_SHARED, next_unheard, two_slots},
+	{MUTANT_JOINING_UNHEARD, "comes a second time", MEDIUM_SHARED, joining_unheard, two_slots},
+	{MUTANT_GIVE_UP_BLIND, "was removed before the get began", MEDIUM_SHARED, give_up_blind, two_slots},
+	{MUTANT_LOGS_UNREAD, "was removed before the get began", MEDIUM_SHARED, logs_unread, many_slots},
+	{MUTANT_UNTOLD_BELIEVED, "was removed before the get began", MEDIUM_SHARED, untold_believed, many_slots},
+	{.play = NULL},
+};
