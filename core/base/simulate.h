@@ -135,6 +135,7 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(GIVE_WAITED_FOR, "a put waits for other hosts to give it room, each time that it finds none")                    \
 	X(CHECK_FENCED, "a check takes for damage what it cannot read since its agent's slot has passed on")           \
 	X(WORD_BY_FORCE, "who gives back a segment that was adopted meanwhile calls it closed, which its new holder has open") \
+	X(INDEX_OF_BEFORE, "a get by the index returns what lay in the place before its segment was opened anew, of the same key") \
 	X(RESERVED_OF_OWN, "who holds too little to keep room for moves free does not look what the dead have left")   \
 	X(TWIN_AT_ONCE, "the last heartbeat before a boot, which lands late, is taken for another machine of that id")  \
 	X(SLOT_LOST_UNSEEN, "who was silent for so long that its slot is another's goes on in it")                     \

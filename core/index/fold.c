@@ -255,6 +255,7 @@ bool follower_fold(struct follower *f, uint64_t s, const struct brought *brought
 		index_turn(f->index, s);
 		fold_watch(f, s, false);
 		*seen = (struct follower_segment){.generation = header.generation, .pulse = pulse};
+		fold_note_generation(f, s);
 		spent_forget(&f->spent[s]);
 		if (c->shared) /* ages and their clock are everybody's own there */
 			age_by_time(c, s, header.opened_s);

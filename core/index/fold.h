@@ -35,6 +35,9 @@ bool follower_pass_over(struct follower *f, uint64_t s);
  */
 void fold_growth(struct follower *f, uint64_t s);
 
+/* fold_note_generation() - a segment has another one, before anything of it is put into the index: follower_generation() */
+void fold_note_generation(struct follower *f, uint64_t s);
+
 /* fold_watch() - look into the segment at each step, where that is needed, or not any more */
 void fold_watch(struct follower *f, uint64_t s, bool open);
 

@@ -10,6 +10,12 @@
 #include <stdlib.h>
 #include <time.h>
 
+void fold_note_generation(struct follower *f, uint64_t s)
+{
+	if (f->generations)
+		atomic_store_explicit(&f->generations[s], f->segments[s].generation, memory_order_release);
+}
+
 void follower_give_back(struct follower *f, uint64_t s)
 {
 	struct owned owned;
@@ -206,6 +212,7 @@ void follower_add(struct follower *f, uint64_t segment, const struct entry *entr
 		index_turn(f->index, segment);
 		fold_watch(f, segment, false);
 		*seen = (struct follower_segment){.generation = entry->generation};
+		fold_note_generation(f, segment);
 		spent_forget(&f->spent[segment]);
 	}
 	if (!f->control->media->caps.mappable)
@@ -312,11 +319,13 @@ bool follower_regain(struct follower *f, uint64_t first, uint64_t count)
 static void follower_free(struct follower *f)
 {
 	free(f->segments);
+	free(f->generations);
 	free(f->spent);
 	free(f->watched);
 	free(f->stirred);
 	free(f->groups);
 	f->segments = NULL;
+	f->generations = NULL;
 	f->spent = NULL;
 	f->watched = NULL;
 	f->stirred = NULL;
@@ -328,12 +337,13 @@ int follower_open(struct follower *f, const struct control *c, struct index *ind
 {
 	*f = (struct follower){.control = c, .index = index, .recover = *recover};
 	f->segments = calloc(c->layout.segments, sizeof(*f->segments));
+	f->generations = c->media->caps.mappable ? NULL : calloc(c->layout.segments, sizeof(*f->generations));
 	f->spent = calloc(c->layout.segments, sizeof(*f->spent));
 	f->watched = calloc(c->layout.segments, sizeof(*f->watched));
 	f->stirred = c->shared ? calloc(div_up(c->layout.segments, 64), sizeof(*f->stirred)) : NULL;
 	f->groups = c->grouped ? calloc(MEMKV_GROUPS, sizeof(*f->groups)) : NULL;
 	f->factbook = factbook;
-	if (!f->segments || !f->spent || !f->watched || (c->shared && !f->stirred) || (c->grouped && !f->groups)) {
+	if (!f->segments || (!f->generations && !c->media->caps.mappable) || !f->spent || !f->watched || (c->shared && !f->stirred) || (c->grouped && !f->groups)) {
 		follower_free(f);
 		return -ENOMEM;
 	}

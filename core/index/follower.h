@@ -74,6 +74,7 @@ struct follower {
 	struct factbook *factbook; /* stepped as well; NULL: none */
 	struct follower_recover recover;
 	struct follower_segment *segments;
+	_Atomic uint64_t *generations; /* mirrored media: of each segment, as the index has it; for looks without the lock */
 	struct spent *spent; /* one a segment */
 	uint64_t doorbell;
 	uint64_t *groups;    /* large pools: the doorbell of each group, as last folded; NULL: there are none */
@@ -127,6 +128,12 @@ static inline bool follower_lost(const struct follower *f, uint64_t losses)
 {
 	/* the index is loaded with acquire, and what is taken out of it is stored with release: this load is the later one */
 	return losses & 1 || atomic_load_explicit(&f->losses, memory_order_relaxed) != losses;
+}
+
+/* follower_generation() - mirrored media: of what the index has in this segment; no lock */
+static inline uint64_t follower_generation(const struct follower *f, uint64_t segment)
+{
+	return atomic_load_explicit(&f->generations[segment], memory_order_acquire);
 }
 
 /* follower_refresh_table() - mirrored media: bring a segment's whole table into memory, under the lock; false: unreadable */

@@ -430,10 +430,14 @@ static void check_segment(struct check *check)
 	}
 }
 
-/* what a handle cannot read since its slot has passed on is no damage (shared devices) */
-static bool lost_slot(const struct memkv_pool *pool)
+/* what a handle cannot read since its slot has passed on is no damage (shared devices); @look: the logs tell whether it has */
+static int keeps_slot(struct memkv_pool *pool, bool look)
 {
-	return pool->control.shared && pool->slot.epoch && lease_lost(&pool->control, &pool->slot) && !MUTANT(CHECK_FENCED);
+	if (!pool->control.shared || !pool->slot.epoch || MUTANT(CHECK_FENCED) || (look && factbook_refresh(&pool->factbook)) ||
+	    !lease_lost(&pool->control, &pool->slot))
+		return 0;
+	return fail(MEMKV_FENCED, "%s: this agent was silent for so long that its slot is another's, and it can verify nothing any more; "
+				  "open the pool anew, and check again", pool->media->path);
 }
 
 static int run(struct check *check)
@@ -447,6 +451,7 @@ static int run(struct check *check)
 	}
 	check_slots(check);
 	int err = check_logs(check);
+	err = err ? err : keeps_slot(check->pool, true);
 	if (err)
 		return err;
 	for (check->segment = 0; check->segment < segments; check->segment++) {
@@ -456,12 +461,12 @@ static int run(struct check *check)
 		if (atomic_load(&check->pool->media->failed))
 			return fail(MEMKV_FAILED, "%s: the pool's file is gone or was cut short", check->pool->media->path);
 		check_segment(check);
-		if (lost_slot(check->pool))
-			return fail(MEMKV_FENCED, "%s: this agent was silent for so long that its slot is another's, and it can verify nothing "
-						  "any more; open the pool anew, and check again", check->pool->media->path);
+		err = keeps_slot(check->pool, false);
+		if (err)
+			return err;
 	}
 	tell(check);
-	return 0;
+	return keeps_slot(check->pool, true);
 }
 
 static int choose_sample(struct check *check)

@@ -374,8 +374,22 @@ static uint64_t segments_to_try(const struct room *room)
 	return pool->control.shared ? give_count(pool) : pool->control.layout.segments;
 }
 
+/* on a shared device few segments may be ours that can be emptied: what must move goes round in them, and each costs flushes */
+static bool comes_again(struct room *room, uint64_t *first)
+{
+	pthread_mutex_lock(&room->lock);
+	uint64_t now = room->current ? room->current->owned.segment : UINT64_MAX;
+	pthread_mutex_unlock(&room->lock);
+	bool again = *first != UINT64_MAX && now == *first;
+	if (*first == UINT64_MAX)
+		*first = now;
+	return again;
+}
+
 int room_reserve(struct room *room, uint32_t pages, struct room_place *place)
 {
+	uint64_t first = UINT64_MAX; /* that was too full */
+
 	/* a segment may be too full of what must move into it; when all of them are, there is no room */
 	for (uint64_t tries = 0, most = 0; tries <= most; tries++) {
 		pthread_mutex_lock(&room->lock);
@@ -388,6 +402,8 @@ int room_reserve(struct room *room, uint32_t pages, struct room_place *place)
 		pthread_mutex_unlock(&room->lock);
 		if (got)
 			return 0;
+		if (room->pool->control.shared && comes_again(room, &first))
+			break;
 		int err = refill(room, pages);
 		if (err)
 			return err;

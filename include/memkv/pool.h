@@ -695,9 +695,10 @@ struct memkv_check_report {
  *
  * Takes a lane for each piece of reading, so that gets and puts of the same handle come between.
  *
- * Return: 0 when it ran to its end (look at the report); MEMKV_IN_USE and MEMKV_READ_ONLY of a repair; MEMKV_FAILED; MEMKV_EFORK;
- * -ENOMEM; -EINVAL; -ECANCELED when @progress stopped it (the report tells what was found until then); with a deadline MEMKV_TIMEDOUT,
- * of a repair that was begun MEMKV_UNKNOWN, -ENOMEM or -EAGAIN.
+ * Return: 0 when it ran to its end (look at the report); MEMKV_IN_USE and MEMKV_READ_ONLY of a repair; MEMKV_FENCED on a device that
+ * hosts share, when this one stood still for so long that its slot is another's: open it again; MEMKV_FAILED; MEMKV_EFORK; -ENOMEM;
+ * -EINVAL; -ECANCELED when @progress stopped it (the report tells what was found until then); with a deadline MEMKV_TIMEDOUT, of a
+ * repair that was begun MEMKV_UNKNOWN, -ENOMEM or -EAGAIN.
  * Context: any thread.
  */
 int memkv_pool_check(struct memkv_pool *pool, const struct memkv_check_options *options,

@@ -58,6 +58,7 @@ static void line_text(const struct line *l, char *text, size_t room)
 {
 	static const char *const lives[] = {"live", "removed", "moving", "in doubt", "sent", "?", "?", "?"};
 	static const char *const phases[] = {"run", "quiet", "look", "read", "survive"};
+	static const char *const slots[] = {"virgin", "joining", "active", "leaving", "left"};
 	const char *call = call_name((enum call_kind)l->a);
 
 	switch ((enum event)l->event) {
@@ -126,6 +127,11 @@ static void line_text(const struct line *l, char *text, size_t room)
 	case EVENT_STATED:
 		snprintf(text, room, "    %u@%u states %s of segment %u, version %" PRIx64, (uint32_t)(l->b >> 32), (uint32_t)l->b,
 			 record_kind_name((enum record_kind)(l->a >> 32)), (uint32_t)l->a, l->c);
+		return;
+	case EVENT_CELL:
+		snprintf(text, room, "    slot %u, copy %u: %s, epoch %u, nonce %08x, owes %u", (uint32_t)l->a, (uint32_t)(l->a >> 32),
+			 l->b >> 32 < ARRAY_COUNT(slots) ? slots[l->b >> 32] : "?", (uint32_t)l->b, (uint32_t)l->c,
+			 (uint32_t)(l->c >> 32));
 		return;
 	case EVENT_SITE:
 		snprintf(text, room, "spot %s", mutant_name((enum sim_mutant)l->a));

@@ -5,7 +5,7 @@
  */
 #include "sim.h"
 
-enum { LONG_STOP = 14 };
+enum { LONG_STOP = 14, AT_ONCE = 300 };
 
 static struct agent *some_agent(void)
 {
@@ -20,9 +20,38 @@ static uint64_t long_time(void)
 	return 1ULL << draw(LONG_STOP) << draw(3);
 }
 
+/*
+ * On shared devices the protocol leaves it to time that nobody stands still for as long as a slot is kept for whoever is silent,
+ * between a look at its slot and the write that was for (core/slot/lease.h).  So those who stand still again before they have come
+ * to do anything stand still no longer in all than this: suspicion and quarantine are 36000 points for a clock that is fast; less the
+ * lease, and what a write takes to land.
+ */
+static uint64_t no_longer(const struct thread *t, uint64_t until)
+{
+	enum { LONGEST = 24000 };
+
+	if (!on_shared() || t->state == THREAD_NONE || t->state == THREAD_ENDED)
+		return until;
+	bool again = t->stood_from && t->ran < AT_ONCE;
+	return min_u64(until, max_u64(world.now, (again ? t->stood_from : world.now) + LONGEST));
+}
+
+static void stands(struct thread *t)
+{
+	if (!t->stood_from || t->ran >= AT_ONCE)
+		t->stood_from = world.now;
+	t->ran = 0;
+}
+
 void fortune_stop(struct agent *a)
 {
-	a->stopped_until = world.now + long_time();
+	uint64_t until = world.now + long_time();
+
+	for (int i = 0; i < THREADS_ALL; i++)
+		until = no_longer(&a->threads[i], until);
+	for (int i = 0; i < THREADS_ALL; i++)
+		stands(&a->threads[i]);
+	a->stopped_until = until;
 	world.steps++;
 	trace(EVENT_STOP, a, a->stopped_until - world.now, 0, 0);
 }
@@ -47,18 +76,31 @@ static bool is_idle(const struct agent *a)
 static void sleep_long(void)
 {
 	struct agent *a = &world.agents[draw(world.setup.agents)];
-	enum { LEAST = 60000, MORE = 120000 };
+	enum { DROWSY = 5000 };
 
-	if (!on_shared() || a->state != AGENT_UP || !a->attached || !is_idle(a))
-		return;
-	a->stopped_until = world.now + LEAST + draw(MORE);
-	world.steps++;
-	trace(EVENT_STOP, a, a->stopped_until - world.now, 0, 0);
+	if (on_shared() && a->state == AGENT_UP && a->attached)
+		a->drowsy_until = world.now + DROWSY;
+}
+
+static void fall_asleep(void)
+{
+	enum { LEAST = 60000, MORE = 60000 };
+
+	for (uint32_t i = 0; i < world.setup.agents; i++) {
+		struct agent *a = &world.agents[i];
+		if (a->drowsy_until <= world.now || a->state != AGENT_UP || !is_idle(a))
+			continue;
+		a->drowsy_until = 0;
+		a->stopped_until = world.now + LEAST + draw(MORE);
+		world.steps++;
+		trace(EVENT_STOP, a, a->stopped_until - world.now, 0, 0);
+	}
 }
 
 void fortune_stall(struct thread *t)
 {
-	t->asleep_until = world.now + long_time();
+	t->asleep_until = no_longer(t, world.now + long_time());
+	stands(t);
 	trace(EVENT_STALL, t->agent, t->number, t->asleep_until - world.now, 0);
 }
 
@@ -176,6 +218,7 @@ void fortune_befalls(void)
 		clock_jump();
 	if (chance(s->sleep))
 		sleep_long();
+	fall_asleep();
 	if (chance(s->write_back))
 		medium_write_back();
 	if (chance(s->cut))

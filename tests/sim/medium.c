@@ -130,7 +130,7 @@ void medium_event(uint32_t active)
 		bits &= bits - 1;
 	uint32_t sector = (uint32_t)__builtin_ctz(bits);
 	uint32_t part = some_sectors(c, sector);
-	bool lost = (!c->queue && draw(4) == 0) || (c->fails && (stage.on || draw(2)));
+	bool lost = (!c->queue && (stage.on && stage.sinks ? stage_sinks(c) : draw(4) == 0)) || (c->fails && (stage.on || draw(2)));
 	if (!c->queue && c->direction == MEDIA_WRITE)
 		cover(lost ? COVER_LOST_AFTER_KILL : COVER_LAND_AFTER_KILL);
 	if (!c->queue)

@@ -92,7 +92,37 @@ static void growth_not_lost(void)
 	all_look();
 }
 
+static bool owner_words(const struct command *c)
+{
+	return c->page * PAGE - world.layout.offset[REGION_OWNER_WORDS] < world.layout.length[REGION_OWNER_WORDS];
+}
+
+/*
+ * Process 0 dies when a segment's next table has landed, with a place that is reserved ahead, and the word that says OPEN has not.  The next
+ * one takes the segment over, and leaves it when it closes.
+ */
+static void places_not_given_back(void)
+{
+	opens(0);
+	for (uint32_t key = 0; key < 21; key++)
+		(void)calls(0, CALL_PUT, key);
+	begins(0, CALL_PUT, 21);
+	goes_to(0, MUTANT_TABLE_UNSETTLED, 1);
+	uint32_t segment = segment_that_is(OWNER_LEAVING);
+	goes_until(0, EVENT_SUBMIT, 3);
+	stage.sinks = owner_words;
+	dies(0);
+	stage.sinks = NULL;
+	scene_must(segment == segment_that_is(OWNER_LEAVING), "the segment stays LEAVING");
+	opens(0);
+	(void)calls(0, CALL_PUT, 30);
+	closes(0);
+	opens(0);
+	all_look();
+}
+
 const struct scene scenes_devices[] = {
+	{MUTANT_PLACES_NOT_GIVEN_BACK, "was never written", MEDIUM_BLOCK, places_not_given_back, segments_of_three},
 	{MUTANT_GROWTH_NOT_LOST, "a fresh look does not see it", MEDIUM_BLOCK, growth_not_lost, segments_of_three},
 	{MUTANT_PIN_UNPUBLISHED, "is pinned", MEDIUM_BLOCK, pin_unpublished, three_threads},
 	{MUTANT_PIN_UNWRITTEN, "is pinned", MEDIUM_BLOCK, pin_unwritten, three_threads},

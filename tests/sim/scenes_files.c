@@ -475,6 +475,59 @@ static void checkpoint_unflushed(void)
 	all_look();
 }
 
+static uint32_t segments_with(uint32_t key)
+{
+	uint32_t count = 0;
+
+	for (uint32_t s = 0; s < world.layout.geo.segments; s++)
+		for (uint32_t n = 0; world.shadow[s].generation && n < world.layout.geo.entries; n++) {
+			const struct shadow_place *p = &world.shadow[s].places[n];
+			count += p->generation == world.shadow[s].generation && p->life == SHADOW_LIVE &&
+				 p->instance != UINT32_MAX && world.instances[p->instance].key == key;
+		}
+	return count;
+}
+
+/*
+ * A replacing put meets a higher one and gives way.  Before it has, the higher one is evicted, and the key pinned: by the lower one, which is all
+ * that there is.
+ */
+static void outdone_forced(void)
+{
+	opens(0);
+	opens(1);
+	opens(3);
+	(void)calls(1, CALL_PUT, 30);
+	world.setup.replace = 65536;
+	begins(1, CALL_PUT, 25);
+	goes_to(1, MUTANT_PUBLISH_EARLY, 2);
+	world.setup.replace = 0;
+	(void)calls(0, CALL_PUT, 25);
+	if (!gets_to(1, MUTANT_OUTDONE_FORCED, 1))
+		return; /* its birth is the higher one */
+	for (uint32_t key = 0; key < 24 && !world.failed && segments_with(25) > 1; key++)
+		(void)calls(0, CALL_PUT, key);
+	(void)calls(3, CALL_PIN, 25);
+	(void)ends(1);
+	all_look();
+}
+
+/* who has published a block stands still before it rings; who pins the block has found it by the ring of the one before */
+static void pin_untold(void)
+{
+	opens(0);
+	opens(1);
+	opens(2);
+	(void)calls(0, CALL_PUT, 1);
+	(void)calls(2, CALL_REFRESH, 0);
+	begins(0, CALL_PUT, 0);
+	goes_until(0, EVENT_ENTRY, 1);
+	(void)calls(1, CALL_PIN, 0);
+	(void)calls(2, CALL_REFRESH, 0);
+	(void)ends(0);
+	all_look();
+}
+
 /* ---- followers ---- */
 
 /*
@@ -549,6 +602,8 @@ const struct scene scenes_files[] = {
 	{MUTANT_NOTE_ONCE, "its removal has been acknowledged", MEDIUM_FILE, note_once, many_keys},
 	{MUTANT_GONE_BELIEVED, "its removal has been acknowledged", MEDIUM_FILE, gone_believed, many_keys},
 	{MUTANT_CHECKPOINT_UNFLUSHED, "the other one is not flushed", MEDIUM_FILE, checkpoint_unflushed, NULL},
+	{MUTANT_OUTDONE_FORCED, "is pinned", MEDIUM_FILE, outdone_forced, many_keys},
+	{MUTANT_PIN_UNTOLD, "a fresh look does not see it", MEDIUM_FILE, pin_untold, many_keys},
 	{MUTANT_UNSEEN_NOT_LOST, "a fresh look does not see it", MEDIUM_FILE, unseen_not_lost, many_keys},
 	{MUTANT_FOLD_NO_SECOND_LOOK, "a fresh look does not see it", MEDIUM_FILE, fold_no_second_look, many_keys},
 	{.play = NULL},

@@ -90,6 +90,8 @@ static void joining_unheard(void)
 	dies(2);
 	dies(1);
 	(void)ends(4);
+	if (world.agents[4].state == AGENT_DOWN) /* it found the slot taken, by somebody who had just been heard of */
+		opens(4);
 }
 
 /*

@@ -108,7 +108,7 @@ static void crowd(struct setup *s, struct geometry *geo)
 	s->hot_stop = draw(3) ? 0 : ONE_OF(10, 60);
 	s->hot_kill = draw(4) ? 0 : ONE_OF(4, 12);
 	s->brief = draw(6) == 0;
-	s->sleep = draw(2) ? 0 : ONE_OF(100, 500);
+	s->sleep = draw(2) ? 0 : ONE_OF(60, 250);
 	if (draw(2))
 		s->late = ONE_OF(2000, 8000);
 	if (draw(3))

@@ -7,6 +7,7 @@
  *   sim --steps N                    as many seeds as give N steps
  *   sim --mutants [--seeds N]        each deliberate bug must be caught within N seeds, but for the rare ones
  *   sim --rare [--seeds N]           those
+ *   sim --mutants --jobs N           likewise, in so many processes
  *   sim --scenes [--mutant NAME] [--trace]   the schedules by hand, each with the code as it is and with its bug (stage.h)
  *   sim --mutant NAME ...            runs with that bug, on the kind of medium that shows it (or that a later --kind says)
  *   sim --floor N                    a row of the coverage table under N fails
@@ -19,10 +20,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 struct wish {
-	uint64_t seed, seeds, steps, floor, repeat, tail;
+	uint64_t seed, seeds, steps, floor, repeat, tail, jobs;
 	bool trace, mutants, rare, scenes;
 };
 
@@ -59,17 +62,17 @@ const char *mutant_name(enum sim_mutant mutant) { return mutants[mutant].name ? 
 
 static const char *const kinds[MEDIUM_KINDS] = {"file", "memory", "block", "shared", "lines"};
 
-/* not caught within 10,000 seeds: what shows them takes more than one coincidence.  The long form has them. */
+/* not caught within 10,000 seeds: what shows them takes more than one coincidence.  Scenes have them (stage.h), and the long form. */
 static const enum sim_mutant rare[] = {
 	MUTANT_NOTE_ONCE, MUTANT_MOVE_FROM_WITHDRAWN, MUTANT_FOLD_NO_SECOND_LOOK, MUTANT_UNSEEN_NOT_LOST,
-	MUTANT_SILENCE_BELIEVED, MUTANT_UNREAD_SEEN, MUTANT_GONE_BELIEVED, MUTANT_CHECKPOINT_UNFLUSHED,
-	MUTANT_ONLY_SOURCE_OVERWRITTEN, MUTANT_PIN_UNPUBLISHED, MUTANT_GROWTH_NOT_LOST,
-	MUTANT_PIN_UNWRITTEN, MUTANT_SILENT_RESUMED, MUTANT_LEFT_OVER_FOLDED,
-	MUTANT_LIVES_LEFT,
+	MUTANT_UNREAD_SEEN, MUTANT_GONE_BELIEVED, MUTANT_LEFT_OVER_FOLDED, MUTANT_OUTDONE_FORCED, MUTANT_PIN_UNTOLD,
+	MUTANT_OWN_HEADER_UNFLUSHED, MUTANT_BEHIND_TAIL_LEFT, MUTANT_BLANK_LEFT_OVER,
+	MUTANT_PIN_UNPUBLISHED, MUTANT_GROWTH_NOT_LOST, MUTANT_PIN_UNWRITTEN,
 	/* of hosts that share a device */
 	MUTANT_STALE_CLAIM_BELIEVED, MUTANT_LOGS_UNREAD, MUTANT_ADOPTED_SETTLED,
 	MUTANT_DEL_FORGOTTEN_EARLY, MUTANT_UNTOLD_BELIEVED, MUTANT_DROP_AND_MEET, MUTANT_STANDS_FROM_MIRROR,
 	MUTANT_GIVE_UP_BLIND, MUTANT_NEXT_UNHEARD, MUTANT_JOINING_UNHEARD, MUTANT_WORD_BY_FORCE, MUTANT_RESERVED_OF_OWN,
+	MUTANT_CHOSEN_BELIEVED, MUTANT_ATTACH_UNGUARDED, MUTANT_LEFT_ONCE, MUTANT_INDEX_OF_BEFORE, MUTANT_GIVE_WAITED_FOR,
 };
 
 static bool is_rare(int m)
@@ -155,40 +158,84 @@ static int run_seeds(const struct wish *w)
 	return under || !lively;
 }
 
-static int run_mutants(const struct wish *w)
+/* some that only a device was said to show are shown by files as well, and sooner */
+static enum medium_kind shown_by(int m)
 {
-	int survived = 0, tried = 0;
+	return m == MUTANT_CHECKPOINT_UNFLUSHED || m == MUTANT_UNREAD_SEEN ? MEDIUM_FILE : mutants[m].kind;
+}
+
+/* 1: it survives; 2: the seed that would have caught it fails without it as well */
+static int try_mutant(int m, const struct wish *w)
+{
+	double start = now_s();
+	uint64_t n = 0;
+
+	sim_mutant = (enum sim_mutant)m;
+	sim_kind_wanted = shown_by(m);
+	while (n < w->seeds && run(w->seed + n, false))
+		n++;
+	bool caught = n < w->seeds;
+	char why[sizeof(world.why)];
+	memcpy(why, world.why, sizeof(why));
+	sim_mutant = MUTANT_NONE;
+	if (caught && !run(w->seed + n, false)) {
+		printf("seed %" PRIu64 " fails without any mutant: %s\n", w->seed + n, world.why);
+		return 2;
+	}
+	if (!caught && scene_shows((enum sim_mutant)m)) {
+		fflush(stdout);
+		return 0;
+	}
+	printf("%-22s %s", mutants[m].name, caught ? "caught" : "SURVIVED");
+	if (caught)
+		printf(" at seed %" PRIu64 " (%.1f s): %s", w->seed + n, now_s() - start, why);
+	printf("\n");
+	fflush(stdout);
+	return !caught;
+}
+
+/* every @jobs'th of them, from the @job'th on */
+static int run_part(const struct wish *w, uint64_t job, uint64_t jobs)
+{
+	int bad = 0, tried = 0;
 
 	for (int m = 1; m < MUTANT_COUNT; m++) {
 		if (is_rare(m) != w->rare) {
-			if (!w->rare)
+			if (!w->rare && job == 0)
 				printf("%-22s is one of the rare ones: sim --rare\n", mutants[m].name);
 			continue;
 		}
-		tried++;
-		double start = now_s();
-		uint64_t n = 0;
-		sim_mutant = (enum sim_mutant)m;
-		sim_kind_wanted = mutants[m].kind;
-		while (n < w->seeds && run(w->seed + n, false))
-			n++;
-		bool caught = n < w->seeds;
-		char why[sizeof(world.why)];
-		memcpy(why, world.why, sizeof(why));
-		sim_mutant = MUTANT_NONE;
-		if (caught && !run(w->seed + n, false)) {
-			printf("seed %" PRIu64 " fails without any mutant: %s\n", w->seed + n, world.why);
+		if ((uint64_t)tried++ % jobs != job)
+			continue;
+		int result = try_mutant(m, w);
+		bad += result != 0;
+		if (result > 1)
+			break;
+	}
+	printf("%d mutants of %d, %d survived\n", (int)((uint64_t)tried / jobs + ((uint64_t)tried % jobs > job)), tried, bad);
+	fflush(stdout);
+	return bad != 0;
+}
+
+static int run_mutants(const struct wish *w)
+{
+	uint64_t jobs = max_u64(1, w->jobs);
+	int status, bad = 0;
+
+	fflush(stdout);
+	for (uint64_t job = 1; job < jobs; job++) {
+		pid_t child = fork();
+		if (child < 0) {
+			perror("fork");
 			return 1;
 		}
-		survived += !caught;
-		printf("%-22s %s", mutants[m].name, caught ? "caught" : "SURVIVED");
-		if (caught)
-			printf(" at seed %" PRIu64 " (%.1f s): %s", w->seed + n, now_s() - start, why);
-		printf("\n");
-		fflush(stdout);
+		if (child == 0)
+			_exit(run_part(w, job, jobs));
 	}
-	printf("%d mutants, %d survived\n", tried, survived);
-	return survived != 0;
+	bad = run_part(w, 0, jobs);
+	while (wait(&status) > 0)
+		bad |= status != 0;
+	return bad;
 }
 
 static void choose_mutant(const char *name)
@@ -196,7 +243,7 @@ static void choose_mutant(const char *name)
 	for (int m = 0; m < MUTANT_COUNT; m++)
 		if (strcmp(mutants[m].name, name) == 0) {
 			sim_mutant = (enum sim_mutant)m;
-			sim_kind_wanted = mutants[m].kind;
+			sim_kind_wanted = shown_by(m);
 			return;
 		}
 	fprintf(stderr, "no mutant has the name %s\n", name);
@@ -220,7 +267,8 @@ static void parse(int argc, char **argv, struct wish *w)
 		const char *name;
 		uint64_t *to;
 	} numbers[] = {{"--seed", &w->seed},	 {"--seeds", &w->seeds},   {"--steps", &w->steps},
-		       {"--floor", &w->floor}, {"--repeat", &w->repeat}, {"--tail", &w->tail}};
+		       {"--floor", &w->floor}, {"--repeat", &w->repeat}, {"--tail", &w->tail},
+		       {"--jobs", &w->jobs}};
 
 	for (int i = 1; i < argc; i++) {
 		bool known = true;

@@ -118,6 +118,7 @@ struct thread {
 	struct agent *agent;
 	uint32_t number;
 	uint64_t asleep_until; /* stalled, or idle */
+	uint64_t stood_from, ran; /* since when it has stood still, and how many points it has passed since the last time */
 	bool naps;	       /* waits for a time, or for a word */
 	uint32_t rank;	       /* the highest of those that can run does, mostly, where threads are ranked */
 	void *(*own_run)(void *context); /* of the library's own */
@@ -137,6 +138,7 @@ struct agent {
 	uint32_t number, life; /* counts processes */
 	enum agent_state state;
 	uint64_t stopped_until; /* SIGSTOP */
+	uint64_t drowsy_until;	/* until then it falls asleep as soon as it has nothing to do */
 	uint64_t up_at;		/* when the next process starts */
 	struct memkv_pool *pool;
 	struct sim_media *media;
@@ -572,7 +574,7 @@ const char *mutant_name(enum sim_mutant mutant);
 
 enum event { EVENT_CALL, EVENT_RETURN, EVENT_WORD, EVENT_OWNER, EVENT_HEADER, EVENT_ENTRY, EVENT_LIFE, EVENT_SUBMIT, EVENT_LAND,
 	     EVENT_COMPLETE, EVENT_FLUSH, EVENT_LOCK, EVENT_KILL, EVENT_GONE, EVENT_STOP, EVENT_STALL, EVENT_CUT, EVENT_CLOCK,
-	     EVENT_SPAWN, EVENT_PHASE, EVENT_STATED, EVENT_SITE, EVENT_NONE };
+	     EVENT_SPAWN, EVENT_PHASE, EVENT_STATED, EVENT_CELL, EVENT_SITE, EVENT_NONE };
 
 /* remember and hash an event; a and b mean what the kind says */
 void trace(enum event event, const struct agent *agent, uint64_t a, uint64_t b, uint64_t c);

@@ -101,8 +101,8 @@ bool sites_begin(uint64_t seed)
 {
 	memset(&world.sites, 0, sizeof(world.sites));
 	random_seed(world.sites.random, ~seed);
-	/* not yet of hosts that share a device: there they find what is not mended (README.md) */
-	return pick(4) != 0 && sim_kind_wanted != MEDIUM_SHARED;
+	/* not yet of hosts that share a device, unless asked for: there they find what is not mended (README.md) */
+	return pick(4) != 0;
 }
 
 bool sites_tight(void) { return world.sites.on && pick(3); }

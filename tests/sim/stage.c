@@ -90,6 +90,8 @@ bool stage_unread(const struct agent *agent, uint64_t offset) { return stage.on 
 
 bool stage_fails(const struct command *command) { return stage.on && stage.fails && stage.fails(command); }
 
+bool stage_sinks(const struct command *command) { return stage.on && stage.sinks && stage.sinks(command); }
+
 void stage_cut(uint64_t page)
 {
 	for (uint64_t at = page * PAGE; stage.keeps && at < (page + 1) * PAGE; at += 8)
@@ -208,15 +210,17 @@ void begins(player p, enum call_kind kind, uint32_t key)
 		place_order(p, kind, key);
 }
 
+bool gets_to(player p, enum sim_mutant spot, uint32_t nth)
+{
+	return !world.failed && run_up_to(p, spot, EVENT_NONE, nth);
+}
+
 void goes_to(player p, enum sim_mutant spot, uint32_t nth)
 {
 	char what[100];
 
-	if (world.failed)
-		return;
-	bool reached = run_up_to(p, spot, EVENT_NONE, nth);
 	snprintf(what, sizeof(what), "process %u does not come to %s", p, mutant_name(spot));
-	scene_must(reached, what);
+	scene_must(gets_to(p, spot, nth), what);
 }
 
 void goes_to_store(player p, uint64_t offset, uint64_t bytes, uint32_t nth)
@@ -467,9 +471,19 @@ static bool shows(const struct scene *scene, bool trace)
 	return true;
 }
 
+static const struct scene *const lists[] = {scenes_files, scenes_devices, scenes_shared};
+
+bool scene_shows(enum sim_mutant mutant)
+{
+	for (size_t i = 0; i < ARRAY_COUNT(lists); i++)
+		for (const struct scene *s = lists[i]; s->play; s++)
+			if (s->mutant == mutant && shows(s, false))
+				return true;
+	return false;
+}
+
 int scenes_play(enum sim_mutant only, bool trace)
 {
-	const struct scene *const lists[] = {scenes_files, scenes_devices, scenes_shared};
 	int bad = 0, played = 0;
 
 	for (size_t i = 0; i < ARRAY_COUNT(lists); i++)

@@ -37,6 +37,7 @@ extern struct stage {
 	bool (*unread)(const struct agent *agent, uint64_t offset); /* NULL: what a device's mirror asks for is read */
 	bool stale; /* who gets does not look before */
 	const struct agent *unflushed; /* whose flushes fail */
+	bool (*sinks)(const struct command *command); /* of what the dead have on the way this never lands; NULL: by chance */
 	bool (*keeps)(uint64_t offset); /* power loss: have the eight bytes there been written? NULL: all have */
 } stage;
 
@@ -51,6 +52,8 @@ void begins(player p, enum call_kind kind, uint32_t key);
 /* it goes on until it comes to the spot for the @nth time, and stands still before it; until the event has happened; until the end */
 void goes_to(player p, enum sim_mutant spot, uint32_t nth);
 void goes_until(player p, enum event event, uint32_t nth);
+/* likewise, or to the end of its call; whether it has come to the spot */
+bool gets_to(player p, enum sim_mutant spot, uint32_t nth);
 /* until it has stored to one of these bytes for the @nth time; until it waits for a time */
 void goes_to_store(player p, uint64_t offset, uint64_t bytes, uint32_t nth);
 void goes_to_sleep(player p);
@@ -81,12 +84,15 @@ uint32_t key_in(uint32_t segment);
 
 /* all of them, or the one of this bug; how many do not do what they must */
 int scenes_play(enum sim_mutant only, bool trace);
+/* is there a scene of it, and is it caught there? */
+bool scene_shows(enum sim_mutant mutant);
 void stage_player(void *context);
 void stage_spot(enum sim_mutant spot);
 void stage_event(enum event event, const struct agent *agent, uint64_t at);
 void stage_answered(const struct thread *thread, int64_t result);
 bool stage_fails(const struct command *command);
 bool stage_unread(const struct agent *agent, uint64_t offset);
+bool stage_sinks(const struct command *command);
 /* what power loss takes of a page */
 void stage_cut(uint64_t page);
 

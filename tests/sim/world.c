@@ -84,6 +84,7 @@ void world_point(int weight)
 		return;
 	world.now += (uint64_t)weight;
 	world.budget -= weight;
+	world.thread->ran++;
 	/* several hosts: who empties a segment reads all logs some ten times, and each load of a word is a point of the call */
 	if (++world.thread->call.points > CALL_POINTS_MAX * (on_shared() ? 2 : 1) && world.thread->call.kind)
 		broken("agent %u: %s does not come to an end", world.thread->agent->number, call_name(world.thread->call.kind));
@@ -118,6 +119,7 @@ size_t sim_pass(size_t loads)
 		n = min_u64(n, t->due - 1);
 	t->due -= t->due ? (uint32_t)n : 0;
 	t->call.points += n;
+	t->ran += n;
 	world.now += n * weight;
 	world.budget -= (int64_t)(n * weight);
 	return n;
@@ -136,6 +138,7 @@ void thread_start(struct thread *t, void (*run)(void *context))
 	t->asleep_until = 0;
 	t->held = 0;
 	t->due = t->answered = 0;
+	t->stood_from = t->ran = 0;
 	t->wakes_on = EVENT_NONE;
 	t->naps = false;
 	t->rank = world.setup.ranked ? draw(RANKS) : 0;
@@ -148,7 +151,7 @@ void agent_spawn(struct agent *a)
 	process_reset(a);
 	a->life++;
 	a->state = AGENT_UP;
-	a->stopped_until = 0;
+	a->stopped_until = a->drowsy_until = 0;
 	a->quit = a->rests = a->troubled = a->attached = a->read_only = a->checkpoints = a->slot_lost = false;
 	a->lapsed = false;
 	a->role = on_shared() || draw(2) ? ROLE_ANY : (enum role)draw(world.setup.pin ? ROLES : ROLE_PINS);
