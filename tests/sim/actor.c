@@ -105,6 +105,7 @@ static int do_put(struct thread *t, uint32_t key)
 	char name[16];
 
 	call_begin(t, CALL_PUT, key);
+	drains_put_begins(t);
 	uint32_t instance = oracle_put(t, key, version, ttl ? world.clock + ttl : 0, durable, replace);
 	oracle_put_in(t, session);
 	session_name(session, name);
@@ -436,6 +437,7 @@ static void work(struct thread *t)
 			if (a->device) /* as core/index/follower.c's thread does */
 				(void)a->device->ops->settle(a->device);
 			do_refresh(t);
+			drains_turn(t);
 			world_sleep(50 + draw(500));
 			continue;
 		}
@@ -443,6 +445,7 @@ static void work(struct thread *t)
 			a->quit = true;
 		else
 			a->calls_left--;
+		drains_turn(t);
 		some_call(t);
 		a->quit |= device_fenced(a) && draw(4) == 0;
 		note_adopted(a);

@@ -13,6 +13,8 @@ static void troubled_or(struct thread *t, bool allowed, int64_t result, const ch
 {
 	if (on_shared() && result == -EAGAIN)
 		return; /* of a remover that is dead nobody knows yet how it has decided */
+	if (drains_may_refuse(t->agent))
+		return; /* for a pin there may be no room to move a block to */
 	if (!allowed && !t->call.troubled && !device_fenced(t->agent))
 		broken("%s fails with %s (%s), and nothing was wrong", what, memkv_code_name((int)result), memkv_error_detail());
 }

@@ -29,6 +29,7 @@ const char *call_name(enum call_kind kind)
 		[CALL_HOLD] = "hold",
 		[CALL_PIN] = "pin",	 [CALL_UNPIN] = "unpin",   [CALL_PINS] = "pins",       [CALL_PIN_SESSION] = "pin session",
 		[CALL_EVICT] = "evict",	 [CALL_UNPIN_SESSION] = "unpin session",
+		[CALL_DRAIN] = "drain",	 [CALL_TEND] = "tend",
 	};
 
 	return kind < CALL_KINDS ? names[kind] : "?";

@@ -163,6 +163,16 @@ bool medium_writes_else(uint64_t segment, const struct agent *but)
 	return false;
 }
 
+bool medium_writes_by(uint64_t segment, const struct agent *agent)
+{
+	for (uint32_t i = 0; i < world.active_count; i++) {
+		const struct command *c = &world.commands[world.active[i]];
+		if (c->direction == MEDIA_WRITE && c->segment == segment && c->agent == agent)
+			return true;
+	}
+	return false;
+}
+
 bool medium_writes_blocks(uint64_t segment)
 {
 	if (world.setup.medium == MEDIUM_LINES)

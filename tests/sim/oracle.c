@@ -226,6 +226,7 @@ void oracle_put_done(struct thread *t, int result, bool replace)
 {
 	const struct instance *i = &world.instances[t->call.instance];
 
+	drains_put_done(t, result);
 	removal_end(t, result == 0 && replace);
 	if (result == 0) {
 		if (replace)
@@ -238,6 +239,8 @@ void oracle_put_done(struct thread *t, int result, bool replace)
 			       memkv_code_name(result));
 	} else if (result == MEMKV_NO_ROOM) {
 		cover(COVER_NO_ROOM);
+	} else if (result == MEMKV_DRAINED) {
+		/* drains.c */
 	} else if (((result == MEMKV_PINNED || result == MEMKV_UNKNOWN) && replace && oracle_pinnable(i->key)) ||
 		   (result == MEMKV_PIN_LIMIT && i->session)) {
 		cover(COVER_PIN_KEEPS);

@@ -15,6 +15,7 @@
  *   process.c  memory, locks, clock of a process         events.c   what a person reads; coverage
  *   lines.c    memory of hosts that are not coherent
  *   left.c     what power loss leaves
+ *   drains.c   agents that are drained
  *   stated.c   what logs on a shared device say          oracle_pins.c  pins
  */
 #ifndef MEMKV_TESTS_SIM_SIM_H
@@ -84,7 +85,10 @@ enum thread_state { THREAD_NONE, THREAD_READY, THREAD_WAITS_IO, THREAD_WAITS_LOC
 
 enum call_kind { CALL_NONE, CALL_OPEN, CALL_CLOSE, CALL_PUT, CALL_GET, CALL_RANGES, CALL_REMOVE, CALL_MATCH, CALL_STAT,
 		 CALL_REFRESH, CALL_CHECK, CALL_LIST, CALL_PIN, CALL_UNPIN, CALL_PIN_SESSION, CALL_UNPIN_SESSION, CALL_PINS,
-		 CALL_EVICT, CALL_HOLD, CALL_KINDS };
+		 CALL_EVICT, CALL_HOLD, CALL_DRAIN, CALL_TEND, CALL_KINDS };
+
+/* does a process put, as far as drains tell? */
+enum drain_standing { DRAIN_PUTS, DRAIN_DRAINED, DRAIN_UNSURE };
 
 /* how far a put has come, to tell where a kill hit it */
 enum put_stage { PUT_LOOKS, PUT_RESERVED, PUT_WRITES, PUT_WRITTEN, PUT_PUBLISHES, PUT_PUBLISHED, PUT_STAGES };
@@ -104,6 +108,8 @@ struct call {
 	uint32_t pin;  /* of oracle_pins.c; UINT32_MAX: none */
 	bool unpins, unpins_session;
 	uint32_t unpins_subject;
+	enum drain_standing drain_knows; /* drains.c: when a put began */
+	uint64_t drain_changes;
 };
 
 struct thread {
@@ -392,6 +398,8 @@ bool medium_locked(uint64_t offset);
 bool medium_writes_to(uint64_t segment, const struct agent *but);
 /* likewise, not counting those of the segment's own header */
 bool medium_writes_blocks(uint64_t segment);
+/* has this process a write into it on the way? */
+bool medium_writes_by(uint64_t segment, const struct agent *agent);
 /* has any other process, or what has become of one, a write into it on the way? */
 bool medium_writes_else(uint64_t segment, const struct agent *but);
 /* a queue's command; completed ones are in its done[] */
@@ -530,6 +538,17 @@ bool oracle_owed_key(uint32_t key, uint64_t before);
 /* is there a live copy of the key? */
 bool oracle_there(uint32_t key);
 
+/* drains.c: a run begins; @possible: on such a medium agents can be drained */
+void drains_begin(uint64_t seed, bool possible);
+/* between two calls: some are about drains */
+void drains_turn(struct thread *t);
+void drains_put_begins(struct thread *t);
+void drains_put_done(const struct thread *t, int result);
+/* somebody may have drained it */
+bool drains_may_refuse(const struct agent *agent);
+/* it does something that who is drained does not do */
+void drains_writes(const struct agent *agent, uint64_t segment, const char *what);
+
 /* actor_pins.c */
 void pin_call(struct thread *t, uint32_t key);
 void do_evict(struct thread *t);
@@ -637,6 +656,10 @@ const char *call_name(enum call_kind kind);
 	X(LATE_IMAGE, "a process died owing the device what nothing waits for")                                      \
 	X(PUBLISH_FAILED, "a mirror's write that failed")                                                            \
 	X(REFRESH_FAILED, "a mirror's read that failed")                                                             \
+	X(DRAINED, "an agent drained")                                                                               \
+	X(DRAIN_UNDONE, "a drain undone")                                                                            \
+	X(DRAIN_LATE, "a drain that was not done in time")                                                           \
+	X(DRAIN_REFUSES, "a put refused, since its agent is drained")                                                \
 	X(SITE, "something went wrong at a chosen spot")                                                             \
 	X(SURVIVOR, "all but one dead, and the survivor used every segment")                                         \
 	X(AGREED, "processes compared with the medium after all was quiet")

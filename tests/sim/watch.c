@@ -129,6 +129,10 @@ static void owner_changed(uint32_t segment)
 	else if (medium_writes_to(segment, NULL))
 		broken("segment %u: from %s to %s while writes into it are on the way", segment, owner_state_name(old.state),
 		       owner_state_name(new.state));
+	/* a pin may empty one, as room for moves */
+	bool pins = world.thread->call.kind == CALL_PIN || world.thread->call.kind == CALL_PIN_SESSION;
+	if (new.state == OWNER_OPEN || (new.state == OWNER_LEAVING && !pins))
+		drains_writes(a, segment, "takes");
 	watch_cover_take(&old, &new);
 	if (old.state == OWNER_LEAVING && new.state == OWNER_SEALED && user_of(segment, s->generation))
 		cover(COVER_HOLD_SPARED);
@@ -270,6 +274,7 @@ static void entry_changed(uint32_t segment, uint32_t index, uint64_t offset)
 		return;
 	}
 	trace(EVENT_ENTRY, actor(), (uint64_t)segment << 32 | index, e.birth, e.flags);
+	drains_writes(actor(), segment, "publishes in");
 	if (s->owner.state != OWNER_OPEN || !watch_holds(actor(), s))
 		broken("segment %u, place %u: agent %u publishes, which does not own it", segment, index, actor()->number);
 	else if (e.generation != s->generation)
@@ -484,6 +489,8 @@ void watch_submit(struct command *c)
 		return;
 	}
 	s = &world.shadow[c->segment];
+	if (c->page * PAGE != layout_segment(&world.layout, c->segment))
+		drains_writes(c->agent, c->segment, "writes to");
 	c->generation = s->generation;
 	if (on_shared()) { /* owner words are each host's own: what counts is that nobody else's write is on the way */
 		if (medium_writes_else(c->segment, c->agent))

@@ -368,6 +368,7 @@ static void begin(uint64_t seed, void (*chooses)(struct setup *setup, struct geo
 	world.sites.on = sites_begin(seed) && chooses == setup_choose;
 	chooses(&world.setup, &geo);
 	sites_choose(&world.setup);
+	drains_begin(seed, chooses == setup_choose && world.setup.medium <= MEDIUM_MEMORY);
 	setup_format(&geo);
 	medium_reset();
 	device_reset();
