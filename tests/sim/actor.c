@@ -7,6 +7,8 @@
 #include "sim.h"
 #include "stage.h"
 
+#include <memkv/host.h>
+
 #include <errno.h>
 #include <string.h>
 
@@ -555,6 +557,21 @@ static bool put_at_last(struct thread *t, uint32_t key)
 	return world.failed;
 }
 
+/*
+ * Hosts that share a device: one that is silent, and whose death nobody can prove from another machine, keeps what it had open from all
+ * others until it is ended there, or boots (memkv_host_fence() says so).  Its slot passes on; what it may still write to does not.
+ */
+static bool held_by_the_silent(struct thread *t)
+{
+	struct memkv_host hosts[AGENTS_MAX * 2];
+	int64_t count = on_shared() ? memkv_hosts(t->agent->pool, hosts, ARRAY_COUNT(hosts)) : 0;
+	bool silent = false;
+
+	for (int64_t i = 0; i < count && i < (int64_t)ARRAY_COUNT(hosts); i++)
+		silent |= hosts[i].state == MEMKV_HOST_SILENT;
+	return silent;
+}
+
 /* the only one left: it must be able to use the whole pool */
 static void survive(struct thread *t)
 {
@@ -564,8 +581,11 @@ static void survive(struct thread *t)
 		do_get(t, key, true);
 	unpin_all(t);
 	for (uint64_t n = 0; n < room && !world.failed && room_to_remember(); n++)
-		if (!put_at_last(t, KEYS_LIMIT + (uint32_t)n))
-			broken("the survivor finds no room");
+		if (!put_at_last(t, KEYS_LIMIT + (uint32_t)n)) {
+			if (!held_by_the_silent(t))
+				broken("the survivor finds no room");
+			return;
+		}
 	if (room_to_remember() && !on_shared())
 		watch_all_takeable(t->agent);
 	cover(COVER_SURVIVOR);
