@@ -489,7 +489,7 @@ int actor_open(struct thread *t)
 		cover(COVER_CLAIM_HELD);
 	else if (err == MEMKV_NO_SLOT)
 		cover(COVER_NO_SLOT);
-	else if (err && !t->call.troubled && !(on_shared() && err == MEMKV_IN_USE)) /* its slot passed on meanwhile */
+	else if (err && !t->call.troubled && !(on_shared() && err == MEMKV_IN_USE && stated_claim_passed_on(a)))
 		broken("open fails with %s (%s), and nothing was wrong", memkv_code_name(err), memkv_error_detail());
 	call_end(t, err);
 	if (err)

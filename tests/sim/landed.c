@@ -206,14 +206,19 @@ static void table_landed_at(const struct agent *a, uint64_t offset, const uint8_
 }
 
 /* what it says of who has the slot, or wants it; heartbeats are many */
-static void cell_landed(const struct agent *a, uint64_t page, const uint8_t *before)
+static void cell_landed(const struct command *c, uint64_t page, const uint8_t *before)
 {
+	struct agent *a = c->agent;
 	uint64_t n = page - world.layout.offset[REGION_SLOT_CELLS] / PAGE, slots = world.layout.geo.slots;
 	unsigned copy = (unsigned)(n / slots);
 	struct slot_cell now, then;
 
 	if (slot_cell_decode(world.image + page * PAGE, (unsigned)(n % slots), copy, world.pool_seed, &now) != CHECK_GOOD)
 		return;
+	if (a->life == c->life && !c->ghost) {
+		a->claim_slot = now.slot;
+		a->claim_epoch = now.epoch;
+	}
 	if (slot_cell_decode(before, (unsigned)(n % slots), copy, world.pool_seed, &then) != CHECK_GOOD || now.epoch != then.epoch ||
 	    now.nonce != then.nonce || now.state != then.state || now.owed_epoch != then.owed_epoch)
 		trace(EVENT_CELL, a, (uint64_t)copy << 32 | now.slot, (uint64_t)now.state << 32 | now.epoch,
@@ -228,7 +233,7 @@ void landed_control(const struct command *c, uint64_t page, const uint8_t *befor
 	if (offset - l->offset[REGION_TABLES] < l->length[REGION_TABLES])
 		table_landed_at(c->agent, offset, before);
 	if (on_shared() && offset - l->offset[REGION_SLOT_CELLS] < l->length[REGION_SLOT_CELLS])
-		cell_landed(c->agent, page, before);
+		cell_landed(c, page, before);
 	if (on_shared() && offset - l->offset[REGION_LOG_RINGS] < l->length[REGION_LOG_RINGS])
 		stated_landed(offset, before);
 	if (offset - l->offset[REGION_OWNER_WORDS] >= l->length[REGION_OWNER_WORDS])

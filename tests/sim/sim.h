@@ -149,6 +149,7 @@ struct agent {
 	bool troubled; /* the medium said no to it, once */
 	bool attached; /* slot and epoch are right */
 	bool slot_lost; /* shared: its slot is another's */
+	uint32_t claim_slot, claim_epoch; /* shared: what its last cell that landed is of; epoch 0: none has yet */
 	bool lapsed;	/* likewise: it has been out of its lease at some time */
 	uint64_t looked; /* world.order when the last fresh look began that has ended */
 	bool checkpoints; /* has withdrawn a checkpoint, and not yet written it */
@@ -472,6 +473,7 @@ void watch_died(const struct agent *agent);
 
 /* stated.c: a page of a log ring has landed; a write of a segment has; has the slot passed on, as its cell says on the device? */
 bool stated_passed_on(const struct agent *agent);
+bool stated_claim_passed_on(const struct agent *agent);
 void stated_landed(uint64_t offset, const uint8_t *before);
 void stated_write_landed(const struct command *command);
 

@@ -41,18 +41,23 @@ static bool record_of(const uint8_t *at, struct record *r)
 	return memcmp(at, "RC", 2) == 0 && load64(at + 8) != CHECK_WRITING;
 }
 
-bool stated_passed_on(const struct agent *a)
+static bool passed_on(uint32_t slot, uint32_t epoch)
 {
 	struct slot_cell cell;
 
-	for (unsigned copy = 0; a->attached && copy < SLOT_COPIES; copy++) {
-		const uint8_t *at = world.image + layout_slot_cell(&world.layout, copy, a->slot);
-		if (slot_cell_decode(at, a->slot, copy, world.pool_seed, &cell) != CHECK_BAD && cell.epoch > a->epoch &&
-		    !(cell.state == SLOT_JOINING && cell.epoch == a->epoch + 1))
+	for (unsigned copy = 0; copy < SLOT_COPIES; copy++) {
+		const uint8_t *at = world.image + layout_slot_cell(&world.layout, copy, slot);
+		if (slot_cell_decode(at, slot, copy, world.pool_seed, &cell) != CHECK_BAD && cell.epoch > epoch &&
+		    !(cell.state == SLOT_JOINING && cell.epoch == epoch + 1))
 			return true;
 	}
 	return false;
 }
+
+bool stated_passed_on(const struct agent *a) { return a->attached && passed_on(a->slot, a->epoch); }
+
+/* the same of who has not been answered yet that it has one */
+bool stated_claim_passed_on(const struct agent *a) { return a->claim_epoch && passed_on(a->claim_slot, a->claim_epoch); }
 
 /* the last one with such an incarnation, dead or alive */
 static const struct agent *alive(uint32_t slot, uint32_t epoch)

@@ -154,6 +154,7 @@ void agent_spawn(struct agent *a)
 	a->stopped_until = a->drowsy_until = 0;
 	a->quit = a->rests = a->troubled = a->attached = a->read_only = a->checkpoints = a->slot_lost = false;
 	a->lapsed = false;
+	a->claim_epoch = 0;
 	a->role = on_shared() || draw(2) ? ROLE_ANY : (enum role)draw(world.setup.pin ? ROLES : ROLE_PINS);
 	a->looked = 0;
 	a->pool = NULL;
