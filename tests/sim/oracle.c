@@ -375,8 +375,12 @@ static void missed(struct thread *t, const char *how)
 {
 	if (world.reopenings != t->call.reopened)
 		cover(COVER_STOP_RECLAIM);
-	/* a writer that could not publish does not look any more (it still answers of what it knew) */
-	if (!t->call.troubled && !device_fenced(t->agent) && must_be_found(t, t->call.begin))
+	/*
+	 * A writer that could not publish does not look any more (it still answers of what it knew).  Nor does a host
+	 * whose slot has passed on read what the slot's next holder states: its keeper's next beat tells it.
+	 */
+	if (!t->call.troubled && !device_fenced(t->agent) && !stated_passed_on(t->agent) &&
+	    must_be_found(t, t->call.begin))
 		broken("key %u: %s, though it was acknowledged, not removed, and is there", t->call.key, how);
 }
 
