@@ -34,21 +34,28 @@ enum share_copy share_look(struct memkv_pool *pool, uint64_t segment, uint64_t g
 	return life == LIFE_SENT ? SHARE_COPY_SENT : SHARE_COPY_STANDS;
 }
 
-bool share_landed(struct memkv_pool *pool, uint64_t segment, const struct entry *e)
+/* all of the block, by its bytes; under room.refill */
+static bool is_whole(struct memkv_pool *pool, uint64_t segment, const struct entry *e)
 {
 	struct room *room = &pool->room;
 	struct block_read read;
 
-	if (MUTANT(PIN_SENT))
-		return true;
-	pthread_mutex_lock(&room->refill);
 	block_read_init(&read, pool, &room->lane, e->key, place_of_entry(&pool->control, segment, e));
 	read.to = room->move_buffer;
 	read.length = e->length;
 	read.any_time = true;
 	op_run(&read.op);
-	pthread_mutex_unlock(&room->refill);
 	return read.verdict == BLOCK_GOOD && read.header.birth == e->birth;
+}
+
+bool share_landed(struct memkv_pool *pool, uint64_t segment, const struct entry *e)
+{
+	if (MUTANT(PIN_SENT))
+		return true;
+	pthread_mutex_lock(&pool->room.refill);
+	bool landed = is_whole(pool, segment, e);
+	pthread_mutex_unlock(&pool->room.refill);
+	return landed;
 }
 
 bool share_elsewhere(struct memkv_pool *pool, uint64_t segment, const struct entry *e)
@@ -68,6 +75,8 @@ bool share_elsewhere(struct memkv_pool *pool, uint64_t segment, const struct ent
 		follower_keep(&pool->follower);
 		stands = share_look(pool, other, generation, &copy) == SHARE_COPY_STANDS;
 		follower_unkeep(&pool->follower, other);
+		/* power loss may have left its entry, and not the block */
+		stands = stands && (MUTANT(ELSEWHERE_UNREAD) || is_whole(pool, other, &copy));
 	}
 	entries_free(pool, found);
 	return stands;

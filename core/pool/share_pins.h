@@ -18,7 +18,8 @@
  *   generation gives nothing up.  It does not matter who owns the segment meanwhile, or whether its owner was wrongly taken for
  *   dead: an OPEN is seen by whoever it is, and at risk is what the dead have left open (share.h).
  * - *Emptying.*  A pinned block that lies elsewhere as well need not move: where another copy of the same birth is live, in a generation
- *   that no OPEN gives up, by a look behind the own OPEN.  Two agents may each hold one copy, and empty at the same time: the one
+ *   that no OPEN gives up, by a look behind the own OPEN; and where its block is there, which is read: power loss may have left an
+ *   entry that says live, and taken the block.  Two agents may each hold one copy, and empty at the same time: the one
  *   whose look comes second sees the other's OPEN, or the other's new table.  What is gone by is flushed first: its author may
  *   not have done so.  So copies that pinners, and movers that died, have made do not grow in number.  The old place of a moved
  *   block stays as it was: its table is nobody's to write.
@@ -57,7 +58,7 @@ enum share_copy share_look(struct memkv_pool *pool, uint64_t segment, uint64_t g
 /* share_landed() - of one that was sent: is the block there?  Takes room.refill */
 bool share_landed(struct memkv_pool *pool, uint64_t segment, const struct entry *e);
 
-/* share_elsewhere() - is there another copy of the block that stands? */
+/* share_elsewhere() - is there another copy of the block that stands, and is whole by its bytes?  Under room.refill */
 bool share_elsewhere(struct memkv_pool *pool, uint64_t segment, const struct entry *e);
 
 /*

@@ -154,7 +154,49 @@ static void untold_believed(void)
 	(void)calls(0, CALL_GET, 0);
 }
 
+/* ---- pins ---- */
+
+static void much_to_put(struct setup *s, struct geometry *geo)
+{
+	hosts(s, geo, 2);
+	s->keys = 60;
+	s->durable = 65536;
+}
+
+static bool no_block(uint64_t offset) { return offset < layout_segment(&world.layout, 0); }
+
+/*
+ * A host moves a pinned block out of a segment that it empties.  Before the copy is flushed power fails, which takes the copy and leaves
+ * its entry; the old place is as it was.  That segment is emptied once more.
+ */
+static void elsewhere_unread(void)
+{
+	uint32_t key = 1;
+
+	opens(0);
+	(void)calls(0, CALL_PUT, 0);
+	(void)calls(0, CALL_PIN, 0);
+	uint32_t segment = segment_of_key(0);
+	for (; key < 30; key++) {
+		begins(0, CALL_PUT, key);
+		if (gets_to(0, MUTANT_MOVE_BLIND, 1))
+			break;
+	}
+	scene_must(segment_of_key(0) == segment, "a copy is about to be made");
+	goes_to(0, MUTANT_MOVED_UNFLUSHED, 1);
+	stage.keeps = no_block;
+	power_fails();
+	stage.keeps = NULL;
+	uint64_t generation = world.shadow[segment].generation;
+	opens(0);
+	for (key = 30; key < 60 && world.shadow[segment].generation == generation; key++)
+		(void)calls(0, CALL_PUT, key);
+	scene_must(world.shadow[segment].generation != generation, "the old place is given up");
+	(void)calls(0, CALL_GET, 0);
+}
+
 const struct scene scenes_shared[] = {
+	{MUTANT_ELSEWHERE_UNREAD, "is pinned", MEDIUM_SHARED, elsewhere_unread, much_to_put},
 	{MUTANT_STALE_CLAIM_BELIEVED, "was removed before the get began", MEDIUM_SHARED, stale_claim_believed, two_slots},
 	{MUTANT_NEXT_UNHEARD, "was removed before the get began", MEDIUM_SHARED, next_unheard, two_slots},
 	{MUTANT_JOINING_UNHEARD, "comes a second time", MEDIUM_SHARED, joining_unheard, two_slots},
