@@ -136,16 +136,13 @@ static bool keeps_but_tail(uint64_t at)
 /* of an entry only the first word is there: it is damaged */
 static bool keeps_but_blocks(uint64_t at) { return !is_block(at) && (!is_entry(at) || at == table_of(torn) + PAGE); }
 
-/*
- * Power loss has taken tail and entry of key 0, and its block is there.  The key is removed, and the segment continued: the next
- * block and its entry are lost with the power again, and the new tail not.
- */
-static void left_behind(void)
+/* power fails twice: of key 0 it leaves what @keeps; then that is removed, its segment continued, and what is put there lost */
+static void lost_again(bool (*keeps)(uint64_t at))
 {
 	opens(0);
 	(void)calls(0, CALL_PUT, 0);
 	torn = segment_of_key(0);
-	stage.keeps = keeps_but_tail;
+	stage.keeps = keeps;
 	power_fails();
 	opens(1);
 	(void)calls(1, CALL_REMOVE, 0);
@@ -156,6 +153,12 @@ static void left_behind(void)
 	(void)calls(1, CALL_GET, 0);
 	all_look();
 }
+
+/*
+ * Power loss has taken tail and entry of key 0, and its block is there.  The key is removed, and the segment continued: the next
+ * block and its entry are lost with the power again, and the new tail not.
+ */
+static void left_behind(void) { lost_again(keeps_but_tail); }
 
 static bool keeps_but_entry(uint64_t at) { return !is_entry(at) || at == table_of(torn) + PAGE + ENTRY_LIFE_OFFSET; }
 
@@ -163,22 +166,7 @@ static bool keeps_but_entry(uint64_t at) { return !is_entry(at) || at == table_o
  * Power loss has taken the entry of key 0 but for its life word; tail and block are there.  The key is removed, and the segment continued: the
  * entry that makes the place void is torn by the next power loss, which takes as well what was put over the block.
  */
-static void left_open_voided(void)
-{
-	opens(0);
-	(void)calls(0, CALL_PUT, 0);
-	torn = segment_of_key(0);
-	stage.keeps = keeps_but_entry;
-	power_fails();
-	opens(1);
-	(void)calls(1, CALL_REMOVE, 0);
-	(void)calls(1, CALL_PUT, 1);
-	stage.keeps = keeps_but_blocks;
-	power_fails();
-	opens(1);
-	(void)calls(1, CALL_GET, 0);
-	all_look();
-}
+static void left_open_voided(void) { lost_again(keeps_but_entry); }
 
 /* of the second place */
 static uint64_t second_entry(void) { return table_of(torn) + PAGE + ENTRY_BYTES; }

@@ -36,16 +36,22 @@ static void writes_late(player p)
 	stands_still(p);
 }
 
+/* host 1 stands still in its claim of slot 1, which host 2 wins then */
+static void two_claim(void)
+{
+	opens(0);
+	(void)calls(0, CALL_PUT, 0);
+	claims_late(1, 0, 1);
+	opens(2);
+}
+
 /*
  * Host 1 stands still in its claim of slot 1, which host 2 wins then, and removes what host 0 has put.  Host 0 has not heard of it when
  * host 1 writes its cell over that of host 2.
  */
 static void stale_claim_believed(void)
 {
-	opens(0);
-	(void)calls(0, CALL_PUT, 0);
-	claims_late(1, 0, 1);
-	opens(2);
+	two_claim();
 	stands_still(0);
 	(void)calls(2, CALL_REMOVE, 0);
 	stands_still(2);
@@ -56,10 +62,7 @@ static void stale_claim_believed(void)
 /* likewise; host 2 has left, and host 3 has begun to claim the slot */
 static void next_unheard(void)
 {
-	opens(0);
-	(void)calls(0, CALL_PUT, 0);
-	claims_late(1, 0, 1);
-	opens(2);
+	two_claim();
 	stands_still(0);
 	(void)calls(2, CALL_REMOVE, 0);
 	closes(2);
@@ -76,10 +79,7 @@ static void next_unheard(void)
  */
 static void joining_unheard(void)
 {
-	opens(0);
-	(void)calls(0, CALL_PUT, 0);
-	claims_late(1, 0, 1);
-	opens(2);
+	two_claim();
 	stands_still(2);
 	opens(3);
 	closes(3);
