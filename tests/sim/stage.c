@@ -273,6 +273,14 @@ bool goes_for(player p, uint64_t points)
 	return !order_of(t)->answered;
 }
 
+void time_passes(uint64_t points)
+{
+	uint64_t end = world.now + points;
+
+	own_threads_go_on(end);
+	world.now = max_u64(world.now, end);
+}
+
 void helpers_stand_still(player p)
 {
 	enum { LONG = 20000 };
@@ -471,7 +479,7 @@ static bool shows(const struct scene *scene, bool trace)
 	return true;
 }
 
-static const struct scene *const lists[] = {scenes_files, scenes_devices, scenes_shared};
+static const struct scene *const lists[] = {scenes_files, scenes_devices, scenes_shared, scenes_overtaken};
 
 bool scene_shows(enum sim_mutant mutant)
 {

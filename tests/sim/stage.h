@@ -60,6 +60,8 @@ void goes_to_sleep(player p);
 int64_t ends(player p);
 /* until so much time has passed; false: its call had ended before */
 bool goes_for(player p, uint64_t points);
+/* nobody does anything for so long, but for the library's own threads of hosts that do not stand still */
+void time_passes(uint64_t points);
 /* a host stands still, with all its threads, until it is told to do something: else those of the library's own go on while others do */
 void stands_still(player p);
 /* those threads alone stand still */
@@ -96,7 +98,10 @@ bool stage_sinks(const struct command *command);
 /* what power loss takes of a page */
 void stage_cut(uint64_t page);
 
-/* scenes_files.c, scenes_devices.c, scenes_shared.c; each list ends with one that has no play */
-extern const struct scene scenes_files[], scenes_devices[], scenes_shared[];
+/* hosts that share a device with so many slots, all with clocks in step: for a scene's choose */
+void hosts(struct setup *setup, struct geometry *geo, uint32_t slots);
+
+/* scenes_files.c, scenes_devices.c, scenes_shared.c, scenes_overtaken.c; each list ends with one that has no play */
+extern const struct scene scenes_files[], scenes_devices[], scenes_shared[], scenes_overtaken[];
 
 #endif
