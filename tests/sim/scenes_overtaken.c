@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Scenes of hosts that share a device, and stand still while another goes on in their place: see stage.h. */
+#include "core/pool/handle.h"
 #include "stage.h"
 
 static void two_hosts(struct setup *s, struct geometry *geo)
 {
 	hosts(s, geo, 2);
-	s->keys = 60;
+	s->keys = 160;
 }
 
 enum { SUSPECT = 12000 }; /* longer than it takes until a host that is silent is given up */
@@ -71,7 +72,75 @@ static void adopted_settled(void)
 	(void)calls(0, CALL_GET, 0);
 }
 
+/* ---- removals ---- */
+
+static void small_checkpoints(struct setup *s, struct geometry *geo)
+{
+	two_hosts(s, geo);
+	geo->checkpoint_bytes = 2 * PAGE;
+}
+
+/* that somebody is about to open anew, by its log */
+static uint32_t segment_given_up(void)
+{
+	uint32_t s = 0;
+
+	while (s < world.layout.geo.segments && (world.stated[s].kind != RECORD_OPEN || !world.stated[s].gives_up ||
+						 world.stated[s].gives_up != world.shadow[s].generation))
+		s++;
+	scene_must(s < world.layout.geo.segments, "a segment is given up");
+	return s;
+}
+
+/* host 0 has so many removals to remember that one more is all, the blocks long overwritten; and its pool is full */
+static void many_removals(uint32_t most, uint32_t known)
+{
+	const struct facts *facts = &world.agents[0].pool->factbook.facts;
+	uint32_t key = 0;
+
+	(void)calls(0, CALL_PUT, known);
+	(void)calls(0, CALL_PIN, known);
+	(void)calls(0, CALL_UNPIN, known);
+	for (; facts->count + 1 < most && key < 100; key++) {
+		(void)calls(0, CALL_PUT, key);
+		(void)calls(0, CALL_REMOVE, key);
+	}
+	for (key = 100; key < 120; key++)
+		(void)calls(0, CALL_PUT, key);
+	(void)calls(0, CALL_PUT, known);
+	scene_must(facts->count + 1 == most, "the removals are remembered");
+}
+
+/*
+ * A host remembers as many removals as it can; the last is of a segment that it is just beginning anew, in its own mirror, when it writes a
+ * checkpoint.  It dies before the device knows, so that the removed block lies there as ever.
+ */
+static void del_forgotten_early(void)
+{
+	enum { RECORDS = 2 * PAGE / RECORD_BYTES - 1, OF_SEGMENTS = 3 * 6 + 17, SLOTS = 2, MOST = RECORDS - OF_SEGMENTS - SLOTS, KNOWN = 150 };
+	uint32_t key = 120;
+
+	opens(0);
+	const struct factbook *book = &world.agents[0].pool->factbook;
+	many_removals(MOST, KNOWN);
+	do
+		begins(0, CALL_PUT, key);
+	while (!gets_to(0, MUTANT_NO_LOOK_AFTER_OPEN, 1) && key++ < 130);
+	uint32_t segment = segment_given_up(), removed = world.failed ? 0 : key_in(segment);
+	(void)calls(10, CALL_REMOVE, removed);
+	scene_must(book->facts.count == MOST, "there is no room for another removal");
+	goes_to(0, MUTANT_DOORBELL_EARLY, 1);
+	uint64_t before = book->checkpointed;
+	for (uint32_t i = 0; i < 100 && book->checkpointed == before; i++)
+		(void)calls(10, i % 2 ? CALL_UNPIN : CALL_PIN, KNOWN);
+	scene_must(book->checkpointed != before, "a checkpoint is written");
+	dies(0);
+	opens(1);
+	(void)calls(1, CALL_GET, removed);
+}
+
 const struct scene scenes_overtaken[] = {
+	{MUTANT_DEL_FORGOTTEN_EARLY, "was removed before the get began", MEDIUM_SHARED, del_forgotten_early, small_checkpoints},
 	{MUTANT_STANDS_FROM_MIRROR, "was removed before the get began", MEDIUM_SHARED, stands_from_mirror, two_hosts},
 	{MUTANT_ADOPTED_SETTLED, "a fresh look does not see it", MEDIUM_SHARED, adopted_settled, two_hosts},
 	{.play = NULL},
