@@ -139,7 +139,65 @@ static void del_forgotten_early(void)
 	(void)calls(1, CALL_GET, removed);
 }
 
+/* ---- attaching ---- */
+
+/*
+ * Host 1 has won a slot, and stands still before it writes anything else there.  Host 2 waits until that slot is its own.  Host 1 wakes up, and
+ * must not write to it any more.
+ */
+static void attach_unguarded(void)
+{
+	opens(0);
+	(void)calls(0, CALL_PUT, 0);
+	begins_to_open(1);
+	goes_to(1, MUTANT_ATTACH_UNGUARDED, 1);
+	stands_still(1);
+	opens(2);
+	(void)calls(2, CALL_REMOVE, 0);
+	stands_still(2);
+	(void)ends(1);
+	(void)calls(0, CALL_GET, 0);
+}
+
+/* ---- pins ---- */
+
+static bool log_of_another(const struct agent *a, uint64_t offset)
+{
+	return a->number == 1 && offset - world.layout.offset[REGION_LOG_RINGS] < world.layout.length[REGION_LOG_RINGS];
+}
+
+/*
+ * Host 1 pins a block; it has read all logs, and stands still before its pin lands.  Host 0 says that it opens the block's segment anew, finds no
+ * pin, and stands still before the table is begun.  Host 1 must read the logs once more, which the device does not answer for: then it
+ * may not say that the block is pinned.
+ */
+static void pin_logs_unread(void)
+{
+	uint32_t key = 1;
+
+	opens(0);
+	opens(1);
+	(void)calls(0, CALL_PUT, 0);
+	uint32_t segment = segment_of_key(0);
+	do
+		begins(0, CALL_PUT, key);
+	while (!gets_to(0, MUTANT_PIN_LOOK_AT_RETIRE_ONLY, 1) && key++ < 30);
+	(void)ends(0);
+	begins(1, CALL_PIN, 0);
+	goes_to_store(1, world.layout.offset[REGION_LOG_RINGS], world.layout.length[REGION_LOG_RINGS], 1);
+	do
+		begins(0, CALL_PUT, ++key);
+	while (!gets_to(0, MUTANT_DOORBELL_EARLY, 1) && key < 60);
+	scene_must(segment_given_up() == segment, "the block's segment is given up");
+	stage.unread = log_of_another;
+	(void)ends(1);
+	stage.unread = NULL;
+	(void)ends(0);
+}
+
 const struct scene scenes_overtaken[] = {
+	{MUTANT_ATTACH_UNGUARDED, "comes a second time", MEDIUM_SHARED, attach_unguarded, two_hosts},
+	{MUTANT_PIN_LOGS_UNREAD, "is pinned", MEDIUM_SHARED, pin_logs_unread, two_hosts},
 	{MUTANT_DEL_FORGOTTEN_EARLY, "was removed before the get began", MEDIUM_SHARED, del_forgotten_early, small_checkpoints},
 	{MUTANT_STANDS_FROM_MIRROR, "was removed before the get began", MEDIUM_SHARED, stands_from_mirror, two_hosts},
 	{MUTANT_ADOPTED_SETTLED, "a fresh look does not see it", MEDIUM_SHARED, adopted_settled, two_hosts},
