@@ -9,6 +9,15 @@ static void two_hosts(struct setup *s, struct geometry *geo)
 	s->keys = 160;
 }
 
+/* host 0 puts key 0: into this segment */
+static uint32_t puts_key_0(void)
+{
+	(void)calls(0, CALL_PUT, 0);
+	uint32_t segment = segment_of_key(0);
+	scene_must(segment != UINT32_MAX, "a block is put");
+	return world.failed ? 0 : segment;
+}
+
 enum { SUSPECT = 12000 }; /* longer than it takes until a host that is silent is given up */
 
 /* host 0 empties the segment of key 0, which is moved since it was read; it stands still at the spot, and host 1 is there */
@@ -18,8 +27,7 @@ static uint32_t moves_key_0_up_to(enum sim_mutant spot)
 
 	opens(0);
 	opens(1);
-	(void)calls(0, CALL_PUT, 0);
-	uint32_t segment = segment_of_key(0);
+	uint32_t segment = puts_key_0();
 	for (; key < 30; key++) {
 		(void)calls(0, CALL_GET, 0);
 		begins(0, CALL_PUT, key);
@@ -177,8 +185,7 @@ static void pin_logs_unread(void)
 
 	opens(0);
 	opens(1);
-	(void)calls(0, CALL_PUT, 0);
-	uint32_t segment = segment_of_key(0);
+	uint32_t segment = puts_key_0();
 	do
 		begins(0, CALL_PUT, key);
 	while (!gets_to(0, MUTANT_PIN_LOOK_AT_RETIRE_ONLY, 1) && key++ < 30);
@@ -195,7 +202,119 @@ static void pin_logs_unread(void)
 	(void)ends(0);
 }
 
+/* ---- reading by the index ---- */
+
+static bool block_of_host_0(const struct command *c)
+{
+	return c->agent->number == 0 && c->direction == MEDIA_WRITE && c->segment != NEVER &&
+	       c->page * PAGE != layout_segment(&world.layout, c->segment);
+}
+
+/*
+ * A block went with its segment, which was opened anew, so that nothing tells of its removal after that; then its key is put in the very place
+ * where it lay.  The entry has landed, the block has not, when host 1 reads it by its index.
+ */
+static void index_of_before(void)
+{
+	uint32_t key = 2;
+
+	opens(0);
+	opens(1);
+	(void)calls(0, CALL_PUT, 1);
+	const struct shadow_segment *shadow = &world.shadow[puts_key_0()];
+	uint64_t generation = shadow->generation;
+	while ((shadow->generation == generation || shadow->places[0].generation != shadow->generation) && key < 40)
+		(void)calls(0, CALL_PUT, key++);
+	scene_must(shadow->generation != generation && segment_of_key(0) == UINT32_MAX, "the segment is opened anew");
+	(void)calls(0, CALL_REMOVE, 0);
+	stage.late = block_of_host_0;
+	begins(0, CALL_PUT, 0);
+	goes_until(0, EVENT_ENTRY, 1);
+	stage.by_index = true;
+	(void)calls(1, CALL_GET, 0);
+	stage.by_index = false;
+	stage.late = NULL;
+	(void)ends(0);
+}
+
+/* ---- room ---- */
+
+static void many_slots(struct setup *s, struct geometry *geo)
+{
+	hosts(s, geo, AGENTS_MAX);
+	s->keys = 60;
+}
+
+/* segments that nobody has had */
+static uint32_t virgins(void)
+{
+	uint32_t count = 0;
+
+	for (uint32_t s = 0; s < world.layout.geo.segments; s++)
+		count += world.stated[s].version == 0;
+	return count;
+}
+
+/* there is a pin; host 0 has all segments but one, which host 1 finds when it puts, and may not fill: it is kept for moves */
+static void one_segment_each(void)
+{
+	opens(0);
+	(void)calls(0, CALL_PUT, 0);
+	(void)calls(0, CALL_PIN, 0);
+	for (uint32_t key = 1; virgins() > 1 && key < 30; key++)
+		(void)calls(0, CALL_PUT, key);
+	scene_must(virgins() == 1, "there is one segment that nobody has had");
+	stands_still(0);
+	opens(1);
+	scene_must(calls(1, CALL_PUT, 30) == MEMKV_NO_ROOM, "what host 1 has is kept for moves");
+}
+
+/* host 0 leaves: what it had is there for host 1 */
+static void reserved_of_own(void)
+{
+	one_segment_each();
+	closes(0);
+	if (calls(1, CALL_PUT, 31) == MEMKV_NO_ROOM)
+		broken("a host finds no room, and has not looked what another has left");
+}
+
+/* a newcomer that has nothing waits for others, once; no other put does */
+static void give_waited_for(void)
+{
+	enum { BEAT = 1000 };
+
+	one_segment_each();
+	begins(1, CALL_PUT, 31);
+	if (goes_for(1, BEAT))
+		broken("a put waits for other hosts to give it room");
+}
+
+/* ---- silence ---- */
+
+/* host 1 stands still while it asks whether host 0 is silent, and goes on before it has looked again; all that time host 0 was heard of */
+static void silence_guessed(void)
+{
+	opens(0);
+	for (uint32_t key = 0; virgins() > 0 && key < 30; key++)
+		(void)calls(0, CALL_PUT, key);
+	scene_must(virgins() == 0, "host 0 has all segments");
+	opens(1);
+	begins(1, CALL_PUT, 30);
+	goes_to(1, MUTANT_SILENCE_GUESSED, 1);
+	stands_still(1);
+	helpers_stand_still(1);
+	time_passes(SUSPECT);
+	(void)ends(1);
+	for (uint32_t s = 0; s < world.layout.geo.segments; s++)
+		if (world.stated[s].kind == RECORD_ADOPT && world.stated[s].slot == 1)
+			broken("segment %u is adopted from a host that is heard of", s);
+}
+
 const struct scene scenes_overtaken[] = {
+	{MUTANT_SILENCE_GUESSED, "is adopted from a host that is heard of", MEDIUM_SHARED, silence_guessed, two_hosts},
+	{MUTANT_INDEX_OF_BEFORE, "is returned by the index", MEDIUM_SHARED, index_of_before, two_hosts},
+	{MUTANT_RESERVED_OF_OWN, "finds no room", MEDIUM_SHARED, reserved_of_own, many_slots},
+	{MUTANT_GIVE_WAITED_FOR, "waits for other hosts", MEDIUM_SHARED, give_waited_for, many_slots},
 	{MUTANT_ATTACH_UNGUARDED, "comes a second time", MEDIUM_SHARED, attach_unguarded, two_hosts},
 	{MUTANT_PIN_LOGS_UNREAD, "is pinned", MEDIUM_SHARED, pin_logs_unread, two_hosts},
 	{MUTANT_DEL_FORGOTTEN_EARLY, "was removed before the get began", MEDIUM_SHARED, del_forgotten_early, small_checkpoints},

@@ -104,7 +104,8 @@ void stage_cut(uint64_t page)
 static bool lands_something(const struct thread *t)
 {
 	for (uint32_t i = 0; i < world.active_count; i++)
-		if (world.commands[world.active[i]].agent == t->agent) {
+		if (world.commands[world.active[i]].agent == t->agent &&
+		    !(stage.late && stage.late(&world.commands[world.active[i]]))) {
 			world.now++;
 			medium_event(i);
 			return true;
