@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Scenes of hosts that share a device, and stand still while another goes on in their place: see stage.h. */
+/* Scenes of hosts that share a device: what others do while one of them stands still, or is not there yet.  See stage.h. */
 #include "core/pool/handle.h"
 #include "stage.h"
+
+#include <string.h>
 
 static void two_hosts(struct setup *s, struct geometry *geo)
 {
@@ -78,6 +80,58 @@ static void adopted_settled(void)
 	(void)ends(1);
 	empties(segment);
 	(void)calls(0, CALL_GET, 0);
+}
+
+/* the segment that host 0 empties, as its own words say; UINT32_MAX: none */
+static uint32_t segment_leaving(void)
+{
+	const struct agent *a = &world.agents[0];
+	struct owner_word word;
+	uint64_t raw;
+
+	for (uint32_t s = 0; a->device && s < world.layout.geo.segments; s++) {
+		memcpy(&raw, a->device->control + layout_owner_word(&world.layout, s), sizeof(raw));
+		if (owner_word_decode(raw, s, world.pool_seed, &word) && word.state == OWNER_LEAVING)
+			return s;
+	}
+	return UINT32_MAX;
+}
+
+/* host 0 has chosen a segment to empty, finds that all in it was read, and stands still before it gives it back */
+static uint32_t gives_back(void)
+{
+	uint32_t key = 0, segment = UINT32_MAX;
+
+	for (; segment == UINT32_MAX && key < 30; key++) {
+		for (uint32_t before = 0; before < key; before++)
+			(void)calls(0, CALL_GET, before);
+		begins(0, CALL_PUT, key);
+		while (segment == UINT32_MAX && gets_to(0, MUTANT_WORD_BY_FORCE, 1))
+			segment = segment_leaving();
+	}
+	scene_must(segment != UINT32_MAX, "a segment is given back");
+	return world.failed ? 0 : segment;
+}
+
+/*
+ * Host 0 stands still while it gives a segment back, which host 1 adopts, and opens anew.  Another thread of host 0 has read that; so the word
+ * must stay what that thread has made it: else what host 1 puts there is seen by nobody on host 0.
+ */
+static void word_by_force(void)
+{
+	opens(0);
+	opens(1);
+	uint32_t segment = gives_back();
+	const struct shadow_segment *shadow = &world.shadow[segment];
+	stands_still(0);
+	time_passes(SUSPECT);
+	empties(segment);
+	(void)calls(10, CALL_PINS, 0);
+	(void)ends(0);
+	(void)calls(0, CALL_REFRESH, 0);
+	for (uint32_t key = 60; key < 63 && shadow->places[1].generation != shadow->generation; key++)
+		(void)calls(1, CALL_PUT, key);
+	(void)calls(0, CALL_REFRESH, 0);
 }
 
 /* ---- removals ---- */
@@ -164,6 +218,54 @@ static void attach_unguarded(void)
 	(void)calls(2, CALL_REMOVE, 0);
 	stands_still(2);
 	(void)ends(1);
+	(void)calls(0, CALL_GET, 0);
+}
+
+static uint64_t cell(uint32_t copy, uint32_t slot) { return layout_slot_cell(&world.layout, copy, slot); }
+
+/*
+ * Host 1 stands still in its claim of slot 1, which host 2 wins then, and leaves.  Host 1 writes its cell over one copy of that.  The other must
+ * say that host 2 has left: else nobody has the slot until it has been silent for long.
+ */
+static void left_once(void)
+{
+	enum { AT_ONCE = 20000 };
+
+	opens(0);
+	begins_to_open(1);
+	goes_to_store(1, cell(0, 1), PAGE, 1);
+	stands_still(1);
+	opens(2);
+	closes(2);
+	goes_until(1, EVENT_LAND, 1);
+	dies(1);
+	begins_to_open(3);
+	if (goes_for(3, AT_ONCE))
+		broken("a slot whose holder has left is not to be had");
+}
+
+/*
+ * Slot 1 is of host 3, which leaves; then of host 1, which owes that one's log when host 2 reads its cell.  Host 2 stands still until host 1 has
+ * removed a block, and left; then it finds the slot free, and must not claim it by what it had read: else it names the wrong log as owed.
+ */
+static void chosen_believed(void)
+{
+	opens(0);
+	(void)calls(0, CALL_PUT, 0);
+	opens(3);
+	closes(3);
+	begins_to_open(1);
+	goes_to(1, MUTANT_ATTACH_UNGUARDED, 1);
+	stands_still(1);
+	begins_to_open(2);
+	goes_to_sleep(2);
+	goes_to_read(2, cell(1, 0));
+	stands_still(2);
+	(void)ends(1);
+	(void)calls(1, CALL_REMOVE, 0);
+	closes(1);
+	goes_to(2, MUTANT_ATTACH_UNGUARDED, 1);
+	stands_still(2);
 	(void)calls(0, CALL_GET, 0);
 }
 
@@ -311,6 +413,9 @@ static void silence_guessed(void)
 }
 
 const struct scene scenes_overtaken[] = {
+	{MUTANT_LEFT_ONCE, "is not to be had", MEDIUM_SHARED, left_once, two_hosts},
+	{MUTANT_CHOSEN_BELIEVED, "was removed before the get began", MEDIUM_SHARED, chosen_believed, two_hosts},
+	{MUTANT_WORD_BY_FORCE, "a fresh look does not see it", MEDIUM_SHARED, word_by_force, two_hosts},
 	{MUTANT_SILENCE_GUESSED, "is adopted from a host that is heard of", MEDIUM_SHARED, silence_guessed, two_hosts},
 	{MUTANT_INDEX_OF_BEFORE, "is returned by the index", MEDIUM_SHARED, index_of_before, two_hosts},
 	{MUTANT_RESERVED_OF_OWN, "finds no room", MEDIUM_SHARED, reserved_of_own, many_slots},

@@ -86,7 +86,12 @@ void stage_event(enum event event, const struct agent *agent, uint64_t at)
 		reach();
 }
 
-bool stage_unread(const struct agent *agent, uint64_t offset) { return stage.on && stage.unread && stage.unread(agent, offset); }
+bool stage_unread(const struct agent *agent, uint64_t offset)
+{
+	if (stage.runs && agent == stage.runs->agent && stage.read && offset == stage.read)
+		reach();
+	return stage.on && stage.unread && stage.unread(agent, offset);
+}
 
 bool stage_fails(const struct command *command) { return stage.on && stage.fails && stage.fails(command); }
 
@@ -229,6 +234,14 @@ void goes_to_store(player p, uint64_t offset, uint64_t bytes, uint32_t nth)
 	stage.from = offset;
 	stage.to = offset + bytes;
 	goes_until(p, EVENT_WORD, nth);
+}
+
+void goes_to_read(player p, uint64_t offset)
+{
+	stage.read = offset;
+	bool reached = !world.failed && run_up_to(p, MUTANT_NONE, EVENT_NONE, 1);
+	stage.read = 0;
+	scene_must(reached, "what a mirror has is not read");
 }
 
 void goes_to_sleep(player p)

@@ -31,6 +31,7 @@ extern struct stage {
 	enum sim_mutant spot;
 	enum event event;
 	uint64_t from, to; /* of a store to a shared word: between these */
+	uint64_t read; /* 0: it does not stop at a read */
 	uint32_t left;	     /* so many of these */
 	bool reached;
 	bool (*fails)(const struct command *command); /* NULL: none does */
@@ -58,6 +59,8 @@ void goes_until(player p, enum event event, uint32_t nth);
 bool gets_to(player p, enum sim_mutant spot, uint32_t nth);
 /* until it has stored to one of these bytes for the @nth time; until it waits for a time */
 void goes_to_store(player p, uint64_t offset, uint64_t bytes, uint32_t nth);
+/* shared: until its mirror has read from this place of the device, and from there on */
+void goes_to_read(player p, uint64_t offset);
 void goes_to_sleep(player p);
 int64_t ends(player p);
 /* until so much time has passed; false: its call had ended before */
