@@ -2,7 +2,7 @@
 /* Scenes of hosts that share a device: see stage.h. */
 #include "stage.h"
 
-static void hosts(struct setup *s, struct geometry *geo, uint32_t slots)
+void hosts(struct setup *s, struct geometry *geo, uint32_t slots)
 {
 	(void)s;
 	geo->slots = slots;
@@ -189,6 +189,7 @@ static void elsewhere_unread(void)
 	stage.keeps = NULL;
 	uint64_t generation = world.shadow[segment].generation;
 	opens(0);
+	time_passes(12000); /* what had the segment is given up */
 	for (key = 30; key < 60 && world.shadow[segment].generation == generation; key++)
 		(void)calls(0, CALL_PUT, key);
 	scene_must(world.shadow[segment].generation != generation, "the old place is given up");
