@@ -68,7 +68,8 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(LEFT_OVER_FOLDED, "a ring makes followers fold a table that power loss left in a FREE segment")               \
 	X(LIVES_LEFT, "who continues a segment leaves life words there that power loss left of blocks which nobody finds")     \
 	X(UNSEEN_NOT_LOST, "a follower that sees a segment for the first time thinks that nothing came and went there") \
-	X(FOLD_NO_SECOND_LOOK, "a follower does not look whether the segment was reopened while it folded it")
+	X(FOLD_NO_SECOND_LOOK, "a follower does not look whether the segment was reopened while it folded it")                      \
+	X(MEND_UNSEEN, "a table's header that was mended while somebody looked at its second source counts as not begun")
 
 /* what only a device shows */
 #define SIM_DEVICE_MUTANTS(X)                                                                                          \
