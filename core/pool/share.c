@@ -87,20 +87,6 @@ static void set_all_words(struct memkv_pool *pool)
 
 /* ---- lease ---- */
 
-static int beat(struct memkv_pool *pool, uint64_t tail)
-{
-	struct share *share = &pool->share;
-	uint64_t began = clock_boot_us();
-
-	pthread_mutex_lock(&share->beat_lock);
-	/* a tail that is already told is not taken back */
-	int err = lease_beat(&pool->control, &pool->slot, max_u64(tail, pool->slot.cell.log_tail));
-	pthread_mutex_unlock(&share->beat_lock);
-	if (!err)
-		atomic_store(&share->good_us, began);
-	return err;
-}
-
 /* our slot's other copy, read anew; MEMKV_IN_USE: the slot is another's by now, and nothing that is its is ours to write any more */
 static int guard_slot(struct memkv_pool *pool)
 {
@@ -111,6 +97,27 @@ static int guard_slot(struct memkv_pool *pool)
 	pthread_mutex_unlock(&pool->share.beat_lock);
 	if (err == MEMKV_IN_USE)
 		atomic_store(&pool->media->unpublished, true);
+	return err;
+}
+
+/*
+ * Who was asked whether the slot is his, and stood still before this, wrote over the cell of its next holder, who mends that; one that
+ * comes late, or is the first, is no sign that the slot is ours: so then it counts for the lease only when it is ours behind it as well.
+ */
+static int beat(struct memkv_pool *pool, uint64_t tail)
+{
+	struct share *share = &pool->share;
+	uint64_t began = clock_boot_us();
+
+	SIM_SITE(LATE_BEAT_BELIEVED); /* whoever stands still here */
+	pthread_mutex_lock(&share->beat_lock);
+	/* a tail that is already told is not taken back */
+	int err = lease_beat(&pool->control, &pool->slot, max_u64(tail, pool->slot.cell.log_tail));
+	pthread_mutex_unlock(&share->beat_lock);
+	if (!err && !share_in_lease(pool) && !MUTANT(LATE_BEAT_BELIEVED) && !MUTANT(ATTACH_UNGUARDED))
+		err = guard_slot(pool);
+	if (!err)
+		atomic_store(&share->good_us, began);
 	return err;
 }
 
@@ -131,6 +138,8 @@ static int tell_tail(void *context, uint64_t tail)
 	if (!err)
 		err = pool->media->ops->flush(pool->media);
 	/* else the slot may have passed on, and its next holder have read our log before that record was there */
+	if (err == MEMKV_IN_USE)
+		return -EIO;
 	return err || in_lease || guard_slot(pool) == 0 ? err : -EIO;
 }
 
@@ -633,7 +642,7 @@ static int give_slot_back(struct memkv_pool *pool, int err)
 	if (lost)
 		return fail(MEMKV_IN_USE, "%s: this host stood still for so long while it attached that its slot has passed on; open it again",
 			    pool->media->path);
-	return fail(err, "%s: what the slot's log says cannot be brought over: %s", pool->media->path, memkv_strerror(err));
+	return fail(err, "%s: the slot cannot be taken: what its log says is not brought over, or no heartbeat written: %s", pool->media->path, memkv_strerror(err));
 }
 
 /* the log before ours is ours; then the first heartbeat.  Until then, nobody hears of us, so the slot is looked at before each write. */
@@ -645,7 +654,7 @@ static int settle_in(struct memkv_pool *pool)
 		err = lease_brought_over(&pool->control, &pool->slot);
 	if (!err && !MUTANT(ATTACH_UNGUARDED))
 		err = guard_slot(pool);
-	return err;
+	return err ? err : beat(pool, 0);
 }
 
 int share_attach(struct memkv_pool *pool, const struct slot_guard *guard)
@@ -666,9 +675,6 @@ int share_attach(struct memkv_pool *pool, const struct slot_guard *guard)
 		return give_slot_back(pool, err);
 	factbook_attach(&pool->factbook, &pool->slot);
 	share->attached = true;
-	err = beat(pool, 0);
-	if (err)
-		return fail(err, "%s: the first heartbeat cannot be written", pool->media->path);
 	watch_others(pool);
 	return start_keeper(pool);
 }

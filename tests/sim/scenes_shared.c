@@ -115,6 +115,21 @@ static void give_up_blind(void)
 		(void)calls(3, CALL_GET, 0);
 }
 
+/*
+ * Host 1 has the slot, and stands still before its first heartbeat, until the slot has passed on to host 2.  It writes that over host
+ * 2's cell, and must not take it for its lease.
+ */
+static void late_beat_believed(void)
+{
+	opens(0);
+	begins_to_open(1);
+	goes_to(1, MUTANT_LATE_BEAT_BELIEVED, 1);
+	stands_still(1);
+	opens(2);
+	(void)ends(1);
+	(void)calls(2, CALL_PUT, 0);
+}
+
 /* ---- removals ---- */
 
 static bool log_of_another(const struct agent *a, uint64_t offset)
@@ -201,6 +216,7 @@ const struct scene scenes_shared[] = {
 	{MUTANT_NEXT_UNHEARD, "was removed before the get began", MEDIUM_SHARED, next_unheard, two_slots},
 	{MUTANT_JOINING_UNHEARD, "comes a second time", MEDIUM_SHARED, joining_unheard, two_slots},
 	{MUTANT_GIVE_UP_BLIND, "was removed before the get began", MEDIUM_SHARED, give_up_blind, two_slots},
+	{MUTANT_LATE_BEAT_BELIEVED, "comes a second time", MEDIUM_SHARED, late_beat_believed, two_slots},
 	{MUTANT_LOGS_UNREAD, "was removed before the get began", MEDIUM_SHARED, logs_unread, many_slots},
 	{MUTANT_UNTOLD_BELIEVED, "was removed before the get began", MEDIUM_SHARED, untold_believed, many_slots},
 	{.play = NULL},
