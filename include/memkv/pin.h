@@ -144,7 +144,8 @@ struct memkv_pin_info {
  *
  * Looks fresh.
  *
- * Return: how many there are, which may be more than @room; MEMKV_FAILED; MEMKV_EFORK; -ENOMEM.
+ * Return: how many there are, which may be more than @room; on a device that hosts share MEMKV_FENCED, when this one stood still for so
+ * long that its slot is another's (open it again), or -EIO, when the logs of others cannot all be read; MEMKV_FAILED; MEMKV_EFORK; -ENOMEM.
  * Context: any thread; waits for the medium.
  */
 int64_t memkv_pins(struct memkv_pool *pool, struct memkv_pin_info *pins, size_t room);
@@ -166,7 +167,7 @@ struct memkv_pin_limits {
  * @pool: the pool.
  * @limits: receives it.
  *
- * Return: 0; MEMKV_FAILED; MEMKV_EFORK; -EINVAL; -ENOMEM.
+ * Return: 0; MEMKV_FENCED and -EIO as memkv_pins(); MEMKV_FAILED; MEMKV_EFORK; -EINVAL; -ENOMEM.
  * Context: any thread; looks through the tables when a session is pinned.
  */
 int memkv_pin_room(struct memkv_pool *pool, struct memkv_pin_limits *limits);

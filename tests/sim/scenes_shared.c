@@ -171,6 +171,19 @@ static void untold_believed(void)
 
 /* ---- pins ---- */
 
+/* host 1 stands still until its slot has passed on to host 2, which pins; then it lists the pins, and does not read host 2's log */
+static void pins_unread(void)
+{
+	opens(0);
+	(void)calls(0, CALL_PUT, 0);
+	opens(1);
+	stands_still(1);
+	opens(2);
+	(void)calls(2, CALL_PIN, 0);
+	helpers_stand_still(1); /* it has not noticed yet */
+	(void)calls(1, CALL_PINS, 0);
+}
+
 static void much_to_put(struct setup *s, struct geometry *geo)
 {
 	hosts(s, geo, 2);
@@ -217,6 +230,7 @@ const struct scene scenes_shared[] = {
 	{MUTANT_JOINING_UNHEARD, "comes a second time", MEDIUM_SHARED, joining_unheard, two_slots},
 	{MUTANT_GIVE_UP_BLIND, "was removed before the get began", MEDIUM_SHARED, give_up_blind, two_slots},
 	{MUTANT_LATE_BEAT_BELIEVED, "comes a second time", MEDIUM_SHARED, late_beat_believed, two_slots},
+	{MUTANT_PINS_UNREAD, "the list of pins does not know", MEDIUM_SHARED, pins_unread, two_slots},
 	{MUTANT_LOGS_UNREAD, "was removed before the get began", MEDIUM_SHARED, logs_unread, many_slots},
 	{MUTANT_UNTOLD_BELIEVED, "was removed before the get began", MEDIUM_SHARED, untold_believed, many_slots},
 	{.play = NULL},
