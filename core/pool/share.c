@@ -121,6 +121,14 @@ static int beat(struct memkv_pool *pool, uint64_t tail)
 	return err;
 }
 
+/* likewise, when that could be read; else nothing is to be written that a next holder might have there by now */
+static bool may_write_cell(struct memkv_pool *pool)
+{
+	int err = guard_slot(pool);
+
+	return !err || (err != MEMKV_IN_USE && (share_in_lease(pool) || MUTANT(KEPT_UNREAD)));
+}
+
 static bool still_ours_to_write(void *context)
 {
 	struct memkv_pool *pool = context;
@@ -485,8 +493,11 @@ static void *keep(void *context)
 {
 	struct memkv_pool *pool = context;
 
-	while (!atomic_load(&pool->share.stop) && still_ours(pool) && guard_slot(pool) != MEMKV_IN_USE) {
-		(void)beat(pool, factbook_tail(&pool->factbook));
+	while (!atomic_load(&pool->share.stop) && still_ours(pool)) {
+		if (may_write_cell(pool))
+			(void)beat(pool, factbook_tail(&pool->factbook));
+		if (lease_lost(&pool->control, &pool->slot) && !MUTANT(SLOT_LOST_UNSEEN))
+			break;
 		watch_others(pool);
 		nap(&pool->share);
 	}
@@ -634,8 +645,10 @@ void share_words(struct memkv_pool *pool)
  */
 static int give_slot_back(struct memkv_pool *pool, int err)
 {
-	bool lost = guard_slot(pool) == MEMKV_IN_USE;
+	bool unread = !may_write_cell(pool), lost = unread && lease_lost(&pool->control, &pool->slot);
 
+	if (unread)
+		atomic_store(&pool->media->unpublished, true); /* it ends, and does not leave */
 	slot_leave(&pool->control, &pool->slot);
 	pool->control.share = NULL;
 	pool->slot.epoch = 0;
@@ -685,7 +698,8 @@ void share_leave(struct memkv_pool *pool)
 		return;
 	(void)state_seals(pool);
 	stop_keeper(&pool->share);
-	(void)guard_slot(pool);
+	if (!may_write_cell(pool))
+		atomic_store(&pool->media->unpublished, true); /* it ends, and does not leave */
 	if (control_published(&pool->control))
 		(void)pool->media->ops->flush(pool->media);
 }

@@ -130,6 +130,61 @@ static void late_beat_believed(void)
 	(void)calls(2, CALL_PUT, 0);
 }
 
+/* copy 1 of the cells, for host 1 */
+static bool second_copies(const struct agent *a, uint64_t offset)
+{
+	return a->number == 1 && offset - cell(1, 0) < cell(1, 1) + PAGE - cell(1, 0);
+}
+
+/*
+ * Host 1 stands still until its slot has passed on to host 2, which removes what host 0 has put, and then stands still.  Host 1 wakes up, and
+ * cannot read whether the slot is its own.  Were it to write its heartbeat, host 0 would see nothing new.
+ */
+static void kept_unread(void)
+{
+	opens(0);
+	(void)calls(0, CALL_PUT, 0);
+	opens(1);
+	(void)calls(0, CALL_GET, 0);
+	stands_still(1);
+	opens(2);
+	stands_still(0);
+	(void)calls(2, CALL_REMOVE, 0);
+	stands_still(2);
+	stage.unread = second_copies;
+	begins(1, CALL_GET, 1);
+	(void)ends(1);
+	(void)calls(1, CALL_REFRESH, 0);
+	(void)calls(1, CALL_REFRESH, 0);
+	stands_still(1);
+	stage.unread = NULL;
+	stage.stale = true;
+	(void)calls(0, CALL_GET, 0);
+}
+
+/*
+ * Host 1 removes a block, and stands still before it tells of that, until its slot has passed on to host 2, which removes another.  It tells
+ * of it over host 2's cell, and sees then that the slot is another's; but gets read the one copy of the cell only.
+ */
+static void own_cell_believed(void)
+{
+	opens(0);
+	(void)calls(0, CALL_PUT, 0);
+	(void)calls(0, CALL_PUT, 1);
+	opens(1);
+	(void)calls(1, CALL_GET, 0);
+	begins(1, CALL_REMOVE, 1);
+	goes_to(1, MUTANT_LATE_BEAT_BELIEVED, 1);
+	stands_still(1);
+	opens(2);
+	(void)calls(2, CALL_REMOVE, 0);
+	stands_still(2);
+	helpers_stand_still(1); /* it has not noticed yet */
+	(void)ends(1);
+	stage.stale = true;
+	(void)calls(1, CALL_GET, 0);
+}
+
 /* ---- removals ---- */
 
 static bool log_of_another(const struct agent *a, uint64_t offset)
@@ -230,6 +285,8 @@ const struct scene scenes_shared[] = {
 	{MUTANT_JOINING_UNHEARD, "comes a second time", MEDIUM_SHARED, joining_unheard, two_slots},
 	{MUTANT_GIVE_UP_BLIND, "was removed before the get began", MEDIUM_SHARED, give_up_blind, two_slots},
 	{MUTANT_LATE_BEAT_BELIEVED, "comes a second time", MEDIUM_SHARED, late_beat_believed, two_slots},
+	{MUTANT_KEPT_UNREAD, "was removed before the get began", MEDIUM_SHARED, kept_unread, two_slots},
+	{MUTANT_OWN_CELL_BELIEVED, "was removed before the get began", MEDIUM_SHARED, own_cell_believed, two_slots},
 	{MUTANT_PINS_UNREAD, "the list of pins does not know", MEDIUM_SHARED, pins_unread, two_slots},
 	{MUTANT_LOGS_UNREAD, "was removed before the get began", MEDIUM_SHARED, logs_unread, many_slots},
 	{MUTANT_UNTOLD_BELIEVED, "was removed before the get began", MEDIUM_SHARED, untold_believed, many_slots},
