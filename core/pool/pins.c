@@ -487,7 +487,7 @@ static int64_t hold_session(struct memkv_pool *pool, struct entry *entries, uint
 		for (uint32_t i = 0; i < n; i++) {
 			if (pool->control.shared && !share_out_of_doubt(pool, &entries[i]))
 				return share_unsure(pool);
-			enum pins_copy copy = pin_hold(pool, s, generation, &entries[i]);
+			enum pins_copy copy = pin_hold(pool, s, generation, &entries[i], false);
 			if (copy == PINS_COPY_NO_ROOM)
 				return no_room_to_hold(pool);
 			if (copy == PINS_COPY_FAILED)

@@ -55,7 +55,7 @@ struct memkv_pin_options {
  * block that was just being removed or evicted when the medium failed, so that it could not be moved out of the way: it may go, and
  * its pin, which stays, may be stated once more.  -EAGAIN on a device that hosts share: whether what is pinned stays cannot be told
  * now (another host is removing it, logs cannot be read, or this agent's heartbeat is late); the pin stays, and may be stated once more.
- * Context: any thread; flushes the medium, waits for no other process.
+ * Context: any thread; flushes the medium, and reads the blocks where hosts share a device; waits for no other process.
  */
 int64_t memkv_pin(struct memkv_pool *pool, const struct memkv_key *keys, size_t count,
 		  const struct memkv_pin_options *options, int *results);

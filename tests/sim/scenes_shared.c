@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Scenes of hosts that share a device: see stage.h. */
+#include "core/format/record.h"
 #include "stage.h"
 
 static void hosts(struct setup *s, struct geometry *geo, uint32_t slots)
@@ -250,17 +251,15 @@ static bool no_block(uint64_t offset) { return offset < layout_segment(&world.la
 
 /*
  * A host moves a pinned block out of a segment that it empties.  Before the copy is flushed power fails, which takes the copy and leaves
- * its entry; the old place is as it was.  That segment is emptied once more.
+ * its entry; the old place is as it was.  Where that is
  */
-static void elsewhere_unread(void)
+static uint32_t copy_is_lost(void)
 {
-	uint32_t key = 1;
-
 	opens(0);
 	(void)calls(0, CALL_PUT, 0);
 	(void)calls(0, CALL_PIN, 0);
 	uint32_t segment = segment_of_key(0);
-	for (; key < 30; key++) {
+	for (uint32_t key = 1; key < 30; key++) {
 		begins(0, CALL_PUT, key);
 		if (gets_to(0, MUTANT_MOVE_BLIND, 1))
 			break;
@@ -270,16 +269,54 @@ static void elsewhere_unread(void)
 	stage.keeps = no_block;
 	power_fails();
 	stage.keeps = NULL;
+	return segment;
+}
+
+/* the segment of the old place is emptied once more */
+static void elsewhere_unread(void)
+{
+	uint32_t segment = copy_is_lost();
 	uint64_t generation = world.shadow[segment].generation;
+
 	opens(0);
-	for (key = 30; key < 60 && world.shadow[segment].generation == generation; key++)
+	for (uint32_t key = 30; key < 60 && world.shadow[segment].generation == generation; key++)
 		(void)calls(0, CALL_PUT, key);
 	scene_must(world.shadow[segment].generation != generation, "the old place is given up");
 	(void)calls(0, CALL_GET, 0);
 }
 
+/* has it stated that it opens the segment anew, and looked whether anything there is pinned? */
+static bool gives_up(player p, uint32_t segment)
+{
+	while (gets_to(p, MUTANT_PIN_UNSEEN_AFTER_OPEN, 1))
+		if (world.stated[segment].kind == RECORD_OPEN && world.stated[segment].gives_up)
+			return true;
+	return false;
+}
+
+/* the block is unpinned; the segment of the old place is just being given up when another host pins the block once more */
+static void pin_by_entry(void)
+{
+	uint32_t segment = copy_is_lost(), key = 30;
+
+	opens(0);
+	opens(1);
+	(void)calls(1, CALL_UNPIN, 0);
+	for (bool found = false; !found && key < 60; key++) {
+		begins(0, CALL_PUT, key);
+		found = gives_up(0, segment);
+	}
+	scene_must(key < 60, "the old place is about to be given up");
+	goes_until(0, EVENT_LAND, 1);
+	stands_still(0);
+	(void)calls(1, CALL_PIN, 0);
+	(void)ends(0);
+	(void)calls(1, CALL_GET, 0);
+}
+
 const struct scene scenes_shared[] = {
 	{MUTANT_ELSEWHERE_UNREAD, "is pinned", MEDIUM_SHARED, elsewhere_unread, much_to_put},
+	{MUTANT_PIN_BY_ENTRY, "is pinned", MEDIUM_SHARED, pin_by_entry, much_to_put},
 	{MUTANT_STALE_CLAIM_BELIEVED, "was removed before the get began", MEDIUM_SHARED, stale_claim_believed, two_slots},
 	{MUTANT_NEXT_UNHEARD, "was removed before the get began", MEDIUM_SHARED, next_unheard, two_slots},
 	{MUTANT_JOINING_UNHEARD, "comes a second time", MEDIUM_SHARED, joining_unheard, two_slots},
