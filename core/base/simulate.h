@@ -129,6 +129,11 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(ADOPTED_SETTLED, "a segment that was adopted while we write to it counts as closed at once")                \
 	X(CHOSEN_BELIEVED, "a slot is claimed by what its cell said before it was found free, though it says something else by then") \
 	X(ATTACH_UNGUARDED, "who stood still between its claim and its first heartbeat writes to a slot that has passed on")  \
+	X(LATE_BEAT_BELIEVED, "the first heartbeat, and a late one, counts though the slot may have passed on before it")       \
+	X(PINS_UNREAD, "the list of pins is of what is known, whether the logs could be read or not")                   \
+	X(KEPT_UNREAD, "who cannot read whether its slot has passed on writes its heartbeat all the same")                \
+	X(OWN_CELL_BELIEVED, "a get goes by its host's own cell, which says that it holds the slot, though it is out of its lease") \
+	X(PIN_BY_ENTRY, "shared: who pins goes by a copy's entry, and does not read the block, which power loss may have taken")  \
 	X(LEFT_ONCE, "who leaves says so in one copy of its cell alone")                                             \
 	X(PEEK_BELIEVED, "a device that could not be read is opened as one writer's, though hosts share it")               \
 	X(GIVE_UP_BLIND, "who gives up a claim says LEFT though another has won the slot meanwhile")                  \
