@@ -236,36 +236,6 @@ static void left_far_behind(void)
 	all_look();
 }
 
-/* the first entry, and one word of the key in the second */
-static bool keeps_but_first_entry(uint64_t at)
-{
-	return at - (table_of(torn) + PAGE) >= ENTRY_BYTES && at != second_entry() + 6 * 8;
-}
-
-static bool keeps_but_void(uint64_t at) { return at - (table_of(torn) + PAGE) >= ENTRY_BYTES || at == table_of(torn) + PAGE; }
-
-/*
- * Power loss has taken the first entry and torn the second, of which nobody knows where its block is.  That key is removed.  Who continues
- * the segment makes the first place void; torn in its turn that has its block tell of it, and so of where the second one is.
- */
-static void left_unplaced(void)
-{
-	opens(0);
-	(void)calls(0, CALL_PUT, 0);
-	(void)calls(0, CALL_PUT, 1);
-	torn = segment_of_key(0);
-	stage.keeps = keeps_but_first_entry;
-	power_fails();
-	opens(1);
-	(void)calls(1, CALL_REMOVE, 1);
-	(void)calls(1, CALL_PUT, 2);
-	stage.keeps = keeps_but_void;
-	power_fails();
-	opens(1);
-	(void)calls(1, CALL_GET, 1);
-	all_look();
-}
-
 /* one word of the key in the entry of its first place */
 static bool keeps_but_word(uint64_t at) { return at != table_of(torn) + PAGE + 6 * 8; }
 
@@ -605,7 +575,6 @@ const struct scene scenes_files[] = {
 	{MUTANT_LIVES_LEFT, "is there with its life word", MEDIUM_FILE, left_behind, NULL},
 	{MUTANT_LIVES_LEFT, "is there with its life word", MEDIUM_FILE, left_open_voided, NULL},
 	{MUTANT_LIVES_LEFT, "is there with its life word", MEDIUM_FILE, left_far_behind, NULL},
-	{MUTANT_LIVES_LEFT, "is returned, and was removed", MEDIUM_FILE, left_unplaced, NULL},
 	{MUTANT_SILENT_RESUMED, "is there with its life word", MEDIUM_FILE, silent_resumed, NULL},
 	{MUTANT_ONLY_SOURCE_OVERWRITTEN, "alone tells of its table", MEDIUM_FILE, only_source_overwritten, many_keys},
 	{MUTANT_OWN_HEADER_UNFLUSHED, "and a power cut brought it back", MEDIUM_FILE, own_header_unflushed, many_keys},
