@@ -67,6 +67,8 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(SILENT_RESUMED, "who continues a dead agent's segment takes what did not answer for free")                   \
 	X(LEFT_OVER_FOLDED, "a ring makes followers fold a table that power loss left in a FREE segment")               \
 	X(LIVES_LEFT, "who continues a segment leaves life words there that power loss left of blocks which nobody finds")     \
+	X(CAME_BACK_LEFT, "who continues a segment leaves life words there that go with whole entries of another generation") \
+	X(VICTIMS_LIVES_LEFT, "a victim is opened anew though power loss left life words there of blocks which nobody finds") \
 	X(UNSEEN_NOT_LOST, "a follower that sees a segment for the first time thinks that nothing came and went there") \
 	X(FOLD_NO_SECOND_LOOK, "a follower does not look whether the segment was reopened while it folded it")
 

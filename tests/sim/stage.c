@@ -471,7 +471,7 @@ static bool shows(const struct scene *scene, bool trace)
 	return true;
 }
 
-static const struct scene *const lists[] = {scenes_files, scenes_devices, scenes_shared};
+static const struct scene *const lists[] = {scenes_files, scenes_power, scenes_devices, scenes_shared};
 
 bool scene_shows(enum sim_mutant mutant)
 {

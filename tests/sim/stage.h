@@ -96,7 +96,7 @@ bool stage_sinks(const struct command *command);
 /* what power loss takes of a page */
 void stage_cut(uint64_t page);
 
-/* scenes_files.c, scenes_devices.c, scenes_shared.c; each list ends with one that has no play */
-extern const struct scene scenes_files[], scenes_devices[], scenes_shared[];
+/* scenes_files.c, scenes_power.c, scenes_devices.c, scenes_shared.c; each list ends with one that has no play */
+extern const struct scene scenes_files[], scenes_power[], scenes_devices[], scenes_shared[];
 
 #endif
