@@ -229,6 +229,13 @@ enum life table_life(const struct control *c, uint64_t segment, uint32_t index, 
 	return life_read(word_load(life_at(c, segment, index)), birth);
 }
 
+uint64_t table_life_raw(const struct control *c, uint64_t segment, uint32_t index)
+{
+	uint64_t raw = word_load(life_at(c, segment, index));
+
+	return life_read(raw, le64toh(raw)) == LIFE_OTHER ? 0 : raw;
+}
+
 bool table_life_exact(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth)
 {
 	uint64_t raw = word_load(life_at(c, segment, index));

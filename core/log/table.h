@@ -104,6 +104,9 @@ bool table_stands(const struct control *c, uint64_t segment, uint64_t generation
 /* table_life() - live, removed, or another birth's place by now */
 enum life table_life(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth);
 
+/* table_life_raw() - the word itself, 0 where no life word says anything like it: of no birth at all */
+uint64_t table_life_raw(const struct control *c, uint64_t segment, uint32_t index);
+
 /* table_life_exact() - false: a flipped bit is being forgiven, or there is nothing to forgive */
 bool table_life_exact(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth);
 
