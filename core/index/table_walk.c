@@ -56,12 +56,18 @@ bool table_header_told(const struct control *c, const struct follower_recover *r
 		return true;
 	}
 	if (blank && *mended && table_refresh(c, segment)) {
+		SIM_SITE(MEND_UNSEEN);
 		*mended = table_begun(c, segment, header->generation);
-		/* whoever begins it has withdrawn the header before tail and entries are there: look at it behind these */
+		/*
+		 * Whoever begins it has withdrawn the header before tail and entries are there: look at it behind these.  One that is whole may
+		 * have been mended by now: that rings for nobody, and the blocks are there as before.
+		 */
 		if (*mended && table_refresh_header(c, segment) && table_header(c, segment, &again) == CHECK_GOOD &&
 		    (again.generation || table_withdrawn(c, segment))) {
 			*header = again;
 			*mended = false;
+			if (!MUTANT(MEND_UNSEEN))
+				return true;
 		}
 	}
 	if (blank && !*mended)

@@ -100,6 +100,29 @@ static void silence_believed(void) { attach_unread(keeps_but_header); }
 
 static void unread_seen(void) { attach_unread(keeps_but_header_and_pulses); }
 
+/*
+ * Likewise; process 1 removes the key, and has just read the segment's own header when process 2 goes on in the segment, and mends that of
+ * the table.
+ */
+static void mend_unseen(void)
+{
+	opens(0);
+	(void)calls(0, CALL_PUT, 0);
+	torn = segment_of_key(0);
+	stage.keeps = keeps_but_header;
+	power_fails();
+	opens(1);
+	opens(2);
+	begins(1, CALL_REMOVE, 0);
+	goes_to(1, MUTANT_MEND_UNSEEN, 1);
+	begins(2, CALL_PUT, 1);
+	goes_until(2, EVENT_HEADER, 1);
+	(void)ends(1);
+	(void)ends(2);
+	(void)calls(2, CALL_GET, 0);
+	all_look();
+}
+
 static bool keeps_but_owner(uint64_t at) { return at != world.layout.offset[REGION_OWNER_WORDS] + torn * 8ULL; }
 
 /*
@@ -547,6 +570,7 @@ const struct scene scenes_files[] = {
 	{MUTANT_MOVE_FROM_WITHDRAWN, "becomes live again, and was removed", MEDIUM_FILE, move_from_withdrawn, many_keys},
 	{MUTANT_SILENCE_BELIEVED, "is returned, and was removed", MEDIUM_FILE, silence_believed, NULL},
 	{MUTANT_UNREAD_SEEN, "is returned, and was removed", MEDIUM_FILE, unread_seen, NULL},
+	{MUTANT_MEND_UNSEEN, "is returned, and was removed", MEDIUM_FILE, mend_unseen, NULL},
 	{MUTANT_LEFT_OVER_FOLDED, "which is FREE", MEDIUM_FILE, left_over_folded, NULL},
 	{MUTANT_LIVES_LEFT, "is there with its life word", MEDIUM_FILE, left_behind, NULL},
 	{MUTANT_LIVES_LEFT, "is there with its life word", MEDIUM_FILE, left_open_voided, NULL},

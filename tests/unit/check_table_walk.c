@@ -215,6 +215,31 @@ START_TEST(a_failed_put_tells_where_it_ends)
 }
 END_TEST
 
+/*
+ * A block was moved away and came back to its place, with the birth that it had, and power loss has taken the newer table's header or the newer
+ * entry: a whole entry of one generation, the block of the other, and one life word that says live of both.
+ */
+START_TEST(a_life_word_of_another_generation_is_cleared)
+{
+	struct blocks blocks;
+	struct entry other = block_at(1), here = block_at(0);
+
+	begin(&blocks, 2);
+	put(&blocks, 0);
+	for (uint32_t newer = 0; newer < 2; newer++) {
+		other.generation = newer ? GENERATION + 0x1000000 : GENERATION - 0x1000000;
+		table_publish(&blocks.media.control, SEGMENT, &other);
+		ck_assert_int_eq(table_life(&blocks.media.control, SEGMENT, 1, block_at(1).birth), LIFE_LIVE);
+		ck_assert(table_clear_life(&blocks.media.control, SEGMENT, GENERATION, 1));
+		ck_assert_int_eq(table_life(&blocks.media.control, SEGMENT, 1, block_at(1).birth), LIFE_OTHER);
+		ck_assert(!table_clear_life(&blocks.media.control, SEGMENT, GENERATION, 1)); /* once */
+	}
+	ck_assert(!table_clear_life(&blocks.media.control, SEGMENT, GENERATION, 0));
+	ck_assert_int_eq(table_life(&blocks.media.control, SEGMENT, 0, here.birth), LIFE_LIVE);
+	fake_close(&blocks.media);
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = {
@@ -224,6 +249,7 @@ int main(void)
 		what_lies_before_the_next_block_is_searched_only,
 		a_place_made_void_brings_nothing_back,
 		a_failed_put_tells_where_it_ends,
+		a_life_word_of_another_generation_is_cleared,
 		NULL};
 	return unit_run("table_walk", tests);
 }
