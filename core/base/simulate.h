@@ -100,7 +100,8 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(TABLE_UNSETTLED, "a segment is written to before the device knows its table")                                \
 	X(TAIL_UNPUBLISHED, "the tail is raised in the mirror alone")                                                  \
 	X(OWED_FORGOTTEN, "a mirror's memory is given back though the device is still owed it")                        \
-	X(IMAGE_BEFORE, "a write of a mirror's block counts for what was stored after its image was taken")
+	X(IMAGE_BEFORE, "a write of a mirror's block counts for what was stored after its image was taken")                    \
+	X(RETIRED_UNTOLD, "the old place of a moved block is flagged, and who removes the block does not wait until others are told")
 
 /* what only memory between hosts shows whose caches are not coherent: each write-back, drop and fence left out; and what shows there soonest */
 #define SIM_LINES_MUTANTS(X)                                                                                           \

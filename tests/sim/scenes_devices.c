@@ -129,6 +129,44 @@ static void places_not_given_back(void)
 	all_look();
 }
 
+static void two_threads_of_three(struct setup *s, struct geometry *geo)
+{
+	three_threads(s, geo);
+	segments_of_three(s, geo);
+}
+
+/*
+ * Process 1 has key 1 in its index.  That is moved, as little is left of its segment; its old place is flagged in the writer's mirror, and
+ * another thread removes the key.  Process 1 hears what that one rings, and looks at the old place before the flag is written there.
+ */
+static void retired_untold(void)
+{
+	bool met = false;
+
+	opens(0);
+	for (uint32_t key = 10; key < 25; key++)
+		(void)calls(0, CALL_PUT, key);
+	for (uint32_t key = 0; key < 3; key++)
+		(void)calls(0, CALL_PUT, key);
+	(void)calls(0, CALL_REMOVE, 0);
+	(void)calls(0, CALL_REMOVE, 2);
+	opens(1);
+	for (uint32_t key = 25; key < 40 && !met; key++) {
+		begins(0, CALL_PUT, key);
+		met = gets_to(0, MUTANT_RETIRED_UNTOLD, 2);
+	}
+	scene_must(met, "a block is moved");
+	begins(OTHER, CALL_REMOVE, 1);
+	if (gets_to(OTHER, MUTANT_BEGUN_UNSETTLED, 1)) { /* else it waits until they are told */
+		(void)calls(1, CALL_REFRESH, 0);
+		(void)ends(OTHER);
+		(void)calls(1, CALL_GET, 0);
+	}
+	(void)ends(0);
+	(void)ends(OTHER);
+	all_look();
+}
+
 static uint32_t torn; /* the segment whose table's header power loss has taken */
 
 static bool keeps_but_header(uint64_t at) { return at / PAGE != layout_table(&world.layout, torn) / PAGE; }
@@ -158,6 +196,7 @@ static void mend_unseen(void)
 
 const struct scene scenes_devices[] = {
 	{MUTANT_PLACES_NOT_GIVEN_BACK, "was never written", MEDIUM_BLOCK, places_not_given_back, segments_of_three},
+	{MUTANT_RETIRED_UNTOLD, "which left it in the index", MEDIUM_BLOCK, retired_untold, two_threads_of_three},
 	{MUTANT_MEND_UNSEEN, "which left it in the index", MEDIUM_BLOCK, mend_unseen, NULL},
 	{MUTANT_GROWTH_NOT_LOST, "a fresh look does not see it", MEDIUM_BLOCK, growth_not_lost, segments_of_three},
 	{MUTANT_FOLD_LOOKS_BEFORE, "a fresh look does not see it", MEDIUM_BLOCK, growth_looks_before, segments_of_three},
