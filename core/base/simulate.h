@@ -70,7 +70,8 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(CAME_BACK_LEFT, "who continues a segment leaves life words there that go with whole entries of another generation") \
 	X(VICTIMS_LIVES_LEFT, "a victim is opened anew though power loss left life words there of blocks which nobody finds") \
 	X(UNSEEN_NOT_LOST, "a follower that sees a segment for the first time thinks that nothing came and went there") \
-	X(FOLD_NO_SECOND_LOOK, "a follower does not look whether the segment was reopened while it folded it")                      \
+	X(FOLD_NO_SECOND_LOOK, "a follower does not look whether the segment was reopened while it folded it") \
+	X(FOLD_LOOKS_BEFORE, "a follower looks whether the segment was reopened before it reads the entries, and not behind that") \
 	X(MEND_UNSEEN, "a table's header that was mended while somebody looked at its second source counts as not begun")
 
 /* what only a device shows */

@@ -70,7 +70,7 @@ static void segments_of_three(struct setup *s, struct geometry *geo)
  * Process 1 looks, and has heard no ring; then process 0 fills the segment that it writes to, empties it, as little is left of it, and
  * opens it anew.  Key 1, which came there since the last look, has moved to where this look has been.
  */
-static void growth_not_lost(void)
+static void growth(enum sim_mutant spot, uint32_t nth, uint32_t more)
 {
 	opens(0);
 	for (uint32_t key = 10; key < 25; key++)
@@ -81,16 +81,24 @@ static void growth_not_lost(void)
 	(void)calls(0, CALL_PUT, 1);
 	uint64_t generation = world.shadow[segment].generation;
 	begins(1, CALL_REFRESH, 0);
-	goes_to(1, MUTANT_GROWTH_NOT_LOST, 1);
+	goes_to(1, spot, nth);
 	(void)calls(0, CALL_PUT, 2);
 	(void)calls(0, CALL_REMOVE, 0);
 	(void)calls(0, CALL_REMOVE, 2);
-	for (uint32_t key = 25; key < 40 && world.shadow[segment].generation == generation; key++)
-		(void)calls(0, CALL_PUT, key);
+	uint32_t key = 25;
+	while (key < 40 && world.shadow[segment].generation == generation)
+		(void)calls(0, CALL_PUT, key++);
+	while (more--)
+		(void)calls(0, CALL_PUT, key++);
 	scene_must(segment_of_key(1) != UINT32_MAX && segment_of_key(1) != segment, "a block is moved");
 	(void)ends(1);
 	all_look();
 }
+
+static void growth_not_lost(void) { growth(MUTANT_GROWTH_NOT_LOST, 1, 0); }
+
+/* likewise, and it has read the header when it stands still: when it reads the entries there are others */
+static void growth_looks_before(void) { growth(MUTANT_FOLD_LOOKS_BEFORE, 2, 5); }
 
 static bool owner_words(const struct command *c)
 {
@@ -191,6 +199,7 @@ const struct scene scenes_devices[] = {
 	{MUTANT_RETIRED_UNTOLD, "which left it in the index", MEDIUM_BLOCK, retired_untold, two_threads_of_three},
 	{MUTANT_MEND_UNSEEN, "which left it in the index", MEDIUM_BLOCK, mend_unseen, NULL},
 	{MUTANT_GROWTH_NOT_LOST, "a fresh look does not see it", MEDIUM_BLOCK, growth_not_lost, segments_of_three},
+	{MUTANT_FOLD_LOOKS_BEFORE, "a fresh look does not see it", MEDIUM_BLOCK, growth_looks_before, segments_of_three},
 	{MUTANT_PIN_UNPUBLISHED, "is pinned", MEDIUM_BLOCK, pin_unpublished, three_threads},
 	{MUTANT_PIN_UNWRITTEN, "is pinned", MEDIUM_BLOCK, pin_unwritten, three_threads},
 	{.play = NULL},
