@@ -86,8 +86,8 @@ static bool is_rare(int m)
 }
 
 /*
- * The seeds that have caught those that are caught late.  They are tried first, and some that follow; all from the first on when draws have
- * changed since, which these are then to be brought in line with: "sim --mutants --whole" says which they are.
+ * The seeds that have caught those that are caught late.  They are tried first, and some that follow.  Where draws have changed since, its
+ * scene is played, or all seeds are tried where it has none; "sim --mutants --whole" says which seeds belong here then.
  */
 enum { NEAR = 20 };
 static const struct {
@@ -206,18 +206,23 @@ static uint64_t first_broken(uint64_t first, uint64_t end)
 	return first;
 }
 
-/* with the bug that is on */
-static uint64_t catching_seed(int m, const struct wish *w)
+/* with the bug that is on; the end: none, but its scene may show it */
+static uint64_t catching_seed(int m, const struct wish *w, bool *by_scene)
 {
 	uint64_t end = w->seed + w->seeds, near = late_seed(m), n;
 
+	*by_scene = false;
 	if (w->whole || near < w->seed || near + NEAR > end)
 		return first_broken(w->seed, end);
 	n = first_broken(near, near + NEAR);
 	if (n < near + NEAR)
 		return n;
-	printf("%-22s is not caught any more where it was, at seed %" PRIu64 ": all seeds are tried\n", mutants[m].name, near);
-	return first_broken(w->seed, end);
+	printf("%-22s is not caught any more where it was, at seed %" PRIu64 "\n", mutants[m].name, near);
+	sim_mutant = MUTANT_NONE;
+	*by_scene = scene_shows((enum sim_mutant)m);
+	sim_mutant = (enum sim_mutant)m;
+	sim_kind_wanted = shown_by(m);
+	return *by_scene ? end : first_broken(w->seed, end);
 }
 
 /* 1: it survives; 2: the seed that would have caught it fails without it as well */
@@ -227,7 +232,8 @@ static int try_mutant(int m, const struct wish *w)
 
 	sim_mutant = (enum sim_mutant)m;
 	sim_kind_wanted = shown_by(m);
-	uint64_t n = catching_seed(m, w);
+	bool by_scene;
+	uint64_t n = catching_seed(m, w, &by_scene);
 	bool caught = n < w->seed + w->seeds;
 	char why[sizeof(world.why)];
 	memcpy(why, world.why, sizeof(why));
@@ -236,7 +242,7 @@ static int try_mutant(int m, const struct wish *w)
 		printf("seed %" PRIu64 " fails without any mutant: %s\n", n, world.why);
 		return 2;
 	}
-	if (!caught && scene_shows((enum sim_mutant)m)) {
+	if (!caught && (by_scene || scene_shows((enum sim_mutant)m))) {
 		fflush(stdout);
 		return 0;
 	}

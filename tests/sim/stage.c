@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See stage.h. */
 #include "stage.h"
+#include "core/format/record.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -413,6 +414,29 @@ uint32_t key_in(uint32_t segment)
 	return key;
 }
 
+uint32_t segment_given_up(void)
+{
+	for (uint32_t s = 0; s < world.layout.geo.segments; s++)
+		if (world.stated[s].kind == RECORD_OPEN && world.stated[s].gives_up &&
+		    world.stated[s].gives_up == world.shadow[s].generation)
+			return s;
+	return UINT32_MAX;
+}
+
+uint32_t segment_leaving(player p)
+{
+	const struct agent *a = thread_of(p)->agent;
+	struct owner_word word;
+	uint64_t raw;
+
+	for (uint32_t s = 0; a->device && s < world.layout.geo.segments; s++) {
+		memcpy(&raw, a->device->control + layout_owner_word(&world.layout, s), sizeof(raw));
+		if (owner_word_decode(raw, s, world.pool_seed, &word) && word.state == OWNER_LEAVING)
+			return s;
+	}
+	return UINT32_MAX;
+}
+
 /* ---- the programme ---- */
 
 /* six segments of two blocks of a page, and nothing that goes wrong by itself */
@@ -493,7 +517,7 @@ static bool shows(const struct scene *scene, bool trace)
 	return true;
 }
 
-static const struct scene *const lists[] = {scenes_files, scenes_devices, scenes_shared, scenes_overtaken};
+static const struct scene *const lists[] = {scenes_files, scenes_devices, scenes_shared, scenes_overtaken, scenes_logs};
 
 bool scene_shows(enum sim_mutant mutant)
 {

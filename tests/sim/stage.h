@@ -86,6 +86,9 @@ uint32_t segment_of_key(uint32_t key);
 bool any_segment_is(enum owner_state state);
 uint32_t segment_that_is(enum owner_state state);
 uint32_t key_in(uint32_t segment);
+/* shared: the segment that a log gives up, and the device does not know yet; that a host empties, as its own words say; UINT32_MAX: none */
+uint32_t segment_given_up(void);
+uint32_t segment_leaving(player p);
 
 /* ---- for the rest of the simulator ---- */
 
@@ -106,7 +109,7 @@ void stage_cut(uint64_t page);
 /* hosts that share a device with so many slots, all with clocks in step: for a scene's choose */
 void hosts(struct setup *setup, struct geometry *geo, uint32_t slots);
 
-/* scenes_files.c, scenes_devices.c, scenes_shared.c, scenes_overtaken.c; each list ends with one that has no play */
-extern const struct scene scenes_files[], scenes_devices[], scenes_shared[], scenes_overtaken[];
+/* scenes_files.c, scenes_devices.c, scenes_shared.c, scenes_overtaken.c, scenes_logs.c; each list ends with one that has no play */
+extern const struct scene scenes_files[], scenes_devices[], scenes_shared[], scenes_overtaken[], scenes_logs[];
 
 #endif
