@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Scenes of hosts that share a device: who writes into its log first, and reads those of the others then.  See stage.h. */
+/* Scenes of logs: who writes into its own first, and reads those of the others then.  See stage.h. */
 #include "core/format/record.h"
 #include "stage.h"
 
@@ -7,6 +7,12 @@ static void three_hosts(struct setup *s, struct geometry *geo)
 {
 	hosts(s, geo, 3);
 	s->keys = 60;
+}
+
+static void some_keys(struct setup *s, struct geometry *geo)
+{
+	(void)geo;
+	s->keys = 40;
 }
 
 static bool of_rings(uint64_t offset)
@@ -141,7 +147,32 @@ static void not_vouched(void)
 	(void)calls(0, CALL_GET, 0);
 }
 
+/* ---- rings ---- */
+
+/*
+ * A process reads the log of another: there is no record.  Before it looks whether there are any behind that place, the other one writes two: the
+ * first of them was never lost.  It tells of a pin.
+ */
+static void ring_one_look(void)
+{
+	enum { WORD_OF_POSITION = 16 };
+	uint32_t key = 2;
+
+	opens(0);
+	opens(1);
+	(void)calls(0, CALL_PUT, 0);
+	(void)calls(0, CALL_PUT, 1);
+	begins(0, CALL_PINS, 0);
+	goes_to_load(0, layout_ring(&world.layout, world.agents[1].slot, world.agents[1].epoch) + RECORD_BYTES + WORD_OF_POSITION);
+	(void)calls(1, CALL_PIN, 0);
+	(void)calls(1, CALL_PIN, 1);
+	(void)ends(0);
+	for (; !world.failed && key < 40; key++)
+		(void)calls(0, CALL_PUT, key);
+}
+
 const struct scene scenes_logs[] = {
+	{MUTANT_RING_ONE_LOOK, "is pinned", MEDIUM_FILE, ring_one_look, some_keys},
 	{MUTANT_PIN_UNSEEN_AFTER_OPEN, "is pinned", MEDIUM_SHARED, pin_unseen_after_open, three_hosts},
 	{MUTANT_PIN_OPEN_UNSEEN, "is pinned", MEDIUM_SHARED, pin_open_unseen, three_hosts},
 	{MUTANT_PIN_OWNER_LOG_ONLY, "is pinned", MEDIUM_SHARED, pin_owner_log_only, three_hosts},

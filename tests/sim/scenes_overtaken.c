@@ -230,7 +230,7 @@ static void chosen_believed(void)
 	stands_still(1);
 	begins_to_open(2);
 	goes_to_sleep(2);
-	goes_to_read(2, cell(1, 0));
+	goes_to_read(2, cell(1, 0), 2); /* with all others, and once more: is the holder of slot 0 gone? */
 	stands_still(2);
 	(void)ends(1);
 	(void)calls(1, CALL_REMOVE, 0);

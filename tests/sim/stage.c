@@ -80,6 +80,12 @@ void stage_spot(enum sim_mutant spot)
 		world_pause(THREAD_READY);
 }
 
+void stage_load(const void *at)
+{
+	if (stage.load && world.thread == stage.runs && (const uint8_t *)at == world.image + stage.load)
+		reach();
+}
+
 void stage_event(enum event event, const struct agent *agent, uint64_t at)
 {
 	if (stage.runs && agent == stage.runs->agent && event == stage.event &&
@@ -87,11 +93,12 @@ void stage_event(enum event event, const struct agent *agent, uint64_t at)
 		reach();
 }
 
-bool stage_unread(const struct agent *agent, uint64_t offset)
+bool stage_unread(const struct agent *agent, uint64_t offset) { return stage.on && stage.unread && stage.unread(agent, offset); }
+
+void stage_read(uint64_t page)
 {
-	if (stage.runs && agent == stage.runs->agent && stage.read && offset == stage.read)
+	if (stage.on && stage.read && world.thread == stage.runs && page * PAGE == stage.read)
 		reach();
-	return stage.on && stage.unread && stage.unread(agent, offset);
 }
 
 bool stage_fails(const struct command *command) { return stage.on && stage.fails && stage.fails(command); }
@@ -237,12 +244,20 @@ void goes_to_store(player p, uint64_t offset, uint64_t bytes, uint32_t nth)
 	goes_until(p, EVENT_WORD, nth);
 }
 
-void goes_to_read(player p, uint64_t offset)
+void goes_to_read(player p, uint64_t offset, uint32_t nth)
 {
 	stage.read = offset;
-	bool reached = !world.failed && run_up_to(p, MUTANT_NONE, EVENT_NONE, 1);
+	bool reached = !world.failed && run_up_to(p, MUTANT_NONE, EVENT_NONE, nth);
 	stage.read = 0;
 	scene_must(reached, "what a mirror has is not read");
+}
+
+void goes_to_load(player p, uint64_t offset)
+{
+	stage.load = offset;
+	bool reached = !world.failed && run_up_to(p, MUTANT_NONE, EVENT_NONE, 1);
+	stage.load = 0;
+	scene_must(reached, "a word is not loaded");
 }
 
 void goes_to_sleep(player p)
