@@ -67,8 +67,11 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(SILENT_RESUMED, "who continues a dead agent's segment takes what did not answer for free")                   \
 	X(LEFT_OVER_FOLDED, "a ring makes followers fold a table that power loss left in a FREE segment")               \
 	X(LIVES_LEFT, "who continues a segment leaves life words there that power loss left of blocks which nobody finds")     \
+	X(CAME_BACK_LEFT, "who continues a segment leaves life words there that go with whole entries of another generation") \
+	X(VICTIMS_LIVES_LEFT, "a victim is opened anew though power loss left life words there of blocks which nobody finds") \
 	X(UNSEEN_NOT_LOST, "a follower that sees a segment for the first time thinks that nothing came and went there") \
-	X(FOLD_NO_SECOND_LOOK, "a follower does not look whether the segment was reopened while it folded it")
+	X(FOLD_NO_SECOND_LOOK, "a follower does not look whether the segment was reopened while it folded it")                      \
+	X(MEND_UNSEEN, "a table's header that was mended while somebody looked at its second source counts as not begun")
 
 /* what only a device shows */
 #define SIM_DEVICE_MUTANTS(X)                                                                                          \
@@ -128,6 +131,11 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(ADOPTED_SETTLED, "a segment that was adopted while we write to it counts as closed at once")                \
 	X(CHOSEN_BELIEVED, "a slot is claimed by what its cell said before it was found free, though it says something else by then") \
 	X(ATTACH_UNGUARDED, "who stood still between its claim and its first heartbeat writes to a slot that has passed on")  \
+	X(LATE_BEAT_BELIEVED, "the first heartbeat, and a late one, counts though the slot may have passed on before it")       \
+	X(PINS_UNREAD, "the list of pins is of what is known, whether the logs could be read or not")                   \
+	X(KEPT_UNREAD, "who cannot read whether its slot has passed on writes its heartbeat all the same")                \
+	X(OWN_CELL_BELIEVED, "a get goes by its host's own cell, which says that it holds the slot, though it is out of its lease") \
+	X(PIN_BY_ENTRY, "shared: who pins goes by a copy's entry, and does not read the block, which power loss may have taken")  \
 	X(LEFT_ONCE, "who leaves says so in one copy of its cell alone")                                             \
 	X(PEEK_BELIEVED, "a device that could not be read is opened as one writer's, though hosts share it")               \
 	X(GIVE_UP_BLIND, "who gives up a claim says LEFT though another has won the slot meanwhile")                  \

@@ -47,6 +47,12 @@
 
 #include <pthread.h>
 
+/* places one behind the other that tell no end, and where their blocks may lie; @last and @end not included */
+struct unplaced {
+	uint32_t first, last; /* places */
+	uint32_t from, end;   /* pages of the segment */
+};
+
 struct follower_recover {
 	void *context;
 	/* the generation that the segment's own header tells; false: unreadable */
@@ -54,6 +60,9 @@ struct follower_recover {
 	/* the block header at @page of the segment, as an entry; false: not that of place @index of this generation */
 	bool (*entry)(void *context, uint64_t segment, uint64_t generation, uint32_t index, uint32_t page,
 		      struct entry *entry);
+	/* likewise where nobody knows the page: the header of the birth that the place's life word, @life, has, on one of the run's pages */
+	bool (*search)(void *context, uint64_t segment, uint64_t generation, const struct unplaced *run, uint32_t index, uint64_t life,
+		       struct entry *entry);
 	/* the birth that the block header at a place tells; false: there is none of this key.  Shared devices only */
 	bool (*birth)(void *context, const uint8_t key[32], struct place place, uint64_t *birth);
 	/* how often either of them was told "no" since the medium did not answer: then it is not known, and no damage */

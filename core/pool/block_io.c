@@ -218,6 +218,9 @@ static bool cells_current(const struct block_read *r)
 	struct slot_cell cell;
 	uint32_t virgins = 0;
 
+	/* our own cell says nothing once the slot may have passed on: a late heartbeat of ours may stand there, over its next holder's */
+	if (pool->slot.epoch && !share_in_lease(pool) && !MUTANT(OWN_CELL_BELIEVED))
+		return false;
 	for (uint32_t n = 0; n < r->cells; n++) {
 		const uint8_t *live = r->op.lane->cells + (size_t)n * PAGE;
 		virgins++;

@@ -10,14 +10,17 @@
 
 enum { TRIES = 16 /* looks for a copy that holds, while copies come and go */, COPIES_MAX = 32 };
 
-enum holds { HOLDS, HOLDS_ELSEWHERE, HOLDS_NOT };
+enum holds { HOLDS, HOLDS_ELSEWHERE, HOLDS_NOT, HOLDS_LOST };
 
 /* a shared device; all logs were read since the fact was stated */
-static enum holds look_shared(struct memkv_pool *pool, uint64_t segment, uint64_t generation, const struct entry *e)
+static enum holds look_shared(struct memkv_pool *pool, uint64_t segment, uint64_t generation, const struct entry *e, bool alone)
 {
+	static const enum holds by_bytes[] = {
+		[SHARE_BLOCK_WHOLE] = HOLDS, [SHARE_BLOCK_LOST] = HOLDS_LOST, [SHARE_BLOCK_UNREAD] = HOLDS_NOT};
+
 	switch (share_look(pool, segment, generation, e)) {
 	case SHARE_COPY_STANDS:
-		return HOLDS;
+		return alone && !MUTANT(PIN_BY_ENTRY) ? by_bytes[share_read(pool, segment, generation, e)] : HOLDS;
 	case SHARE_COPY_SENT:
 		return share_landed(pool, segment, e) ? HOLDS : HOLDS_NOT;
 	case SHARE_COPY_GIVEN_UP:
@@ -28,14 +31,14 @@ static enum holds look_shared(struct memkv_pool *pool, uint64_t segment, uint64_
 	return HOLDS_NOT;
 }
 
-static enum holds look_at(struct memkv_pool *pool, uint64_t segment, uint64_t generation, const struct entry *e)
+static enum holds look_at(struct memkv_pool *pool, uint64_t segment, uint64_t generation, const struct entry *e, bool alone)
 {
 	const struct control *c = &pool->control;
 	struct table_header header;
 	struct owned owned;
 
 	if (c->shared)
-		return look_shared(pool, segment, generation, e);
+		return look_shared(pool, segment, generation, e, alone);
 	if (MUTANT(PIN_BLIND))
 		return life_counts(table_life(c, segment, e->index, e->birth)) ? HOLDS : HOLDS_NOT;
 	bool known = own_refresh(c, segment) && own_look(c, segment, &owned);
@@ -70,12 +73,12 @@ static enum pins_copy hold_elsewhere(struct memkv_pool *pool, uint64_t segment, 
 	return PINS_COPY_NONE;
 }
 
-enum pins_copy pin_hold(struct memkv_pool *pool, uint64_t segment, uint64_t generation, const struct entry *e)
+enum pins_copy pin_hold(struct memkv_pool *pool, uint64_t segment, uint64_t generation, const struct entry *e, bool alone)
 {
 	enum pins_copy copy = PINS_COPY_NONE;
 
 	follower_keep(&pool->follower); /* mirrored media: the table is not given back while it is looked at */
-	enum holds holds = look_at(pool, segment, generation, e);
+	enum holds holds = look_at(pool, segment, generation, e, alone);
 
 	/* whoever put it may have died, or stand still, before it told: what is pinned others must find, and look for */
 	if (holds == HOLDS && !MUTANT(PIN_UNTOLD))
@@ -90,6 +93,8 @@ enum pins_copy pin_hold(struct memkv_pool *pool, uint64_t segment, uint64_t gene
 	}
 	if (holds == HOLDS)
 		copy = PINS_COPY_HOLDS;
+	else if (holds == HOLDS_LOST)
+		copy = PINS_COPY_LOST;
 	else if (holds == HOLDS_ELSEWHERE)
 		copy = hold_elsewhere(pool, segment, e);
 	follower_unkeep(&pool->follower, segment);
@@ -161,10 +166,14 @@ enum pins_copy pin_any_copy(struct memkv_pool *pool, struct entry *entries, cons
 			if (only && !births_has(only, entries[0].birth) && entries[0].birth >= below)
 				continue;
 			struct entry e = entries[0];
-			any = true;
-			if (pool->control.shared && factbook_doubted(&pool->factbook, key, e.birth))
+			if (pool->control.shared && factbook_doubted(&pool->factbook, key, e.birth)) {
+				any = true;
 				continue; /* it may be gone in a moment, whatever was pinned */
-			enum pins_copy copy = pin_hold(pool, segment, generation, &e);
+			}
+			enum pins_copy copy = pin_hold(pool, segment, generation, &e, true);
+			if (copy == PINS_COPY_LOST)
+				continue;
+			any = true;
 			if (copy == PINS_COPY_HOLDS || copy == PINS_COPY_MOVED)
 				return PINS_COPY_HOLDS;
 			if (copy != PINS_COPY_NONE && last != PINS_COPY_NO_ROOM)

@@ -12,6 +12,7 @@ struct births;
 enum pins_copy {
 	PINS_COPY_HOLDS,
 	PINS_COPY_MOVED,   /* of pin_hold() alone: it holds, in a new place */
+	PINS_COPY_LOST,	   /* likewise: its entry is there, and power loss has taken the block */
 	PINS_COPY_NONE,	   /* there is no such block any more */
 	PINS_COPY_UNSURE,  /* there is one, and it may yet go */
 	PINS_COPY_NO_ROOM, /* likewise, and there is no room to move it to */
@@ -27,8 +28,13 @@ enum pins_copy pins_copy_of(struct memkv_pool *pool, const uint8_t key[32], cons
 enum pins_copy pin_any_copy(struct memkv_pool *pool, struct entry *entries, const uint8_t *key, const struct births *only,
 			    uint64_t below);
 
-/* pin_hold() - does this very copy hold, if need be in a new place?  Never PINS_COPY_UNSURE */
-enum pins_copy pin_hold(struct memkv_pool *pool, uint64_t segment, uint64_t generation, const struct entry *e);
+/*
+ * pin_hold() - does this very copy hold, if need be in a new place?
+ * @alone: the key is to be held by it, and by no other (shared devices).
+ *
+ * Return: never PINS_COPY_UNSURE.
+ */
+enum pins_copy pin_hold(struct memkv_pool *pool, uint64_t segment, uint64_t generation, const struct entry *e, bool alone);
 
 /* pins_find_entry() - the entry of the copy at @place into entries[0] (room for a whole table); false: there is none */
 bool pins_find_entry(struct memkv_pool *pool, struct entry *entries, const uint8_t *key, struct place place,

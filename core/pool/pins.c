@@ -9,6 +9,7 @@
 #include "core/pool/newest.h"
 #include "core/pool/remove.h"
 #include "core/pool/share_pins.h"
+#include "core/slot/lease.h"
 #include "core/slot/own.h"
 
 #include <memkv/timed.h>
@@ -100,6 +101,17 @@ static int pages_by_key(struct memkv_pool *pool, uint64_t *pages)
 	return 0;
 }
 
+/* all logs, read now.  On a shared device what some of them say may be unknown, and then what is known is no answer */
+static int read_facts(struct memkv_pool *pool)
+{
+	if (factbook_refresh(&pool->factbook) || !pool->control.shared || MUTANT(PINS_UNREAD))
+		return 0;
+	if (pool->slot.epoch && lease_lost(&pool->control, &pool->slot))
+		return fail(MEMKV_FENCED, "%s: this agent was silent for so long that its slot is another's, and it does not learn any more what is "
+					  "pinned; open the pool anew", pool->media->path);
+	return fail(-EIO, "%s: what is pinned cannot be told: the logs of other hosts cannot all be read now; try again", pool->media->path);
+}
+
 /* half of the pool's pages; the rest is what moves live on */
 static uint64_t page_limit(const struct memkv_pool *pool)
 {
@@ -155,8 +167,9 @@ static int64_t make_pin_room(struct memkv_pool *pool, struct chore *chore)
 	struct census census = {.pool = pool};
 	uint64_t by_key;
 
-	factbook_refresh(&pool->factbook);
-	int err = pages_by_key(pool, &by_key);
+	int err = read_facts(pool);
+	if (!err)
+		err = pages_by_key(pool, &by_key);
 	if (!err && atomic_load(&pool->factbook.session_pins))
 		err = take_census(&census);
 	if (!err)
@@ -474,7 +487,7 @@ static int64_t hold_session(struct memkv_pool *pool, struct entry *entries, uint
 		for (uint32_t i = 0; i < n; i++) {
 			if (pool->control.shared && !share_out_of_doubt(pool, &entries[i]))
 				return share_unsure(pool);
-			enum pins_copy copy = pin_hold(pool, s, generation, &entries[i]);
+			enum pins_copy copy = pin_hold(pool, s, generation, &entries[i], false);
 			if (copy == PINS_COPY_NO_ROOM)
 				return no_room_to_hold(pool);
 			if (copy == PINS_COPY_FAILED)
@@ -648,10 +661,11 @@ static int64_t make_pins(struct memkv_pool *pool, struct chore *chore)
 {
 	struct memkv_pin_info *pins = chore->out;
 	uint64_t now = clock_utc_s(), room = chore->number;
-	int64_t found = 0;
+	int64_t found = read_facts(pool);
 	uint32_t count;
 
-	factbook_refresh(&pool->factbook);
+	if (found)
+		return found;
 	struct record *facts = copy_facts(pool, &count);
 	if (!facts)
 		return -ENOMEM;

@@ -87,20 +87,6 @@ static void set_all_words(struct memkv_pool *pool)
 
 /* ---- lease ---- */
 
-static int beat(struct memkv_pool *pool, uint64_t tail)
-{
-	struct share *share = &pool->share;
-	uint64_t began = clock_boot_us();
-
-	pthread_mutex_lock(&share->beat_lock);
-	/* a tail that is already told is not taken back */
-	int err = lease_beat(&pool->control, &pool->slot, max_u64(tail, pool->slot.cell.log_tail));
-	pthread_mutex_unlock(&share->beat_lock);
-	if (!err)
-		atomic_store(&share->good_us, began);
-	return err;
-}
-
 /* our slot's other copy, read anew; MEMKV_IN_USE: the slot is another's by now, and nothing that is its is ours to write any more */
 static int guard_slot(struct memkv_pool *pool)
 {
@@ -112,6 +98,35 @@ static int guard_slot(struct memkv_pool *pool)
 	if (err == MEMKV_IN_USE)
 		atomic_store(&pool->media->unpublished, true);
 	return err;
+}
+
+/*
+ * Who was asked whether the slot is his, and stood still before this, wrote over the cell of its next holder, who mends that; one that
+ * comes late, or is the first, is no sign that the slot is ours: so then it counts for the lease only when it is ours behind it as well.
+ */
+static int beat(struct memkv_pool *pool, uint64_t tail)
+{
+	struct share *share = &pool->share;
+	uint64_t began = clock_boot_us();
+
+	SIM_SITE(LATE_BEAT_BELIEVED); /* whoever stands still here */
+	pthread_mutex_lock(&share->beat_lock);
+	/* a tail that is already told is not taken back */
+	int err = lease_beat(&pool->control, &pool->slot, max_u64(tail, pool->slot.cell.log_tail));
+	pthread_mutex_unlock(&share->beat_lock);
+	if (!err && !share_in_lease(pool) && !MUTANT(LATE_BEAT_BELIEVED) && !MUTANT(ATTACH_UNGUARDED))
+		err = guard_slot(pool);
+	if (!err)
+		atomic_store(&share->good_us, began);
+	return err;
+}
+
+/* likewise, when that could be read; else nothing is to be written that a next holder might have there by now */
+static bool may_write_cell(struct memkv_pool *pool)
+{
+	int err = guard_slot(pool);
+
+	return !err || (err != MEMKV_IN_USE && (share_in_lease(pool) || MUTANT(KEPT_UNREAD)));
 }
 
 static bool still_ours_to_write(void *context)
@@ -131,6 +146,8 @@ static int tell_tail(void *context, uint64_t tail)
 	if (!err)
 		err = pool->media->ops->flush(pool->media);
 	/* else the slot may have passed on, and its next holder have read our log before that record was there */
+	if (err == MEMKV_IN_USE)
+		return -EIO;
 	return err || in_lease || guard_slot(pool) == 0 ? err : -EIO;
 }
 
@@ -476,8 +493,11 @@ static void *keep(void *context)
 {
 	struct memkv_pool *pool = context;
 
-	while (!atomic_load(&pool->share.stop) && still_ours(pool) && guard_slot(pool) != MEMKV_IN_USE) {
-		(void)beat(pool, factbook_tail(&pool->factbook));
+	while (!atomic_load(&pool->share.stop) && still_ours(pool)) {
+		if (may_write_cell(pool))
+			(void)beat(pool, factbook_tail(&pool->factbook));
+		if (lease_lost(&pool->control, &pool->slot) && !MUTANT(SLOT_LOST_UNSEEN))
+			break;
 		watch_others(pool);
 		nap(&pool->share);
 	}
@@ -625,15 +645,17 @@ void share_words(struct memkv_pool *pool)
  */
 static int give_slot_back(struct memkv_pool *pool, int err)
 {
-	bool lost = guard_slot(pool) == MEMKV_IN_USE;
+	bool unread = !may_write_cell(pool), lost = unread && lease_lost(&pool->control, &pool->slot);
 
+	if (unread)
+		atomic_store(&pool->media->unpublished, true); /* it ends, and does not leave */
 	slot_leave(&pool->control, &pool->slot);
 	pool->control.share = NULL;
 	pool->slot.epoch = 0;
 	if (lost)
 		return fail(MEMKV_IN_USE, "%s: this host stood still for so long while it attached that its slot has passed on; open it again",
 			    pool->media->path);
-	return fail(err, "%s: what the slot's log says cannot be brought over: %s", pool->media->path, memkv_strerror(err));
+	return fail(err, "%s: the slot cannot be taken: what its log says is not brought over, or no heartbeat written: %s", pool->media->path, memkv_strerror(err));
 }
 
 /* the log before ours is ours; then the first heartbeat.  Until then, nobody hears of us, so the slot is looked at before each write. */
@@ -645,7 +667,7 @@ static int settle_in(struct memkv_pool *pool)
 		err = lease_brought_over(&pool->control, &pool->slot);
 	if (!err && !MUTANT(ATTACH_UNGUARDED))
 		err = guard_slot(pool);
-	return err;
+	return err ? err : beat(pool, 0);
 }
 
 int share_attach(struct memkv_pool *pool, const struct slot_guard *guard)
@@ -666,9 +688,6 @@ int share_attach(struct memkv_pool *pool, const struct slot_guard *guard)
 		return give_slot_back(pool, err);
 	factbook_attach(&pool->factbook, &pool->slot);
 	share->attached = true;
-	err = beat(pool, 0);
-	if (err)
-		return fail(err, "%s: the first heartbeat cannot be written", pool->media->path);
 	watch_others(pool);
 	return start_keeper(pool);
 }
@@ -679,7 +698,8 @@ void share_leave(struct memkv_pool *pool)
 		return;
 	(void)state_seals(pool);
 	stop_keeper(&pool->share);
-	(void)guard_slot(pool);
+	if (!may_write_cell(pool))
+		atomic_store(&pool->media->unpublished, true); /* it ends, and does not leave */
 	if (control_published(&pool->control))
 		(void)pool->media->ops->flush(pool->media);
 }

@@ -35,7 +35,7 @@ enum share_copy share_look(struct memkv_pool *pool, uint64_t segment, uint64_t g
 }
 
 /* all of the block, by its bytes; under room.refill */
-static bool is_whole(struct memkv_pool *pool, uint64_t segment, const struct entry *e)
+static enum share_block read_block(struct memkv_pool *pool, uint64_t segment, const struct entry *e)
 {
 	struct room *room = &pool->room;
 	struct block_read read;
@@ -45,7 +45,25 @@ static bool is_whole(struct memkv_pool *pool, uint64_t segment, const struct ent
 	read.length = e->length;
 	read.any_time = true;
 	op_run(&read.op);
-	return read.verdict == BLOCK_GOOD && read.header.birth == e->birth;
+	if (read.verdict == BLOCK_IO)
+		return SHARE_BLOCK_UNREAD;
+	return read.verdict == BLOCK_GOOD && read.header.birth == e->birth ? SHARE_BLOCK_WHOLE : SHARE_BLOCK_LOST;
+}
+
+static bool is_whole(struct memkv_pool *pool, uint64_t segment, const struct entry *e)
+{
+	return read_block(pool, segment, e) == SHARE_BLOCK_WHOLE;
+}
+
+enum share_block share_read(struct memkv_pool *pool, uint64_t segment, uint64_t generation, const struct entry *e)
+{
+	pthread_mutex_lock(&pool->room.refill);
+	enum share_block block = read_block(pool, segment, e);
+	pthread_mutex_unlock(&pool->room.refill);
+	/* what has been given up or removed meanwhile is not lost: it may be elsewhere by now */
+	if (block == SHARE_BLOCK_LOST && share_look(pool, segment, generation, e) != SHARE_COPY_STANDS)
+		return SHARE_BLOCK_UNREAD;
+	return block;
 }
 
 bool share_landed(struct memkv_pool *pool, uint64_t segment, const struct entry *e)

@@ -23,6 +23,7 @@
  *   whose look comes second sees the other's OPEN, or the other's new table.  What is gone by is flushed first: its author may
  *   not have done so.  So copies that pinners, and movers that died, have made do not grow in number.  The old place of a moved
  *   block stays as it was: its table is nobody's to write.
+ * - *Pinning* a key by one of its copies: that is read as well, for the same reason; of a session each copy is held for itself.
  * - *Removing.*  A DEL cannot be taken back, so it is stated only after a look.  A pinner that sees a block in doubt waits for a
  *   moment, looks again, and at last answers that somebody is removing it.  A removal that ignores pins says so as well: its DEL may
  *   land late, when its author is dead and others have pinned the block since.  The doubt of a remover that is proven gone, and quiet,
@@ -57,6 +58,10 @@ enum share_copy share_look(struct memkv_pool *pool, uint64_t segment, uint64_t g
 
 /* share_landed() - of one that was sent: is the block there?  Takes room.refill */
 bool share_landed(struct memkv_pool *pool, uint64_t segment, const struct entry *e);
+
+/* share_read() - of one that stands: is the block there, all of it?  Power loss may have taken it, and left the entry.  Takes room.refill */
+enum share_block { SHARE_BLOCK_WHOLE, SHARE_BLOCK_LOST, SHARE_BLOCK_UNREAD };
+enum share_block share_read(struct memkv_pool *pool, uint64_t segment, uint64_t generation, const struct entry *e);
 
 /* share_elsewhere() - is there another copy of the block that stands, and is whole by its bytes?  Under room.refill */
 bool share_elsewhere(struct memkv_pool *pool, uint64_t segment, const struct entry *e);

@@ -28,7 +28,8 @@
  * time is its own then, with the next epoch, though nobody has proven the death of the one before.  Its cell names that one as
  * *unproven*: what that one left open is still written to by nobody, until it is proven; and the slot does not pass on in this way a
  * second time before.  Whoever wakes up after that finds its slot lost (lease_guard()): it asks before it writes to its log, its
- * checkpoint or its cell when it has been out of its lease, and once more before it acknowledges.  What it had written before that is
+ * checkpoint or its cell when it has been out of its lease, once more behind its first heartbeat and each that comes late, which may have
+ * gone over the next holder's cell, and once more before it acknowledges; and where that cannot be read, it writes nothing.  What it had written before that is
  * in the log that the next holder has read; the newcomer's log is in the other ring.  That rests on time: who stands still between
  * that question and the write it was for, and longer than `suspect` and `quarantine`, writes over what is another's.
  *

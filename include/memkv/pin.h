@@ -55,7 +55,7 @@ struct memkv_pin_options {
  * block that was just being removed or evicted when the medium failed, so that it could not be moved out of the way: it may go, and
  * its pin, which stays, may be stated once more.  -EAGAIN on a device that hosts share: whether what is pinned stays cannot be told
  * now (another host is removing it, logs cannot be read, or this agent's heartbeat is late); the pin stays, and may be stated once more.
- * Context: any thread; flushes the medium, waits for no other process.
+ * Context: any thread; flushes the medium, and reads the blocks where hosts share a device; waits for no other process.
  */
 int64_t memkv_pin(struct memkv_pool *pool, const struct memkv_key *keys, size_t count,
 		  const struct memkv_pin_options *options, int *results);
@@ -144,7 +144,8 @@ struct memkv_pin_info {
  *
  * Looks fresh.
  *
- * Return: how many there are, which may be more than @room; MEMKV_FAILED; MEMKV_EFORK; -ENOMEM.
+ * Return: how many there are, which may be more than @room; on a device that hosts share MEMKV_FENCED, when this one stood still for so
+ * long that its slot is another's (open it again), or -EIO, when the logs of others cannot all be read; MEMKV_FAILED; MEMKV_EFORK; -ENOMEM.
  * Context: any thread; waits for the medium.
  */
 int64_t memkv_pins(struct memkv_pool *pool, struct memkv_pin_info *pins, size_t room);
@@ -166,7 +167,7 @@ struct memkv_pin_limits {
  * @pool: the pool.
  * @limits: receives it.
  *
- * Return: 0; MEMKV_FAILED; MEMKV_EFORK; -EINVAL; -ENOMEM.
+ * Return: 0; MEMKV_FENCED and -EIO as memkv_pins(); MEMKV_FAILED; MEMKV_EFORK; -EINVAL; -ENOMEM.
  * Context: any thread; looks through the tables when a session is pinned.
  */
 int memkv_pin_room(struct memkv_pool *pool, struct memkv_pin_limits *limits);

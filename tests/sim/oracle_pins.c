@@ -175,8 +175,8 @@ void oracle_pin_done(struct thread *t, bool done)
 		return;
 	p->acked = ++world.order;
 	p->over |= p->until && world.clock >= p->until;
-	/* what a power cut has left of a block may be enough for who pins, who does not read it */
-	p->over |= world.cuts && !p->is_session && !oracle_there(p->subject);
+	/* what a power cut has left of a block may be enough for who pins, who does not read it, but where hosts share a device */
+	p->over |= world.cuts && !p->is_session && !on_shared() && !oracle_there(p->subject);
 	if (p->over)
 		return;
 	cover(p->is_session ? COVER_PIN_SESSION : COVER_PIN);

@@ -178,10 +178,38 @@ static void brought_in_order(void)
 	(void)calls(1, CALL_REFRESH, 0);
 }
 
+static uint32_t torn; /* the segment whose table's header power loss has taken */
+
+static bool keeps_but_header(uint64_t at) { return at / PAGE != layout_table(&world.layout, torn) / PAGE; }
+
+/*
+ * Power loss has taken a table's header, and process 1 has found its block by the segment's own.  The block is removed.  Process 1 hears of
+ * that, and has just read the segment's own header again when the writer goes on in the segment, and mends that of the table.
+ */
+static void mend_unseen(void)
+{
+	opens(0);
+	(void)calls(0, CALL_PUT, 0);
+	torn = segment_of_key(0);
+	stage.keeps = keeps_but_header;
+	power_fails();
+	opens(0);
+	opens(1);
+	(void)calls(0, CALL_REMOVE, 0);
+	begins(1, CALL_GET, 1);
+	goes_to(1, MUTANT_MEND_UNSEEN, 1);
+	begins(0, CALL_PUT, 2);
+	goes_until(0, EVENT_HEADER, 1);
+	(void)ends(1);
+	(void)ends(0);
+	all_look();
+}
+
 const struct scene scenes_devices[] = {
 	{MUTANT_BROUGHT_IN_ORDER, "left it in the index", MEDIUM_BLOCK, brought_in_order, one_segment},
 	{MUTANT_BEGUN_UNSETTLED, "its removal has been acknowledged", MEDIUM_BLOCK, begun_unsettled, threads_and_keys},
 	{MUTANT_PLACES_NOT_GIVEN_BACK, "was never written", MEDIUM_BLOCK, places_not_given_back, segments_of_three},
+	{MUTANT_MEND_UNSEEN, "which left it in the index", MEDIUM_BLOCK, mend_unseen, NULL},
 	{MUTANT_GROWTH_NOT_LOST, "a fresh look does not see it", MEDIUM_BLOCK, growth_not_lost, segments_of_three},
 	{MUTANT_PIN_UNPUBLISHED, "is pinned", MEDIUM_BLOCK, pin_unpublished, three_threads},
 	{MUTANT_PIN_UNWRITTEN, "is pinned", MEDIUM_BLOCK, pin_unwritten, three_threads},

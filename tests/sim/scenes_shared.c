@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Scenes of hosts that share a device: see stage.h. */
+#include "core/format/record.h"
 #include "stage.h"
 
 void hosts(struct setup *s, struct geometry *geo, uint32_t slots)
@@ -115,6 +116,76 @@ static void give_up_blind(void)
 		(void)calls(3, CALL_GET, 0);
 }
 
+/*
+ * Host 1 has the slot, and stands still before its first heartbeat, until the slot has passed on to host 2.  It writes that over host
+ * 2's cell, and must not take it for its lease.
+ */
+static void late_beat_believed(void)
+{
+	opens(0);
+	begins_to_open(1);
+	goes_to(1, MUTANT_LATE_BEAT_BELIEVED, 1);
+	stands_still(1);
+	opens(2);
+	(void)ends(1);
+	(void)calls(2, CALL_PUT, 0);
+}
+
+/* copy 1 of the cells, for host 1 */
+static bool second_copies(const struct agent *a, uint64_t offset)
+{
+	return a->number == 1 && offset - cell(1, 0) < cell(1, 1) + PAGE - cell(1, 0);
+}
+
+/*
+ * Host 1 stands still until its slot has passed on to host 2, which removes what host 0 has put, and then stands still.  Host 1 wakes up, and
+ * cannot read whether the slot is its own.  Were it to write its heartbeat, host 0 would see nothing new.
+ */
+static void kept_unread(void)
+{
+	opens(0);
+	(void)calls(0, CALL_PUT, 0);
+	opens(1);
+	(void)calls(0, CALL_GET, 0);
+	stands_still(1);
+	opens(2);
+	stands_still(0);
+	(void)calls(2, CALL_REMOVE, 0);
+	stands_still(2);
+	stage.unread = second_copies;
+	begins(1, CALL_GET, 1);
+	(void)ends(1);
+	(void)calls(1, CALL_REFRESH, 0);
+	(void)calls(1, CALL_REFRESH, 0);
+	stands_still(1);
+	stage.unread = NULL;
+	stage.stale = true;
+	(void)calls(0, CALL_GET, 0);
+}
+
+/*
+ * Host 1 removes a block, and stands still before it tells of that, until its slot has passed on to host 2, which removes another.  It tells
+ * of it over host 2's cell, and sees then that the slot is another's; but gets read the one copy of the cell only.
+ */
+static void own_cell_believed(void)
+{
+	opens(0);
+	(void)calls(0, CALL_PUT, 0);
+	(void)calls(0, CALL_PUT, 1);
+	opens(1);
+	(void)calls(1, CALL_GET, 0);
+	begins(1, CALL_REMOVE, 1);
+	goes_to(1, MUTANT_LATE_BEAT_BELIEVED, 1);
+	stands_still(1);
+	opens(2);
+	(void)calls(2, CALL_REMOVE, 0);
+	stands_still(2);
+	helpers_stand_still(1); /* it has not noticed yet */
+	(void)ends(1);
+	stage.stale = true;
+	(void)calls(1, CALL_GET, 0);
+}
+
 /* ---- removals ---- */
 
 static bool log_of_another(const struct agent *a, uint64_t offset)
@@ -156,6 +227,19 @@ static void untold_believed(void)
 
 /* ---- pins ---- */
 
+/* host 1 stands still until its slot has passed on to host 2, which pins; then it lists the pins, and does not read host 2's log */
+static void pins_unread(void)
+{
+	opens(0);
+	(void)calls(0, CALL_PUT, 0);
+	opens(1);
+	stands_still(1);
+	opens(2);
+	(void)calls(2, CALL_PIN, 0);
+	helpers_stand_still(1); /* it has not noticed yet */
+	(void)calls(1, CALL_PINS, 0);
+}
+
 static void much_to_put(struct setup *s, struct geometry *geo)
 {
 	hosts(s, geo, 2);
@@ -167,17 +251,15 @@ static bool no_block(uint64_t offset) { return offset < layout_segment(&world.la
 
 /*
  * A host moves a pinned block out of a segment that it empties.  Before the copy is flushed power fails, which takes the copy and leaves
- * its entry; the old place is as it was.  That segment is emptied once more.
+ * its entry; the old place is as it was.  Where that is
  */
-static void elsewhere_unread(void)
+static uint32_t copy_is_lost(void)
 {
-	uint32_t key = 1;
-
 	opens(0);
 	(void)calls(0, CALL_PUT, 0);
 	(void)calls(0, CALL_PIN, 0);
 	uint32_t segment = segment_of_key(0);
-	for (; key < 30; key++) {
+	for (uint32_t key = 1; key < 30; key++) {
 		begins(0, CALL_PUT, key);
 		if (gets_to(0, MUTANT_MOVE_BLIND, 1))
 			break;
@@ -187,21 +269,63 @@ static void elsewhere_unread(void)
 	stage.keeps = no_block;
 	power_fails();
 	stage.keeps = NULL;
+	return segment;
+}
+
+/* the segment of the old place is emptied once more */
+static void elsewhere_unread(void)
+{
+	uint32_t segment = copy_is_lost();
 	uint64_t generation = world.shadow[segment].generation;
+
 	opens(0);
 	time_passes(12000); /* what had the segment is given up */
-	for (key = 30; key < 60 && world.shadow[segment].generation == generation; key++)
+	for (uint32_t key = 30; key < 60 && world.shadow[segment].generation == generation; key++)
 		(void)calls(0, CALL_PUT, key);
 	scene_must(world.shadow[segment].generation != generation, "the old place is given up");
 	(void)calls(0, CALL_GET, 0);
 }
 
+/* has it stated that it opens the segment anew, and looked whether anything there is pinned? */
+static bool gives_up(player p, uint32_t segment)
+{
+	while (gets_to(p, MUTANT_PIN_UNSEEN_AFTER_OPEN, 1))
+		if (world.stated[segment].kind == RECORD_OPEN && world.stated[segment].gives_up)
+			return true;
+	return false;
+}
+
+/* the block is unpinned; the segment of the old place is just being given up when another host pins the block once more */
+static void pin_by_entry(void)
+{
+	uint32_t segment = copy_is_lost(), key = 30;
+
+	opens(0);
+	opens(1);
+	(void)calls(1, CALL_UNPIN, 0);
+	for (bool found = false; !found && key < 60; key++) {
+		begins(0, CALL_PUT, key);
+		found = gives_up(0, segment);
+	}
+	scene_must(key < 60, "the old place is about to be given up");
+	goes_until(0, EVENT_LAND, 1);
+	stands_still(0);
+	(void)calls(1, CALL_PIN, 0);
+	(void)ends(0);
+	(void)calls(1, CALL_GET, 0);
+}
+
 const struct scene scenes_shared[] = {
 	{MUTANT_ELSEWHERE_UNREAD, "is pinned", MEDIUM_SHARED, elsewhere_unread, much_to_put},
+	{MUTANT_PIN_BY_ENTRY, "is pinned", MEDIUM_SHARED, pin_by_entry, much_to_put},
 	{MUTANT_STALE_CLAIM_BELIEVED, "was removed before the get began", MEDIUM_SHARED, stale_claim_believed, two_slots},
 	{MUTANT_NEXT_UNHEARD, "was removed before the get began", MEDIUM_SHARED, next_unheard, two_slots},
 	{MUTANT_JOINING_UNHEARD, "comes a second time", MEDIUM_SHARED, joining_unheard, two_slots},
 	{MUTANT_GIVE_UP_BLIND, "was removed before the get began", MEDIUM_SHARED, give_up_blind, two_slots},
+	{MUTANT_LATE_BEAT_BELIEVED, "comes a second time", MEDIUM_SHARED, late_beat_believed, two_slots},
+	{MUTANT_KEPT_UNREAD, "was removed before the get began", MEDIUM_SHARED, kept_unread, two_slots},
+	{MUTANT_OWN_CELL_BELIEVED, "was removed before the get began", MEDIUM_SHARED, own_cell_believed, two_slots},
+	{MUTANT_PINS_UNREAD, "the list of pins does not know", MEDIUM_SHARED, pins_unread, two_slots},
 	{MUTANT_LOGS_UNREAD, "was removed before the get began", MEDIUM_SHARED, logs_unread, many_slots},
 	{MUTANT_UNTOLD_BELIEVED, "was removed before the get began", MEDIUM_SHARED, untold_believed, many_slots},
 	{.play = NULL},

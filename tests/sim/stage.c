@@ -532,7 +532,8 @@ static bool shows(const struct scene *scene, bool trace)
 	return true;
 }
 
-static const struct scene *const lists[] = {scenes_files, scenes_devices, scenes_shared, scenes_overtaken, scenes_logs};
+static const struct scene *const lists[] = {scenes_files,  scenes_power,     scenes_devices,
+					    scenes_shared, scenes_overtaken, scenes_logs};
 
 bool scene_shows(enum sim_mutant mutant)
 {

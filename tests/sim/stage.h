@@ -114,7 +114,7 @@ void stage_cut(uint64_t page);
 /* hosts that share a device with so many slots, all with clocks in step: for a scene's choose */
 void hosts(struct setup *setup, struct geometry *geo, uint32_t slots);
 
-/* scenes_files.c, scenes_devices.c, scenes_shared.c, scenes_overtaken.c, scenes_logs.c; each list ends with one that has no play */
-extern const struct scene scenes_files[], scenes_devices[], scenes_shared[], scenes_overtaken[], scenes_logs[];
+/* scenes_*.c; each list ends with one that has no play */
+extern const struct scene scenes_files[], scenes_power[], scenes_devices[], scenes_shared[], scenes_overtaken[], scenes_logs[];
 
 #endif

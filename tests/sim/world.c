@@ -188,7 +188,7 @@ void agent_kill(struct agent *a)
 	landed_died(a);
 	watch_died(a);
 	a->state = AGENT_DYING;
-	a->boots += on_shared() && draw(4) == 0; /* its host as well */
+	a->boots += on_shared() && draw(4) == 0 && !stage.on; /* its host as well */
 	for (int i = 0; i < THREADS_ALL; i++) {
 		struct thread *t = &a->threads[i];
 		if (t->state != THREAD_NONE && t->state != THREAD_ENDED)
