@@ -9,9 +9,10 @@
  * one load.  In pools of very many segments the pulses lie in groups with a doorbell of their own, between pulse and
  * doorbell, and only those of groups that rang are compared; all of them now and then, since nothing vouches for these words.
  *
- * Folding a segment: header -> count -> owner state -> header again -> entries.  In this order, when the state is not
+ * Folding a segment: header -> count -> owner state -> entries -> header again.  In this order, when the state is not
  * OPEN every place below the count is settled: it holds an entry, or nothing for good.  While it is OPEN, places that
- * hold nothing yet are looked at again next time.
+ * hold nothing yet are looked at again next time.  The header comes last since what is read of entries that the next
+ * generation is written over is nothing: then the fold has lost what was there.
  *
  * What a step takes out of the index may be back elsewhere.  A block that is replaced, or moved, is published in its new
  * place before the old one goes; but a step looks at one segment after the other, and may pass the new place before and
@@ -73,7 +74,8 @@ struct follower_segment {
 	uint64_t generation, pulse, changes;
 	uint32_t next; /* places below are settled */
 	uint32_t gone; /* of those above: how many held a copy that was removed, when last looked at */
-	bool watched;  /* OPEN when last folded: in follower.watched */
+	uint32_t watched : 1;  /* OPEN when last folded: in follower.watched */
+	uint32_t places : 31;  /* how many there were then */
 	uint32_t unsettled_page; /* then: of the first block in an unsettled place, in the segment */
 };
 

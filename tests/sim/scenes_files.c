@@ -539,7 +539,7 @@ static void unseen_not_lost(void)
  * Process 1 has seen a segment when it had one block, and looks at it again: it has loaded the table's header when the second block
  * is moved to a segment that process 1 has passed, and others come in its place.
  */
-static void fold_no_second_look(void)
+static void fold_stands_at(enum sim_mutant spot, uint32_t nth)
 {
 	uint32_t n = 0;
 
@@ -555,7 +555,7 @@ static void fold_no_second_look(void)
 	(void)calls(0, CALL_PUT, n);
 	scene_must(segment_of_key(n) == victim, "the second block comes to another segment");
 	begins(1, CALL_REFRESH, 0);
-	goes_to(1, MUTANT_FOLD_NO_SECOND_LOOK, 1);
+	goes_to(1, spot, nth);
 	uint32_t key = n + 1;
 	for (; key < 29 && !world.failed && segment_that_is(OWNER_LEAVING) != victim; key++)
 		(void)calls(0, CALL_PUT, key);
@@ -565,6 +565,11 @@ static void fold_no_second_look(void)
 	(void)ends(1);
 	all_look();
 }
+
+static void fold_no_second_look(void) { fold_stands_at(MUTANT_FOLD_NO_SECOND_LOOK, 1); }
+
+/* the same, and it has looked at the header once more when it stands still: the entries are next */
+static void fold_looks_before(void) { fold_stands_at(MUTANT_FOLD_LOOKS_BEFORE, 3); }
 
 const struct scene scenes_files[] = {
 	{MUTANT_MOVE_FROM_WITHDRAWN, "becomes live again, and was removed", MEDIUM_FILE, move_from_withdrawn, many_keys},
@@ -587,5 +592,6 @@ const struct scene scenes_files[] = {
 	{MUTANT_PIN_UNTOLD, "a fresh look does not see it", MEDIUM_FILE, pin_untold, many_keys},
 	{MUTANT_UNSEEN_NOT_LOST, "a fresh look does not see it", MEDIUM_FILE, unseen_not_lost, many_keys},
 	{MUTANT_FOLD_NO_SECOND_LOOK, "a fresh look does not see it", MEDIUM_FILE, fold_no_second_look, many_keys},
+	{MUTANT_FOLD_LOOKS_BEFORE, "a fresh look does not see it", MEDIUM_FILE, fold_looks_before, many_keys},
 	{.play = NULL},
 };
