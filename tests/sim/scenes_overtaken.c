@@ -3,8 +3,6 @@
 #include "core/pool/handle.h"
 #include "stage.h"
 
-#include <string.h>
-
 static void two_hosts(struct setup *s, struct geometry *geo)
 {
 	hosts(s, geo, 2);
@@ -82,21 +80,6 @@ static void adopted_settled(void)
 	(void)calls(0, CALL_GET, 0);
 }
 
-/* the segment that host 0 empties, as its own words say; UINT32_MAX: none */
-static uint32_t segment_leaving(void)
-{
-	const struct agent *a = &world.agents[0];
-	struct owner_word word;
-	uint64_t raw;
-
-	for (uint32_t s = 0; a->device && s < world.layout.geo.segments; s++) {
-		memcpy(&raw, a->device->control + layout_owner_word(&world.layout, s), sizeof(raw));
-		if (owner_word_decode(raw, s, world.pool_seed, &word) && word.state == OWNER_LEAVING)
-			return s;
-	}
-	return UINT32_MAX;
-}
-
 /* host 0 has chosen a segment to empty, finds that all in it was read, and stands still before it gives it back */
 static uint32_t gives_back(void)
 {
@@ -107,7 +90,7 @@ static uint32_t gives_back(void)
 			(void)calls(0, CALL_GET, before);
 		begins(0, CALL_PUT, key);
 		while (segment == UINT32_MAX && gets_to(0, MUTANT_WORD_BY_FORCE, 1))
-			segment = segment_leaving();
+			segment = segment_leaving(0);
 	}
 	scene_must(segment != UINT32_MAX, "a segment is given back");
 	return world.failed ? 0 : segment;
@@ -140,18 +123,6 @@ static void small_checkpoints(struct setup *s, struct geometry *geo)
 {
 	two_hosts(s, geo);
 	geo->checkpoint_bytes = 2 * PAGE;
-}
-
-/* that somebody is about to open anew, by its log */
-static uint32_t segment_given_up(void)
-{
-	uint32_t s = 0;
-
-	while (s < world.layout.geo.segments && (world.stated[s].kind != RECORD_OPEN || !world.stated[s].gives_up ||
-						 world.stated[s].gives_up != world.shadow[s].generation))
-		s++;
-	scene_must(s < world.layout.geo.segments, "a segment is given up");
-	return s;
 }
 
 /* host 0 has so many removals to remember that one more is all, the blocks long overwritten; and its pool is full */
@@ -264,7 +235,7 @@ static void chosen_believed(void)
 	stands_still(1);
 	begins_to_open(2);
 	goes_to_sleep(2);
-	goes_to_read(2, cell(1, 0));
+	goes_to_read(2, cell(1, 0), 2); /* with all others, and once more: is the holder of slot 0 gone? */
 	stands_still(2);
 	(void)ends(1);
 	(void)calls(1, CALL_REMOVE, 0);

@@ -98,7 +98,8 @@ void sim_point(enum sim_kind kind, const void *at)
 {
 	int weight = kind == SIM_LOAD ? 1 : 4;
 
-	(void)at;
+	if (stage.on && kind == SIM_LOAD)
+		stage_load(at);
 	/* several hosts: leases are shorter than runs, so what a host does in its own memory takes next to no time */
 	world_point(on_shared() ? kind != SIM_LOAD : weight);
 }
