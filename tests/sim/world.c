@@ -356,6 +356,7 @@ static void begin(uint64_t seed, void (*chooses)(struct setup *setup, struct geo
 		for (int i = 0; i < AGENTS_MAX; i++)
 			agents[i].buffers = aligned_alloc(PAGE, THREADS_MAX * 2 * (size_t)PAYLOAD_MAX);
 	}
+	medium_reset(); /* what was on its way at the end of the run before has memory of its own */
 	memset(&world, 0, offsetof(struct world, versions));
 	world.version_count = world.instance_count = world.removal_count = 0;
 	world.acks_first_half = world.acks_second_half = 0;
