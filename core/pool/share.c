@@ -652,7 +652,8 @@ static int give_slot_back(struct memkv_pool *pool, int err)
 	if (lost)
 		return fail(MEMKV_IN_USE, "%s: this host stood still for so long while it attached that its slot has passed on; open it again",
 			    pool->media->path);
-	return fail(err, "%s: the slot cannot be taken: what its log says is not brought over, or no heartbeat written: %s", pool->media->path, memkv_strerror(err));
+	return fail(err, "%s: the slot cannot be taken: what its log says is not brought over, or no heartbeat written: %s",
+		    pool->media->path, memkv_strerror(err));
 }
 
 /* the log before ours is ours; then the first heartbeat.  Until then, nobody hears of us, so the slot is looked at before each write. */

@@ -372,8 +372,7 @@ static void behind_tail_left(void)
 	power_fails();
 	opens(1);
 	(void)calls(1, CALL_REMOVE, 1);
-	for (uint64_t generation = world.shadow[torn].generation; !world.failed && world.shadow[torn].generation == generation;)
-		(void)calls(1, CALL_PUT, key++);
+	(void)puts_until_anew(1, torn, key);
 	stage.keeps = keeps_but_header_and_entries;
 	power_fails();
 	opens(2);

@@ -55,8 +55,7 @@ static void victims_lives_left(void)
 	power_fails();
 	opens(1);
 	(void)calls(1, CALL_REMOVE, 20);
-	for (uint64_t generation = world.shadow[torn].generation; !world.failed && world.shadow[torn].generation == generation;)
-		(void)calls(1, CALL_PUT, n++);
+	(void)puts_until_anew(1, torn, n);
 	stage.keeps = keeps_a_check;
 	power_fails();
 	opens(2);

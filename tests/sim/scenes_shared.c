@@ -186,19 +186,25 @@ static void own_cell_believed(void)
 	(void)calls(1, CALL_GET, 0);
 }
 
-/*
- * Host 1 stands still until its slot has passed on to host 2, which puts a block; then it removes that, and does not read host 2's log: it
- * cannot say that there is none.
- */
-static void missed_by_own_cell(void)
+/* host 1 stands still until its slot has passed on to host 2, which makes a call, and has not noticed when it goes on */
+static void slot_passes_on(enum call_kind call, uint32_t key)
 {
 	opens(0);
 	(void)calls(0, CALL_PUT, 0);
 	opens(1);
 	stands_still(1);
 	opens(2);
-	(void)calls(2, CALL_PUT, 1);
-	helpers_stand_still(1); /* it has not noticed yet */
+	(void)calls(2, call, key);
+	helpers_stand_still(1);
+}
+
+/*
+ * Host 1 stands still until its slot has passed on to host 2, which puts a block; then it removes that, and does not read host 2's log: it
+ * cannot say that there is none.
+ */
+static void missed_by_own_cell(void)
+{
+	slot_passes_on(CALL_PUT, 1);
 	(void)calls(1, CALL_REMOVE, 1);
 	(void)calls(2, CALL_GET, 1);
 }
@@ -247,13 +253,7 @@ static void untold_believed(void)
 /* host 1 stands still until its slot has passed on to host 2, which pins; then it lists the pins, and does not read host 2's log */
 static void pins_unread(void)
 {
-	opens(0);
-	(void)calls(0, CALL_PUT, 0);
-	opens(1);
-	stands_still(1);
-	opens(2);
-	(void)calls(2, CALL_PIN, 0);
-	helpers_stand_still(1); /* it has not noticed yet */
+	slot_passes_on(CALL_PIN, 0);
 	(void)calls(1, CALL_PINS, 0);
 }
 

@@ -399,6 +399,13 @@ uint32_t segment_of_key(uint32_t key)
 	return UINT32_MAX;
 }
 
+uint32_t puts_until_anew(player p, uint32_t segment, uint32_t key)
+{
+	for (uint64_t generation = world.shadow[segment].generation; !world.failed && world.shadow[segment].generation == generation;)
+		(void)calls(p, CALL_PUT, key++);
+	return key;
+}
+
 static uint32_t first_that_is(enum owner_state state)
 {
 	uint32_t s = 0;

@@ -84,6 +84,8 @@ void all_look(void);
 void scene_must(bool so, const char *what);
 /* where a live copy of the key lies; UINT32_MAX: nowhere */
 uint32_t segment_of_key(uint32_t key);
+/* puts_until_anew() - puts keys, the first of them @key, until the segment has been opened anew; the key behind the last */
+uint32_t puts_until_anew(player p, uint32_t segment, uint32_t key);
 /* a segment in this state; a key that has a live copy in it; UINT32_MAX: there is none */
 bool any_segment_is(enum owner_state state);
 uint32_t segment_that_is(enum owner_state state);
