@@ -67,8 +67,12 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(SILENT_RESUMED, "who continues a dead agent's segment takes what did not answer for free")                   \
 	X(LEFT_OVER_FOLDED, "a ring makes followers fold a table that power loss left in a FREE segment")               \
 	X(LIVES_LEFT, "who continues a segment leaves life words there that power loss left of blocks which nobody finds")     \
+	X(CAME_BACK_LEFT, "who continues a segment leaves life words there that go with whole entries of another generation") \
+	X(VICTIMS_LIVES_LEFT, "a victim is opened anew though power loss left life words there of blocks which nobody finds") \
 	X(UNSEEN_NOT_LOST, "a follower that sees a segment for the first time thinks that nothing came and went there") \
-	X(FOLD_NO_SECOND_LOOK, "a follower does not look whether the segment was reopened while it folded it")
+	X(FOLD_NO_SECOND_LOOK, "a follower does not look whether the segment was reopened while it folded it") \
+	X(FOLD_LOOKS_BEFORE, "a follower looks whether the segment was reopened before it reads the entries, and not behind that") \
+	X(MEND_UNSEEN, "a table's header that was mended while somebody looked at its second source counts as not begun")
 
 /* what only a device shows */
 #define SIM_DEVICE_MUTANTS(X)                                                                                          \
@@ -96,7 +100,8 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(TABLE_UNSETTLED, "a segment is written to before the device knows its table")                                \
 	X(TAIL_UNPUBLISHED, "the tail is raised in the mirror alone")                                                  \
 	X(OWED_FORGOTTEN, "a mirror's memory is given back though the device is still owed it")                        \
-	X(IMAGE_BEFORE, "a write of a mirror's block counts for what was stored after its image was taken")
+	X(IMAGE_BEFORE, "a write of a mirror's block counts for what was stored after its image was taken")                    \
+	X(RETIRED_UNTOLD, "the old place of a moved block is flagged, and who removes the block does not wait until others are told")
 
 /* what only memory between hosts shows whose caches are not coherent: each write-back, drop and fence left out; and what shows there soonest */
 #define SIM_LINES_MUTANTS(X)                                                                                           \

@@ -59,6 +59,14 @@ uint32_t block_header_index(const uint8_t *page)
 	return le32_get(index);
 }
 
+bool block_header_claimed(const uint8_t *page)
+{
+	le32 magic;
+
+	memcpy(&magic, page, sizeof(magic));
+	return le32_get(magic) == BLOCK_MAGIC;
+}
+
 uint32_t chunk_bytes_for(uint64_t length)
 {
 	uint32_t bytes = CHUNK_BYTES_MIN;

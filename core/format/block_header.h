@@ -28,6 +28,8 @@ enum { BLOCK_HAS_PARENT = 1 << 0 };
 
 /* block_header_index() - what @page claims to be the header of, before it is verified */
 uint32_t block_header_index(const uint8_t *page);
+/* block_header_claimed() - does @page claim to be one, before it is verified? */
+bool block_header_claimed(const uint8_t *page);
 
 struct block_header {
 	uint32_t header_pages;

@@ -3,6 +3,7 @@
 #include "core/index/fold.h"
 #include "core/slot/own.h"
 
+enum { PLACES = 0x7fffffff }; /* follower_segment.places */
 enum { FOLD_AHEAD = 16 }; /* inserts whose memory is on its way while the next entries are verified */
 
 struct fold {
@@ -157,6 +158,7 @@ static void fold_places(struct follower *f, uint64_t s, uint64_t generation, uin
 		atomic_fetch_add(&f->settlements, 1);
 	spent_note(&f->spent[s], &fold.spent, from == 0);
 	seen->next = fold.unsettled;
+	seen->places = count & PLACES;
 	seen->unsettled_page = fold.unsettled_page;
 	seen->gone = fold.gone_left;
 }
@@ -191,6 +193,25 @@ bool follower_pass_over(struct follower *f, uint64_t s)
 	uint64_t pulse = word_load(control_pulse(f->control, s));
 
 	return !f->control->shared && passes_over(f, s, pulse);
+}
+
+/* mirrored media: entries, and behind them the header once more: while that stands nothing was put over them */
+static bool refresh_again(const struct control *c, uint64_t s, uint32_t from, uint32_t count)
+{
+	bool early = MUTANT(FOLD_LOOKS_BEFORE);
+
+	if (early ? !table_refresh_header(c, s) : !table_refresh_entries(c, s, from, count))
+		return false;
+	SIM_SITE(FOLD_LOOKS_BEFORE);
+	return early ? table_refresh_entries(c, s, from, count) : table_refresh_header(c, s);
+}
+
+/* mapped media: entries were read in place, and what was there may have moved to where this pass has been when they were put over */
+static void look_behind(struct follower *f, uint64_t s, uint64_t generation)
+{
+	if (f->control->media->caps.mappable && !table_stands(f->control, s, generation) && !MUTANT(FOLD_NO_SECOND_LOOK) &&
+	    !MUTANT(FOLD_LOOKS_BEFORE))
+		fold_lose(f);
 }
 
 /* see the head of follower.h for why the loads come in this order */
@@ -236,7 +257,7 @@ bool follower_fold(struct follower *f, uint64_t s, const struct brought *brought
 		return false;
 	bool settled = own_look(c, s, &owned) && own_closed(c, &owned) && (!brought || owned.raw == brought->owner);
 	uint32_t from = changes != seen->changes || header.generation != seen->generation ? 0 : seen->next;
-	if (!brought && (!table_refresh_header(c, s) || !table_refresh_entries(c, s, from, count)))
+	if (!brought && !refresh_again(c, s, from, count))
 		return false;
 	bool same = (table_header_told(c, &f->recover, s, &again, &mended_again, &unread) && again.generation == header.generation) ||
 		    MUTANT(FOLD_NO_SECOND_LOOK);
@@ -263,7 +284,9 @@ bool follower_fold(struct follower *f, uint64_t s, const struct brought *brought
 	uint64_t before = f->recover.unread(f->recover.context);
 	/* what was brought may tell of a removal before it shows it: the next ring is a reason to look at all of it again */
 	seen->changes = brought && !MUTANT(BROUGHT_IN_ORDER) ? changes - 1 : changes;
+	SIM_SITE(FOLD_LOOKS_BEFORE);
 	fold_places(f, s, header.generation, from, count, settled);
+	look_behind(f, s, header.generation);
 	fold_watch(f, s, !settled);
 	follower_give_back(f, s);
 	if (f->recover.unread(f->recover.context) == before || MUTANT(SILENCE_BELIEVED))
@@ -273,14 +296,37 @@ bool follower_fold(struct follower *f, uint64_t s, const struct brought *brought
 	return false;
 }
 
+/* places that were reserved since the last look; false: it cannot be told now, or another generation was put over them meanwhile */
+static bool refresh_grown(struct follower *f, uint64_t s, uint32_t known, uint32_t count)
+{
+	const struct control *c = f->control;
+
+	if (count <= known)
+		return true;
+	if (!table_refresh_entries(c, s, known, count) || !table_refresh_header(c, s))
+		return false;
+	if (table_stands(c, s, f->segments[s].generation) || MUTANT(FOLD_LOOKS_BEFORE))
+		return true;
+	fold_lose(f);
+	return false;
+}
+
 void fold_growth(struct follower *f, uint64_t s)
 {
 	const struct control *c = f->control;
 	struct follower_segment *seen = &f->segments[s];
 	struct table_header header;
 
-	if (!table_refresh_header(c, s) || table_header(c, s, &header) != CHECK_GOOD)
+	uint32_t known = seen->places;
+	bool late = MUTANT(FOLD_LOOKS_BEFORE);
+	/* the places that are known come before the header: while that stands nothing was put over them */
+	if (!late && !table_refresh_entries(c, s, seen->next, known))
 		return; /* cannot be told now */
+	if (!table_refresh_header(c, s) || table_header(c, s, &header) != CHECK_GOOD)
+		return; /* likewise */
+	SIM_SITE(FOLD_LOOKS_BEFORE);
+	if (late && !table_refresh_entries(c, s, seen->next, known))
+		return;
 	if (header.generation != seen->generation) { /* opened anew: that rings, but on shared devices */
 		if (c->shared) {
 			follower_fold(f, s, NULL);
@@ -294,6 +340,7 @@ void fold_growth(struct follower *f, uint64_t s)
 	uint32_t count = table_count(c, s, header.generation, &tail);
 	if (c->shared && tail == CHECK_BAD && table_refresh(c, s))
 		count = table_count(c, s, header.generation, NULL), tail = CHECK_MENDED;
-	if (tail != CHECK_BAD && table_refresh_entries(c, s, seen->next, count))
-		fold_places(f, s, header.generation, seen->next, count, false);
+	if (tail == CHECK_BAD || !refresh_grown(f, s, known, count))
+		return;
+	fold_places(f, s, header.generation, seen->next, count, false);
 }

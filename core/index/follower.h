@@ -9,9 +9,10 @@
  * one load.  In pools of very many segments the pulses lie in groups with a doorbell of their own, between pulse and
  * doorbell, and only those of groups that rang are compared; all of them now and then, since nothing vouches for these words.
  *
- * Folding a segment: header -> count -> owner state -> header again -> entries.  In this order, when the state is not
+ * Folding a segment: header -> count -> owner state -> entries -> header again.  In this order, when the state is not
  * OPEN every place below the count is settled: it holds an entry, or nothing for good.  While it is OPEN, places that
- * hold nothing yet are looked at again next time.
+ * hold nothing yet are looked at again next time.  The header comes last since what is read of entries that the next
+ * generation is written over is nothing: then the fold has lost what was there.
  *
  * What a step takes out of the index may be back elsewhere.  A block that is replaced, or moved, is published in its new
  * place before the old one goes; but a step looks at one segment after the other, and may pass the new place before and
@@ -47,6 +48,12 @@
 
 #include <pthread.h>
 
+/* places one behind the other that tell no end, and where their blocks may lie; @last and @end not included */
+struct unplaced {
+	uint32_t first, last; /* places */
+	uint32_t from, end;   /* pages of the segment */
+};
+
 struct follower_recover {
 	void *context;
 	/* the generation that the segment's own header tells; false: unreadable */
@@ -54,6 +61,9 @@ struct follower_recover {
 	/* the block header at @page of the segment, as an entry; false: not that of place @index of this generation */
 	bool (*entry)(void *context, uint64_t segment, uint64_t generation, uint32_t index, uint32_t page,
 		      struct entry *entry);
+	/* likewise where nobody knows the page: the header of the birth that the place's life word, @life, has, on one of the run's pages */
+	bool (*search)(void *context, uint64_t segment, uint64_t generation, const struct unplaced *run, uint32_t index, uint64_t life,
+		       struct entry *entry);
 	/* the birth that the block header at a place tells; false: there is none of this key.  Shared devices only */
 	bool (*birth)(void *context, const uint8_t key[32], struct place place, uint64_t *birth);
 	/* how often either of them was told "no" since the medium did not answer: then it is not known, and no damage */
@@ -64,7 +74,8 @@ struct follower_segment {
 	uint64_t generation, pulse, changes;
 	uint32_t next; /* places below are settled */
 	uint32_t gone; /* of those above: how many held a copy that was removed, when last looked at */
-	bool watched;  /* OPEN when last folded: in follower.watched */
+	uint32_t watched : 1;  /* OPEN when last folded: in follower.watched */
+	uint32_t places : 31;  /* how many there were then */
 	uint32_t unsettled_page; /* then: of the first block in an unsettled place, in the segment */
 };
 

@@ -2,6 +2,7 @@
 /* What a segment's table tells, with the help of its second sources: see follower.h. */
 #include "core/index/follower.h"
 #include "core/base/simulate.h"
+#include "core/format/block_header.h"
 #include "core/slot/own.h"
 
 #include <sched.h>
@@ -55,12 +56,18 @@ bool table_header_told(const struct control *c, const struct follower_recover *r
 		return true;
 	}
 	if (blank && *mended && table_refresh(c, segment)) {
+		SIM_SITE(MEND_UNSEEN);
 		*mended = table_begun(c, segment, header->generation);
-		/* whoever begins it has withdrawn the header before tail and entries are there: look at it behind these */
+		/*
+		 * Whoever begins it has withdrawn the header before tail and entries are there: look at it behind these.  One that is whole may
+		 * have been mended by now: that rings for nobody, and the blocks are there as before.
+		 */
 		if (*mended && table_refresh_header(c, segment) && table_header(c, segment, &again) == CHECK_GOOD &&
 		    (again.generation || table_withdrawn(c, segment))) {
 			*header = again;
 			*mended = false;
+			if (!MUTANT(MEND_UNSEEN))
+				return true;
 		}
 	}
 	if (blank && !*mended)
@@ -78,8 +85,7 @@ bool table_header_known(const struct control *c, const struct follower_recover *
 
 /*
  * Where the next place's header must lie; 0: nobody knows.  A place that was made void by another than who reserved it
- * (its entry names no pages) tells nothing, as before: were the next one damaged, its block would be there again by its own
- * header, though it had been gone, and perhaps removed.
+ * (its entry names no pages) tells nothing, as before it was made so: what can be known of the one behind it stays the same.
  */
 static uint32_t page_behind(enum entry_state state, const struct entry *entry)
 {
@@ -88,9 +94,71 @@ static uint32_t page_behind(enum entry_state state, const struct entry *entry)
 		       : 0;
 }
 
+static bool is_told(const struct control *c, uint64_t segment, enum entry_state state, const struct entry *entry)
+{
+	return state == ENTRY_HERE && (entry->flags & ENTRY_VOID || entry_fits(c, segment, entry));
+}
+
+/*
+ * The run of place @index.  Places are in the order of their pages: so their blocks lie behind the last place before the run that
+ * tells its end, not further than they can reach, and before the next place that is known.
+ */
+static void run_of(const struct control *c, uint64_t segment, uint64_t generation, uint32_t index, uint32_t count, struct unplaced *run)
+{
+	uint64_t largest = block_pages(c->layout.geo.max_block) + header_pages_listed(BLOCK_CHUNKS_MAX, BLOCK_META_MAX);
+	uint64_t end = layout_segment_pages(&c->layout, segment);
+	uint32_t page = 0;
+	struct entry entry;
+	bool mended;
+
+	if (index < run->last) /* of one walk: as before */
+		return;
+	for (run->first = index; run->first > 0; run->first--) {
+		enum entry_state state = table_entry(c, segment, generation, run->first - 1, &entry, &mended);
+		page = is_told(c, segment, state, &entry) ? page_behind(state, &entry) : 0;
+		if (page)
+			break;
+	}
+	for (run->last = index + 1; run->last < count; run->last++) {
+		enum entry_state state = table_entry(c, segment, generation, run->last, &entry, &mended);
+		if (!is_told(c, segment, state, &entry))
+			continue;
+		end = min_u64(end, entry.page);
+		break;
+	}
+	run->from = page ? page : 1;
+	run->end = (uint32_t)min_u64(run->from + (run->last - run->first) * largest, end);
+}
+
+struct walk {
+	const struct control *c;
+	const struct follower_recover *recover;
+	uint64_t segment, generation;
+	uint32_t count;
+	struct unplaced run;
+};
+
+/* a damaged entry, by its block's header: at @page, or, where nobody knows (0), wherever it is, if the life word tells its birth */
+static bool recovered(struct walk *w, uint32_t index, uint32_t page, struct entry *entry)
+{
+	const struct follower_recover *recover = w->recover;
+	uint64_t life;
+
+	if (page)
+		return recover->entry(recover->context, w->segment, w->generation, index, page, entry) &&
+		       entry_fits(w->c, w->segment, entry);
+	life = table_life_raw(w->c, w->segment, index);
+	if (!life)
+		return false;
+	run_of(w->c, w->segment, w->generation, index, w->count, &w->run);
+	return recover->search(recover->context, w->segment, w->generation, &w->run, index, life, entry) &&
+	       entry_fits(w->c, w->segment, entry) && page_behind(ENTRY_HERE, entry) <= w->run.end;
+}
+
 void table_walk(const struct control *c, const struct follower_recover *recover, uint64_t segment, uint64_t generation,
 		uint32_t from, uint32_t count, table_visit visit, void *context)
 {
+	struct walk w = {.c = c, .recover = recover, .segment = segment, .generation = generation, .count = count};
 	uint32_t next_page = 1;
 	struct entry entry;
 	bool mended;
@@ -101,9 +169,7 @@ void table_walk(const struct control *c, const struct follower_recover *recover,
 		enum entry_state state = table_entry(c, segment, generation, i, &entry, &mended);
 		if (state == ENTRY_HERE && !(entry.flags & ENTRY_VOID) && !entry_fits(c, segment, &entry))
 			state = ENTRY_DAMAGED;
-		if (state == ENTRY_DAMAGED && next_page && recover &&
-		    recover->entry(recover->context, segment, generation, i, next_page, &entry) &&
-		    entry_fits(c, segment, &entry)) {
+		if (state == ENTRY_DAMAGED && recover && recovered(&w, i, next_page, &entry)) {
 			state = ENTRY_HERE;
 			mended = true;
 		}

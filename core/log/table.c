@@ -229,6 +229,13 @@ enum life table_life(const struct control *c, uint64_t segment, uint32_t index, 
 	return life_read(word_load(life_at(c, segment, index)), birth);
 }
 
+uint64_t table_life_raw(const struct control *c, uint64_t segment, uint32_t index)
+{
+	uint64_t raw = word_load(life_at(c, segment, index));
+
+	return life_read(raw, le64toh(raw)) == LIFE_OTHER ? 0 : raw;
+}
+
 bool table_life_exact(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth)
 {
 	uint64_t raw = word_load(life_at(c, segment, index));
@@ -238,20 +245,23 @@ bool table_life_exact(const struct control *c, uint64_t segment, uint32_t index,
 	return life != LIFE_OTHER && raw == life_word(life, birth);
 }
 
-/* it belongs to another entry than the one that lies there */
-static bool life_strays(const struct control *c, uint64_t segment, uint32_t index)
+/*
+ * It belongs to another entry than the one that lies there; or that is of another generation, of a block that was moved away and is back
+ * in its place with the birth that it had: then it goes with both.
+ */
+static bool life_strays(const struct control *c, uint64_t segment, uint64_t generation, uint32_t index)
 {
 	uint64_t words[ENTRY_WORDS], raw = word_load(life_at(c, segment, index));
 	struct entry entry;
 
 	return raw && (!checked_load(words, control_entry(c, segment, index), ENTRY_WORDS) ||
 		       entry_decode((const uint8_t *)words, segment, index, c->seed, true, &entry) == CHECK_BAD ||
-		       life_read(raw, entry.birth) == LIFE_OTHER);
+		       (entry.generation != generation && !MUTANT(CAME_BACK_LEFT)) || life_read(raw, entry.birth) == LIFE_OTHER);
 }
 
-bool table_clear_life(const struct control *c, uint64_t segment, uint32_t index)
+bool table_clear_life(const struct control *c, uint64_t segment, uint64_t generation, uint32_t index)
 {
-	bool strays = life_strays(c, segment, index);
+	bool strays = life_strays(c, segment, generation, index);
 
 	if (strays)
 		word_publish(life_at(c, segment, index), 0);

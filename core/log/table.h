@@ -65,11 +65,11 @@ bool table_landed(const struct control *c, uint64_t segment, uint32_t index, uin
 /*
  * table_clear_rest() - entries of this generation, whole or damaged, at places that are not reserved, @from on, are made
  * to say nothing, life words and all.  Power loss may leave such: entries reached the medium, the tail did not.
- * table_clear_life() - so is the life word of a place of which nothing is known, where it is not that of a whole, older entry.
+ * table_clear_life() - so is the life word of a place of which nothing is known, where it is not that of a whole entry of this generation.
  * Likewise: of an entry the life word reached the medium, and the rest did not.  Mapped media only.
  * true: there was any, and the caller flushes that.
  */
-bool table_clear_life(const struct control *c, uint64_t segment, uint32_t index);
+bool table_clear_life(const struct control *c, uint64_t segment, uint64_t generation, uint32_t index);
 bool table_clear_rest(const struct control *c, uint64_t segment, uint64_t generation, uint32_t from);
 
 /* table_settle() - moving -> live; false: it was removed meanwhile */
@@ -103,6 +103,9 @@ bool table_stands(const struct control *c, uint64_t segment, uint64_t generation
 
 /* table_life() - live, removed, or another birth's place by now */
 enum life table_life(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth);
+
+/* table_life_raw() - the word itself, 0 where no life word says anything like it: of no birth at all */
+uint64_t table_life_raw(const struct control *c, uint64_t segment, uint32_t index);
 
 /* table_life_exact() - false: a flipped bit is being forgiven, or there is nothing to forgive */
 bool table_life_exact(const struct control *c, uint64_t segment, uint32_t index, uint64_t birth);

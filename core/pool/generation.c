@@ -100,22 +100,57 @@ int generation_keep_told(struct room *room, uint64_t segment)
 	return unread ? fail(-EIO, "%s: a segment's header cannot be read", pool->media->path) : 0;
 }
 
-int generation_clear_behind(struct room *room, uint64_t segment)
+struct strays {
+	struct memkv_pool *pool;
+	uint64_t segment, generation, unread;
+	bool any; /* a life word was cleared */
+};
+
+static void clear_life(void *context, uint32_t index, enum entry_state state, const struct entry *entry, bool mended)
+{
+	struct strays *strays = context;
+
+	(void)entry;
+	(void)mended;
+	if (state != ENTRY_HERE && strays->pool->recover_unread == strays->unread)
+		strays->any |= table_clear_life(&strays->pool->control, strays->segment, strays->generation, index);
+}
+
+/*
+ * What power loss has left of places where nothing is known to be: blocks that nobody finds, and that may have been removed since.
+ * They would be told of once more when what comes there now - an entry, or one that makes the place void, or the one before - was torn
+ * or lost by the next power loss: by their life word and their own header.  So life words that go with no entry are cleared, for good,
+ * before anything is written: there, and before the segment is opened anew, since power loss may leave this generation's header beside
+ * the next one's entries.  On mirrored media an entry and its life word stay or go together.  true: there was any
+ */
+static bool clear_lives(struct memkv_pool *pool, uint64_t segment, uint64_t generation, uint32_t count)
+{
+	struct strays strays = {.pool = pool, .segment = segment, .generation = generation, .unread = pool->recover_unread};
+
+	table_walk(&pool->control, &pool->follower.recover, segment, generation, 0, count, clear_life, &strays);
+	return strays.any;
+}
+
+int generation_clear_strays(struct room *room, uint64_t segment)
 {
 	struct memkv_pool *pool = room->pool;
 	const struct control *c = &pool->control;
 	struct table_header header;
 	enum check_result tail;
 
-	if (!pool->media->caps.mappable || c->shared || MUTANT(BEHIND_TAIL_LEFT))
+	if (!pool->media->caps.mappable || c->shared)
 		return 0;
 	pthread_mutex_lock(&pool->follower.lock);
+	uint64_t unread = pool->recover_unread;
 	bool known = table_header(c, segment, &header) != CHECK_BAD && header.generation;
 	uint32_t count = known ? table_count(c, segment, header.generation, &tail) : 0;
-	bool left = known && tail != CHECK_BAD && table_clear_rest(c, segment, header.generation, count);
+	bool left = known && !MUTANT(VICTIMS_LIVES_LEFT) && clear_lives(pool, segment, header.generation, count);
+	if (known && tail != CHECK_BAD && !MUTANT(BEHIND_TAIL_LEFT))
+		left |= table_clear_rest(c, segment, header.generation, count);
+	bool silent = pool->recover_unread != unread;
 	pthread_mutex_unlock(&pool->follower.lock);
-	int err = left ? pool->media->ops->flush(pool->media) : 0;
-	return err ? fail(err, "%s: a segment's table cannot be flushed: %s", pool->media->path, strerror(-err)) : 0;
+	int err = silent ? -EIO : left ? pool->media->ops->flush(pool->media) : 0;
+	return err ? fail(err, "%s: a segment's table cannot be %s: %s", pool->media->path, silent ? "told" : "flushed", strerror(-err)) : 0;
 }
 
 /*
@@ -204,7 +239,6 @@ struct resume {
 	struct room *room;
 	struct writer *writer;
 	uint64_t unread;
-	bool strays; /* a life word was cleared */
 };
 
 /* the medium did not answer for a second source: there may be a block where nothing shows, and its pages are not free */
@@ -261,34 +295,17 @@ static bool is_flushed(struct memkv_pool *pool)
 	return pool->control.shared || MUTANT(LIVES_LEFT) || pool->media->ops->flush(pool->media) == 0;
 }
 
-static void clear_life(void *context, uint32_t index, enum entry_state state, const struct entry *entry, bool mended)
+/* nothing of the places that this segment's next blocks come to, or that are void now, is told of once more; false: it could not be flushed */
+static bool clear_places(const struct writer *w, struct memkv_pool *pool, uint32_t count)
 {
-	struct resume *resume = context;
-
-	(void)entry;
-	(void)mended;
-	if (state != ENTRY_HERE && resume->room->pool->recover_unread == resume->unread)
-		resume->strays |= table_clear_life(&resume->room->pool->control, resume->writer->owned.segment, index);
-}
-
-/*
- * What power loss has left of places where nothing is known to be: blocks that nobody finds, and that may have been removed since.
- * They would be told of once more when what comes there now - an entry, or one that makes the place void, or the one before - was torn
- * or lost by the next power loss: by their life word and their own header.  So life words that go with no entry are cleared, for good,
- * before anything is written.  On mirrored media an entry and its life word stay or go together.
- */
-static bool clear_lives(struct resume *resume, uint32_t count)
-{
-	struct memkv_pool *pool = resume->room->pool;
 	const struct control *c = &pool->control;
-	const struct writer *w = resume->writer;
 
 	if (!pool->media->caps.mappable || MUTANT(LIVES_LEFT))
 		return true;
-	table_walk(c, &pool->follower.recover, w->owned.segment, w->generation, 0, count, clear_life, resume);
+	bool left = clear_lives(pool, w->owned.segment, w->generation, count);
 	for (uint32_t i = count; i < c->layout.geo.entries; i++) /* what is an entry there is cleared with its life word */
-		resume->strays |= table_clear_life(c, w->owned.segment, i);
-	return !resume->strays || is_flushed(pool);
+		left |= table_clear_life(c, w->owned.segment, w->generation, i);
+	return !left || is_flushed(pool);
 }
 
 bool generation_resume(struct room *room, struct writer *w)
@@ -312,7 +329,7 @@ bool generation_resume(struct room *room, struct writer *w)
 	if (w->generation) {
 		if (mended) /* lost with the power: readers go by it to what is put from now on */
 			table_mend_header(&pool->control, &header);
-		cleared = clear_lives(&resume, n);
+		cleared = clear_places(w, pool, n);
 		if (cleared)
 			table_walk(&pool->control, &pool->follower.recover, w->owned.segment, w->generation, 0, n, resume_entry,
 				   &resume);

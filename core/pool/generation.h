@@ -32,10 +32,10 @@ void writer_close(struct room *room, struct writer *w, enum owner_state state);
 int generation_keep_told(struct room *room, uint64_t segment);
 
 /*
- * generation_clear_behind() - of a victim, before it is opened anew: nothing stands behind its tail any more, on the medium either;
- * 0, or -errno with a sentence
+ * generation_clear_strays() - of a victim, before it is opened anew: no entry stands behind its tail any more, and no life word
+ * where nothing is known to be, on the medium either; 0, or -errno with a sentence
  */
-int generation_clear_behind(struct room *room, uint64_t segment);
+int generation_clear_strays(struct room *room, uint64_t segment);
 
 /* generation_announce() - a new generation's header page: *@header for generation_begin(); 0, MEMKV_FENCED, -errno, with a sentence */
 int generation_announce(struct room *room, uint64_t segment, struct table_header *header);

@@ -36,6 +36,16 @@ struct pool_counters {
 #undef COUNTER_FIELD
 };
 
+/* what was found the last time that blocks were searched for whose pages nobody knows (recover.c) */
+struct searched {
+	uint64_t segment, generation;
+	struct unplaced run;
+	struct {
+		uint64_t life; /* of the place; 0: none, or not known */
+		uint32_t page; /* of the header whose birth it has; 0: there is none */
+	} *places;	       /* of the run; NULL: nothing was found out */
+};
+
 /*
  * A handle, and what it is attached to now.  The first part is made by attach_pool() and given up by detach_pool(), which may
  * happen again and again while the handle is open, but never while a call is inside (entrance.h); it is all zero in between.
@@ -50,6 +60,7 @@ struct memkv_pool {
 	struct follower follower;
 	struct lane recover_lane; /* of the follower's second sources; under its lock */
 	uint64_t recover_unread;  /* how often the medium did not answer it; likewise */
+	struct searched searched; /* likewise */
 	struct lane_set lanes;
 	struct slot slot;
 	struct room room;
@@ -115,6 +126,7 @@ int put_block(struct memkv_pool *pool, struct lane *lane, const struct memkv_key
 /* recover.c: what an entry says, from its block's header; and the follower's second sources */
 void entry_of_header(const struct block_header *h, uint32_t page, struct entry *e);
 struct follower_recover recover_source(struct memkv_pool *pool);
+void recover_close(struct memkv_pool *pool);
 
 /* session_id_of() - hash of a session's name; 0 for none */
 uint64_t session_id_of(const char *session);

@@ -32,11 +32,18 @@ int moves_settle(struct memkv_pool *pool, uint64_t segment)
 	removal_lock(pool);
 	for (uint32_t i = 0; !err && !pool->control.shared && i < room->moved_count; i++)
 		table_retire(&pool->control, segment, room->moved[i].index, room->moved[i].birth);
-	removal_unlock(pool);
 	room->moved_count = err ? room->moved_count : 0;
-	/* a device has to know what the ring tells of before it rings */
+	if (MUTANT(RETIRED_UNTOLD))
+		removal_unlock(pool);
+	SIM_SITE(RETIRED_UNTOLD);
+	/*
+	 * A device has to know what the ring tells of before it rings.  Until then nobody goes by the old places' being removed: who
+	 * removes the block would find them so, and answer while others have them in their index, and hear of it later.
+	 */
 	if (!err && !pool->control.shared && !(err = pool->media->ops->settle(pool->media)))
 		table_tell(&pool->control, segment);
+	if (!MUTANT(RETIRED_UNTOLD))
+		removal_unlock(pool);
 	follower_unkeep(&pool->follower, segment);
 	return err;
 }

@@ -298,6 +298,7 @@ void detach_pool(struct memkv_pool *pool)
 	factbook_close(&pool->factbook);
 	share_close(pool);
 	lane_set_close(&pool->lanes);
+	recover_close(pool);
 	lane_close(&pool->recover_lane);
 	index_close(pool->index);
 	close_medium(pool);

@@ -191,8 +191,7 @@ static void meet_copy(struct hunt *hunt, struct place place)
 	hunt->page = (uint32_t)(place.page - (layout_segment(layout, hunt->segment) >> PAGE_SHIFT));
 	hunt->killed = hunt->spared = hunt->pinned = false;
 	pthread_mutex_lock(&pool->follower.lock); /* the second sources use the follower's lane */
-	int *recovered = &pool->recover_lane.transfer.result;
-	*recovered = 0;
+	uint64_t before = pool->recover_unread;
 	hunt->unread = !table_refresh(&pool->control, hunt->segment);
 	if (!hunt->unread &&
 	    table_header_known(&pool->control, &pool->follower.recover, hunt->segment, &header, &mended)) {
@@ -200,7 +199,7 @@ static void meet_copy(struct hunt *hunt, struct place place)
 		table_walk(&pool->control, &pool->follower.recover, hunt->segment, header.generation, 0, n, meet_entry, hunt);
 	}
 	/* what only a second source tells, and that did not answer: not found, and not known to be gone */
-	hunt->unread |= *recovered && !hunt->killed && !hunt->spared;
+	hunt->unread |= pool->recover_unread != before && !hunt->killed && !hunt->spared;
 	follower_give_back(&pool->follower, hunt->segment);
 	pthread_mutex_unlock(&pool->follower.lock);
 }

@@ -167,7 +167,7 @@ static int open_victim(struct room *room, struct writer *w, struct owned *victim
 		return open_shared_victim(room, w, victim);
 	int err = generation_keep_told(room, victim->segment);
 	if (!err)
-		err = generation_clear_behind(room, victim->segment);
+		err = generation_clear_strays(room, victim->segment);
 	if (!err)
 		err = generation_announce(room, victim->segment, &header);
 	if (err) {

@@ -432,18 +432,20 @@ static void disk_abandon(struct media *media) { (void)media; }
 static void disk_close(struct media *media)
 {
 	struct disk_media *m = of(media);
+	struct disk *disk = m->disk;
 
-	pthread_mutex_lock(&m->disk->guard);
-	for (size_t i = 0; i < ARRAY_COUNT(m->disk->locks); i++)
-		if (m->disk->locks[i].holder == media)
-			m->disk->locks[i].holder = NULL;
-	pthread_mutex_unlock(&m->disk->guard);
-	if (m->disk->device && media->control)
+	pthread_mutex_lock(&disk->guard);
+	for (size_t i = 0; i < ARRAY_COUNT(disk->locks); i++)
+		if (disk->locks[i].holder == media)
+			disk->locks[i].holder = NULL;
+	pthread_mutex_unlock(&disk->guard);
+	if (disk->device && media->control)
 		munmap(media->control, media->control_bytes);
 	pthread_mutex_destroy(&m->guard);
 	free(m->present);
 	free(media->path);
 	free(m);
+	atomic_fetch_sub(&disk->handles, 1); /* from here on it may be freed */
 }
 
 static const struct media_ops disk_ops = {
@@ -475,6 +477,7 @@ static int open_disk(struct disk *disk, unsigned flags, struct media **media)
 		free(path);
 		return fail(-ENOMEM, "%s: no memory to open the pool", disk->path);
 	}
+	atomic_fetch_add(&disk->handles, 1);
 	m->disk = disk;
 	m->writer = !(flags & MEDIA_OPEN_READ_ONLY);
 	pthread_mutex_init(&m->guard, NULL);

@@ -49,6 +49,7 @@ struct disk {
 	atomic_uint_fast64_t struck;  /* of them, the ones that failed */
 	atomic_bool go;		      /* late commands may end */
 	atomic_uint_fast64_t waiting; /* late commands that were met */
+	atomic_uint handles;	      /* that have it open, those that nobody waits for included */
 	struct disk_lock {
 		uint64_t offset;
 		const struct media *holder; /* NULL: free */
@@ -59,7 +60,7 @@ struct disk {
 
 /* disk_of_image() - a disk that holds a copy of @image */
 struct disk *disk_of_image(const uint8_t *image, uint64_t bytes, bool device);
-/* disk_load() - other content, when nobody has it open */
+/* disk_load() - other content, when nobody has it open; disk_free() - when no thread uses it any more */
 void disk_load(struct disk *disk, const uint8_t *image);
 void disk_free(struct disk *disk);
 

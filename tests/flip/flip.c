@@ -45,6 +45,7 @@ struct worker {
 	unsigned number;
 	char paths[BASES][512];
 	int fds[BASES];
+	const uint8_t *images[BASES]; /* the files, mapped */
 	struct visit visits[BASES];
 };
 
@@ -60,19 +61,20 @@ static void write_image(int fd, const struct base *base, uint64_t at, uint64_t l
 }
 
 /* every page that differs is put back; returns how many did */
-static uint32_t restore(int fd, const struct base *base)
+static uint32_t restore(const struct worker *w, unsigned b)
 {
-	static uint8_t bytes[64 * PAGE];
+	const struct base *base = &w->run->bases[b];
+	const uint64_t stretch = 16 * PAGE;
 	uint32_t differ = 0;
 
-	for (uint64_t at = 0; at < base->bytes; at += sizeof(bytes)) {
-		uint64_t length = min_u64(sizeof(bytes), base->bytes - at);
-		if (pread(fd, bytes, length, (off_t)at) != (ssize_t)length)
-			die("cannot read a pool");
-		for (uint64_t page = 0; page < length; page += PAGE) {
-			if (memcmp(bytes + page, base->image + at + page, PAGE) == 0)
+	for (uint64_t from = 0; from < base->bytes; from += stretch) {
+		uint64_t to = min_u64(from + stretch, base->bytes);
+		if (memcmp(w->images[b] + from, base->image + from, to - from) == 0)
+			continue;
+		for (uint64_t at = from; at < to; at += PAGE) {
+			if (memcmp(w->images[b] + at, base->image + at, PAGE) == 0)
 				continue;
-			write_image(fd, base, at + page, PAGE);
+			write_image(w->fds[b], base, at, PAGE);
 			differ++;
 		}
 	}
@@ -90,6 +92,9 @@ static void worker_open(struct worker *w, const struct run *run, unsigned number
 		if (w->fds[b] < 0)
 			die("%s: cannot make a pool file", w->paths[b]);
 		write_image(w->fds[b], base, 0, base->bytes);
+		w->images[b] = mmap(NULL, base->bytes, PROT_READ, MAP_SHARED, w->fds[b], 0);
+		if (w->images[b] == MAP_FAILED)
+			die("%s: cannot be mapped", w->paths[b]);
 		w->visits[b] = (struct visit){
 			.base = base,
 			.path = w->paths[b],
@@ -126,14 +131,14 @@ static void one_seed(struct worker *w, uint64_t seed)
 			visit_write(v);
 		else
 			visit_pair(v);
-		restore(v->fd, v->base);
+		restore(w, b);
 	} else if (repairing) {
 		visit_repair(v);
-		restore(v->fd, v->base);
+		restore(w, b);
 	} else {
 		visit_read(v);
 		write_image(v->fd, v->base, hurt.offset, hurt.length);
-		if (seed % COMPARE_EVERY == 0 && restore(v->fd, v->base) > 0)
+		if (seed % COMPARE_EVERY == 0 && restore(w, b) > 0)
 			fault(v, "a read-only attach has written to the pool");
 	}
 	out->progress = PROGRESS_DONE;

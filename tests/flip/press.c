@@ -20,19 +20,24 @@ static bool all_reopened(const struct visit *v, const uint64_t *generations)
 	return true;
 }
 
-/* generations as the tables tell them now */
-static void read_generations(const struct visit *v, uint64_t *generations)
+uint64_t visit_generation(const struct visit *v, uint64_t segment)
 {
-	const struct layout *l = &v->base->layout;
-	uint8_t bytes[TABLE_HEADER_BYTES];
+	uint64_t words[TABLE_HEADER_BYTES / 8];
 	struct table_header header;
 
-	for (uint64_t s = 0; s < SEGMENTS; s++) {
-		generations[s] = v->base->generations[s];
-		if (pread(v->fd, bytes, sizeof(bytes), (off_t)layout_table(l, s)) == (ssize_t)sizeof(bytes) &&
-		    table_header_decode(bytes, s, v->base->seed, &header) != CHECK_BAD)
-			generations[s] = header.generation;
-	}
+	if (pread(v->fd, words, sizeof(words), (off_t)layout_table(&v->base->layout, segment)) != (ssize_t)sizeof(words))
+		return v->base->generations[segment];
+	if (words[1] == htole64(CHECK_WRITING))
+		return 0;
+	return table_header_decode((const uint8_t *)words, segment, v->base->seed, &header) == CHECK_BAD
+		       ? v->base->generations[segment] /* damaged as it was */
+		       : header.generation;
+}
+
+static void read_generations(const struct visit *v, uint64_t *generations)
+{
+	for (uint64_t s = 0; s < SEGMENTS; s++)
+		generations[s] = visit_generation(v, s);
 }
 
 static void expect_clean(struct visit *v)

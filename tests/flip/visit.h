@@ -54,6 +54,8 @@ void visit_look(struct visit *v, struct memkv_pool *pool);
 /* visit_get() - one block of the base or a fresh one; true when it was returned, and right */
 bool visit_get(struct visit *v, struct memkv_pool *pool, uint32_t number);
 struct memkv_pool *visit_open(struct visit *v, uint32_t flags);
+/* visit_generation() - of a segment, as its table tells now, damaged or not; 0: it is being emptied */
+uint64_t visit_generation(const struct visit *v, uint64_t segment);
 /* visit_press() - by an agent that comes later: put until every segment was used again, then see that all is well */
 void visit_press(struct visit *v);
 /* visit_pair() - two agents, and damage to the owner word of the segment that one of them writes to, of its own choice

@@ -128,7 +128,7 @@ static int do_put(struct thread *t, uint32_t key)
 
 static void do_get(struct thread *t, uint32_t key, bool fresh)
 {
-	bool by_index = draw(6) == 0 && !stage.on;
+	bool by_index = (draw(6) == 0 && !stage.on) || stage.by_index;
 	struct memkv_key k = key_of(key);
 	uint32_t instance = UINT32_MAX;
 	struct memkv_get_options o = {

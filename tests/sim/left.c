@@ -6,7 +6,6 @@
  * meet them, so they must not be told of ever again; and what tells of a damaged entry is its block and its life word.  So in the
  * generation of such a block nothing is put over it, nor over its life word, while these two go together.
  *
- *
  * Tables whose header is lost: the segment's own header alone tells of the generation, and is not written over while anything lives there.
  * Tables of segments that are FREE again: nobody has in its index what they say.
  * Checkpoints: before one is withdrawn the other one of the slot, if it counts, would survive power loss.
@@ -132,6 +131,19 @@ void left_withdraws_checkpoint(uint64_t offset)
 		broken("slot %u: a checkpoint is withdrawn, and the other one is not flushed", (uint32_t)(area / 2));
 }
 
+/*
+ * The entry that is there, of another page, goes with the block's life word: it is of another copy of the same put, which power loss took
+ * from that place and which has been moved there again.  Whoever removes it flags that word.
+ */
+static bool told_elsewhere(uint32_t segment, const struct block_header *h, uint64_t page)
+{
+	uint64_t at = layout_table(&world.layout, segment) + PAGE + (uint64_t)h->index * ENTRY_BYTES;
+	struct entry entry;
+
+	return entry_decode(world.image + at, segment, h->index, world.pool_seed, false, &entry) == CHECK_GOOD &&
+	       entry.generation == h->generation && entry.birth == h->birth && entry.page != page;
+}
+
 void left_lands(uint32_t segment, uint64_t page, const uint8_t *bytes)
 {
 	uint64_t first = layout_segment(&world.layout, segment) / PAGE;
@@ -140,7 +152,7 @@ void left_lands(uint32_t segment, uint64_t page, const uint8_t *bytes)
 	if (page == first)
 		own_header_lands(segment, bytes);
 	if (page != first && memcmp(world.image + page * PAGE, bytes, PAGE) != 0 && header_on(page, segment, &h) &&
-	    life_counts(life_read(life_at(segment, h.index), h.birth)))
+	    life_counts(life_read(life_at(segment, h.index), h.birth)) && !told_elsewhere(segment, &h, page - first))
 		broken("segment %u, place %u: page %llu is written over, while its block is there with its life word", segment, h.index,
 		       (unsigned long long)(page - first));
 }

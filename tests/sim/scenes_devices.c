@@ -70,7 +70,7 @@ static void segments_of_three(struct setup *s, struct geometry *geo)
  * Process 1 looks, and has heard no ring; then process 0 fills the segment that it writes to, empties it, as little is left of it, and
  * opens it anew.  Key 1, which came there since the last look, has moved to where this look has been.
  */
-static void growth_not_lost(void)
+static void growth(enum sim_mutant spot, uint32_t nth, uint32_t more)
 {
 	opens(0);
 	for (uint32_t key = 10; key < 25; key++)
@@ -81,16 +81,24 @@ static void growth_not_lost(void)
 	(void)calls(0, CALL_PUT, 1);
 	uint64_t generation = world.shadow[segment].generation;
 	begins(1, CALL_REFRESH, 0);
-	goes_to(1, MUTANT_GROWTH_NOT_LOST, 1);
+	goes_to(1, spot, nth);
 	(void)calls(0, CALL_PUT, 2);
 	(void)calls(0, CALL_REMOVE, 0);
 	(void)calls(0, CALL_REMOVE, 2);
-	for (uint32_t key = 25; key < 40 && world.shadow[segment].generation == generation; key++)
-		(void)calls(0, CALL_PUT, key);
+	uint32_t key = 25;
+	while (key < 40 && world.shadow[segment].generation == generation)
+		(void)calls(0, CALL_PUT, key++);
+	while (more--)
+		(void)calls(0, CALL_PUT, key++);
 	scene_must(segment_of_key(1) != UINT32_MAX && segment_of_key(1) != segment, "a block is moved");
 	(void)ends(1);
 	all_look();
 }
+
+static void growth_not_lost(void) { growth(MUTANT_GROWTH_NOT_LOST, 1, 0); }
+
+/* likewise, and it has read the header when it stands still: when it reads the entries there are others */
+static void growth_looks_before(void) { growth(MUTANT_FOLD_LOOKS_BEFORE, 2, 5); }
 
 static bool owner_words(const struct command *c)
 {
@@ -121,9 +129,77 @@ static void places_not_given_back(void)
 	all_look();
 }
 
+static void two_threads_of_three(struct setup *s, struct geometry *geo)
+{
+	three_threads(s, geo);
+	segments_of_three(s, geo);
+}
+
+/*
+ * Process 1 has key 1 in its index.  That is moved, as little is left of its segment; its old place is flagged in the writer's mirror, and
+ * another thread removes the key.  Process 1 hears what that one rings, and looks at the old place before the flag is written there.
+ */
+static void retired_untold(void)
+{
+	bool met = false;
+
+	opens(0);
+	for (uint32_t key = 10; key < 25; key++)
+		(void)calls(0, CALL_PUT, key);
+	for (uint32_t key = 0; key < 3; key++)
+		(void)calls(0, CALL_PUT, key);
+	(void)calls(0, CALL_REMOVE, 0);
+	(void)calls(0, CALL_REMOVE, 2);
+	opens(1);
+	for (uint32_t key = 25; key < 40 && !met; key++) {
+		begins(0, CALL_PUT, key);
+		met = gets_to(0, MUTANT_RETIRED_UNTOLD, 2);
+	}
+	scene_must(met, "a block is moved");
+	begins(OTHER, CALL_REMOVE, 1);
+	if (gets_to(OTHER, MUTANT_BEGUN_UNSETTLED, 1)) { /* else it waits until they are told */
+		(void)calls(1, CALL_REFRESH, 0);
+		(void)ends(OTHER);
+		(void)calls(1, CALL_GET, 0);
+	}
+	(void)ends(0);
+	(void)ends(OTHER);
+	all_look();
+}
+
+static uint32_t torn; /* the segment whose table's header power loss has taken */
+
+static bool keeps_but_header(uint64_t at) { return at / PAGE != layout_table(&world.layout, torn) / PAGE; }
+
+/*
+ * Power loss has taken a table's header, and process 1 has found its block by the segment's own.  The block is removed.  Process 1 hears of
+ * that, and has just read the segment's own header again when the writer goes on in the segment, and mends that of the table.
+ */
+static void mend_unseen(void)
+{
+	opens(0);
+	(void)calls(0, CALL_PUT, 0);
+	torn = segment_of_key(0);
+	stage.keeps = keeps_but_header;
+	power_fails();
+	opens(0);
+	opens(1);
+	(void)calls(0, CALL_REMOVE, 0);
+	begins(1, CALL_GET, 1);
+	goes_to(1, MUTANT_MEND_UNSEEN, 1);
+	begins(0, CALL_PUT, 2);
+	goes_until(0, EVENT_HEADER, 1);
+	(void)ends(1);
+	(void)ends(0);
+	all_look();
+}
+
 const struct scene scenes_devices[] = {
 	{MUTANT_PLACES_NOT_GIVEN_BACK, "was never written", MEDIUM_BLOCK, places_not_given_back, segments_of_three},
+	{MUTANT_RETIRED_UNTOLD, "which left it in the index", MEDIUM_BLOCK, retired_untold, two_threads_of_three},
+	{MUTANT_MEND_UNSEEN, "which left it in the index", MEDIUM_BLOCK, mend_unseen, NULL},
 	{MUTANT_GROWTH_NOT_LOST, "a fresh look does not see it", MEDIUM_BLOCK, growth_not_lost, segments_of_three},
+	{MUTANT_FOLD_LOOKS_BEFORE, "a fresh look does not see it", MEDIUM_BLOCK, growth_looks_before, segments_of_three},
 	{MUTANT_PIN_UNPUBLISHED, "is pinned", MEDIUM_BLOCK, pin_unpublished, three_threads},
 	{MUTANT_PIN_UNWRITTEN, "is pinned", MEDIUM_BLOCK, pin_unwritten, three_threads},
 	{.play = NULL},

@@ -100,6 +100,29 @@ static void silence_believed(void) { attach_unread(keeps_but_header); }
 
 static void unread_seen(void) { attach_unread(keeps_but_header_and_pulses); }
 
+/*
+ * Likewise; process 1 removes the key, and has just read the segment's own header when process 2 goes on in the segment, and mends that of
+ * the table.
+ */
+static void mend_unseen(void)
+{
+	opens(0);
+	(void)calls(0, CALL_PUT, 0);
+	torn = segment_of_key(0);
+	stage.keeps = keeps_but_header;
+	power_fails();
+	opens(1);
+	opens(2);
+	begins(1, CALL_REMOVE, 0);
+	goes_to(1, MUTANT_MEND_UNSEEN, 1);
+	begins(2, CALL_PUT, 1);
+	goes_until(2, EVENT_HEADER, 1);
+	(void)ends(1);
+	(void)ends(2);
+	(void)calls(2, CALL_GET, 0);
+	all_look();
+}
+
 static bool keeps_but_owner(uint64_t at) { return at != world.layout.offset[REGION_OWNER_WORDS] + torn * 8ULL; }
 
 /*
@@ -207,36 +230,6 @@ static void left_far_behind(void)
 	(void)calls(1, CALL_PUT, 3);
 	scene_must(segment_of_key(3) == torn, "the block is not put over the other");
 	stage.keeps = keeps_but_second_block;
-	power_fails();
-	opens(1);
-	(void)calls(1, CALL_GET, 1);
-	all_look();
-}
-
-/* the first entry, and one word of the key in the second */
-static bool keeps_but_first_entry(uint64_t at)
-{
-	return at - (table_of(torn) + PAGE) >= ENTRY_BYTES && at != second_entry() + 6 * 8;
-}
-
-static bool keeps_but_void(uint64_t at) { return at - (table_of(torn) + PAGE) >= ENTRY_BYTES || at == table_of(torn) + PAGE; }
-
-/*
- * Power loss has taken the first entry and torn the second, of which nobody knows where its block is.  That key is removed.  Who continues
- * the segment makes the first place void; torn in its turn that has its block tell of it, and so of where the second one is.
- */
-static void left_unplaced(void)
-{
-	opens(0);
-	(void)calls(0, CALL_PUT, 0);
-	(void)calls(0, CALL_PUT, 1);
-	torn = segment_of_key(0);
-	stage.keeps = keeps_but_first_entry;
-	power_fails();
-	opens(1);
-	(void)calls(1, CALL_REMOVE, 1);
-	(void)calls(1, CALL_PUT, 2);
-	stage.keeps = keeps_but_void;
 	power_fails();
 	opens(1);
 	(void)calls(1, CALL_GET, 1);
@@ -546,7 +539,7 @@ static void unseen_not_lost(void)
  * Process 1 has seen a segment when it had one block, and looks at it again: it has loaded the table's header when the second block
  * is moved to a segment that process 1 has passed, and others come in its place.
  */
-static void fold_no_second_look(void)
+static void fold_stands_at(enum sim_mutant spot, uint32_t nth)
 {
 	uint32_t n = 0;
 
@@ -562,7 +555,7 @@ static void fold_no_second_look(void)
 	(void)calls(0, CALL_PUT, n);
 	scene_must(segment_of_key(n) == victim, "the second block comes to another segment");
 	begins(1, CALL_REFRESH, 0);
-	goes_to(1, MUTANT_FOLD_NO_SECOND_LOOK, 1);
+	goes_to(1, spot, nth);
 	uint32_t key = n + 1;
 	for (; key < 29 && !world.failed && segment_that_is(OWNER_LEAVING) != victim; key++)
 		(void)calls(0, CALL_PUT, key);
@@ -573,15 +566,20 @@ static void fold_no_second_look(void)
 	all_look();
 }
 
+static void fold_no_second_look(void) { fold_stands_at(MUTANT_FOLD_NO_SECOND_LOOK, 1); }
+
+/* the same, and it has looked at the header once more when it stands still: the entries are next */
+static void fold_looks_before(void) { fold_stands_at(MUTANT_FOLD_LOOKS_BEFORE, 3); }
+
 const struct scene scenes_files[] = {
 	{MUTANT_MOVE_FROM_WITHDRAWN, "becomes live again, and was removed", MEDIUM_FILE, move_from_withdrawn, many_keys},
 	{MUTANT_SILENCE_BELIEVED, "is returned, and was removed", MEDIUM_FILE, silence_believed, NULL},
 	{MUTANT_UNREAD_SEEN, "is returned, and was removed", MEDIUM_FILE, unread_seen, NULL},
+	{MUTANT_MEND_UNSEEN, "is returned, and was removed", MEDIUM_FILE, mend_unseen, NULL},
 	{MUTANT_LEFT_OVER_FOLDED, "which is FREE", MEDIUM_FILE, left_over_folded, NULL},
 	{MUTANT_LIVES_LEFT, "is there with its life word", MEDIUM_FILE, left_behind, NULL},
 	{MUTANT_LIVES_LEFT, "is there with its life word", MEDIUM_FILE, left_open_voided, NULL},
 	{MUTANT_LIVES_LEFT, "is there with its life word", MEDIUM_FILE, left_far_behind, NULL},
-	{MUTANT_LIVES_LEFT, "is returned, and was removed", MEDIUM_FILE, left_unplaced, NULL},
 	{MUTANT_SILENT_RESUMED, "is there with its life word", MEDIUM_FILE, silent_resumed, NULL},
 	{MUTANT_ONLY_SOURCE_OVERWRITTEN, "alone tells of its table", MEDIUM_FILE, only_source_overwritten, many_keys},
 	{MUTANT_OWN_HEADER_UNFLUSHED, "and a power cut brought it back", MEDIUM_FILE, own_header_unflushed, many_keys},
@@ -594,5 +592,6 @@ const struct scene scenes_files[] = {
 	{MUTANT_PIN_UNTOLD, "a fresh look does not see it", MEDIUM_FILE, pin_untold, many_keys},
 	{MUTANT_UNSEEN_NOT_LOST, "a fresh look does not see it", MEDIUM_FILE, unseen_not_lost, many_keys},
 	{MUTANT_FOLD_NO_SECOND_LOOK, "a fresh look does not see it", MEDIUM_FILE, fold_no_second_look, many_keys},
+	{MUTANT_FOLD_LOOKS_BEFORE, "a fresh look does not see it", MEDIUM_FILE, fold_looks_before, many_keys},
 	{.play = NULL},
 };

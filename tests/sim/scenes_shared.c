@@ -3,7 +3,7 @@
 #include "core/format/record.h"
 #include "stage.h"
 
-static void hosts(struct setup *s, struct geometry *geo, uint32_t slots)
+void hosts(struct setup *s, struct geometry *geo, uint32_t slots)
 {
 	(void)s;
 	geo->slots = slots;
@@ -246,6 +246,7 @@ static void elsewhere_unread(void)
 	uint64_t generation = world.shadow[segment].generation;
 
 	opens(0);
+	time_passes(12000); /* what had the segment is given up */
 	for (uint32_t key = 30; key < 60 && world.shadow[segment].generation == generation; key++)
 		(void)calls(0, CALL_PUT, key);
 	scene_must(world.shadow[segment].generation != generation, "the old place is given up");

@@ -5,9 +5,10 @@
  *   sim [--seed S] [--seeds N]       N seeds from S; the first that breaks a rule ends it with its trace
  *   sim --seed S --trace             one seed, every event
  *   sim --steps N                    as many seeds as give N steps
- *   sim --mutants [--seeds N]        each deliberate bug must be caught within N seeds, but for the rare ones
- *   sim --rare [--seeds N]           those
+ *   sim --mutants [--seeds N]        each deliberate bug must be caught within N seeds, or, the rare ones, in its scene
+ *   sim --mutants --whole            likewise, beginning with the first seed also where it is known which one catches it
  *   sim --mutants --jobs N           likewise, in so many processes
+ *   sim --rare [--seeds N]           the rare ones by seeds
  *   sim --scenes [--mutant NAME] [--trace]   the schedules by hand, each with the code as it is and with its bug (stage.h)
  *   sim --mutant NAME ...            runs with that bug, on the kind of medium that shows it (or that a later --kind says)
  *   sim --floor N                    a row of the coverage table under N fails
@@ -26,7 +27,7 @@
 
 struct wish {
 	uint64_t seed, seeds, steps, floor, repeat, tail, jobs;
-	bool trace, mutants, rare, scenes;
+	bool trace, mutants, rare, whole, scenes;
 };
 
 struct totals {
@@ -62,12 +63,13 @@ const char *mutant_name(enum sim_mutant mutant) { return mutants[mutant].name ? 
 
 static const char *const kinds[MEDIUM_KINDS] = {"file", "memory", "block", "shared", "lines"};
 
-/* not caught within 10,000 seeds: what shows them takes more than one coincidence.  Scenes have them (stage.h), and the long form. */
+/* not caught within 10,000 seeds: what shows them takes more than one coincidence.  Each has a scene (stage.h). */
 static const enum sim_mutant rare[] = {
 	MUTANT_NOTE_ONCE, MUTANT_MOVE_FROM_WITHDRAWN, MUTANT_FOLD_NO_SECOND_LOOK, MUTANT_UNSEEN_NOT_LOST,
 	MUTANT_UNREAD_SEEN, MUTANT_GONE_BELIEVED, MUTANT_LEFT_OVER_FOLDED, MUTANT_OUTDONE_FORCED, MUTANT_PIN_UNTOLD,
-	MUTANT_OWN_HEADER_UNFLUSHED, MUTANT_BEHIND_TAIL_LEFT, MUTANT_BLANK_LEFT_OVER,
-	MUTANT_PIN_UNPUBLISHED, MUTANT_GROWTH_NOT_LOST, MUTANT_PIN_UNWRITTEN,
+	MUTANT_OWN_HEADER_UNFLUSHED, MUTANT_BEHIND_TAIL_LEFT, MUTANT_BLANK_LEFT_OVER, MUTANT_MEND_UNSEEN,
+	MUTANT_CAME_BACK_LEFT, MUTANT_VICTIMS_LIVES_LEFT, MUTANT_FOLD_LOOKS_BEFORE,
+	MUTANT_PIN_UNPUBLISHED, MUTANT_GROWTH_NOT_LOST, MUTANT_PIN_UNWRITTEN, MUTANT_RETIRED_UNTOLD,
 	/* of hosts that share a device */
 	MUTANT_STALE_CLAIM_BELIEVED, MUTANT_ADOPTED_SETTLED,
 	MUTANT_DEL_FORGOTTEN_EARLY, MUTANT_UNTOLD_BELIEVED, MUTANT_STANDS_FROM_MIRROR,
@@ -83,6 +85,38 @@ static bool is_rare(int m)
 		if (rare[i] == (enum sim_mutant)m)
 			return true;
 	return false;
+}
+
+/*
+ * The seeds that have caught those that are caught late.  They are tried first, and some that follow; all from the first on when draws have
+ * changed since, which these are then to be brought in line with: "sim --mutants --whole" says which they are.
+ */
+enum { NEAR = 20 };
+static const struct {
+	enum sim_mutant mutant;
+	uint32_t seed;
+} late[] = {
+	{MUTANT_BIRTHS_COUNTED, 352}, {MUTANT_MISS_UNFLUSHED, 1320}, {MUTANT_RING_ONE_LOOK, 8697},
+	{MUTANT_PIN_LOOK_AT_RETIRE_ONLY, 1828}, {MUTANT_PIN_BLIND, 915}, {MUTANT_LEFT_OVER_CONTINUED, 2377},
+	{MUTANT_ONLY_SOURCE_OVERWRITTEN, 756}, {MUTANT_MEND_WITHDRAWS, 427}, {MUTANT_FORGET_BY_PLACE, 786},
+	{MUTANT_MOVED_UNFLUSHED, 1536}, {MUTANT_HOLDS_AT_RETIRE, 736}, {MUTANT_SILENT_RESUMED, 463},
+	{MUTANT_DROP_SENT, 290}, {MUTANT_BEGUN_UNSETTLED, 9122}, {MUTANT_SILENCE_BELIEVED, 900},
+	{MUTANT_LOG_UNREAD_ENDS, 1133}, {MUTANT_CHECKPOINT_UNFLUSHED, 1169}, {MUTANT_BROUGHT_IN_ORDER, 7651},
+	{MUTANT_PLACES_NOT_GIVEN_BACK, 2796}, {MUTANT_FLAG_UNLOCKED, 138}, {MUTANT_PIN_SENT, 1783},
+	{MUTANT_HEADER_FROM_MIRROR, 531}, {MUTANT_REFRESH_ONE_LOOK, 110}, {MUTANT_PAYLOAD_UNFENCED, 211},
+	{MUTANT_TWO_ADOPTERS, 121}, {MUTANT_OWN_EPOCH_IGNORED, 525}, {MUTANT_NO_LOOK_AFTER_OPEN, 1014},
+	{MUTANT_LOGS_UNREAD, 1430}, {MUTANT_PEEK_BELIEVED, 52}, {MUTANT_CHECK_FENCED, 171}, {MUTANT_TWIN_AT_ONCE, 105},
+	{MUTANT_SLOT_LOST_UNSEEN, 44}, {MUTANT_DROP_AND_MEET, 528}, {MUTANT_NOT_VOUCHED, 929}, {MUTANT_RESUMED_UNSEEN, 38},
+	{MUTANT_GAP_SKIPPED, 1727}, {MUTANT_PIN_OPEN_UNSEEN, 625}, {MUTANT_PIN_OWNER_LOG_ONLY, 241},
+	{MUTANT_PIN_UNSEEN_AFTER_OPEN, 1327},
+};
+
+static uint64_t late_seed(int m)
+{
+	for (size_t i = 0; i < ARRAY_COUNT(late); i++)
+		if (late[i].mutant == (enum sim_mutant)m)
+			return late[i].seed;
+	return 0;
 }
 
 static bool run(uint64_t seed, bool print)
@@ -166,22 +200,42 @@ static enum medium_kind shown_by(int m)
 	return m == MUTANT_CHECKPOINT_UNFLUSHED || m == MUTANT_UNREAD_SEEN ? MEDIUM_FILE : mutants[m].kind;
 }
 
+/* the first seed from @first on, below @end, that breaks a rule; @end: none does */
+static uint64_t first_broken(uint64_t first, uint64_t end)
+{
+	while (first < end && run(first, false))
+		first++;
+	return first;
+}
+
+/* with the bug that is on */
+static uint64_t catching_seed(int m, const struct wish *w)
+{
+	uint64_t end = w->seed + w->seeds, near = late_seed(m), n;
+
+	if (w->whole || near < w->seed || near + NEAR > end)
+		return first_broken(w->seed, end);
+	n = first_broken(near, near + NEAR);
+	if (n < near + NEAR)
+		return n;
+	printf("%-22s is not caught any more where it was, at seed %" PRIu64 ": all seeds are tried\n", mutants[m].name, near);
+	return first_broken(w->seed, end);
+}
+
 /* 1: it survives; 2: the seed that would have caught it fails without it as well */
 static int try_mutant(int m, const struct wish *w)
 {
 	double start = now_s();
-	uint64_t n = 0;
 
 	sim_mutant = (enum sim_mutant)m;
 	sim_kind_wanted = shown_by(m);
-	while (n < w->seeds && run(w->seed + n, false))
-		n++;
-	bool caught = n < w->seeds;
+	uint64_t n = catching_seed(m, w);
+	bool caught = n < w->seed + w->seeds;
 	char why[sizeof(world.why)];
 	memcpy(why, world.why, sizeof(why));
 	sim_mutant = MUTANT_NONE;
-	if (caught && !run(w->seed + n, false)) {
-		printf("seed %" PRIu64 " fails without any mutant: %s\n", w->seed + n, world.why);
+	if (caught && !run(n, false)) {
+		printf("seed %" PRIu64 " fails without any mutant: %s\n", n, world.why);
 		return 2;
 	}
 	if (!caught && scene_shows((enum sim_mutant)m)) {
@@ -190,31 +244,38 @@ static int try_mutant(int m, const struct wish *w)
 	}
 	printf("%-22s %s", mutants[m].name, caught ? "caught" : "SURVIVED");
 	if (caught)
-		printf(" at seed %" PRIu64 " (%.1f s): %s", w->seed + n, now_s() - start, why);
+		printf(" at seed %" PRIu64 " (%.1f s): %s", n, now_s() - start, why);
 	printf("\n");
 	fflush(stdout);
 	return !caught;
 }
 
+/* those that seeds seldom catch, as they come: 0, or 1: it survives */
+static int play_rare(int m)
+{
+	if (scene_shows((enum sim_mutant)m))
+		return 0;
+	printf("%-22s SURVIVED: it is one of the rare ones, and has no scene\n", mutants[m].name);
+	return 1;
+}
+
 /* every @jobs'th of them, from the @job'th on */
 static int run_part(const struct wish *w, uint64_t job, uint64_t jobs)
 {
-	int bad = 0, tried = 0;
+	int bad = 0, tried = 0, mine = 0;
 
 	for (int m = 1; m < MUTANT_COUNT; m++) {
-		if (is_rare(m) != w->rare) {
-			if (!w->rare && job == 0)
-				printf("%-22s is one of the rare ones: sim --rare\n", mutants[m].name);
+		if (w->rare && !is_rare(m))
 			continue;
-		}
 		if ((uint64_t)tried++ % jobs != job)
 			continue;
-		int result = try_mutant(m, w);
+		int result = is_rare(m) && !w->rare ? play_rare(m) : try_mutant(m, w);
+		mine++;
 		bad += result != 0;
 		if (result > 1)
 			break;
 	}
-	printf("%d mutants of %d, %d survived\n", (int)((uint64_t)tried / jobs + ((uint64_t)tried % jobs > job)), tried, bad);
+	printf("%d mutants of %d, %d survived\n", mine, tried, bad);
 	fflush(stdout);
 	return bad != 0;
 }
@@ -280,6 +341,8 @@ static void parse(int argc, char **argv, struct wish *w)
 			w->mutants = true;
 		else if (strcmp(argv[i], "--rare") == 0)
 			w->mutants = w->rare = true;
+		else if (strcmp(argv[i], "--whole") == 0)
+			w->whole = true;
 		else if (strcmp(argv[i], "--scenes") == 0)
 			w->scenes = true;
 		else if (strcmp(argv[i], "--mutant") == 0 && i + 1 < argc)

@@ -86,7 +86,12 @@ void stage_event(enum event event, const struct agent *agent, uint64_t at)
 		reach();
 }
 
-bool stage_unread(const struct agent *agent, uint64_t offset) { return stage.on && stage.unread && stage.unread(agent, offset); }
+bool stage_unread(const struct agent *agent, uint64_t offset)
+{
+	if (stage.runs && agent == stage.runs->agent && stage.read && offset == stage.read)
+		reach();
+	return stage.on && stage.unread && stage.unread(agent, offset);
+}
 
 bool stage_fails(const struct command *command) { return stage.on && stage.fails && stage.fails(command); }
 
@@ -104,7 +109,8 @@ void stage_cut(uint64_t page)
 static bool lands_something(const struct thread *t)
 {
 	for (uint32_t i = 0; i < world.active_count; i++)
-		if (world.commands[world.active[i]].agent == t->agent) {
+		if (world.commands[world.active[i]].agent == t->agent &&
+		    !(stage.late && stage.late(&world.commands[world.active[i]]))) {
 			world.now++;
 			medium_event(i);
 			return true;
@@ -230,6 +236,14 @@ void goes_to_store(player p, uint64_t offset, uint64_t bytes, uint32_t nth)
 	goes_until(p, EVENT_WORD, nth);
 }
 
+void goes_to_read(player p, uint64_t offset)
+{
+	stage.read = offset;
+	bool reached = !world.failed && run_up_to(p, MUTANT_NONE, EVENT_NONE, 1);
+	stage.read = 0;
+	scene_must(reached, "what a mirror has is not read");
+}
+
 void goes_to_sleep(player p)
 {
 	struct thread *t = thread_of(p);
@@ -271,6 +285,14 @@ bool goes_for(player p, uint64_t points)
 	while (!world.failed && !order_of(t)->answered && world.now < end && turn(t))
 		;
 	return !order_of(t)->answered;
+}
+
+void time_passes(uint64_t points)
+{
+	uint64_t end = world.now + points;
+
+	own_threads_go_on(end);
+	world.now = max_u64(world.now, end);
 }
 
 void helpers_stand_still(player p)
@@ -471,7 +493,7 @@ static bool shows(const struct scene *scene, bool trace)
 	return true;
 }
 
-static const struct scene *const lists[] = {scenes_files, scenes_devices, scenes_shared};
+static const struct scene *const lists[] = {scenes_files, scenes_power, scenes_devices, scenes_shared, scenes_overtaken};
 
 bool scene_shows(enum sim_mutant mutant)
 {

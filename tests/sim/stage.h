@@ -31,11 +31,14 @@ extern struct stage {
 	enum sim_mutant spot;
 	enum event event;
 	uint64_t from, to; /* of a store to a shared word: between these */
+	uint64_t read; /* 0: it does not stop at a read */
 	uint32_t left;	     /* so many of these */
 	bool reached;
 	bool (*fails)(const struct command *command); /* NULL: none does */
 	bool (*unread)(const struct agent *agent, uint64_t offset); /* NULL: what a device's mirror asks for is read */
 	bool stale; /* who gets does not look before */
+	bool by_index; /* it goes by its index */
+	bool (*late)(const struct command *command); /* NULL: none; else it does not land for now */
 	const struct agent *unflushed; /* whose flushes fail */
 	bool (*sinks)(const struct command *command); /* of what the dead have on the way this never lands; NULL: by chance */
 	bool (*keeps)(uint64_t offset); /* power loss: have the eight bytes there been written? NULL: all have */
@@ -56,10 +59,14 @@ void goes_until(player p, enum event event, uint32_t nth);
 bool gets_to(player p, enum sim_mutant spot, uint32_t nth);
 /* until it has stored to one of these bytes for the @nth time; until it waits for a time */
 void goes_to_store(player p, uint64_t offset, uint64_t bytes, uint32_t nth);
+/* shared: until its mirror has read from this place of the device, and from there on */
+void goes_to_read(player p, uint64_t offset);
 void goes_to_sleep(player p);
 int64_t ends(player p);
 /* until so much time has passed; false: its call had ended before */
 bool goes_for(player p, uint64_t points);
+/* nobody does anything for so long, but for the library's own threads of hosts that do not stand still */
+void time_passes(uint64_t points);
 /* a host stands still, with all its threads, until it is told to do something: else those of the library's own go on while others do */
 void stands_still(player p);
 /* those threads alone stand still */
@@ -96,7 +103,10 @@ bool stage_sinks(const struct command *command);
 /* what power loss takes of a page */
 void stage_cut(uint64_t page);
 
-/* scenes_files.c, scenes_devices.c, scenes_shared.c; each list ends with one that has no play */
-extern const struct scene scenes_files[], scenes_devices[], scenes_shared[];
+/* hosts that share a device with so many slots, all with clocks in step: for a scene's choose */
+void hosts(struct setup *setup, struct geometry *geo, uint32_t slots);
+
+/* scenes_files.c, scenes_power.c, scenes_devices.c, scenes_shared.c, scenes_overtaken.c; each list ends with one that has no play */
+extern const struct scene scenes_files[], scenes_power[], scenes_devices[], scenes_shared[], scenes_overtaken[];
 
 #endif

@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Scenes of hosts that share a device: what others do while one of them stands still, or is not there yet.  See stage.h. */
+#include "core/pool/handle.h"
+#include "stage.h"
+
+#include <string.h>
+
+static void two_hosts(struct setup *s, struct geometry *geo)
+{
+	hosts(s, geo, 2);
+	s->keys = 160;
+}
+
+/* host 0 puts key 0: into this segment */
+static uint32_t puts_key_0(void)
+{
+	(void)calls(0, CALL_PUT, 0);
+	uint32_t segment = segment_of_key(0);
+	scene_must(segment != UINT32_MAX, "a block is put");
+	return world.failed ? 0 : segment;
+}
+
+enum { SUSPECT = 12000 }; /* longer than it takes until a host that is silent is given up */
+
+/* host 0 empties the segment of key 0, which is moved since it was read; it stands still at the spot, and host 1 is there */
+static uint32_t moves_key_0_up_to(enum sim_mutant spot)
+{
+	uint32_t key = 1;
+
+	opens(0);
+	opens(1);
+	uint32_t segment = puts_key_0();
+	for (; key < 30; key++) {
+		(void)calls(0, CALL_GET, 0);
+		begins(0, CALL_PUT, key);
+		if (gets_to(0, spot, 1))
+			break;
+	}
+	scene_must(segment_of_key(0) == segment, "a copy is about to be made");
+	stands_still(0);
+	time_passes(SUSPECT);
+	return segment;
+}
+
+/* host 1 puts until the segment is opened anew, and what was in it gone */
+static void empties(uint32_t segment)
+{
+	uint64_t generation = world.shadow[segment].generation;
+	uint32_t key = 30;
+
+	for (; key < 60 && world.shadow[segment].generation == generation; key++)
+		(void)calls(1, CALL_PUT, key);
+	scene_must(world.shadow[segment].generation != generation, "the old place is given up");
+}
+
+/*
+ * Host 0 stands still while it moves a block.  Host 1 adopts its segments, opens that of the block anew, and finds nothing to remove.  Host 0
+ * must not go on by what it knew.
+ */
+static void stands_from_mirror(void)
+{
+	empties(moves_key_0_up_to(MUTANT_MOVE_LIVE));
+	(void)calls(1, CALL_REMOVE, 0);
+	(void)ends(0);
+	(void)calls(0, CALL_GET, 0);
+}
+
+/*
+ * Host 0 stands still while a copy is moving into the segment that it has open, which host 1 adopts.  Another thread of host 0 reads that; who
+ * looks then must see the copy when it counts, though nobody tells of it.
+ */
+static void adopted_settled(void)
+{
+	uint32_t segment = moves_key_0_up_to(MUTANT_STANDS_FROM_MIRROR);
+
+	begins(1, CALL_PUT, 30);
+	goes_to(1, MUTANT_PIN_LOOK_AT_RETIRE_ONLY, 1);
+	(void)calls(10, CALL_REFRESH, 0);
+	(void)ends(0);
+	(void)ends(1);
+	empties(segment);
+	(void)calls(0, CALL_GET, 0);
+}
+
+/* the segment that host 0 empties, as its own words say; UINT32_MAX: none */
+static uint32_t segment_leaving(void)
+{
+	const struct agent *a = &world.agents[0];
+	struct owner_word word;
+	uint64_t raw;
+
+	for (uint32_t s = 0; a->device && s < world.layout.geo.segments; s++) {
+		memcpy(&raw, a->device->control + layout_owner_word(&world.layout, s), sizeof(raw));
+		if (owner_word_decode(raw, s, world.pool_seed, &word) && word.state == OWNER_LEAVING)
+			return s;
+	}
+	return UINT32_MAX;
+}
+
+/* host 0 has chosen a segment to empty, finds that all in it was read, and stands still before it gives it back */
+static uint32_t gives_back(void)
+{
+	uint32_t key = 0, segment = UINT32_MAX;
+
+	for (; segment == UINT32_MAX && key < 30; key++) {
+		for (uint32_t before = 0; before < key; before++)
+			(void)calls(0, CALL_GET, before);
+		begins(0, CALL_PUT, key);
+		while (segment == UINT32_MAX && gets_to(0, MUTANT_WORD_BY_FORCE, 1))
+			segment = segment_leaving();
+	}
+	scene_must(segment != UINT32_MAX, "a segment is given back");
+	return world.failed ? 0 : segment;
+}
+
+/*
+ * Host 0 stands still while it gives a segment back, which host 1 adopts, and opens anew.  Another thread of host 0 has read that; so the word
+ * must stay what that thread has made it: else what host 1 puts there is seen by nobody on host 0.
+ */
+static void word_by_force(void)
+{
+	opens(0);
+	opens(1);
+	uint32_t segment = gives_back();
+	const struct shadow_segment *shadow = &world.shadow[segment];
+	stands_still(0);
+	time_passes(SUSPECT);
+	empties(segment);
+	(void)calls(10, CALL_PINS, 0);
+	(void)ends(0);
+	(void)calls(0, CALL_REFRESH, 0);
+	for (uint32_t key = 60; key < 63 && shadow->places[1].generation != shadow->generation; key++)
+		(void)calls(1, CALL_PUT, key);
+	(void)calls(0, CALL_REFRESH, 0);
+}
+
+/* ---- removals ---- */
+
+static void small_checkpoints(struct setup *s, struct geometry *geo)
+{
+	two_hosts(s, geo);
+	geo->checkpoint_bytes = 2 * PAGE;
+}
+
+/* that somebody is about to open anew, by its log */
+static uint32_t segment_given_up(void)
+{
+	uint32_t s = 0;
+
+	while (s < world.layout.geo.segments && (world.stated[s].kind != RECORD_OPEN || !world.stated[s].gives_up ||
+						 world.stated[s].gives_up != world.shadow[s].generation))
+		s++;
+	scene_must(s < world.layout.geo.segments, "a segment is given up");
+	return s;
+}
+
+/* host 0 has so many removals to remember that one more is all, the blocks long overwritten; and its pool is full */
+static void many_removals(uint32_t most, uint32_t known)
+{
+	const struct facts *facts = &world.agents[0].pool->factbook.facts;
+	uint32_t key = 0;
+
+	(void)calls(0, CALL_PUT, known);
+	(void)calls(0, CALL_PIN, known);
+	(void)calls(0, CALL_UNPIN, known);
+	for (; facts->count + 1 < most && key < 100; key++) {
+		(void)calls(0, CALL_PUT, key);
+		(void)calls(0, CALL_REMOVE, key);
+	}
+	for (key = 100; key < 120; key++)
+		(void)calls(0, CALL_PUT, key);
+	(void)calls(0, CALL_PUT, known);
+	scene_must(facts->count + 1 == most, "the removals are remembered");
+}
+
+/*
+ * A host remembers as many removals as it can; the last is of a segment that it is just beginning anew, in its own mirror, when it writes a
+ * checkpoint.  It dies before the device knows, so that the removed block lies there as ever.
+ */
+static void del_forgotten_early(void)
+{
+	enum { RECORDS = 2 * PAGE / RECORD_BYTES - 1, OF_SEGMENTS = 3 * 6 + 17, SLOTS = 2, MOST = RECORDS - OF_SEGMENTS - SLOTS, KNOWN = 150 };
+	uint32_t key = 120;
+
+	opens(0);
+	const struct factbook *book = &world.agents[0].pool->factbook;
+	many_removals(MOST, KNOWN);
+	do
+		begins(0, CALL_PUT, key);
+	while (!gets_to(0, MUTANT_NO_LOOK_AFTER_OPEN, 1) && key++ < 130);
+	uint32_t segment = segment_given_up(), removed = world.failed ? 0 : key_in(segment);
+	(void)calls(10, CALL_REMOVE, removed);
+	scene_must(book->facts.count == MOST, "there is no room for another removal");
+	goes_to(0, MUTANT_DOORBELL_EARLY, 1);
+	uint64_t before = book->checkpointed;
+	for (uint32_t i = 0; i < 100 && book->checkpointed == before; i++)
+		(void)calls(10, i % 2 ? CALL_UNPIN : CALL_PIN, KNOWN);
+	scene_must(book->checkpointed != before, "a checkpoint is written");
+	dies(0);
+	opens(1);
+	(void)calls(1, CALL_GET, removed);
+}
+
+/* ---- attaching ---- */
+
+/*
+ * Host 1 has won a slot, and stands still before it writes anything else there.  Host 2 waits until that slot is its own.  Host 1 wakes up, and
+ * must not write to it any more.
+ */
+static void attach_unguarded(void)
+{
+	opens(0);
+	(void)calls(0, CALL_PUT, 0);
+	begins_to_open(1);
+	goes_to(1, MUTANT_ATTACH_UNGUARDED, 1);
+	stands_still(1);
+	opens(2);
+	(void)calls(2, CALL_REMOVE, 0);
+	stands_still(2);
+	(void)ends(1);
+	(void)calls(0, CALL_GET, 0);
+}
+
+static uint64_t cell(uint32_t copy, uint32_t slot) { return layout_slot_cell(&world.layout, copy, slot); }
+
+/*
+ * Host 1 stands still in its claim of slot 1, which host 2 wins then, and leaves.  Host 1 writes its cell over one copy of that.  The other must
+ * say that host 2 has left: else nobody has the slot until it has been silent for long.
+ */
+static void left_once(void)
+{
+	enum { AT_ONCE = 20000 };
+
+	opens(0);
+	begins_to_open(1);
+	goes_to_store(1, cell(0, 1), PAGE, 1);
+	stands_still(1);
+	opens(2);
+	closes(2);
+	goes_until(1, EVENT_LAND, 1);
+	dies(1);
+	begins_to_open(3);
+	if (goes_for(3, AT_ONCE))
+		broken("a slot whose holder has left is not to be had");
+}
+
+/*
+ * Slot 1 is of host 3, which leaves; then of host 1, which owes that one's log when host 2 reads its cell.  Host 2 stands still until host 1 has
+ * removed a block, and left; then it finds the slot free, and must not claim it by what it had read: else it names the wrong log as owed.
+ */
+static void chosen_believed(void)
+{
+	opens(0);
+	(void)calls(0, CALL_PUT, 0);
+	opens(3);
+	closes(3);
+	begins_to_open(1);
+	goes_to(1, MUTANT_ATTACH_UNGUARDED, 1);
+	stands_still(1);
+	begins_to_open(2);
+	goes_to_sleep(2);
+	goes_to_read(2, cell(1, 0));
+	stands_still(2);
+	(void)ends(1);
+	(void)calls(1, CALL_REMOVE, 0);
+	closes(1);
+	goes_to(2, MUTANT_ATTACH_UNGUARDED, 1);
+	stands_still(2);
+	(void)calls(0, CALL_GET, 0);
+}
+
+/* ---- pins ---- */
+
+static bool log_of_another(const struct agent *a, uint64_t offset)
+{
+	return a->number == 1 && offset - world.layout.offset[REGION_LOG_RINGS] < world.layout.length[REGION_LOG_RINGS];
+}
+
+/*
+ * Host 1 pins a block; it has read all logs, and stands still before its pin lands.  Host 0 says that it opens the block's segment anew, finds no
+ * pin, and stands still before the table is begun.  Host 1 must read the logs once more, which the device does not answer for: then it
+ * may not say that the block is pinned.
+ */
+static void pin_logs_unread(void)
+{
+	uint32_t key = 1;
+
+	opens(0);
+	opens(1);
+	uint32_t segment = puts_key_0();
+	do
+		begins(0, CALL_PUT, key);
+	while (!gets_to(0, MUTANT_PIN_LOOK_AT_RETIRE_ONLY, 1) && key++ < 30);
+	(void)ends(0);
+	begins(1, CALL_PIN, 0);
+	goes_to_store(1, world.layout.offset[REGION_LOG_RINGS], world.layout.length[REGION_LOG_RINGS], 1);
+	do
+		begins(0, CALL_PUT, ++key);
+	while (!gets_to(0, MUTANT_DOORBELL_EARLY, 1) && key < 60);
+	scene_must(segment_given_up() == segment, "the block's segment is given up");
+	stage.unread = log_of_another;
+	(void)ends(1);
+	stage.unread = NULL;
+	(void)ends(0);
+}
+
+/* ---- reading by the index ---- */
+
+static bool block_of_host_0(const struct command *c)
+{
+	return c->agent->number == 0 && c->direction == MEDIA_WRITE && c->segment != NEVER &&
+	       c->page * PAGE != layout_segment(&world.layout, c->segment);
+}
+
+/*
+ * A block went with its segment, which was opened anew, so that nothing tells of its removal after that; then its key is put in the very place
+ * where it lay.  The entry has landed, the block has not, when host 1 reads it by its index.
+ */
+static void index_of_before(void)
+{
+	uint32_t key = 2;
+
+	opens(0);
+	opens(1);
+	(void)calls(0, CALL_PUT, 1);
+	const struct shadow_segment *shadow = &world.shadow[puts_key_0()];
+	uint64_t generation = shadow->generation;
+	while ((shadow->generation == generation || shadow->places[0].generation != shadow->generation) && key < 40)
+		(void)calls(0, CALL_PUT, key++);
+	scene_must(shadow->generation != generation && segment_of_key(0) == UINT32_MAX, "the segment is opened anew");
+	(void)calls(0, CALL_REMOVE, 0);
+	stage.late = block_of_host_0;
+	begins(0, CALL_PUT, 0);
+	goes_until(0, EVENT_ENTRY, 1);
+	stage.by_index = true;
+	(void)calls(1, CALL_GET, 0);
+	stage.by_index = false;
+	stage.late = NULL;
+	(void)ends(0);
+}
+
+/* ---- room ---- */
+
+static void many_slots(struct setup *s, struct geometry *geo)
+{
+	hosts(s, geo, AGENTS_MAX);
+	s->keys = 60;
+}
+
+/* segments that nobody has had */
+static uint32_t virgins(void)
+{
+	uint32_t count = 0;
+
+	for (uint32_t s = 0; s < world.layout.geo.segments; s++)
+		count += world.stated[s].version == 0;
+	return count;
+}
+
+/* there is a pin; host 0 has all segments but one, which host 1 finds when it puts, and may not fill: it is kept for moves */
+static void one_segment_each(void)
+{
+	opens(0);
+	(void)calls(0, CALL_PUT, 0);
+	(void)calls(0, CALL_PIN, 0);
+	for (uint32_t key = 1; virgins() > 1 && key < 30; key++)
+		(void)calls(0, CALL_PUT, key);
+	scene_must(virgins() == 1, "there is one segment that nobody has had");
+	stands_still(0);
+	opens(1);
+	scene_must(calls(1, CALL_PUT, 30) == MEMKV_NO_ROOM, "what host 1 has is kept for moves");
+}
+
+/* host 0 leaves: what it had is there for host 1 */
+static void reserved_of_own(void)
+{
+	one_segment_each();
+	closes(0);
+	if (calls(1, CALL_PUT, 31) == MEMKV_NO_ROOM)
+		broken("a host finds no room, and has not looked what another has left");
+}
+
+/* a newcomer that has nothing waits for others, once; no other put does */
+static void give_waited_for(void)
+{
+	enum { BEAT = 1000 };
+
+	one_segment_each();
+	begins(1, CALL_PUT, 31);
+	if (goes_for(1, BEAT))
+		broken("a put waits for other hosts to give it room");
+}
+
+/* ---- silence ---- */
+
+/* host 1 stands still while it asks whether host 0 is silent, and goes on before it has looked again; all that time host 0 was heard of */
+static void silence_guessed(void)
+{
+	opens(0);
+	for (uint32_t key = 0; virgins() > 0 && key < 30; key++)
+		(void)calls(0, CALL_PUT, key);
+	scene_must(virgins() == 0, "host 0 has all segments");
+	opens(1);
+	begins(1, CALL_PUT, 30);
+	goes_to(1, MUTANT_SILENCE_GUESSED, 1);
+	stands_still(1);
+	helpers_stand_still(1);
+	time_passes(SUSPECT);
+	(void)ends(1);
+	for (uint32_t s = 0; s < world.layout.geo.segments; s++)
+		if (world.stated[s].kind == RECORD_ADOPT && world.stated[s].slot == 1)
+			broken("segment %u is adopted from a host that is heard of", s);
+}
+
+const struct scene scenes_overtaken[] = {
+	{MUTANT_LEFT_ONCE, "is not to be had", MEDIUM_SHARED, left_once, two_hosts},
+	{MUTANT_CHOSEN_BELIEVED, "was removed before the get began", MEDIUM_SHARED, chosen_believed, two_hosts},
+	{MUTANT_WORD_BY_FORCE, "a fresh look does not see it", MEDIUM_SHARED, word_by_force, two_hosts},
+	{MUTANT_SILENCE_GUESSED, "is adopted from a host that is heard of", MEDIUM_SHARED, silence_guessed, two_hosts},
+	{MUTANT_INDEX_OF_BEFORE, "is returned by the index", MEDIUM_SHARED, index_of_before, two_hosts},
+	{MUTANT_RESERVED_OF_OWN, "finds no room", MEDIUM_SHARED, reserved_of_own, many_slots},
+	{MUTANT_GIVE_WAITED_FOR, "waits for other hosts", MEDIUM_SHARED, give_waited_for, many_slots},
+	{MUTANT_ATTACH_UNGUARDED, "comes a second time", MEDIUM_SHARED, attach_unguarded, two_hosts},
+	{MUTANT_PIN_LOGS_UNREAD, "is pinned", MEDIUM_SHARED, pin_logs_unread, two_hosts},
+	{MUTANT_DEL_FORGOTTEN_EARLY, "was removed before the get began", MEDIUM_SHARED, del_forgotten_early, small_checkpoints},
+	{MUTANT_STANDS_FROM_MIRROR, "was removed before the get began", MEDIUM_SHARED, stands_from_mirror, two_hosts},
+	{MUTANT_ADOPTED_SETTLED, "a fresh look does not see it", MEDIUM_SHARED, adopted_settled, two_hosts},
+	{.play = NULL},
+};
