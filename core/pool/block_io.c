@@ -510,6 +510,16 @@ enum block_verdict block_read_ranges(struct block_read *r, const struct memkv_ra
 	return r->op.lane->transfer.result ? BLOCK_IO : alive(r);
 }
 
+enum block_verdict block_read_bytes(struct block_read *r)
+{
+	const uint8_t *bytes;
+
+	op_run(&r->op);
+	for (uint32_t chunk = 0; r->verdict == BLOCK_GOOD && chunk < r->header.chunks; chunk++)
+		r->verdict = read_chunk(r, chunk, &bytes);
+	return r->verdict;
+}
+
 /* ---- writing ---- */
 
 static enum op_progress write_start(struct block_write *w)

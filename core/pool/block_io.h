@@ -78,6 +78,9 @@ void block_read_init(struct block_read *read, struct memkv_pool *pool, struct la
  */
 enum block_verdict block_read_ranges(struct block_read *read, const struct memkv_range *ranges, size_t count);
 
+/* block_read_bytes() - likewise, all of it, piece by piece, and it goes nowhere: is it there?  @read is initialised, @to NULL.  Waits. */
+enum block_verdict block_read_bytes(struct block_read *read);
+
 /*
  * Write a block: header (encoded in lane->header) and payload as one range, straight from the caller's memory where
  * the medium reaches it.

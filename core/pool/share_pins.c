@@ -35,7 +35,7 @@ enum share_copy share_look(struct memkv_pool *pool, uint64_t segment, uint64_t g
 }
 
 /* all of the block, by its bytes; under room.refill */
-static enum share_block read_block(struct memkv_pool *pool, uint64_t segment, const struct entry *e)
+static bool is_whole(struct memkv_pool *pool, uint64_t segment, const struct entry *e)
 {
 	struct room *room = &pool->room;
 	struct block_read read;
@@ -45,21 +45,21 @@ static enum share_block read_block(struct memkv_pool *pool, uint64_t segment, co
 	read.length = e->length;
 	read.any_time = true;
 	op_run(&read.op);
-	if (read.verdict == BLOCK_IO)
-		return SHARE_BLOCK_UNREAD;
-	return read.verdict == BLOCK_GOOD && read.header.birth == e->birth ? SHARE_BLOCK_WHOLE : SHARE_BLOCK_LOST;
+	return read.verdict == BLOCK_GOOD && read.header.birth == e->birth;
 }
 
-static bool is_whole(struct memkv_pool *pool, uint64_t segment, const struct entry *e)
-{
-	return read_block(pool, segment, e) == SHARE_BLOCK_WHOLE;
-}
-
+/* of a lane's own, since whoever has room.refill may be at it for long */
 enum share_block share_read(struct memkv_pool *pool, uint64_t segment, uint64_t generation, const struct entry *e)
 {
-	pthread_mutex_lock(&pool->room.refill);
-	enum share_block block = read_block(pool, segment, e);
-	pthread_mutex_unlock(&pool->room.refill);
+	struct lane *lane = lane_acquire(&pool->lanes);
+	struct block_read read;
+
+	block_read_init(&read, pool, lane, e->key, place_of_entry(&pool->control, segment, e));
+	read.any_time = true;
+	enum block_verdict verdict = block_read_bytes(&read);
+	bool good = verdict == BLOCK_GOOD && read.header.birth == e->birth;
+	lane_release(&pool->lanes, lane);
+	enum share_block block = good ? SHARE_BLOCK_WHOLE : verdict == BLOCK_IO ? SHARE_BLOCK_UNREAD : SHARE_BLOCK_LOST;
 	/* what has been given up or removed meanwhile is not lost: it may be elsewhere by now */
 	if (block == SHARE_BLOCK_LOST && share_look(pool, segment, generation, e) != SHARE_COPY_STANDS)
 		return SHARE_BLOCK_UNREAD;
