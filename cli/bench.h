@@ -30,7 +30,7 @@ enum bench_op {
 	BENCH_GET, BENCH_PUT, BENCH_DIGEST, BENCH_MATCH, BENCH_ATTACH, BENCH_VISIBILITY, BENCH_MEMORY,
 	BENCH_FULL, BENCH_FLOOD, BENCH_AMPLIFY, BENCH_AMPLIFY_PINNED, BENCH_OPS
 };
-enum { BENCH_PAIRS_MAX = 255, BENCH_THREADS_MAX = 64 };
+enum { BENCH_PAIRS_MAX = 1023, BENCH_THREADS_MAX = 64 };
 
 /** bench_op_name() - as in the table and on the command line */
 const char *bench_op_name(enum bench_op op);

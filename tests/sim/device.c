@@ -103,6 +103,7 @@ static void read_page(uint8_t *to, uint64_t page)
 
 	world_point(1);
 	memcpy(to, from, first);
+	stage_read(page);
 	if (first == PAGE)
 		return;
 	world_point(1);

@@ -129,6 +129,63 @@ static void places_not_given_back(void)
 	all_look();
 }
 
+static bool any_write(const struct command *c) { return c->direction == MEDIA_WRITE; }
+
+/*
+ * A segment is opened anew in the writer's mirror, and the device does not know yet.  Another thread removes what was there, and finds nothing: that
+ * must last, also when the process dies at once.
+ */
+static void begun_unsettled(void)
+{
+	uint32_t key = 0, segment = UINT32_MAX;
+
+	opens(0);
+	for (; segment == UINT32_MAX && key < 39 && !world.failed; key++) {
+		begins(0, CALL_PUT, key);
+		while (segment == UINT32_MAX && gets_to(0, MUTANT_DOORBELL_EARLY, 1))
+			for (uint32_t s = 0; s < world.layout.geo.segments; s++)
+				if (world.shadow[s].begun_by && world.shadow[s].generation)
+					segment = s;
+	}
+	uint32_t gone = world.failed ? 0 : key_in(segment);
+	(void)calls(OTHER, CALL_REMOVE, gone);
+	stage.sinks = any_write;
+	dies(0);
+	stage.sinks = NULL;
+	opens(0);
+	(void)calls(0, CALL_GET, gone);
+}
+
+static void threads_and_keys(struct setup *s, struct geometry *geo)
+{
+	three_threads(s, geo);
+	s->keys = 40;
+}
+
+static void one_segment(struct setup *s, struct geometry *geo)
+{
+	(void)s;
+	geo->entries = 5;
+	geo->segment_pages = geo->last_pages = 11;
+	geo->segment_room = 5ULL * geo->max_block;
+}
+
+/*
+ * Process 1 attaches, and reads the only table there is: its entries, and then (in every second seed) its first page, which tells how often anything
+ * was removed.  In between process 0 removes the block.
+ */
+static void brought_in_order(void)
+{
+	opens(0);
+	(void)calls(0, CALL_PUT, 0);
+	(void)calls(0, CALL_REMOVE, 3); /* what was put off is written */
+	begins_to_open(1);
+	goes_to_read(1, layout_table(&world.layout, 0) + PAGE, 1);
+	(void)calls(0, CALL_REMOVE, 0);
+	(void)ends(1);
+	(void)calls(1, CALL_REFRESH, 0);
+}
+
 static void two_threads_of_three(struct setup *s, struct geometry *geo)
 {
 	three_threads(s, geo);
@@ -195,6 +252,8 @@ static void mend_unseen(void)
 }
 
 const struct scene scenes_devices[] = {
+	{MUTANT_BROUGHT_IN_ORDER, "left it in the index", MEDIUM_BLOCK, brought_in_order, one_segment},
+	{MUTANT_BEGUN_UNSETTLED, "its removal has been acknowledged", MEDIUM_BLOCK, begun_unsettled, threads_and_keys},
 	{MUTANT_PLACES_NOT_GIVEN_BACK, "was never written", MEDIUM_BLOCK, places_not_given_back, segments_of_three},
 	{MUTANT_RETIRED_UNTOLD, "which left it in the index", MEDIUM_BLOCK, retired_untold, two_threads_of_three},
 	{MUTANT_MEND_UNSEEN, "which left it in the index", MEDIUM_BLOCK, mend_unseen, NULL},

@@ -3,8 +3,6 @@
 #include "core/pool/handle.h"
 #include "stage.h"
 
-#include <string.h>
-
 static void two_hosts(struct setup *s, struct geometry *geo)
 {
 	hosts(s, geo, 2);
@@ -82,21 +80,6 @@ static void adopted_settled(void)
 	(void)calls(0, CALL_GET, 0);
 }
 
-/* the segment that host 0 empties, as its own words say; UINT32_MAX: none */
-static uint32_t segment_leaving(void)
-{
-	const struct agent *a = &world.agents[0];
-	struct owner_word word;
-	uint64_t raw;
-
-	for (uint32_t s = 0; a->device && s < world.layout.geo.segments; s++) {
-		memcpy(&raw, a->device->control + layout_owner_word(&world.layout, s), sizeof(raw));
-		if (owner_word_decode(raw, s, world.pool_seed, &word) && word.state == OWNER_LEAVING)
-			return s;
-	}
-	return UINT32_MAX;
-}
-
 /* host 0 has chosen a segment to empty, finds that all in it was read, and stands still before it gives it back */
 static uint32_t gives_back(void)
 {
@@ -107,7 +90,7 @@ static uint32_t gives_back(void)
 			(void)calls(0, CALL_GET, before);
 		begins(0, CALL_PUT, key);
 		while (segment == UINT32_MAX && gets_to(0, MUTANT_WORD_BY_FORCE, 1))
-			segment = segment_leaving();
+			segment = segment_leaving(0);
 	}
 	scene_must(segment != UINT32_MAX, "a segment is given back");
 	return world.failed ? 0 : segment;
@@ -142,18 +125,6 @@ static void small_checkpoints(struct setup *s, struct geometry *geo)
 	geo->checkpoint_bytes = 2 * PAGE;
 }
 
-/* that somebody is about to open anew, by its log */
-static uint32_t segment_given_up(void)
-{
-	uint32_t s = 0;
-
-	while (s < world.layout.geo.segments && (world.stated[s].kind != RECORD_OPEN || !world.stated[s].gives_up ||
-						 world.stated[s].gives_up != world.shadow[s].generation))
-		s++;
-	scene_must(s < world.layout.geo.segments, "a segment is given up");
-	return s;
-}
-
 /* host 0 has so many removals to remember that one more is all, the blocks long overwritten; and its pool is full */
 static void many_removals(uint32_t most, uint32_t known)
 {
@@ -175,26 +146,31 @@ static void many_removals(uint32_t most, uint32_t known)
 
 /*
  * A host remembers as many removals as it can; the last is of a segment that it is just beginning anew, in its own mirror, when it writes a
- * checkpoint.  It dies before the device knows, so that the removed block lies there as ever.
+ * checkpoint.  It dies before the device knows, so that the removed block lies there as ever.  Its ring has room for the OPEN and the removal,
+ * and for not much more.
  */
 static void del_forgotten_early(void)
 {
-	enum { RECORDS = 2 * PAGE / RECORD_BYTES - 1, OF_SEGMENTS = 3 * 6 + 17, SLOTS = 2, MOST = RECORDS - OF_SEGMENTS - SLOTS, KNOWN = 150 };
+	enum { RECORDS = 2 * PAGE / RECORD_BYTES - 1, OF_SEGMENTS = 3 * 6 + 17, SLOTS = 2, MOST = RECORDS - OF_SEGMENTS - SLOTS, KNOWN = 150,
+	       RING = 2 * PAGE / RECORD_BYTES, SPARE = 5 };
 	uint32_t key = 120;
 
 	opens(0);
 	const struct factbook *book = &world.agents[0].pool->factbook;
 	many_removals(MOST, KNOWN);
-	do
+	do {
+		for (uint32_t i = 0; i < 2 * RING && (i % 2 == 0 || book->next - book->checkpointed + SPARE < RING); i++)
+			(void)calls(0, i % 2 ? CALL_UNPIN : CALL_PIN, KNOWN);
 		begins(0, CALL_PUT, key);
-	while (!gets_to(0, MUTANT_NO_LOOK_AFTER_OPEN, 1) && key++ < 130);
+	} while (!gets_to(0, MUTANT_NO_LOOK_AFTER_OPEN, 1) && key++ < 130);
 	uint32_t segment = segment_given_up(), removed = world.failed ? 0 : key_in(segment);
 	(void)calls(10, CALL_REMOVE, removed);
 	scene_must(book->facts.count == MOST, "there is no room for another removal");
 	goes_to(0, MUTANT_DOORBELL_EARLY, 1);
 	uint64_t before = book->checkpointed;
-	for (uint32_t i = 0; i < 100 && book->checkpointed == before; i++)
-		(void)calls(10, i % 2 ? CALL_UNPIN : CALL_PIN, KNOWN);
+	(void)calls(10, CALL_UNPIN, KNOWN);
+	begins(10, CALL_PIN, KNOWN);
+	(void)goes_for(10, 1000); /* it is stated; then it waits for room that the put has */
 	scene_must(book->checkpointed != before, "a checkpoint is written");
 	dies(0);
 	opens(1);
@@ -259,7 +235,7 @@ static void chosen_believed(void)
 	stands_still(1);
 	begins_to_open(2);
 	goes_to_sleep(2);
-	goes_to_read(2, cell(1, 0));
+	goes_to_read(2, cell(1, 0), 2); /* with all others, and once more: is the holder of slot 0 gone? */
 	stands_still(2);
 	(void)ends(1);
 	(void)calls(1, CALL_REMOVE, 0);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Scenes of what power loss leaves of several generations of a segment: see stage.h. */
+/* Scenes of what power loss leaves, mostly of several generations of a segment: see stage.h. */
 #include "stage.h"
 
 static void many_keys(struct setup *s, struct geometry *geo)
@@ -119,7 +119,39 @@ static void came_back_newer(void) { came_back(keeps_no_entry); }
 
 static void came_back_behind(void) { came_back(keeps_no_tail_and_entry); }
 
+static bool nothing(uint64_t at)
+{
+	(void)at;
+	return false;
+}
+
+static void durable(struct setup *s, struct geometry *geo)
+{
+	(void)geo;
+	s->durable = 65536;
+}
+
+/*
+ * Process 1 flags a block as removed, and stands still before that is flushed.  Process 0 removes it as well, finds nothing, and says so: that must
+ * last.
+ */
+static void miss_unflushed(void)
+{
+	opens(0);
+	opens(1);
+	(void)calls(0, CALL_PUT, 0);
+	begins(1, CALL_REMOVE, 0);
+	goes_until(1, EVENT_LIFE, 2); /* in doubt, removed */
+	(void)calls(0, CALL_REMOVE, 0);
+	stage.keeps = nothing;
+	power_fails();
+	stage.keeps = NULL;
+	opens(2);
+	(void)calls(2, CALL_GET, 0);
+}
+
 const struct scene scenes_power[] = {
+	{MUTANT_MISS_UNFLUSHED, "a power cut brought it back", MEDIUM_FILE, miss_unflushed, durable},
 	{MUTANT_CAME_BACK_LEFT, "is there with its life word", MEDIUM_FILE, came_back_older, many_keys},
 	{MUTANT_CAME_BACK_LEFT, "is there with its life word", MEDIUM_FILE, came_back_newer, many_keys},
 	{MUTANT_CAME_BACK_LEFT, "is there with its life word", MEDIUM_FILE, came_back_behind, many_keys},

@@ -69,6 +69,7 @@ static const enum sim_mutant rare[] = {
 	MUTANT_UNREAD_SEEN, MUTANT_GONE_BELIEVED, MUTANT_LEFT_OVER_FOLDED, MUTANT_OUTDONE_FORCED, MUTANT_PIN_UNTOLD,
 	MUTANT_OWN_HEADER_UNFLUSHED, MUTANT_BEHIND_TAIL_LEFT, MUTANT_BLANK_LEFT_OVER, MUTANT_MEND_UNSEEN,
 	MUTANT_CAME_BACK_LEFT, MUTANT_VICTIMS_LIVES_LEFT, MUTANT_FOLD_LOOKS_BEFORE,
+	MUTANT_MISS_UNFLUSHED, MUTANT_SILENT_RESUMED,
 	MUTANT_PIN_UNPUBLISHED, MUTANT_GROWTH_NOT_LOST, MUTANT_PIN_UNWRITTEN, MUTANT_RETIRED_UNTOLD,
 	/* of hosts that share a device */
 	MUTANT_STALE_CLAIM_BELIEVED, MUTANT_ADOPTED_SETTLED,
@@ -88,27 +89,29 @@ static bool is_rare(int m)
 }
 
 /*
- * The seeds that have caught those that are caught late.  They are tried first, and some that follow; all from the first on when draws have
- * changed since, which these are then to be brought in line with: "sim --mutants --whole" says which they are.
+ * The seeds that have caught those that are caught late.  They are tried first, and some that follow.  Where draws have changed since, its
+ * scene is played, or all seeds are tried where it has none; "sim --mutants --whole" says which seeds belong here then.
  */
 enum { NEAR = 20 };
 static const struct {
 	enum sim_mutant mutant;
 	uint32_t seed;
 } late[] = {
-	{MUTANT_BIRTHS_COUNTED, 352}, {MUTANT_MISS_UNFLUSHED, 1320}, {MUTANT_RING_ONE_LOOK, 8697},
-	{MUTANT_PIN_LOOK_AT_RETIRE_ONLY, 1828}, {MUTANT_PIN_BLIND, 915}, {MUTANT_LEFT_OVER_CONTINUED, 2377},
-	{MUTANT_ONLY_SOURCE_OVERWRITTEN, 756}, {MUTANT_MEND_WITHDRAWS, 427}, {MUTANT_FORGET_BY_PLACE, 786},
-	{MUTANT_MOVED_UNFLUSHED, 1536}, {MUTANT_HOLDS_AT_RETIRE, 736}, {MUTANT_SILENT_RESUMED, 463},
-	{MUTANT_DROP_SENT, 290}, {MUTANT_BEGUN_UNSETTLED, 9122}, {MUTANT_SILENCE_BELIEVED, 900},
-	{MUTANT_LOG_UNREAD_ENDS, 1133}, {MUTANT_CHECKPOINT_UNFLUSHED, 1169}, {MUTANT_BROUGHT_IN_ORDER, 7651},
-	{MUTANT_PLACES_NOT_GIVEN_BACK, 2796}, {MUTANT_FLAG_UNLOCKED, 138}, {MUTANT_PIN_SENT, 1783},
-	{MUTANT_HEADER_FROM_MIRROR, 531}, {MUTANT_REFRESH_ONE_LOOK, 110}, {MUTANT_PAYLOAD_UNFENCED, 211},
-	{MUTANT_TWO_ADOPTERS, 121}, {MUTANT_OWN_EPOCH_IGNORED, 525}, {MUTANT_NO_LOOK_AFTER_OPEN, 1014},
-	{MUTANT_LOGS_UNREAD, 1430}, {MUTANT_PEEK_BELIEVED, 52}, {MUTANT_CHECK_FENCED, 171}, {MUTANT_TWIN_AT_ONCE, 105},
-	{MUTANT_SLOT_LOST_UNSEEN, 44}, {MUTANT_DROP_AND_MEET, 528}, {MUTANT_NOT_VOUCHED, 929}, {MUTANT_RESUMED_UNSEEN, 38},
-	{MUTANT_GAP_SKIPPED, 1727}, {MUTANT_PIN_OPEN_UNSEEN, 625}, {MUTANT_PIN_OWNER_LOG_ONLY, 241},
-	{MUTANT_PIN_UNSEEN_AFTER_OPEN, 1327},
+	{MUTANT_CLAIM_IN_ORDER, 146}, {MUTANT_REST_NOT_CLEARED, 294}, {MUTANT_BIRTHS_COUNTED, 1298},
+	{MUTANT_REMOVE_SPARES_MOVING, 217}, {MUTANT_MOVE_BLIND, 346}, {MUTANT_MOVE_LIVE, 120}, {MUTANT_RING_ONE_LOOK, 236},
+	{MUTANT_PIN_LOOK_AT_RETIRE_ONLY, 3246}, {MUTANT_PIN_BLIND, 120}, {MUTANT_LEFT_OVER_CONTINUED, 8447},
+	{MUTANT_ONLY_SOURCE_OVERWRITTEN, 1301}, {MUTANT_MEND_WITHDRAWS, 204}, {MUTANT_RING_LAP_BEFORE_CHECKPOINT, 634},
+	{MUTANT_GENERATION_UNSEEN, 97}, {MUTANT_FORGET_BY_PLACE, 2549}, {MUTANT_MOVED_UNFLUSHED, 316},
+	{MUTANT_HOLDS_AT_RETIRE, 155}, {MUTANT_HOLDS_UNSEEN, 459}, {MUTANT_FOLD_ONCE, 986}, {MUTANT_LIVES_LEFT, 100},
+	{MUTANT_LEAVING_SETTLED, 1020}, {MUTANT_RING_UNSETTLED, 328}, {MUTANT_DROP_UNSETTLED, 154},
+	{MUTANT_DROP_SENT, 1954}, {MUTANT_SILENCE_BELIEVED, 7710}, {MUTANT_LOG_UNREAD_ENDS, 1801},
+	{MUTANT_CHECKPOINT_UNFLUSHED, 183}, {MUTANT_BROUGHT_IN_ORDER, 9527}, {MUTANT_PLACES_NOT_GIVEN_BACK, 9530},
+	{MUTANT_FLAG_UNLOCKED, 1022}, {MUTANT_PIN_SENT, 674}, {MUTANT_HEADER_FROM_MIRROR, 3539},
+	{MUTANT_REFRESH_ONE_LOOK, 544}, {MUTANT_PAYLOAD_UNFENCED, 211}, {MUTANT_TWO_ADOPTERS, 105},
+	{MUTANT_OWN_EPOCH_IGNORED, 51}, {MUTANT_NO_LOOK_AFTER_OPEN, 1154}, {MUTANT_LOGS_UNREAD, 2509},
+	{MUTANT_PEEK_BELIEVED, 52}, {MUTANT_TWIN_AT_ONCE, 672}, {MUTANT_SLOT_LOST_UNSEEN, 105}, {MUTANT_NOT_VOUCHED, 2619},
+	{MUTANT_RESUMED_UNSEEN, 650}, {MUTANT_GAP_SKIPPED, 2764}, {MUTANT_PIN_OPEN_UNSEEN, 1088},
+	{MUTANT_PIN_OWNER_LOG_ONLY, 51}, {MUTANT_PIN_UNSEEN_AFTER_OPEN, 122}, {MUTANT_REMOVE_UNDOUBTED, 160},
 };
 
 static uint64_t late_seed(int m)
@@ -208,18 +211,24 @@ static uint64_t first_broken(uint64_t first, uint64_t end)
 	return first;
 }
 
-/* with the bug that is on */
-static uint64_t catching_seed(int m, const struct wish *w)
+/* with the bug that is on; the end: none, but its scene may show it */
+static uint64_t catching_seed(int m, const struct wish *w, bool *by_scene)
 {
 	uint64_t end = w->seed + w->seeds, near = late_seed(m), n;
 
+	*by_scene = false;
 	if (w->whole || near < w->seed || near + NEAR > end)
 		return first_broken(w->seed, end);
 	n = first_broken(near, near + NEAR);
 	if (n < near + NEAR)
 		return n;
-	printf("%-22s is not caught any more where it was, at seed %" PRIu64 ": all seeds are tried\n", mutants[m].name, near);
-	return first_broken(w->seed, end);
+	printf("%-22s is not caught any more where it was, at seed %" PRIu64 "\n", mutants[m].name, near);
+	fflush(stdout);
+	sim_mutant = MUTANT_NONE;
+	*by_scene = scene_shows((enum sim_mutant)m);
+	sim_mutant = (enum sim_mutant)m;
+	sim_kind_wanted = shown_by(m);
+	return *by_scene ? end : first_broken(w->seed, end);
 }
 
 /* 1: it survives; 2: the seed that would have caught it fails without it as well */
@@ -229,7 +238,8 @@ static int try_mutant(int m, const struct wish *w)
 
 	sim_mutant = (enum sim_mutant)m;
 	sim_kind_wanted = shown_by(m);
-	uint64_t n = catching_seed(m, w);
+	bool by_scene;
+	uint64_t n = catching_seed(m, w, &by_scene);
 	bool caught = n < w->seed + w->seeds;
 	char why[sizeof(world.why)];
 	memcpy(why, world.why, sizeof(why));
@@ -238,7 +248,7 @@ static int try_mutant(int m, const struct wish *w)
 		printf("seed %" PRIu64 " fails without any mutant: %s\n", n, world.why);
 		return 2;
 	}
-	if (!caught && scene_shows((enum sim_mutant)m)) {
+	if (!caught && (by_scene || scene_shows((enum sim_mutant)m))) {
 		fflush(stdout);
 		return 0;
 	}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See stage.h. */
 #include "stage.h"
+#include "core/format/record.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -79,6 +80,12 @@ void stage_spot(enum sim_mutant spot)
 		world_pause(THREAD_READY);
 }
 
+void stage_load(const void *at)
+{
+	if (stage.load && world.thread == stage.runs && (const uint8_t *)at == world.image + stage.load)
+		reach();
+}
+
 void stage_event(enum event event, const struct agent *agent, uint64_t at)
 {
 	if (stage.runs && agent == stage.runs->agent && event == stage.event &&
@@ -86,11 +93,12 @@ void stage_event(enum event event, const struct agent *agent, uint64_t at)
 		reach();
 }
 
-bool stage_unread(const struct agent *agent, uint64_t offset)
+bool stage_unread(const struct agent *agent, uint64_t offset) { return stage.on && stage.unread && stage.unread(agent, offset); }
+
+void stage_read(uint64_t page)
 {
-	if (stage.runs && agent == stage.runs->agent && stage.read && offset == stage.read)
+	if (stage.on && stage.read && world.thread == stage.runs && page * PAGE == stage.read)
 		reach();
-	return stage.on && stage.unread && stage.unread(agent, offset);
 }
 
 bool stage_fails(const struct command *command) { return stage.on && stage.fails && stage.fails(command); }
@@ -236,12 +244,20 @@ void goes_to_store(player p, uint64_t offset, uint64_t bytes, uint32_t nth)
 	goes_until(p, EVENT_WORD, nth);
 }
 
-void goes_to_read(player p, uint64_t offset)
+void goes_to_read(player p, uint64_t offset, uint32_t nth)
 {
 	stage.read = offset;
-	bool reached = !world.failed && run_up_to(p, MUTANT_NONE, EVENT_NONE, 1);
+	bool reached = !world.failed && run_up_to(p, MUTANT_NONE, EVENT_NONE, nth);
 	stage.read = 0;
 	scene_must(reached, "what a mirror has is not read");
+}
+
+void goes_to_load(player p, uint64_t offset)
+{
+	stage.load = offset;
+	bool reached = !world.failed && run_up_to(p, MUTANT_NONE, EVENT_NONE, 1);
+	stage.load = 0;
+	scene_must(reached, "a word is not loaded");
 }
 
 void goes_to_sleep(player p)
@@ -413,6 +429,29 @@ uint32_t key_in(uint32_t segment)
 	return key;
 }
 
+uint32_t segment_given_up(void)
+{
+	for (uint32_t s = 0; s < world.layout.geo.segments; s++)
+		if (world.stated[s].kind == RECORD_OPEN && world.stated[s].gives_up &&
+		    world.stated[s].gives_up == world.shadow[s].generation)
+			return s;
+	return UINT32_MAX;
+}
+
+uint32_t segment_leaving(player p)
+{
+	const struct agent *a = thread_of(p)->agent;
+	struct owner_word word;
+	uint64_t raw;
+
+	for (uint32_t s = 0; a->device && s < world.layout.geo.segments; s++) {
+		memcpy(&raw, a->device->control + layout_owner_word(&world.layout, s), sizeof(raw));
+		if (owner_word_decode(raw, s, world.pool_seed, &word) && word.state == OWNER_LEAVING)
+			return s;
+	}
+	return UINT32_MAX;
+}
+
 /* ---- the programme ---- */
 
 /* six segments of two blocks of a page, and nothing that goes wrong by itself */
@@ -493,7 +532,8 @@ static bool shows(const struct scene *scene, bool trace)
 	return true;
 }
 
-static const struct scene *const lists[] = {scenes_files, scenes_power, scenes_devices, scenes_shared, scenes_overtaken};
+static const struct scene *const lists[] = {scenes_files,  scenes_power,     scenes_devices,
+					    scenes_shared, scenes_overtaken, scenes_logs};
 
 bool scene_shows(enum sim_mutant mutant)
 {

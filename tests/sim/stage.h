@@ -31,7 +31,7 @@ extern struct stage {
 	enum sim_mutant spot;
 	enum event event;
 	uint64_t from, to; /* of a store to a shared word: between these */
-	uint64_t read; /* 0: it does not stop at a read */
+	uint64_t read, load; /* 0: it does not stop at a read, at a load */
 	uint32_t left;	     /* so many of these */
 	bool reached;
 	bool (*fails)(const struct command *command); /* NULL: none does */
@@ -59,8 +59,10 @@ void goes_until(player p, enum event event, uint32_t nth);
 bool gets_to(player p, enum sim_mutant spot, uint32_t nth);
 /* until it has stored to one of these bytes for the @nth time; until it waits for a time */
 void goes_to_store(player p, uint64_t offset, uint64_t bytes, uint32_t nth);
-/* shared: until its mirror has read from this place of the device, and from there on */
-void goes_to_read(player p, uint64_t offset);
+/* mapped media: up to where it loads this word, and before that */
+void goes_to_load(player p, uint64_t offset);
+/* a device: until its mirror has read the page at this offset for the @nth time; of what is read together the rest need not be read yet */
+void goes_to_read(player p, uint64_t offset, uint32_t nth);
 void goes_to_sleep(player p);
 int64_t ends(player p);
 /* until so much time has passed; false: its call had ended before */
@@ -86,6 +88,9 @@ uint32_t segment_of_key(uint32_t key);
 bool any_segment_is(enum owner_state state);
 uint32_t segment_that_is(enum owner_state state);
 uint32_t key_in(uint32_t segment);
+/* shared: the segment that a log gives up, and the device does not know yet; that a host empties, as its own words say; UINT32_MAX: none */
+uint32_t segment_given_up(void);
+uint32_t segment_leaving(player p);
 
 /* ---- for the rest of the simulator ---- */
 
@@ -95,10 +100,13 @@ int scenes_play(enum sim_mutant only, bool trace);
 bool scene_shows(enum sim_mutant mutant);
 void stage_player(void *context);
 void stage_spot(enum sim_mutant spot);
+void stage_load(const void *at);
 void stage_event(enum event event, const struct agent *agent, uint64_t at);
 void stage_answered(const struct thread *thread, int64_t result);
 bool stage_fails(const struct command *command);
 bool stage_unread(const struct agent *agent, uint64_t offset);
+/* a mirror has read this page */
+void stage_read(uint64_t page);
 bool stage_sinks(const struct command *command);
 /* what power loss takes of a page */
 void stage_cut(uint64_t page);
@@ -106,7 +114,7 @@ void stage_cut(uint64_t page);
 /* hosts that share a device with so many slots, all with clocks in step: for a scene's choose */
 void hosts(struct setup *setup, struct geometry *geo, uint32_t slots);
 
-/* scenes_files.c, scenes_power.c, scenes_devices.c, scenes_shared.c, scenes_overtaken.c; each list ends with one that has no play */
-extern const struct scene scenes_files[], scenes_power[], scenes_devices[], scenes_shared[], scenes_overtaken[];
+/* scenes_*.c; each list ends with one that has no play */
+extern const struct scene scenes_files[], scenes_power[], scenes_devices[], scenes_shared[], scenes_overtaken[], scenes_logs[];
 
 #endif

@@ -98,7 +98,8 @@ void sim_point(enum sim_kind kind, const void *at)
 {
 	int weight = kind == SIM_LOAD ? 1 : 4;
 
-	(void)at;
+	if (stage.on && kind == SIM_LOAD)
+		stage_load(at);
 	/* several hosts: leases are shorter than runs, so what a host does in its own memory takes next to no time */
 	world_point(on_shared() ? kind != SIM_LOAD : weight);
 }
@@ -355,6 +356,7 @@ static void begin(uint64_t seed, void (*chooses)(struct setup *setup, struct geo
 		for (int i = 0; i < AGENTS_MAX; i++)
 			agents[i].buffers = aligned_alloc(PAGE, THREADS_MAX * 2 * (size_t)PAYLOAD_MAX);
 	}
+	medium_reset(); /* what was on its way at the end of the run before has memory of its own */
 	memset(&world, 0, offsetof(struct world, versions));
 	world.version_count = world.instance_count = world.removal_count = 0;
 	world.acks_first_half = world.acks_second_half = 0;
