@@ -136,7 +136,7 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(LATE_BEAT_BELIEVED, "the first heartbeat, and a late one, counts though the slot may have passed on before it")       \
 	X(PINS_UNREAD, "the list of pins is of what is known, whether the logs could be read or not")                   \
 	X(KEPT_UNREAD, "who cannot read whether its slot has passed on writes its heartbeat all the same")                \
-	X(OWN_CELL_BELIEVED, "a get goes by its host's own cell, which says that it holds the slot, though it is out of its lease") \
+	X(OWN_CELL_BELIEVED, "who gets or removes goes by its host's own cell, which says that it holds the slot, though it is out of its lease") \
 	X(PIN_BY_ENTRY, "shared: who pins goes by a copy's entry, and does not read the block, which power loss may have taken")  \
 	X(JOINED_IN_CELL, "who claims a slot says so in the cell of who had it last")                                     \
 	X(LEFT_ONCE, "who leaves says so in one copy of its cell alone")                                             \

@@ -188,10 +188,12 @@ static int exchange(struct memkv_pool *pool, uint64_t patience_us)
 		return err;
 	}
 	note_attached(pool);
+	bool well = is_well(pool);
+	if (well) /* before anybody can be inside: who is finds it counted */
+		count(&pool->counters.rejoins, r->attachments > 1);
 	entrance_open(&pool->entrance);
-	if (!is_well(pool))
+	if (!well)
 		return MEMKV_FAILED;
-	count(&pool->counters.rejoins, r->attachments > 1);
 	if (pool->slot.epoch)
 		log_say("%s is attached again after %.1f s, as %u@%u", pool->path, (double)(clock_monotonic_us() - r->since_us) / 1e6,
 			pool->slot.number, pool->slot.epoch);

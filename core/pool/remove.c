@@ -269,6 +269,9 @@ int births_remove(struct memkv_pool *pool, const uint8_t *key, const struct birt
 	/* copies that were passed over since their segment is just being opened anew: mirrored media must know that as well */
 	if (!MUTANT(BEGUN_UNSETTLED))
 		(void)pool->media->ops->settle(pool->media);
+	/* the log of the slot's next holder is not read by who had it before: what that has put would count as gone */
+	if (pool->control.shared && !unread && !MUTANT(OWN_CELL_BELIEVED))
+		unread = !share_slot_ours(pool);
 	if (pool->control.shared && !unread && factbook_vouch(&pool->factbook, key))
 		return -EIO;
 	return unread ? -EIO : removed;

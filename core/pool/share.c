@@ -129,12 +129,9 @@ static bool may_write_cell(struct memkv_pool *pool)
 	return !err || (err != MEMKV_IN_USE && (share_in_lease(pool) || MUTANT(KEPT_UNREAD)));
 }
 
-static bool still_ours_to_write(void *context)
-{
-	struct memkv_pool *pool = context;
+bool share_slot_ours(struct memkv_pool *pool) { return share_in_lease(pool) || guard_slot(pool) == 0; }
 
-	return share_in_lease(pool) || guard_slot(pool) == 0;
-}
+static bool still_ours_to_write(void *context) { return share_slot_ours(context); }
 
 /* a removal stands in the log: now the cell says so; the factbook's lock is held */
 static int tell_tail(void *context, uint64_t tail)

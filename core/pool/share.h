@@ -82,6 +82,8 @@ void share_close(struct memkv_pool *pool);
 
 /* share_in_lease() - may anything be acknowledged?  False: no heartbeat was completed for too long */
 bool share_in_lease(const struct memkv_pool *pool);
+/* share_slot_ours() - likewise, or, out of the lease, the slot was just seen to be no other's: then no log was left unread either */
+bool share_slot_ours(struct memkv_pool *pool);
 
 /* share_lost() - was this segment, that we write to, adopted by another? */
 bool share_lost(const struct memkv_pool *pool, uint64_t segment);

@@ -153,6 +153,23 @@ static void own_cell_believed(void)
 	(void)calls(1, CALL_GET, 0);
 }
 
+/*
+ * Host 1 stands still until its slot has passed on to host 2, which puts a block; then it removes that, and does not read host 2's log: it
+ * cannot say that there is none.
+ */
+static void missed_by_own_cell(void)
+{
+	opens(0);
+	(void)calls(0, CALL_PUT, 0);
+	opens(1);
+	stands_still(1);
+	opens(2);
+	(void)calls(2, CALL_PUT, 1);
+	helpers_stand_still(1); /* it has not noticed yet */
+	(void)calls(1, CALL_REMOVE, 1);
+	(void)calls(2, CALL_GET, 1);
+}
+
 /* ---- removals ---- */
 
 static bool log_of_another(const struct agent *a, uint64_t offset)
@@ -290,6 +307,7 @@ const struct scene scenes_shared[] = {
 	{MUTANT_LATE_BEAT_BELIEVED, "comes a second time", MEDIUM_SHARED, late_beat_believed, two_slots},
 	{MUTANT_KEPT_UNREAD, "was removed before the get began", MEDIUM_SHARED, kept_unread, two_slots},
 	{MUTANT_OWN_CELL_BELIEVED, "was removed before the get began", MEDIUM_SHARED, own_cell_believed, two_slots},
+	{MUTANT_OWN_CELL_BELIEVED, "was removed before the get began", MEDIUM_SHARED, missed_by_own_cell, two_slots},
 	{MUTANT_PINS_UNREAD, "the list of pins does not know", MEDIUM_SHARED, pins_unread, two_slots},
 	{MUTANT_LOGS_UNREAD, "was removed before the get began", MEDIUM_SHARED, logs_unread, many_slots},
 	{MUTANT_UNTOLD_BELIEVED, "was removed before the get began", MEDIUM_SHARED, untold_believed, many_slots},
