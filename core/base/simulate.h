@@ -138,10 +138,9 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(KEPT_UNREAD, "who cannot read whether its slot has passed on writes its heartbeat all the same")                \
 	X(OWN_CELL_BELIEVED, "who gets or removes goes by its host's own cell, which says that it holds the slot, though it is out of its lease") \
 	X(PIN_BY_ENTRY, "shared: who pins goes by a copy's entry, and does not read the block, which power loss may have taken")  \
+	X(JOINED_IN_CELL, "who claims a slot says so in the cell of who had it last")                                     \
 	X(LEFT_ONCE, "who leaves says so in one copy of its cell alone")                                             \
 	X(PEEK_BELIEVED, "a device that could not be read is opened as one writer's, though hosts share it")               \
-	X(GIVE_UP_BLIND, "who gives up a claim says LEFT though another has won the slot meanwhile")                  \
-	X(NEXT_UNHEARD, "a late claimer's copy is believed though the next one has found another in the slot")         \
 	X(GIVE_WAITED_FOR, "a put waits for other hosts to give it room, each time that it finds none")                    \
 	X(CHECK_FENCED, "a check takes for damage what it cannot read since its agent's slot has passed on")           \
 	X(WORD_BY_FORCE, "who gives back a segment that was adopted meanwhile calls it closed, which its new holder has open") \
@@ -149,7 +148,6 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(RESERVED_OF_OWN, "who holds too little to keep room for moves free does not look what the dead have left")   \
 	X(TWIN_AT_ONCE, "the last heartbeat before a boot, which lands late, is taken for another machine of that id")  \
 	X(SLOT_LOST_UNSEEN, "who was silent for so long that its slot is another's goes on in it")                     \
-	X(JOINING_UNHEARD, "who woke up does not see from a claim that is being made that its slot was another's")      \
 	X(SILENCE_GUESSED, "who stood still itself takes that time for the silence of the others")                     \
 	X(THIRD_LOG_SKIPPED, "the logs of the first two slots are read before a get, an opening, an adoption, and no others") \
 	X(DEL_BY_PLACE, "a removal that is read in a log takes whatever block lies in that place by now")              \
@@ -157,6 +155,7 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(DROP_AND_MEET, "a get tries a copy that fails, and that its table tells of each time, until it has tried enough")   \
 	X(UNTOLD_BELIEVED, "who stated a removal that could not be told of goes on, and goes by it")                   \
 	X(NOT_VOUCHED, "a removal that met another's, not acknowledged yet, takes it for done")                        \
+	X(REOPENED_UNREAD, "shared: a segment that is opened anew while it is folded counts as one that could not be read")    \
 	X(STANDS_FROM_MIRROR, "a mover believes its own mirror that a segment was not adopted and opened anew meanwhile") \
 	X(RESUMED_UNSEEN, "who continues another's segment does not look what that one has put there since")           \
 	X(GAP_SKIPPED, "a log record that is still on its way is taken for lost when others behind it have landed") \

@@ -163,6 +163,11 @@ unsigned layout_namespace_at(const struct layout *layout, uint64_t offset);
 
 /* Offsets of single things, in bytes from the start of the pool. */
 uint64_t layout_slot_cell(const struct layout *layout, unsigned copy, unsigned slot);
+/* layout_slot_joining() - shared devices: who is about to claim the slot; the first page of its claim row */
+static inline uint64_t layout_slot_joining(const struct layout *layout, unsigned slot)
+{
+	return layout->offset[REGION_CLAIM_ROWS] + slot * layout->claim_row_bytes;
+}
 /* ring of a slot's even or odd epochs; checkpoint area A (0) or B (1) of a slot */
 uint64_t layout_ring(const struct layout *layout, unsigned slot, uint32_t epoch);
 uint64_t layout_checkpoint(const struct layout *layout, unsigned slot, unsigned area);

@@ -266,7 +266,10 @@ bool follower_fold(struct follower *f, uint64_t s, const struct brought *brought
 	seen->pulse = pulse;
 	if (!same) {
 		fold_lose(f);
-		return !c->shared; /* reopened under our eyes: its opener rings again, but on shared devices */
+		if (!c->shared)
+			return true; /* reopened under our eyes: its opener rings again */
+		follower_stirred(f, s); /* nobody rings there; the pass that follows what was lost looks again */
+		return !MUTANT(REOPENED_UNREAD);
 	}
 	/* places that were reserved ahead, and given up meanwhile: their number is not final until it stays */
 	settled = settled && table_count(c, s, header.generation, NULL) == count;

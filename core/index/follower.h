@@ -33,8 +33,8 @@
  * back when they are folded, but for those that this process writes to.
  *
  * On shared devices nothing rings.  A step reads the logs, and with them which segments have changed hands or state (they
- * are *stirred*): those are folded again, and those that anybody may be writing to are looked into at each step.  It also
- * learns which blocks were removed.
+ * are *stirred*): those are folded again, and those that anybody may be writing to are looked into at each step.  A segment that
+ * is opened anew while it is folded is stirred by that, for the pass that follows.  It also learns which blocks were removed.
  *
  * What the tables lost to damage is asked from the second source (the segment's own headers) through `recover`.
  */

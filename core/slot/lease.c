@@ -28,10 +28,7 @@ int lease_timing_read(struct lease_timing *t)
 	return 0;
 }
 
-static void *cell_at(const struct control *c, unsigned copy, uint32_t number)
-{
-	return control_at(c, layout_slot_cell(&c->layout, copy, number));
-}
+static void *cell_at(const struct control *c, unsigned copy, uint32_t number) { return slot_copy_at(c, number, copy); }
 
 int lease_refresh(const struct control *c)
 {
@@ -168,24 +165,29 @@ static bool refresh_all(const struct control *c)
 	return control_refresh_regions(c, REGION_SLOT_CELLS, REGION_SLOT_CELLS);
 }
 
+/* where a claimer says that it joins: beside the cell, so that who comes late with that takes no word of who has the slot */
+static unsigned joins_in(void) { return MUTANT(JOINED_IN_CELL) ? 1 : SLOT_JOINS; }
+
 /*
- * Is somebody else in the middle of a claim?  One that stands still for long has been given up.  A claim for an epoch that is used
- * came late, perhaps over the copy of a holder whose other copy was written over as well: such a one restores both within a beat.
+ * Is somebody else in the middle of a claim?  One that stands still for long has been given up, and one for an epoch that is used has
+ * come late, or to its end.
  */
 static bool being_joined(struct joining *j, uint32_t n, uint32_t epoch, uint64_t now)
 {
+	unsigned where = joins_in();
 	struct slot_cell copy;
 	bool known;
 
-	(void)slot_read_copy(j->c, n, 1, &copy, &known);
-	if (!known || copy.state != SLOT_JOINING)
+	if (!control_refresh(j->c, cell_at(j->c, where, n), PAGE))
+		return true;
+	(void)slot_read_copy(j->c, n, where, &copy, &known);
+	if (!known || copy.state != SLOT_JOINING || copy.epoch <= epoch)
 		return false;
 	if (copy.nonce != j->joiner[n]) {
 		j->joiner[n] = copy.nonce;
 		j->since[n] = now;
 	}
-	uint64_t beats = copy.epoch <= epoch ? 3 : 0;
-	return now - j->since[n] < (j->timing->claim_ms * 8 + beats * j->timing->beat_ms) * 1000ULL;
+	return now - j->since[n] < j->timing->claim_ms * 8000ULL;
 }
 
 enum choice { CHOSEN, BUSY, WAITS, NONE }; /* WAITS: all are taken, and somebody silent will be out of its time */
@@ -355,29 +357,32 @@ static bool stands_as_chosen(const struct joining *j)
 	       slot_read(c, j->chosen.slot, &now) != CHECK_BAD && same_cell(c, &now, &j->chosen);
 }
 
-/* JOINING is written, and after a while still there, and copy 0 as it was: nobody else goes on with this slot */
-static int join(struct joining *j, struct slot *slot, bool again, uint64_t *looked_us)
+/* JOINING is written, and after a while still there, and both copies as they were: nobody else goes on with this slot */
+static int join(struct joining *j, struct slot *slot, uint64_t *looked_us)
 {
 	const struct control *c = j->c;
 	struct slot_cell joining = slot->cell;
 
 	joining.state = SLOT_JOINING;
 	uint64_t began = clock_boot_us();
-	if (again ? !first_stands(j) : !stands_as_chosen(j))
+	if (!stands_as_chosen(j))
 		return -EAGAIN;
-	if (!write_copy(c, &joining, 1))
+	unsigned where = joins_in();
+	if (!write_copy(c, &joining, where))
 		return -EIO;
 	if (!in_time(j->timing, began))
 		return -EAGAIN;
 	clock_sleep_us(2000ULL * j->timing->claim_ms);
 	*looked_us = clock_boot_us();
-	return reads_back(c, slot->number, 1, slot->epoch, slot->nonce) && first_stands(j) ? 0 : -EAGAIN;
+	bool first = reads_back(c, slot->number, where, slot->epoch, slot->nonce);
+	return first && (where == 1 ? first_stands(j) : stands_as_chosen(j)) ? 0 : -EAGAIN;
 }
 
 static void let_all_go(const struct control *c, uint32_t number)
 {
 	control_let_go(c, cell_at(c, 0, number), PAGE);
 	control_let_go(c, cell_at(c, 1, number), PAGE);
+	control_let_go(c, cell_at(c, SLOT_JOINS, number), PAGE);
 }
 
 /*
@@ -392,10 +397,23 @@ static int give_up(const struct control *c, const struct slot *slot)
 	left.state = SLOT_LEFT;
 	if (known)
 		(void)slot_read_copy(c, slot->number, 1, &other, &known);
-	bool nobody = known && other.state == SLOT_JOINING;
-	if ((nobody || MUTANT(GIVE_UP_BLIND)) && reads_back(c, slot->number, 0, slot->epoch, slot->nonce))
+	bool nobody = known && (other.state == SLOT_JOINING || other.epoch < slot->epoch);
+	if (nobody && reads_back(c, slot->number, 0, slot->epoch, slot->nonce))
 		(void)write_copy(c, &left, 0);
 	return -EAGAIN;
+}
+
+/* has somebody won who stood still before he said so in copy 1? */
+static bool is_won(const struct control *c, const struct slot *slot)
+{
+	struct slot_cell other;
+	bool known;
+
+	control_let_go(c, cell_at(c, 1, slot->number), PAGE);
+	if (!control_refresh(c, cell_at(c, 1, slot->number), PAGE))
+		return true;
+	(void)slot_read_copy(c, slot->number, 1, &other, &known);
+	return known && other.state != SLOT_JOINING && other.epoch >= slot->epoch;
 }
 
 /* copy 1 says that we have won, and we have not: take that back, for nobody would have the slot */
@@ -416,7 +434,7 @@ static int take(struct joining *j, struct slot *slot)
 	uint64_t looked;
 
 	for (int tries = 0; tries < 4; tries++) {
-		int err = join(j, slot, tries > 0, &looked);
+		int err = join(j, slot, &looked);
 		if (err)
 			return err;
 		if (!in_time(j->timing, looked))
@@ -424,9 +442,9 @@ static int take(struct joining *j, struct slot *slot)
 		if (!write_copy(c, &slot->cell, 0))
 			return -EIO;
 		clock_sleep_us(1000ULL * j->timing->claim_ms);
-		/* copy 1 as well: whoever stood still before that write may have come after others' whole lives */
+		/* that we join as well: whoever stood still before that write may have come after others' whole lives */
 		if (!reads_back(c, slot->number, 0, slot->epoch, slot->nonce) ||
-		    !reads_back(c, slot->number, 1, slot->epoch, slot->nonce))
+		    !reads_back(c, slot->number, joins_in(), slot->epoch, slot->nonce) || is_won(c, slot))
 			return give_up(c, slot);
 		if (!write_copy(c, &slot->cell, 1))
 			return -EIO;
@@ -612,16 +630,16 @@ bool lease_lost(const struct control *c, const struct slot *slot)
 	for (unsigned copy = 0; copy < SLOT_COPIES; copy++) {
 		(void)slot_read_copy(c, slot->number, copy, &cell, &known);
 		/* whoever joins with the epoch after ours has not got it: he finds that we live */
-		uint32_t had = cell.state == SLOT_JOINING && !MUTANT(JOINING_UNHEARD) ? cell.epoch - 1 : cell.epoch;
-		lost |= known && had > slot->epoch && (cell.state != SLOT_JOINING || !MUTANT(JOINING_UNHEARD));
+		uint32_t had = cell.state == SLOT_JOINING ? cell.epoch - 1 : cell.epoch;
+		lost |= known && had > slot->epoch;
 	}
 	return lost;
 }
 
-int lease_guard(const struct control *c, const struct slot *slot)
+/* both copies, as they are on the medium; then copy 0 is held again.  As lease_guard() */
+static int ask(const struct control *c, const struct slot *slot)
 {
-	struct slot_cell cell;
-	bool known, good = true;
+	bool good = true;
 
 	for (unsigned copy = 0; copy < SLOT_COPIES; copy++) {
 		control_let_go(c, cell_at(c, copy, slot->number), PAGE);
@@ -629,11 +647,22 @@ int lease_guard(const struct control *c, const struct slot *slot)
 	}
 	if (good && lease_lost(c, slot))
 		return MEMKV_IN_USE;
-	good = control_hold(c, cell_at(c, 0, slot->number), PAGE) && good;
+	return control_hold(c, cell_at(c, 0, slot->number), PAGE) && good ? 0 : -EIO;
+}
+
+int lease_guard(const struct control *c, const struct slot *slot)
+{
+	struct slot_cell cell;
+	bool known;
+	int err = ask(c, slot);
+
+	if (err)
+		return err;
 	(void)slot_read_copy(c, slot->number, 1, &cell, &known);
-	if (!good || (known && cell.epoch == slot->epoch && cell.nonce == slot->nonce))
-		return good ? 0 : -EIO;
-	return write_own(c, &slot->cell, 1) ? 0 : -EIO;
+	if (known && cell.epoch == slot->epoch && cell.nonce == slot->nonce)
+		return 0;
+	/* who stands still before that write may have written over its next holder's, whom copy 0 tells then */
+	return write_own(c, &slot->cell, 1) ? ask(c, slot) : -EIO;
 }
 
 int lease_beat(const struct control *c, struct slot *slot, uint64_t log_tail)

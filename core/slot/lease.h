@@ -4,18 +4,21 @@
  *
  * Claim.  A slot that is virgin, or whose holder has left, or was proven gone long enough ago:
  *
- *   look -> copy 1 of the cell: JOINING, the next epoch, a nonce -> completed within `claim` of the look, else from the start
- *   -> wait 2 x claim: whoever had looked before us has written by now -> read back: copy 1 still ours, copy 0 as it was
+ *   look -> in a page of its own, beside the cell: JOINING, the next epoch, a nonce -> completed within `claim` of the look, else from the start
+ *   -> wait 2 x claim: whoever had looked before us has written by now -> read back: that is still ours, both copies are as they were
  *   -> still within `claim` of the last look, else look again
- *   -> copy 0: ACTIVE -> after `claim`: both still ours -> copy 1      (tests/model/slot_claim_lease.pml)
+ *   -> copy 0: ACTIVE -> after `claim`: that and JOINING still ours, nobody else in copy 1 -> copy 1      (tests/model/slot_claim_lease.pml)
  *   -> what stands in the log of the incarnation before goes into a checkpoint; until then the cell names that one as well, and
  *   everybody reads its log.  (Before, another might have won, and have a checkpoint there.)  -> both copies, naming nobody
  *
- * Copy 0 tells who holds the slot; nobody but the one who has won writes it.  Who wakes up late in its claim disturbs copy 1,
- * which nobody believes while it says JOINING, and which its holder looks at with each heartbeat, and writes anew; or, having stood
- * still between the last look and the write, copy 0, which its holder writes anew at the next heartbeat; but copy 1 is another's then,
- * and it gives up.  Until then copy 1 tells: it is ACTIVE, or LEFT, of that epoch, and another's.  Where the next claimer's JOINING
- * stands there, that one has found the other and names it as owed.  (unit/lease, model/slot_claim_lease)  Slots are used up from the first on, with gaps of less than LEASE_STEP: behind that many virgin
+ * Copy 0 tells who holds the slot; nobody but the one who has won writes it.  Who wakes up late in its claim disturbs JOINING, which says
+ * nothing of who has the slot; or, having stood still between the last look and the write, copy 0, which its holder writes anew at the
+ * next heartbeat; but it joins no more then, and gives up.  Until then, and for ever where nobody holds the slot, copy 1 tells: it is ACTIVE, or
+ * LEFT, of a higher epoch, or of that one and another's.  Nobody writes copy 1 who has not won, so any number of late claimers takes
+ * no epoch, and no name of a log, with it.  (JOINING was written there once: then two did.  Who takes its claim back still leaves that there; it
+ * had found the incarnation before, and names it as owed.)  By reasoning three still can: one that gives up, and says so late, over
+ * who is past its last look, and that one late with copy 1, and a third.  Who leaves says so in copy 1 first, so that nothing of his comes late
+ * there.  (unit/lease)  Slots are used up from the first on, with gaps of less than LEASE_STEP: behind that many virgin
  * ones all are virgin.  (A gap is a slot whose claim is just being made by somebody who may be dead: nobody waits for that.)
  *
  * Lease.  The holder writes a counter every `beat`.  Who has not completed a write for `self` promises nothing any more.

@@ -14,6 +14,11 @@ uint64_t slot_lock_offset(const struct control *c, uint32_t number)
 	return layout_slot_cell(&c->layout, 0, number);
 }
 
+void *slot_copy_at(const struct control *c, uint32_t number, unsigned copy)
+{
+	return control_at(c, copy < SLOT_COPIES ? layout_slot_cell(&c->layout, copy, number) : layout_slot_joining(&c->layout, number));
+}
+
 /* one copy; *known: it tells something.  Withdrawn, it is not damaged, but only the other copy tells. */
 enum check_result slot_read_copy(const struct control *c, uint32_t number, unsigned copy, struct slot_cell *cell,
 				 bool *known)
@@ -23,7 +28,7 @@ enum check_result slot_read_copy(const struct control *c, uint32_t number, unsig
 	enum check_result result = CHECK_GOOD;
 
 	*cell = (struct slot_cell){.slot = number, .state = SLOT_VIRGIN};
-	*known = checked_load(words, control_at(c, layout_slot_cell(&c->layout, copy, number)), CELL_WORDS);
+	*known = checked_load(words, slot_copy_at(c, number, copy), CELL_WORDS);
 	if (*known && !cell_blank(live, CELL_LIVE))
 		result = slot_cell_decode(live, number, copy, c->seed, cell);
 	*known &= result != CHECK_BAD;
@@ -46,7 +51,7 @@ static bool outlived(const struct control *c, const struct slot_cell *first, con
  */
 static void found_by_next(const struct control *c, struct slot_cell *first, const struct slot_cell *second)
 {
-	if (!c->shared || MUTANT(NEXT_UNHEARD) || second->state != SLOT_JOINING || second->epoch <= first->epoch)
+	if (!c->shared || second->state != SLOT_JOINING || second->epoch <= first->epoch)
 		return;
 	uint32_t before = second->epoch - 1;
 	bool named = second->owed_epoch == before;
@@ -98,7 +103,7 @@ bool slot_refresh(const struct control *c, uint32_t number)
 
 void slot_write_copy(const struct control *c, const struct slot_cell *cell, unsigned copy)
 {
-	void *at = control_at(c, layout_slot_cell(&c->layout, copy, cell->slot));
+	void *at = slot_copy_at(c, cell->slot, copy);
 	uint64_t words[CELL_WORDS];
 
 	slot_cell_encode(cell, copy, c->seed, (uint8_t *)words);
@@ -331,12 +336,14 @@ void slot_leave(const struct control *c, struct slot *slot)
 {
 	slot->cell.state = SLOT_LEFT;
 	slot->cell.seen_s = clock_utc_s();
+	/*
+	 * Whose it was, should a late claimer write over copy 0; as others may be at that copy, it is not held all the time.  First,
+	 * so that what comes late, when somebody else has the slot, comes into copy 0, which that one writes anew.
+	 */
+	if (c->shared && control_published(c) && !MUTANT(LEFT_ONCE) && control_hold(c, slot_copy_at(c, slot->number, 1), CELL_LIVE))
+		slot_write_copy(c, &slot->cell, 1);
 	if (!c->shared || control_published(c)) /* else something of it may still be on the way: it ends, but does not leave */
 		slot_write_copy(c, &slot->cell, 0); /* of equal epochs copy 0 tells; the other keeps the epoch should this be lost */
-	/* and whose it was, should a late claimer write over copy 0; as others may be at that copy, it is not held all the time */
-	if (c->shared && control_published(c) &&
-	    (MUTANT(LEFT_ONCE) || control_hold(c, control_at(c, layout_slot_cell(&c->layout, 1, slot->number)), CELL_LIVE)))
-		slot_write_copy(c, &slot->cell, 1);
 	c->media->ops->unlock(c->media, slot_lock_offset(c, slot->number));
 }
 

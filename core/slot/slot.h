@@ -55,6 +55,10 @@ void slot_bar_lift(const struct control *c, uint32_t number);
 /* ---- between slot.c and lease.c ---- */
 /* slot_begin() - fill in a new incarnation, with random nonce and births; 0 or -errno with a sentence */
 int slot_begin(const struct control *c, uint32_t number, uint32_t epoch, struct slot *slot);
+/* shared devices: beside the copies of a cell, and of the same form, what says who is about to claim the slot */
+enum { SLOT_JOINS = SLOT_COPIES };
+/* slot_copy_at() - where it is in memory; @copy may be SLOT_JOINS, here and below */
+void *slot_copy_at(const struct control *c, uint32_t number, unsigned copy);
 /* slot_write_copy() - store and publish one copy of a cell */
 void slot_write_copy(const struct control *c, const struct slot_cell *cell, unsigned copy);
 /* slot_read_copy() - one copy; *known: it tells something */

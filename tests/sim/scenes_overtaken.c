@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Scenes of hosts that share a device: what others do while one of them stands still, or is not there yet.  See stage.h. */
+#include "core/format/record.h"
 #include "core/pool/handle.h"
 #include "stage.h"
 
@@ -78,6 +79,47 @@ static void adopted_settled(void)
 	(void)ends(1);
 	empties(segment);
 	(void)calls(0, CALL_GET, 0);
+}
+
+/* host 0 puts until the first segment was opened, since it had this generation, and sealed, and key 0 is elsewhere */
+static uint32_t opens_and_seals(uint64_t generation, uint32_t key)
+{
+	const struct shadow_segment *first = &world.shadow[0];
+
+	while (key < 160 && (first->generation == generation || world.stated[0].kind != RECORD_SEAL || segment_of_key(0) == 0))
+		(void)calls(0, CALL_PUT, key++);
+	scene_must(first->generation != generation && segment_of_key(0) != 0, "the first segment is opened, and sealed");
+	return key;
+}
+
+/*
+ * Host 1 looks, and stands still behind the entries of the first segment.  That is opened anew, a block that host 1 has not come to yet moves
+ * there, and its old place is given up.  Host 1 has to look at all of it once more.
+ */
+static void reopened_unread(void)
+{
+	const struct shadow_segment *first = &world.shadow[0];
+	uint32_t before = UINT32_MAX;
+
+	opens(0);
+	opens(1);
+	(void)puts_key_0();
+	(void)calls(0, CALL_PIN, 0);
+	uint32_t key = opens_and_seals(0, 1);
+	(void)calls(1, CALL_REFRESH, 0);
+	key = opens_and_seals(first->generation, key);
+	uint64_t generation = first->generation;
+	begins(1, CALL_REFRESH, 0);
+	goes_to(1, MUTANT_FOLD_LOOKS_BEFORE, 1);
+	while (key < 160 && segment_of_key(0) != 0) {
+		before = segment_of_key(0);
+		(void)calls(0, CALL_PUT, key++);
+	}
+	scene_must(first->generation != generation && before != UINT32_MAX, "the block moves to where host 1 looks");
+	while (key < 160 && !world.failed && world.stated[before].kind != RECORD_OPEN)
+		(void)calls(0, CALL_PUT, key++);
+	scene_must(segment_of_key(0) == 0, "its old place is given up");
+	(void)ends(1);
 }
 
 /* host 0 has chosen a segment to empty, finds that all in it was read, and stands still before it gives it back */
@@ -399,6 +441,7 @@ const struct scene scenes_overtaken[] = {
 	{MUTANT_ATTACH_UNGUARDED, "comes a second time", MEDIUM_SHARED, attach_unguarded, two_hosts},
 	{MUTANT_PIN_LOGS_UNREAD, "is pinned", MEDIUM_SHARED, pin_logs_unread, two_hosts},
 	{MUTANT_DEL_FORGOTTEN_EARLY, "was removed before the get began", MEDIUM_SHARED, del_forgotten_early, small_checkpoints},
+	{MUTANT_REOPENED_UNREAD, "a fresh look does not see it", MEDIUM_SHARED, reopened_unread, two_hosts},
 	{MUTANT_STANDS_FROM_MIRROR, "was removed before the get began", MEDIUM_SHARED, stands_from_mirror, two_hosts},
 	{MUTANT_ADOPTED_SETTLED, "a fresh look does not see it", MEDIUM_SHARED, adopted_settled, two_hosts},
 	{.play = NULL},

@@ -60,60 +60,27 @@ static void stale_claim_believed(void)
 	(void)calls(0, CALL_GET, 0);
 }
 
-/* likewise; host 2 has left, and host 3 has begun to claim the slot */
-static void next_unheard(void)
-{
-	two_claim();
-	stands_still(0);
-	(void)calls(2, CALL_REMOVE, 0);
-	closes(2);
-	begins_to_open(3);
-	writes_late(3);
-	writes_late(1);
-	(void)calls(0, CALL_GET, 0);
-}
-
 /*
- * Host 2 has the slot that host 1 stands still in the claim of, and sleeps; the slot passes on to host 3, which leaves, and host 4 has
- * begun to claim it when host 1 writes its cell.  Host 2 wakes up, and must see that its slot was another's: else it writes over the
- * claim, the only word of the epoch between.
+ * Hosts 1 and 2 stand still in their claims of slot 1, the one before its ACTIVE, the other before its JOINING.  Host 3 has the slot
+ * twice meanwhile, and leaves.  Both write then, and nothing but the second copy tells of host 3's epochs.
  */
-static void joining_unheard(void)
+static void joined_in_cell(void)
 {
-	two_claim();
+	opens(0);
+	(void)calls(0, CALL_PUT, 0);
+	begins_to_open(2);
+	goes_to(2, MUTANT_JOINED_IN_CELL, 2);
 	stands_still(2);
+	claims_late(1, 0, 1);
 	opens(3);
 	closes(3);
-	begins_to_open(4);
-	writes_late(4);
-	writes_late(1);
-	(void)calls(2, CALL_REMOVE, 0);
-	dies(2);
-	dies(1);
-	(void)ends(4);
-	if (world.agents[4].state == AGENT_DOWN) /* it found the slot taken, by somebody who had just been heard of */
-		opens(4);
-}
-
-/*
- * Hosts 0 and 1 stand still in their claims of the only free slot, before either copy of its cell; host 2 wins it, puts, removes, and stands
- * still, for some heartbeats.  Host 0 writes its copy, and finds that it has lost; host 1 writes the other.  Host 3 looks for a slot.
- */
-static void give_up_blind(void)
-{
-	opens(4);
-	claims_late(0, 0, 1);
-	claims_late(1, 1, 1);
-	opens(2);
-	(void)calls(2, CALL_PUT, 0);
-	(void)calls(2, CALL_REMOVE, 0);
-	stands_still(2);
-	(void)goes_for(0, 1500);
-	stands_still(0);
-	writes_late(1);
-	begins_to_open(3);
-	if (!goes_for(3, 20000))
-		(void)calls(3, CALL_GET, 0);
+	opens(3);
+	(void)calls(3, CALL_REMOVE, 0);
+	closes(3);
+	writes_late(2);
+	(void)goes_for(1, 3000); /* and it gives up */
+	stands_still(1);
+	opens(3);
 }
 
 /*
@@ -336,9 +303,7 @@ const struct scene scenes_shared[] = {
 	{MUTANT_ELSEWHERE_UNREAD, "is pinned", MEDIUM_SHARED, elsewhere_unread, much_to_put},
 	{MUTANT_PIN_BY_ENTRY, "is pinned", MEDIUM_SHARED, pin_by_entry, much_to_put},
 	{MUTANT_STALE_CLAIM_BELIEVED, "was removed before the get began", MEDIUM_SHARED, stale_claim_believed, two_slots},
-	{MUTANT_NEXT_UNHEARD, "was removed before the get began", MEDIUM_SHARED, next_unheard, two_slots},
-	{MUTANT_JOINING_UNHEARD, "comes a second time", MEDIUM_SHARED, joining_unheard, two_slots},
-	{MUTANT_GIVE_UP_BLIND, "was removed before the get began", MEDIUM_SHARED, give_up_blind, two_slots},
+	{MUTANT_JOINED_IN_CELL, "comes a second time", MEDIUM_SHARED, joined_in_cell, two_slots},
 	{MUTANT_LATE_BEAT_BELIEVED, "comes a second time", MEDIUM_SHARED, late_beat_believed, two_slots},
 	{MUTANT_KEPT_UNREAD, "was removed before the get began", MEDIUM_SHARED, kept_unread, two_slots},
 	{MUTANT_OWN_CELL_BELIEVED, "was removed before the get began", MEDIUM_SHARED, own_cell_believed, two_slots},

@@ -35,7 +35,7 @@ static int flush(struct media *media)
 }
 
 /* pages of cells that are held: as on a device, no others are written; only while it is asked for */
-static bool held[SLOT_COPIES * SLOTS], strict;
+static bool held[(SLOT_COPIES + 2) * SLOTS], strict; /* hold cells and claim rows lie behind */
 
 static bool *held_at(struct media *media, uint64_t offset) { return &held[fake_slot(media, offset)]; }
 
@@ -279,6 +279,31 @@ START_TEST(holder_writes_its_copy_anew)
 }
 END_TEST
 
+/* behind the copy that the holder mends: the slot has passed on while it stood still before that */
+static void passes_on(unsigned count)
+{
+	struct slot_cell next = cell_of(0, 2, NEXT, SLOT_ACTIVE);
+
+	if (count == 1)
+		put_copy(0, &next);
+}
+
+START_TEST(holder_mends_too_late)
+{
+	struct slot mine;
+	struct slot_cell late = cell_of(0, 1, LATE, SLOT_ACTIVE);
+
+	open_pool();
+	ck_assert_int_eq(claim(&mine), 0);
+	put_copy(1, &late);
+	flushes = 0;
+	behind_flush = passes_on;
+	ck_assert_int_eq(lease_guard(c, &mine), MEMKV_IN_USE);
+	ck_assert_uint_eq(flushes, 1);
+	close_pool();
+}
+END_TEST
+
 /* ---- proofs of death ---- */
 
 /* after how many microseconds it counted as gone and quiet; 0: not within @ms */
@@ -407,7 +432,7 @@ END_TEST
 int main(void)
 {
 	const TTest *const tests[] = {late_copy_over_one_who_left, late_copy_under_the_next_claim, late_copy_of_an_epoch_long_past, chosen_by_what_stands_there,
-					     who_gives_up_leaves_the_winner_alone, holder_writes_its_copy_anew,
+					     who_gives_up_leaves_the_winner_alone, holder_writes_its_copy_anew, holder_mends_too_late,
 					     another_boot_proves_death, unbounded_connection_waits_for_its_boot, twins_are_refused,
 					     silence_proves_nothing, silent_slots_pass_on_once,
 					     NULL};
