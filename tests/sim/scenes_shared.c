@@ -186,6 +186,28 @@ static void own_cell_believed(void)
 	(void)calls(1, CALL_GET, 0);
 }
 
+/*
+ * Host 1 stands still in its claim of slot 1, which host 2 wins then, and checks the pool.  Host 1 writes the other copy of the cell; and
+ * host 2 is just about to tell of a removal, with the first copy half written in its memory, when the check looks at it.
+ */
+static void cell_halfway(void)
+{
+	opens(0);
+	(void)calls(0, CALL_PUT, 0);
+	claims_late(1, 1, 1);
+	opens(2);
+	begins(12, CALL_CHECK, 0);
+	goes_to(12, MUTANT_CELL_HALFWAY, 1);
+	begins(2, CALL_REMOVE, 0);
+	goes_to(2, MUTANT_LATE_BEAT_BELIEVED, 1);
+	writes_late(1);
+	goes_to_store(2, cell(0, 1), PAGE, 3);
+	helpers_stand_still(2);
+	(void)goes_for(12, 2000);
+	(void)ends(2);
+	(void)ends(12);
+}
+
 /* ---- removals ---- */
 
 static bool log_of_another(const struct agent *a, uint64_t offset)
@@ -325,6 +347,7 @@ const struct scene scenes_shared[] = {
 	{MUTANT_LATE_BEAT_BELIEVED, "comes a second time", MEDIUM_SHARED, late_beat_believed, two_slots},
 	{MUTANT_KEPT_UNREAD, "was removed before the get began", MEDIUM_SHARED, kept_unread, two_slots},
 	{MUTANT_OWN_CELL_BELIEVED, "was removed before the get began", MEDIUM_SHARED, own_cell_believed, two_slots},
+	{MUTANT_CELL_HALFWAY, "damaged records", MEDIUM_SHARED, cell_halfway, two_slots},
 	{MUTANT_PINS_UNREAD, "the list of pins does not know", MEDIUM_SHARED, pins_unread, two_slots},
 	{MUTANT_LOGS_UNREAD, "was removed before the get began", MEDIUM_SHARED, logs_unread, many_slots},
 	{MUTANT_UNTOLD_BELIEVED, "was removed before the get began", MEDIUM_SHARED, untold_believed, many_slots},
