@@ -337,7 +337,76 @@ static void pin_by_entry(void)
 	(void)calls(1, CALL_GET, 0);
 }
 
+/* ---- room ---- */
+
+enum { SEGMENTS = 14 };
+
+static void blocks_of_sizes(struct setup *s, struct geometry *geo)
+{
+	hosts(s, geo, 2);
+	s->keys = 100;
+	s->max_block = 4 * PAGE;
+	geo->max_block = s->max_block;
+	geo->segments = SEGMENTS;
+	geo->entries = 4;
+	geo->segment_pages = geo->last_pages = 6;
+	geo->segment_room = geo->max_block;
+}
+
+/* how many segments nobody has had */
+static uint32_t never_opened(void)
+{
+	uint32_t count = 0;
+
+	for (uint32_t s = 0; s < SEGMENTS; s++)
+		count += world.stated[s].version == 0;
+	return count;
+}
+
+/* how many segments were opened since their generations were these; *most_once: how many there would be if none had been twice */
+static uint64_t opened_since(const uint64_t *generations, uint64_t *most_once)
+{
+	enum { OPENING_BITS = 24 };
+	uint64_t before = 0, now = 0, mask = (1U << OPENING_BITS) - 1;
+
+	*most_once = 0;
+	for (uint32_t s = 0; s < SEGMENTS; s++) {
+		before = max_u64(before, generations[s] & mask);
+		now = max_u64(now, world.shadow[s].generation & mask);
+		*most_once += world.shadow[s].generation != generations[s];
+	}
+	return now - before;
+}
+
+/*
+ * Host 0 has half of the segments.  All that host 1 puts is pinned, until nothing fits any more: then a put need not move the same blocks
+ * round in the same segments twice.
+ */
+static void round_by_first(void)
+{
+	enum { REFUSED = 5 };
+	uint64_t generations[SEGMENTS], most_once;
+	uint32_t key = 0, refused = 0;
+
+	opens(0);
+	while (never_opened() > SEGMENTS / 2 && key < 40)
+		(void)calls(0, CALL_PUT, key++);
+	opens(1);
+	for (; refused < REFUSED && key < 100; key++) {
+		for (uint32_t s = 0; s < SEGMENTS; s++)
+			generations[s] = world.shadow[s].generation;
+		int64_t result = calls(1, CALL_PUT, key);
+		if (opened_since(generations, &most_once) > most_once + 1)
+			broken("a put opens the same segments again and again");
+		if (result == 0)
+			(void)calls(1, CALL_PIN, key);
+		refused += result == MEMKV_NO_ROOM;
+	}
+	scene_must(refused == REFUSED, "nothing fits any more");
+}
+
 const struct scene scenes_shared[] = {
+	{MUTANT_ROUND_BY_FIRST, "again and again", MEDIUM_SHARED, round_by_first, blocks_of_sizes},
 	{MUTANT_ELSEWHERE_UNREAD, "is pinned", MEDIUM_SHARED, elsewhere_unread, much_to_put},
 	{MUTANT_PIN_BY_ENTRY, "is pinned", MEDIUM_SHARED, pin_by_entry, much_to_put},
 	{MUTANT_STALE_CLAIM_BELIEVED, "was removed before the get began", MEDIUM_SHARED, stale_claim_believed, two_slots},
