@@ -55,7 +55,7 @@ static void read_host(struct memkv_pool *pool, const struct identity *id, uint32
 	struct slot_cell cell;
 
 	*host = (struct memkv_host){.slot = slot};
-	if (!slot_refresh(&pool->control, slot) || slot_read(&pool->control, slot, &cell) == CHECK_BAD) {
+	if (share_read_cell(pool, slot, &cell) == CHECK_BAD) {
 		host->state = MEMKV_HOST_DAMAGED;
 		return;
 	}

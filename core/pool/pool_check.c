@@ -77,7 +77,7 @@ static void check_slots(struct check *check)
 	for (uint32_t n = 0; n < pool->sb.geo.slots; n++) {
 		enum check_result result = CHECK_BAD;
 		for (int i = 0; i < REREADS && result != CHECK_GOOD; i++)
-			result = slot_refresh(&pool->control, n) ? slot_read(&pool->control, n, &cell) : CHECK_BAD;
+			result = share_read_cell(pool, n, &cell);
 		record(check, result != CHECK_GOOD, result == CHECK_MENDED);
 		if (check->repair && result != CHECK_GOOD)
 			repaired(check, n != pool->slot.number && repair_slot(pool, n));

@@ -374,21 +374,36 @@ static uint64_t segments_to_try(const struct room *room)
 	return pool->control.shared ? give_count(pool) : pool->control.layout.segments;
 }
 
-/* on a shared device few segments may be ours that can be emptied: what must move goes round in them, and each costs flushes */
-static bool comes_again(struct room *room, uint64_t *first)
+enum { ROUND = 16 };
+
+/* segments that one put has found too full, as many as are remembered */
+struct round {
+	uint64_t segments[ROUND];
+	unsigned count;
+};
+
+/*
+ * On a shared device few segments may be ours that can be emptied: what must move goes round in them, and each costs flushes.  The first
+ * that was too full need not be one of those: it may be full of what we may not empty.
+ */
+static bool comes_again(struct room *room, struct round *round)
 {
 	pthread_mutex_lock(&room->lock);
 	uint64_t now = room->current ? room->current->owned.segment : UINT64_MAX;
 	pthread_mutex_unlock(&room->lock);
-	bool again = *first != UINT64_MAX && now == *first;
-	if (*first == UINT64_MAX)
-		*first = now;
-	return again;
+	if (now == UINT64_MAX)
+		return false;
+	for (unsigned i = 0; i < round->count && !(MUTANT(ROUND_BY_FIRST) && i); i++)
+		if (round->segments[i] == now)
+			return true;
+	if (round->count < ROUND)
+		round->segments[round->count++] = now;
+	return false;
 }
 
 int room_reserve(struct room *room, uint32_t pages, struct room_place *place)
 {
-	uint64_t first = UINT64_MAX; /* that was too full */
+	struct round round = {.count = 0};
 
 	/* a segment may be too full of what must move into it; when all of them are, there is no room */
 	for (uint64_t tries = 0, most = 0; tries <= most; tries++) {
@@ -402,7 +417,7 @@ int room_reserve(struct room *room, uint32_t pages, struct room_place *place)
 		pthread_mutex_unlock(&room->lock);
 		if (got)
 			return 0;
-		if (room->pool->control.shared && comes_again(room, &first))
+		if (room->pool->control.shared && comes_again(room, &round))
 			break;
 		int err = refill(room, pages);
 		if (err)

@@ -238,6 +238,19 @@ bool share_silent(struct memkv_pool *pool, uint32_t slot)
 	return still >= share->timing.beat_ms * 2500ULL;
 }
 
+enum check_result share_read_cell(struct memkv_pool *pool, uint32_t slot, struct slot_cell *cell)
+{
+	const struct control *c = &pool->control;
+	bool ours = c->shared && slot == pool->slot.number && !MUTANT(CELL_HALFWAY);
+
+	if (ours)
+		pthread_mutex_lock(&pool->share.beat_lock);
+	enum check_result result = slot_refresh(c, slot) ? slot_read(c, slot, cell) : CHECK_BAD;
+	if (ours)
+		pthread_mutex_unlock(&pool->share.beat_lock);
+	return result;
+}
+
 bool share_quiet(void *context, uint32_t slot, uint32_t epoch)
 {
 	struct memkv_pool *pool = context;

@@ -98,6 +98,12 @@ void share_words(struct memkv_pool *pool);
 void share_listen(struct memkv_pool *pool);
 bool share_silent(struct memkv_pool *pool, uint32_t slot);
 
+/*
+ * share_read_cell() - slot_refresh() and slot_read() of any slot, for whoever tells of damage; not on shared devices too.  While another
+ * thread of this process writes our own cell, copy 0 is not whole in memory, and copy 1 may be that of a late claimer: neither tells.
+ */
+enum check_result share_read_cell(struct memkv_pool *pool, uint32_t slot, struct slot_cell *cell);
+
 /* share_publish_entry() - where we write to the segment: the entry, as we know it, is on the device; else it was read from there */
 void share_publish_entry(struct memkv_pool *pool, uint64_t segment, uint32_t index);
 

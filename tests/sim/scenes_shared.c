@@ -176,6 +176,30 @@ static void missed_by_own_cell(void)
 	(void)calls(2, CALL_GET, 1);
 }
 
+/*
+ * Host 1 has won slot 1, and stands still before it says so in the other copy of its cell, until the slot has passed on to host 2, which checks
+ * the pool.  Host 1 writes that copy, and takes it back; and host 2 is just about to tell of a removal, with the first copy half written in
+ * its memory, when the check looks at it.
+ */
+static void cell_halfway(void)
+{
+	opens(0);
+	(void)calls(0, CALL_PUT, 0);
+	claims_late(1, 1, 1);
+	opens(2);
+	begins(12, CALL_CHECK, 0);
+	goes_to(12, MUTANT_CELL_HALFWAY, 1);
+	begins(2, CALL_REMOVE, 0);
+	goes_to(2, MUTANT_LATE_BEAT_BELIEVED, 1);
+	writes_late(1);
+	writes_late(1);
+	goes_to_store(2, cell(0, 1), PAGE, 3);
+	helpers_stand_still(2);
+	(void)goes_for(12, 2000);
+	(void)ends(2);
+	(void)ends(12);
+}
+
 /* ---- removals ---- */
 
 static bool log_of_another(const struct agent *a, uint64_t offset)
@@ -299,7 +323,76 @@ static void pin_by_entry(void)
 	(void)calls(1, CALL_GET, 0);
 }
 
+/* ---- room ---- */
+
+enum { SEGMENTS = 14 };
+
+static void blocks_of_sizes(struct setup *s, struct geometry *geo)
+{
+	hosts(s, geo, 2);
+	s->keys = 100;
+	s->max_block = 4 * PAGE;
+	geo->max_block = s->max_block;
+	geo->segments = SEGMENTS;
+	geo->entries = 4;
+	geo->segment_pages = geo->last_pages = 6;
+	geo->segment_room = geo->max_block;
+}
+
+/* how many segments nobody has had */
+static uint32_t never_opened(void)
+{
+	uint32_t count = 0;
+
+	for (uint32_t s = 0; s < SEGMENTS; s++)
+		count += world.stated[s].version == 0;
+	return count;
+}
+
+/* how many segments were opened since their generations were these; *most_once: how many there would be if none had been twice */
+static uint64_t opened_since(const uint64_t *generations, uint64_t *most_once)
+{
+	enum { OPENING_BITS = 24 };
+	uint64_t before = 0, now = 0, mask = (1U << OPENING_BITS) - 1;
+
+	*most_once = 0;
+	for (uint32_t s = 0; s < SEGMENTS; s++) {
+		before = max_u64(before, generations[s] & mask);
+		now = max_u64(now, world.shadow[s].generation & mask);
+		*most_once += world.shadow[s].generation != generations[s];
+	}
+	return now - before;
+}
+
+/*
+ * Host 0 has half of the segments.  All that host 1 puts is pinned, until nothing fits any more: then a put need not move the same blocks
+ * round in the same segments twice.
+ */
+static void round_by_first(void)
+{
+	enum { REFUSED = 5 };
+	uint64_t generations[SEGMENTS], most_once;
+	uint32_t key = 0, refused = 0;
+
+	opens(0);
+	while (never_opened() > SEGMENTS / 2 && key < 40)
+		(void)calls(0, CALL_PUT, key++);
+	opens(1);
+	for (; refused < REFUSED && key < 100; key++) {
+		for (uint32_t s = 0; s < SEGMENTS; s++)
+			generations[s] = world.shadow[s].generation;
+		int64_t result = calls(1, CALL_PUT, key);
+		if (opened_since(generations, &most_once) > most_once + 1)
+			broken("a put opens the same segments again and again");
+		if (result == 0)
+			(void)calls(1, CALL_PIN, key);
+		refused += result == MEMKV_NO_ROOM;
+	}
+	scene_must(refused == REFUSED, "nothing fits any more");
+}
+
 const struct scene scenes_shared[] = {
+	{MUTANT_ROUND_BY_FIRST, "again and again", MEDIUM_SHARED, round_by_first, blocks_of_sizes},
 	{MUTANT_ELSEWHERE_UNREAD, "is pinned", MEDIUM_SHARED, elsewhere_unread, much_to_put},
 	{MUTANT_PIN_BY_ENTRY, "is pinned", MEDIUM_SHARED, pin_by_entry, much_to_put},
 	{MUTANT_STALE_CLAIM_BELIEVED, "was removed before the get began", MEDIUM_SHARED, stale_claim_believed, two_slots},
@@ -308,6 +401,7 @@ const struct scene scenes_shared[] = {
 	{MUTANT_KEPT_UNREAD, "was removed before the get began", MEDIUM_SHARED, kept_unread, two_slots},
 	{MUTANT_OWN_CELL_BELIEVED, "was removed before the get began", MEDIUM_SHARED, own_cell_believed, two_slots},
 	{MUTANT_OWN_CELL_BELIEVED, "was removed before the get began", MEDIUM_SHARED, missed_by_own_cell, two_slots},
+	{MUTANT_CELL_HALFWAY, "damaged records", MEDIUM_SHARED, cell_halfway, two_slots},
 	{MUTANT_PINS_UNREAD, "the list of pins does not know", MEDIUM_SHARED, pins_unread, two_slots},
 	{MUTANT_LOGS_UNREAD, "was removed before the get began", MEDIUM_SHARED, logs_unread, many_slots},
 	{MUTANT_UNTOLD_BELIEVED, "was removed before the get began", MEDIUM_SHARED, untold_believed, many_slots},
