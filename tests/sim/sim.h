@@ -476,6 +476,8 @@ void watch_died(const struct agent *agent);
 bool stated_passed_on(const struct agent *agent);
 bool stated_claim_passed_on(const struct agent *agent);
 void stated_landed(uint64_t offset, const uint8_t *before);
+/* power was lost */
+void stated_rebuild(void);
 void stated_write_landed(const struct command *command);
 
 /* oracle.c */
@@ -557,6 +559,7 @@ void pin_call(struct thread *t, uint32_t key);
 void do_evict(struct thread *t);
 void do_pin(struct thread *t, uint32_t key);
 void do_unpin(struct thread *t, uint32_t key);
+void do_pin_session(struct thread *t, uint32_t session);
 void do_list_pins(struct thread *t);
 void unpin_all(struct thread *t);
 
