@@ -476,9 +476,9 @@ void watch_died(const struct agent *agent);
 bool stated_passed_on(const struct agent *agent);
 bool stated_claim_passed_on(const struct agent *agent);
 void stated_landed(uint64_t offset, const uint8_t *before);
-/* power was lost */
-void stated_rebuild(void);
 void stated_write_landed(const struct command *command);
+/* power was lost: what they say now */
+void stated_rebuild(void);
 
 /* oracle.c */
 void payload_fill(uint8_t *to, uint32_t version);

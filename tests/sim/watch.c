@@ -602,6 +602,8 @@ void watch_rebuild(void)
 {
 	for (uint32_t i = 0; i < world.layout.geo.segments; i++)
 		rebuild_segment(i);
+	if (on_shared())
+		stated_rebuild();
 	left_reset();
 }
 
