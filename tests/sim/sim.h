@@ -267,6 +267,7 @@ enum site_where { SITE_AT, SITE_BEHIND, SITE_BEFORE, SITE_ANSWERED, SITE_WHERES 
 struct site {
 	uint32_t chance;	/* 0: none is chosen there */
 	uint32_t passed;	/* so often in this run */
+	uint32_t asked;		/* the same, whether it fades or not */
 	enum call_kind call; /* the last one that passed it, and after how many of its points */
 	uint32_t points;
 };

@@ -14,6 +14,7 @@
 #include "stage.h"
 
 #include <string.h>
+#include <xxhash.h>
 
 enum deed { DEED_NONE, DEED_STALL, DEED_STOP, DEED_KILL, DEED_CUT, DEED_ERRORS, DEEDS };
 
@@ -31,26 +32,58 @@ static uint32_t some_bit(uint32_t bits)
 	return (uint32_t)__builtin_ctz(bits);
 }
 
-static enum sim_mutant some_site(void)
+static uint64_t names[MUTANT_COUNT];
+
+static void hash_names(void)
+{
+	for (int m = 1; m < MUTANT_COUNT; m++)
+		names[m] = XXH3_64bits(mutant_name((enum sim_mutant)m), strlen(mutant_name((enum sim_mutant)m)));
+}
+
+/* what a spot draws by its name: so a new spot leaves all seeds as they were but those that choose it */
+static uint64_t lot(enum sim_mutant place, uint64_t number)
+{
+	uint64_t pair[2];
+
+	random_seed(pair, names[place] ^ number);
+	return pair[0];
+}
+
+static bool is_passed(int m, enum medium_kind medium)
 {
 #define ONE(name, text) +1
 	/* in the order of core/base/simulate.h: what shows everywhere, on devices, between caches, on shared devices */
 	enum { MAPPED = 1 SIM_MAPPED_MUTANTS(ONE), DEVICE = MAPPED SIM_DEVICE_MUTANTS(ONE), LINES = DEVICE SIM_LINES_MUTANTS(ONE) };
 #undef ONE
 
-	switch (world.setup.medium) {
+	switch (medium) {
 	case MEDIUM_FILE:
 	case MEDIUM_MEMORY:
-		return (enum sim_mutant)(1 + pick(MAPPED - 1));
+		return m < MAPPED;
 	case MEDIUM_BLOCK:
-		return (enum sim_mutant)(1 + pick(DEVICE - 1));
+		return m < DEVICE;
 	case MEDIUM_LINES:
-		return (enum sim_mutant)(1 + pick(LINES - 1));
-	default: {
-		uint32_t n = 1 + pick(DEVICE - 1 + MUTANT_COUNT - LINES);
-		return (enum sim_mutant)(n < DEVICE ? n : n - DEVICE + LINES);
+		return m < LINES;
+	default:
+		return m < DEVICE || m >= LINES;
 	}
+}
+
+static enum sim_mutant some_site(void)
+{
+	uint64_t number = pick(UINT32_MAX), highest = 0;
+	enum sim_mutant site = MUTANT_NONE;
+
+	for (int m = 1; m < MUTANT_COUNT; m++) {
+		if (!is_passed(m, world.setup.medium))
+			continue;
+		uint64_t drawn = lot((enum sim_mutant)m, number);
+		if (drawn >= highest) {
+			highest = drawn;
+			site = (enum sim_mutant)m;
+		}
 	}
+	return site;
 }
 
 static enum deed some_deed(void)
@@ -100,6 +133,8 @@ enum call_kind sites_menu(void)
 bool sites_begin(uint64_t seed)
 {
 	memset(&world.sites, 0, sizeof(world.sites));
+	if (!names[1])
+		hash_names();
 	random_seed(world.sites.random, ~seed);
 	/* not yet of hosts that share a device, unless asked for: there they find what is not mended (README.md) */
 	return pick(4) != 0;
@@ -288,7 +323,8 @@ static void passed(enum sim_mutant place)
 	site->call = t->call.kind;
 	site->points = (uint32_t)t->call.points;
 	site->passed += world.sites.fades;
-	if (t->due || !likely(site->chance / (1 + site->passed)))
+	uint64_t drawn = lot(place, world.seed + ((uint64_t)++site->asked << 40));
+	if (t->due || drawn >> 48 >= site->chance / (1 + site->passed))
 		return;
 	uint32_t where = some_bit(world.sites.wheres), deed = some_bit(world.sites.deeds);
 	if (where == SITE_BEFORE)
@@ -314,17 +350,17 @@ int sim_site(enum sim_mutant place)
 /* a call begins of the kind that came by a chosen spot */
 void sites_call(struct thread *t)
 {
-	enum { TRIES = 8 };
+	enum { ONE_OF = 16 };
 
 	if (!world.sites.on || world.phase != PHASE_RUN || !(world.sites.wheres >> SITE_BEFORE & 1))
 		return;
-	for (int i = 0; i < TRIES; i++) {
-		enum sim_mutant place = some_site();
-		struct site *site = &world.sites.sites[place];
-		if (!site->points || site->call != t->call.kind || !likely(site->chance))
+	uint64_t number = pick(UINT32_MAX);
+	for (int m = 1; m < MUTANT_COUNT; m++) {
+		struct site *site = &world.sites.sites[m];
+		if (!site->points || site->call != t->call.kind || lot((enum sim_mutant)m, number) >> 48 >= site->chance / ONE_OF)
 			continue;
 		site->passed += world.sites.fades;
-		trace(EVENT_SITE, t->agent, place, SITE_BEFORE, site->points);
+		trace(EVENT_SITE, t->agent, (uint32_t)m, SITE_BEFORE, site->points);
 		t->due = 1 + pick(site->points);
 		t->due_deed = some_bit(world.sites.deeds);
 		return;
