@@ -2,6 +2,7 @@
 /* See stage.h. */
 #include "stage.h"
 #include "core/format/record.h"
+#include "oracle.h"
 
 #include <stdio.h>
 #include <string.h>
