@@ -3,7 +3,7 @@
  * What goes wrong: processes are killed, stopped and resumed, threads stand still, the power goes, the clock jumps; between
  * slices, by a chance for each, and at hot points.
  */
-#include "sim.h"
+#include "oracle.h"
 
 enum { LONG_STOP = 14, AT_ONCE = 300 };
 

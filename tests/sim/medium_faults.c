@@ -212,7 +212,7 @@ int medium_flush(struct agent *agent)
 	world.steps++;
 	mark_advisory();
 	for (uint64_t page = next_dirty(0); page != NEVER; page = next_dirty(page + 1))
-		if ((!fails || draw(2)) && !overlooked(page))
+		if ((!fails || (!stage.on && draw(2))) && !overlooked(page))
 			settle_page(page);
 	trace(EVENT_FLUSH, agent, fails, 0, 0);
 	world_point(4); /* what comes to be written meanwhile is not flushed */

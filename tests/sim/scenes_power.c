@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Scenes of what power loss leaves, mostly of several generations of a segment: see stage.h. */
+#include "oracle.h"
 #include "stage.h"
 
 static void many_keys(struct setup *s, struct geometry *geo)

@@ -5,7 +5,7 @@
  */
 #include "core/facts/ownership.h"
 #include "core/format/cells.h"
-#include "sim.h"
+#include "oracle.h"
 
 #include <string.h>
 

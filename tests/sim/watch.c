@@ -13,6 +13,7 @@
  *   - a removed block never becomes live again
  */
 #include "core/pool/handle.h"
+#include "oracle.h"
 #include "stage.h"
 
 #include <inttypes.h>
