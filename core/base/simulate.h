@@ -82,7 +82,7 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(DROP_UNSETTLED, "a copy is forgotten though it was read before its block had landed, and is there now")      \
 	X(DROP_SENT, "a copy that each step brings back is forgotten, under somebody who has just looked")              \
 	X(BEGUN_UNSETTLED, "a removal passes over what is just being opened anew, before the device says so")          \
-	X(SILENCE_BELIEVED, "a follower takes a second source that does not answer for one that knows nothing")        \
+	X(SILENCE_BELIEVED, "a follower, or a removal, takes a source that does not answer for one that knows nothing") \
 	X(LOG_UNREAD_ENDS, "a log that the medium does not answer for counts as read to its end")                       \
 	X(GROWTH_NOT_LOST, "a follower does not look where the blocks of an OPEN segment have moved that it had not met yet") \
 	X(CHECKPOINT_UNFLUSHED, "a checkpoint is written over the older one though the newer may not be flushed")        \
@@ -155,6 +155,7 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(DROP_AND_MEET, "a get tries a copy that fails, and that its table tells of each time, until it has tried enough")   \
 	X(UNTOLD_BELIEVED, "who stated a removal that could not be told of goes on, and goes by it")                   \
 	X(NOT_VOUCHED, "a removal that met another's, not acknowledged yet, takes it for done")                        \
+	X(DEL_UNFLUSHED, "shared: a removal is acknowledged before its record is flushed")                              \
 	X(REOPENED_UNREAD, "shared: a segment that is opened anew while it is folded counts as one that could not be read")    \
 	X(STANDS_FROM_MIRROR, "a mover believes its own mirror that a segment was not adopted and opened anew meanwhile") \
 	X(RESUMED_UNSEEN, "who continues another's segment does not look what that one has put there since")           \

@@ -185,7 +185,7 @@ static void meet_copy(struct hunt *hunt, struct place place)
 	struct memkv_pool *pool = hunt->pool;
 	const struct layout *layout = &pool->control.layout;
 	struct table_header header;
-	bool mended;
+	bool mended, unread = false;
 
 	hunt->segment = layout_segment_of(layout, place.page);
 	hunt->page = (uint32_t)(place.page - (layout_segment(layout, hunt->segment) >> PAGE_SHIFT));
@@ -194,12 +194,13 @@ static void meet_copy(struct hunt *hunt, struct place place)
 	uint64_t before = pool->recover_unread;
 	hunt->unread = !table_refresh(&pool->control, hunt->segment);
 	if (!hunt->unread &&
-	    table_header_known(&pool->control, &pool->follower.recover, hunt->segment, &header, &mended)) {
+	    table_header_told(&pool->control, &pool->follower.recover, hunt->segment, &header, &mended, &unread)) {
 		uint32_t n = table_count(&pool->control, hunt->segment, header.generation, NULL);
 		table_walk(&pool->control, &pool->follower.recover, hunt->segment, header.generation, 0, n, meet_entry, hunt);
 	}
-	/* what only a second source tells, and that did not answer: not found, and not known to be gone */
-	hunt->unread |= pool->recover_unread != before && !hunt->killed && !hunt->spared;
+	/* what only a header, or a second source, tells that did not answer: not found, and not known to be gone */
+	unread = (unread && !MUTANT(SILENCE_BELIEVED)) || pool->recover_unread != before;
+	hunt->unread |= unread && !hunt->killed && !hunt->spared;
 	follower_give_back(&pool->follower, hunt->segment);
 	pthread_mutex_unlock(&pool->follower.lock);
 }
@@ -319,7 +320,8 @@ static int64_t make_remove(struct memkv_pool *pool, struct chore *chore)
 	if (!control_published(&pool->control))
 		return fail(MEMKV_UNKNOWN, "%s: the removal could not be written, and may come back", pool->media->path);
 	/* also when nothing was there: another's removal, or the eviction, that we have seen need not be on the medium yet */
-	err = removed == 0 && MUTANT(MISS_UNFLUSHED) ? 0 : pool->media->ops->flush(pool->media);
+	bool unflushed = removed == 0 ? MUTANT(MISS_UNFLUSHED) : pool->control.shared && MUTANT(DEL_UNFLUSHED);
+	err = unflushed ? 0 : pool->media->ops->flush(pool->media);
 	if (!err && !control_whole(&pool->control))
 		return fail(MEMKV_DEGRADED, "%s: a namespace of the pool is lost: what it holds under this key comes back with it; what "
 					    "could be reached is removed", pool->media->path);

@@ -7,8 +7,41 @@
  * stated, looked at once more, as ever), its life words are flagged, and it is closed again.
  */
 #include "core/pool/handle.h"
+#include "core/pool/share_parts.h"
 
 #include <stdlib.h>
+
+/* do we write to it?  Then our mirror of its table is ahead of the medium; the factbook's lock is held */
+static bool marked_by_us(const struct memkv_pool *pool, uint64_t segment)
+{
+	struct own_mark mark;
+
+	for (uint32_t n = 0; ownership_mark(&pool->factbook.ownership, segment, n, &mark); n++)
+		if (share_is_me(pool, mark.slot, mark.epoch))
+			return true;
+	return false;
+}
+
+/*
+ * What a removal was about is gone for good when its segment describes another generation, or the entry says so itself: on the
+ * medium, for it is whoever reads that who must not need the log any more.  The factbook's lock is held.
+ */
+bool share_removal_settled(void *context, const struct record *r)
+{
+	struct memkv_pool *pool = context;
+	const struct control *c = &pool->control;
+	struct table_header header;
+
+	if (r->subject >= pool->sb.geo.segments || r->class_id >= pool->sb.geo.entries)
+		return true;
+	if (marked_by_us(pool, r->subject) && !MUTANT(DEL_FORGOTTEN_EARLY))
+		return false;
+	if (!table_refresh_header(c, r->subject) || table_header(c, r->subject, &header) != CHECK_GOOD || !header.generation)
+		return false;
+	return header.generation != r->generation ||
+	       (table_refresh_entries(c, r->subject, r->class_id, r->class_id + 1) &&
+		table_life(c, r->subject, r->class_id, r->birth) == LIFE_REMOVED);
+}
 
 static int by_segment(const void *a, const void *b)
 {
@@ -87,4 +120,13 @@ void share_settle(struct memkv_pool *pool)
 		settle_segment(pool, facts + i, end - i);
 	}
 	free(facts);
+}
+
+void share_settle_now(struct memkv_pool *pool)
+{
+	pthread_mutex_lock(&pool->room.refill);
+	while (adopt_ended(pool))
+		;
+	share_settle(pool);
+	pthread_mutex_unlock(&pool->room.refill);
 }

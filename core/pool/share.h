@@ -25,7 +25,7 @@
  * the table when many are owed (settle.c), or writes the segment anew.
  *
  * The keeper, a thread, writes heartbeats, and watches those of the others; the helper, another, states what was put off and
- * answers those who want segments.
+ * answers those who want segments.  What is in which file: share_parts.h.
  */
 #ifndef MEMKV_POOL_SHARE_H
 #define MEMKV_POOL_SHARE_H
@@ -114,11 +114,11 @@ void share_publish_entry(struct memkv_pool *pool, uint64_t segment, uint32_t ind
 void share_settle(struct memkv_pool *pool);
 void share_settle_now(struct memkv_pool *pool);
 
-/* ---- between share.c, settle.c: a closed segment of ours is open for writing to its table; and closed again */
+/* ---- between share_segments.c, settle.c: a closed segment of ours is open for writing to its table; and closed again */
 bool share_open_closed(struct memkv_pool *pool, uint64_t segment);
 void share_close_again(struct memkv_pool *pool, uint64_t segment, enum owner_state state);
 
-/* ---- between share.c, adopt.c and give.c ---- */
+/* ---- between share_lease.c, share_keeper.c, settle.c, adopt.c and give.c ---- */
 /* give_begin() - we are an agent, and have a room, until give_end(); give_answer() - the helper's: give to those who want, if we have more than our part */
 void give_begin(struct memkv_pool *pool);
 void give_answer(struct memkv_pool *pool);

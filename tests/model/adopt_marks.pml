@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Who writes to a segment that several adopt at once, on media where nothing proves death and nothing is compared and swapped
- * (core/facts/ownership.h says why no register is needed; core/pool/share.c, core/pool/adopt.c do it).
+ * (core/facts/ownership.h says why no register is needed; core/pool/share_segments.c, core/pool/adopt.c do it).
  *
  *   adopt    suspects the holder whenever it likes, rightly or not: reads all logs -> ADOPT, a level above, completed
  *   open     reads all logs: the holder, and nobody else's mark but of those proven gone? -> OPEN, completed -> reads all logs

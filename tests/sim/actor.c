@@ -4,7 +4,7 @@
  * are the public ones, as any user would make them.
  */
 #include "core/pool/handle.h"
-#include "sim.h"
+#include "oracle.h"
 #include "stage.h"
 
 #include <memkv/host.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the processes do about pins: by key and by session, removals that are told to, evictions, the list. */
 #include "core/pool/handle.h"
-#include "sim.h"
+#include "oracle.h"
 #include "stage.h"
 
 #include <memkv/pin.h>

@@ -3,7 +3,7 @@
  * What goes wrong: processes are killed, stopped and resumed, threads stand still, the power goes, the clock jumps; between
  * slices, by a chance for each, and at hot points.
  */
-#include "sim.h"
+#include "oracle.h"
 
 enum { LONG_STOP = 14, AT_ONCE = 300 };
 
@@ -118,6 +118,7 @@ void fortune_cut(void)
 		if (world.agents[i].state == AGENT_UP)
 			agent_kill(&world.agents[i]);
 	medium_cut();
+	stated_cut();
 	device_reset();
 	for (int i = 0; i < AGENTS_MAX; i++) {
 		world.agents[i].in_flight = 0;

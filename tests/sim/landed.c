@@ -12,7 +12,7 @@
  *   - what is sealed has no place that is reserved and empty
  */
 #include "core/pool/handle.h"
-#include "sim.h"
+#include "oracle.h"
 
 #include <inttypes.h>
 #include <string.h>

@@ -52,6 +52,8 @@ static uint64_t next_dirty(uint64_t from)
 
 static void settle_page(uint64_t page)
 {
+	if (on_shared())
+		stated_flushed(page * PAGE, world.durable + page * PAGE);
 	memcpy(world.durable + page * PAGE, world.image + page * PAGE, PAGE);
 	world.dirty[page / 64] &= ~(1ULL << page % 64);
 }
@@ -124,6 +126,8 @@ void medium_cut(void)
 		else if (how == 2)
 			mix_words(page);
 	}
+	for (uint64_t page = next_dirty(0); page != NEVER && on_shared(); page = next_dirty(page + 1))
+		settle_page(page);
 	memcpy(world.durable, world.image, world.layout.geo.bytes);
 	memset(world.dirty, 0, sizeof(world.dirty));
 	medium_reset();
@@ -208,7 +212,7 @@ int medium_flush(struct agent *agent)
 	world.steps++;
 	mark_advisory();
 	for (uint64_t page = next_dirty(0); page != NEVER; page = next_dirty(page + 1))
-		if ((!fails || draw(2)) && !overlooked(page))
+		if ((!fails || (!stage.on && draw(2))) && !overlooked(page))
 			settle_page(page);
 	trace(EVENT_FLUSH, agent, fails, 0, 0);
 	world_point(4); /* what comes to be written meanwhile is not flushed */

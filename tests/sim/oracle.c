@@ -13,68 +13,9 @@
  * by its bytes.
  */
 #include "core/pool/handle.h"
-#include "sim.h"
+#include "oracle.h"
 
 #include <string.h>
-
-/* ---- payloads: a stamp in each page, and bytes of a fixed noise ---- */
-
-enum { NOISE_BYTES = 1 << 16, STAMP_BYTES = 16 };
-
-struct stamp {
-	uint64_t seed;
-	uint32_t version, page;
-};
-_Static_assert(sizeof(struct stamp) == STAMP_BYTES, "stamp");
-
-static const uint8_t *noise(uint32_t version, uint64_t at)
-{
-	static uint8_t bytes[NOISE_BYTES + PAGE];
-	static bool made;
-
-	for (uint64_t i = 0, x = 1; !made && i < sizeof(bytes); i++) {
-		x = x * 6364136223846793005ULL + 1442695040888963407ULL;
-		bytes[i] = (uint8_t)(x >> 56);
-	}
-	made = true;
-	return bytes + (version * 61 + at / PAGE * 17) % NOISE_BYTES;
-}
-
-static struct stamp stamp_of(uint32_t version, uint64_t at)
-{
-	return (struct stamp){.seed = world.pool_seed, .version = version, .page = (uint32_t)(at / PAGE)};
-}
-
-void payload_fill(uint8_t *to, uint32_t version)
-{
-	uint32_t length = world.versions[version].length;
-
-	for (uint32_t at = 0; at < length; at += PAGE) {
-		struct stamp stamp = stamp_of(version, at);
-		memcpy(to + at, noise(version, at), min_u64(PAGE, length - at));
-		memcpy(to + at, &stamp, min_u64(STAMP_BYTES, length - at));
-	}
-}
-
-bool payload_right(const uint8_t *bytes, uint64_t length, uint32_t version)
-{
-	for (uint64_t at = 0; at < length; at += PAGE) {
-		struct stamp stamp = stamp_of(version, at);
-		uint64_t rest = min_u64(PAGE, length - at), stamped = min_u64(STAMP_BYTES, rest);
-		if (memcmp(bytes + at, &stamp, stamped) != 0 ||
-		    memcmp(bytes + at + stamped, noise(version, at) + stamped, rest - stamped) != 0)
-			return false;
-	}
-	return true;
-}
-
-uint32_t oracle_version(uint32_t key, uint32_t length)
-{
-	uint32_t n = world.version_count;
-
-	world.versions[world.version_count++] = (struct version){.key = key, .length = length};
-	return n;
-}
 
 /* ---- removals ---- */
 
@@ -114,7 +55,7 @@ static void removal_end(struct thread *t, bool holds)
 }
 
 /* was it acknowledged before a removal began that was acknowledged before @before? */
-static const struct removal *gone_before(const struct instance *i, uint64_t before)
+const struct removal *oracle_gone_before(const struct instance *i, uint64_t before)
 {
 	for (uint32_t n = 0; i->acked && n < world.removal_count; n++) {
 		const struct removal *r = &world.removals[n];
@@ -155,14 +96,14 @@ static bool removed_meanwhile(const struct instance *i) { return removed_since(i
 bool oracle_asked(uint32_t instance) { return removed_since(&world.instances[instance], true); }
 
 /* acknowledged, there, and nobody was about to take it: be it owed, or left by a power cut that could have taken it */
-static bool stays(const struct instance *i, uint64_t before)
+bool oracle_stays(const struct instance *i, uint64_t before)
 {
 	return i->acked && i->acked < before && !i->expires && oracle_present(i) && !removed_meanwhile(i);
 }
 
 bool oracle_firm(const struct instance *i, uint64_t before)
 {
-	return !i->unowed && stays(i, before);
+	return !i->unowed && oracle_stays(i, before);
 }
 
 /* may a call fail?  The medium said no; or its host was out of its lease, and can promise nothing (then: MEMKV_UNKNOWN) */
@@ -171,7 +112,34 @@ static bool excused(const struct thread *t)
 	return t->call.troubled || device_fenced(t->agent) || t->call.lapsed || (on_shared() && !share_in_lease(t->agent->pool));
 }
 
+void oracle_remove(struct thread *t, uint32_t key, bool force)
+{
+	t->call.removal = removal_begin(key, UINT32_MAX, force);
+	if (force)
+		oracle_unpin(t, false, key);
+}
+
+void oracle_remove_done(struct thread *t, int result)
+{
+	removal_end(t, result > 0 || result == MEMKV_MISS);
+	oracle_unpin_done(t);
+	if (result > 0)
+		cover(COVER_REMOVE_OK);
+	else if (result == MEMKV_PINNED && oracle_pinnable(t->call.key))
+		cover(COVER_PIN_KEEPS);
+	else if (result != MEMKV_MISS && !excused(t))
+		broken("key %u: remove fails with %s, and nothing was wrong", t->call.key, memkv_code_name(result));
+}
+
 /* ---- puts ---- */
+
+uint32_t oracle_version(uint32_t key, uint32_t length)
+{
+	uint32_t n = world.version_count;
+
+	world.versions[world.version_count++] = (struct version){.key = key, .length = length};
+	return n;
+}
 
 uint32_t oracle_put(struct thread *t, uint32_t key, uint32_t version, uint64_t expires, bool durable, bool replace)
 {
@@ -207,7 +175,7 @@ static void acknowledged(struct thread *t)
 }
 
 /* could such bytes have been there at some time during the call? */
-static bool plausible(const struct thread *t, uint32_t key, uint32_t version)
+bool oracle_plausible(const struct thread *t, uint32_t key, uint32_t version)
 {
 	for (uint32_t n = 0; n < world.instance_count; n++) {
 		const struct instance *i = &world.instances[n];
@@ -216,7 +184,7 @@ static bool plausible(const struct thread *t, uint32_t key, uint32_t version)
 		 * tells.  A block of which a power cut took bytes is not found by a remove in a process that has tried to read it.
 		 */
 		if (i->key == key && (version == UINT32_MAX || i->version == version) && (i->published || i->unowed) &&
-		    n != t->call.instance && (i->unowed || !gone_before(i, t->call.begin)))
+		    n != t->call.instance && (i->unowed || !oracle_gone_before(i, t->call.begin)))
 			return true;
 	}
 	return false;
@@ -234,7 +202,7 @@ void oracle_put_done(struct thread *t, int result, bool replace)
 		acknowledged(t);
 	} else if (result == MEMKV_EXISTS || result == MEMKV_DIFFERS) {
 		cover(result == MEMKV_EXISTS ? COVER_EXISTS : COVER_DIFFERS);
-		if (!plausible(t, i->key, result == MEMKV_EXISTS ? i->version : UINT32_MAX))
+		if (!oracle_plausible(t, i->key, result == MEMKV_EXISTS ? i->version : UINT32_MAX))
 			broken("put %u is answered %s, and nothing of the kind was there", t->call.instance,
 			       memkv_code_name(result));
 	} else if (result == MEMKV_NO_ROOM) {
@@ -343,7 +311,7 @@ uint32_t oracle_published(struct thread *t, const struct entry *e, uint32_t segm
 void oracle_live(uint32_t instance, uint32_t segment, uint32_t index)
 {
 	const struct instance *i = &world.instances[instance];
-	const struct removal *r = gone_before(i, world.order + 1);
+	const struct removal *r = oracle_gone_before(i, world.order + 1);
 
 	if (r)
 		broken("segment %u, place %u: put %u becomes live again, and was removed", segment, index, instance);
@@ -359,230 +327,6 @@ void oracle_flagged(uint32_t instance, uint32_t segment, uint32_t index)
 
 	if (!oracle_present(i) && !removed_since(i, true) && world.shadow[segment].owner.state != OWNER_LEAVING)
 		broken("segment %u, place %u: put %u is flagged as removed, and nobody removes key %u", segment, index, instance, i->key);
-}
-
-/* ---- looks ---- */
-
-static bool must_be_found(const struct thread *t, uint64_t before)
-{
-	for (uint32_t n = 0; n < world.instance_count; n++)
-		if (world.instances[n].key == t->call.key && oracle_firm(&world.instances[n], before))
-			return true;
-	return oracle_owed_key(t->call.key, before);
-}
-
-static void missed(struct thread *t, const char *how)
-{
-	if (world.reopenings != t->call.reopened)
-		cover(COVER_STOP_RECLAIM);
-	/*
-	 * A writer that could not publish does not look any more (it still answers of what it knew).  Nor does a host
-	 * whose slot has passed on read what the slot's next holder states: its keeper's next beat tells it.
-	 */
-	if (!t->call.troubled && !device_fenced(t->agent) && !stated_passed_on(t->agent) &&
-	    must_be_found(t, t->call.begin))
-		broken("key %u: %s, though it was acknowledged, not removed, and is there", t->call.key, how);
-}
-
-/* what this process has looked for and met it does not lose again, but where it could not read what has changed since */
-static void missed_since(struct thread *t)
-{
-	if (t->call.kind == CALL_GET && t->call.looked && !t->agent->troubled && !device_fenced(t->agent) && !on_shared() &&
-	    must_be_found(t, t->call.looked))
-		broken("key %u: a get misses what was acknowledged before a look of this process began, not removed, and is there",
-		       t->call.key);
-}
-
-static bool indexed(const struct memkv_pool *pool, uint32_t key, uint64_t page);
-static void forgotten(const struct thread *t, const struct shadow_place *p, uint32_t segment);
-
-/* what a call asks for by its key holds for all: whatever was there when the look began is in the index now */
-void oracle_looked(struct thread *t)
-{
-	struct memkv_pool *pool = t->agent->pool;
-	struct place place;
-
-	if (t->call.troubled || device_fenced(t->agent) || follower_losses(&pool->follower) & 1 || stated_passed_on(t->agent))
-		return;
-	t->agent->looked = max_u64(t->agent->looked, t->call.begin);
-	if (!on_device())
-		left_looked(pool);
-	for (uint32_t s = 0; s < world.layout.geo.segments; s++)
-		for (uint32_t n = 0; world.shadow[s].generation && n < world.layout.geo.entries; n++) {
-			const struct shadow_place *p = &world.shadow[s].places[n];
-			if (p->generation != world.shadow[s].generation || p->instance == UINT32_MAX)
-				continue;
-			if (p->life == SHADOW_REMOVED)
-				forgotten(t, p, s);
-			if (p->life != SHADOW_LIVE ||
-			    !(stays(&world.instances[p->instance], t->call.begin) ||
-			      oracle_owed_key(world.instances[p->instance].key, t->call.begin)))
-				continue;
-			struct memkv_key k = key_of(world.instances[p->instance].key);
-			if (!index_find(pool->index, index_hash(pool->index, k.bytes), 0, &place))
-				broken("key %u: put %u was acknowledged, or pinned, and is in segment %u, place %u; a fresh look does not see it",
-				       world.instances[p->instance].key, p->instance, s, n);
-		}
-}
-
-/* a place that a look of this process has met stays in the index as long as it is live; the running call has just let go of a lock */
-void oracle_unlocked(const struct thread *t)
-{
-	const struct agent *a = t->agent;
-
-	if (t->call.kind != CALL_GET || !a->looked || world.setup.medium != MEDIUM_BLOCK || !a->pool || t->call.troubled || device_fenced(a) ||
-	    follower_losses(&a->pool->follower) & 1)
-		return;
-	for (uint32_t s = 0; s < world.layout.geo.segments; s++)
-		for (uint32_t n = 0; world.shadow[s].generation && n < world.layout.geo.entries; n++) {
-			const struct shadow_place *p = &world.shadow[s].places[n];
-			if (p->generation != world.shadow[s].generation || p->life != SHADOW_LIVE || p->damaged || p->instance == UINT32_MAX ||
-			    world.instances[p->instance].key != t->call.key || !p->whole || p->whole >= a->looked ||
-			    !oracle_firm(&world.instances[p->instance], a->looked) || world.shadow[s].begun_by)
-				continue;
-			if (!indexed(a->pool, t->call.key, layout_segment(&world.layout, s) / PAGE + p->page))
-				broken("key %u: put %u is in segment %u, place %u, a look of this process has met it, and a get drops it", t->call.key,
-				       p->instance, s, n);
-		}
-}
-
-static uint32_t version_of(const uint8_t *bytes, int64_t length)
-{
-	struct stamp stamp = {.version = UINT32_MAX};
-
-	memcpy(&stamp, bytes, min_u64(sizeof(stamp), (uint64_t)length));
-	return stamp.version;
-}
-
-/* UINT32_MAX: a miss, or broken; else the version whose bytes these are, exactly */
-static uint32_t version_got(struct thread *t, int64_t result, const uint8_t *bytes, bool fresh)
-{
-	uint32_t key = t->call.key;
-
-	if (result == MEMKV_MISS) {
-		if (fresh)
-			missed(t, "a fresh get misses");
-		else
-			missed_since(t);
-		return UINT32_MAX;
-	}
-	if (result < 0) {
-		broken("key %u: get fails with %s", key, memkv_code_name((int)result));
-		return UINT32_MAX;
-	}
-	uint32_t version = version_of(bytes, result);
-	if (version < world.version_count && world.versions[version].key == key &&
-	    world.versions[version].length == (uint64_t)result && payload_right(bytes, (uint64_t)result, version))
-		return version;
-	broken("key %u: wrong bytes", key);
-	return UINT32_MAX;
-}
-
-/* what a get may return by its metadata, however late it has learnt of removals */
-static void metadata_right(const struct call *call, uint32_t version, uint32_t instance)
-{
-	const struct instance *i = &world.instances[instance];
-
-	if (instance >= world.instance_count || i->version != version)
-		broken("key %u: the bytes are of one put, the metadata of another", call->key);
-	else if (i->expires && i->expires <= call->clock_low && oracle_pinnable(i->key))
-		cover(COVER_PIN_KEEPS_EXPIRED);
-	else if (i->expires && i->expires <= call->clock_low)
-		broken("key %u: put %u is returned, and had expired", call->key, instance);
-}
-
-/* an acknowledged removal that ended before the look began has flagged it: that was told, so it is in the index no more */
-static void forgotten(const struct thread *t, const struct shadow_place *p, uint32_t segment)
-{
-	const struct instance *i = &world.instances[p->instance];
-	uint32_t key = i->key;
-
-	if (!on_device() || p->untold || !i->acked || !p->flagged || p->flagged >= t->call.begin || world.shadow[segment].begun_by ||
-	    !indexed(t->agent->pool, key, layout_segment(&world.layout, segment) / PAGE + p->page))
-		return;
-	for (uint32_t n = 0; n < world.removal_count; n++) {
-		const struct removal *r = &world.removals[n];
-		if (r->key == key && r->holds && i->acked < r->begin && r->begin <= p->flagged && p->flagged <= r->end && r->end < t->call.begin)
-			broken("key %u: put %u was removed from segment %u before a fresh look began, which left it in the index", key,
-			       p->instance, segment);
-	}
-}
-
-/*
- * The index has a copy of which a look must have heard that it was removed (its segment stands, so nobody has to ring for that).  One that
- * was never live is taken back by who moves, whenever that is.
- */
-static bool was_told(const struct memkv_pool *pool, const struct instance *i)
-{
-	for (uint32_t n = 0; n < i->copy_count && n < COPIES_MAX; n++) {
-		const struct copy *c = &i->copies[n];
-		const struct shadow_segment *s = &world.shadow[c->segment];
-		const struct shadow_place *p = &s->places[c->index];
-		if (s->generation == c->generation && !s->begun_by && p->birth == i->birth && p->life == SHADOW_REMOVED && !p->untold && p->flagged &&
-		    indexed(pool, i->key, layout_segment(&world.layout, c->segment) / PAGE + p->page))
-			return true;
-	}
-	return false;
-}
-
-void oracle_get_by_index_done(struct thread *t, int64_t result, const uint8_t *bytes, const uint32_t *instance, bool fresh)
-{
-	uint32_t version = version_got(t, result, bytes, fresh);
-
-	if (version == UINT32_MAX)
-		return;
-	metadata_right(&t->call, version, *instance);
-	if (*instance >= world.instance_count || !gone_before(&world.instances[*instance], t->call.begin))
-		return;
-	cover(COVER_BY_INDEX_LATE);
-	if (fresh && !t->call.troubled && !device_fenced(t->agent) && !stated_passed_on(t->agent) &&
-	    (on_shared() || was_told(t->agent->pool, &world.instances[*instance])))
-		broken("key %u: put %u is returned by the index after a fresh look, and was removed before that began", t->call.key,
-		       *instance);
-}
-
-void oracle_get_done(struct thread *t, int64_t result, const uint8_t *bytes, const uint32_t *instance, bool fresh)
-{
-	const struct call *call = &t->call;
-	uint32_t version = version_got(t, result, bytes, fresh);
-
-	if (version == UINT32_MAX)
-		return;
-	if (!instance) {
-		if (!plausible(t, call->key, version))
-			broken("key %u: bytes that were removed", call->key);
-		return;
-	}
-	metadata_right(call, version, *instance);
-	if (*instance < world.instance_count && gone_before(&world.instances[*instance], call->begin))
-		broken("key %u: put %u is returned, and was removed before the get began", call->key, *instance);
-}
-
-void oracle_found(struct thread *t, int found, bool fresh)
-{
-	if (found < 0)
-		broken("key %u: a look fails with %s", t->call.key, memkv_code_name(found));
-	else if (found == 0 && fresh)
-		missed(t, "a fresh look misses");
-}
-
-void oracle_remove(struct thread *t, uint32_t key, bool force)
-{
-	t->call.removal = removal_begin(key, UINT32_MAX, force);
-	if (force)
-		oracle_unpin(t, false, key);
-}
-
-void oracle_remove_done(struct thread *t, int result)
-{
-	removal_end(t, result > 0 || result == MEMKV_MISS);
-	oracle_unpin_done(t);
-	if (result > 0)
-		cover(COVER_REMOVE_OK);
-	else if (result == MEMKV_PINNED && oracle_pinnable(t->call.key))
-		cover(COVER_PIN_KEEPS);
-	else if (result != MEMKV_MISS && !excused(t))
-		broken("key %u: remove fails with %s, and nothing was wrong", t->call.key, memkv_code_name(result));
 }
 
 /* ---- what happens to all ---- */
@@ -633,6 +377,7 @@ void oracle_before_cut(void)
 	}
 }
 
+/* where hosts share a device an entry says live until it is written down what the logs say; they are asked for what is left of them */
 void oracle_after_cut(void)
 {
 	for (uint32_t n = 0; n < world.instance_count; n++)
@@ -642,70 +387,9 @@ void oracle_after_cut(void)
 		for (uint32_t n = 0; world.shadow[s].generation && n < world.layout.geo.entries; n++) {
 			const struct shadow_place *p = &world.shadow[s].places[n];
 			if (p->generation == world.shadow[s].generation && p->life == SHADOW_LIVE && p->instance != UINT32_MAX &&
-			    !p->damaged && !world.instances[p->instance].deleted && gone_before(&world.instances[p->instance], NEVER))
+			    !p->damaged && !world.instances[p->instance].deleted && oracle_gone_before(&world.instances[p->instance], NEVER))
 				broken("segment %u, place %u: put %u of key %u was removed, and a power cut brought it back", s, n, p->instance,
 				       world.instances[p->instance].key);
 		}
 	oracle_pins_hold();
-}
-
-/* ---- agreement ---- */
-
-static bool indexed(const struct memkv_pool *pool, uint32_t key, uint64_t page)
-{
-	struct memkv_key k = key_of(key);
-	struct place place;
-
-	for (unsigned n = 0; index_find(pool->index, index_hash(pool->index, k.bytes), n, &place); n++)
-		if (place.page == page)
-			return true;
-	return false;
-}
-
-/* a device's writer has given up a copy, and owes the device the news */
-static bool given_up(const struct agent *a, uint32_t segment, uint32_t index, uint64_t birth)
-{
-	uint64_t at = layout_table(&world.layout, segment) + PAGE + (uint64_t)index * ENTRY_BYTES + ENTRY_LIFE_OFFSET, raw;
-
-	if (!a->device || a->read_only)
-		return false;
-	memcpy(&raw, a->device->control + at, sizeof(raw));
-	return life_read(raw, birth) == LIFE_REMOVED;
-}
-
-static void agent_agrees(const struct agent *a)
-{
-	/* of a segment whose opener died at it (generation 0) nobody was told: its blocks are misses, and may be indexed */
-	for (uint32_t s = 0; s < world.layout.geo.segments; s++)
-		for (uint32_t n = 0; world.shadow[s].generation && n < world.layout.geo.entries; n++) {
-			const struct shadow_place *p = &world.shadow[s].places[n];
-			if (p->generation == 0 || p->is_void || p->instance == UINT32_MAX || p->damaged || p->life == SHADOW_SENT)
-				continue;
-			uint32_t key = world.instances[p->instance].key;
-			uint64_t page = layout_segment(&world.layout, s) / PAGE + p->page;
-			bool live = p->generation == world.shadow[s].generation && p->life == SHADOW_LIVE;
-			bool there = indexed(a->pool, key, page);
-			/* a process that died before it told of a put or a removal: that was not acknowledged */
-			const struct instance *put = &world.instances[p->instance];
-			/* a power cut took the word that says OPEN, and left the table: who attaches passes FREE segments over */
-			bool lost = world.shadow[s].owner.state == OWNER_FREE;
-			if (live && !there && (lost || !put->acked || given_up(a, s, n, p->birth)))
-				continue;
-			if (!live && there && (p->untold || !gone_before(put, NEVER)))
-				continue;
-			if (live != there && p->life != SHADOW_MOVING)
-				broken("agent %u, after it looked: key %u (put %u) in segment %u, place %u is %s, its index says %s",
-				       a->number, key, p->instance, s, n, live ? "live" : "not live", there ? "there" : "absent");
-		}
-}
-
-void oracle_agreed(void)
-{
-	for (int i = 0; i < AGENTS_MAX && !on_shared(); i++)
-		if (world.agents[i].state == AGENT_UP && world.agents[i].pool &&
-		    !device_fenced(&world.agents[i]) &&
-		    !world.failed) {
-			cover(COVER_AGREED);
-			agent_agrees(&world.agents[i]);
-		}
 }

@@ -10,7 +10,7 @@
  * "There" means in a segment that nobody empties at that moment: what is on its way out may still go.
  */
 #include "core/pool/handle.h"
-#include "sim.h"
+#include "oracle.h"
 
 #include <memkv/pin.h>
 

@@ -224,21 +224,13 @@ static void retired_untold(void)
 	all_look();
 }
 
-static uint32_t torn; /* the segment whose table's header power loss has taken */
-
-static bool keeps_but_header(uint64_t at) { return at / PAGE != layout_table(&world.layout, torn) / PAGE; }
-
 /*
  * Power loss has taken a table's header, and process 1 has found its block by the segment's own.  The block is removed.  Process 1 hears of
  * that, and has just read the segment's own header again when the writer goes on in the segment, and mends that of the table.
  */
 static void mend_unseen(void)
 {
-	opens(0);
-	(void)calls(0, CALL_PUT, 0);
-	torn = segment_of_key(0);
-	stage.keeps = keeps_but_header;
-	power_fails();
+	(void)header_is_lost();
 	opens(0);
 	opens(1);
 	(void)calls(0, CALL_REMOVE, 0);

@@ -106,11 +106,7 @@ static void unread_seen(void) { attach_unread(keeps_but_header_and_pulses); }
  */
 static void mend_unseen(void)
 {
-	opens(0);
-	(void)calls(0, CALL_PUT, 0);
-	torn = segment_of_key(0);
-	stage.keeps = keeps_but_header;
-	power_fails();
+	(void)header_is_lost();
 	opens(1);
 	opens(2);
 	begins(1, CALL_REMOVE, 0);

@@ -239,6 +239,47 @@ static void untold_believed(void)
 	(void)calls(0, CALL_GET, 0);
 }
 
+static uint32_t headless; /* the segment whose table's header power loss has taken */
+
+/* once */
+static bool its_header(const struct agent *a, uint64_t offset)
+{
+	bool hit = a->number == 1 && offset == layout_table(&world.layout, headless);
+
+	if (hit)
+		stage.unread = NULL;
+	return hit;
+}
+
+/*
+ * Power loss has taken a table's header, and the segment's own tells.  Host 0 has adopted the segment, is about to go on in it, and closes it
+ * as it is, since it cannot read the logs: so nobody looks there again.  Host 1 removes the block; it has read the table, without a
+ * header, and cannot read that once more: it cannot tell what is there.
+ */
+static void header_unread(void)
+{
+	headless = header_is_lost();
+	opens(0);
+	time_passes(60000); /* who had the segment is proven gone */
+	begins(0, CALL_PUT, 1);
+	goes_to(0, MUTANT_NO_LOOK_AFTER_OPEN, 1);
+	scene_must(world.stated[headless].kind == RECORD_OPEN && world.stated[headless].slot == world.agents[0].slot, "it is opened");
+	stage.unread = log_of_another;
+	(void)ends(0);
+	stage.unread = NULL;
+	opens(1);
+	(void)calls(1, CALL_REFRESH, 0);
+	scene_must(world.stated[headless].kind == RECORD_SEAL, "it is closed");
+	begins(1, CALL_REMOVE, 0);
+	goes_to(1, MUTANT_NOTE_ONCE, 1);
+	goes_to(1, MUTANT_UNSEEN_NOT_LOST, 1);
+	stage.unread = its_header;
+	(void)ends(1);
+	scene_must(!stage.unread, "a header is not read");
+	stage.stale = true;
+	(void)calls(0, CALL_GET, 0);
+}
+
 /* ---- pins ---- */
 
 /* host 1 stands still until its slot has passed on to host 2, which pins; then it lists the pins, and does not read host 2's log */
@@ -403,6 +444,7 @@ const struct scene scenes_shared[] = {
 	{MUTANT_OWN_CELL_BELIEVED, "was removed before the get began", MEDIUM_SHARED, missed_by_own_cell, two_slots},
 	{MUTANT_CELL_HALFWAY, "damaged records", MEDIUM_SHARED, cell_halfway, two_slots},
 	{MUTANT_PINS_UNREAD, "the list of pins does not know", MEDIUM_SHARED, pins_unread, two_slots},
+	{MUTANT_SILENCE_BELIEVED, "was removed before the get began", MEDIUM_SHARED, header_unread, many_slots},
 	{MUTANT_LOGS_UNREAD, "was removed before the get began", MEDIUM_SHARED, logs_unread, many_slots},
 	{MUTANT_UNTOLD_BELIEVED, "was removed before the get began", MEDIUM_SHARED, untold_believed, many_slots},
 	{.play = NULL},

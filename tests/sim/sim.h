@@ -15,8 +15,8 @@
  *   process.c  memory, locks, clock of a process         events.c   what a person reads; coverage
  *   lines.c    memory of hosts that are not coherent
  *   left.c     what power loss leaves
- *   drains.c   agents that are drained
- *   stated.c   what logs on a shared device say          oracle_pins.c  pins
+ *   drains.c   agents that are drained                   oracle_looks.c, oracle_pins.c   likewise, what is found; pins
+ *   stated.c   what logs on a shared device say          stamps.c   the bytes of puts
  */
 #ifndef MEMKV_TESTS_SIM_SIM_H
 #define MEMKV_TESTS_SIM_SIM_H
@@ -25,6 +25,7 @@
 #include "core/format/owner_word.h"
 #include "core/format/table_format.h"
 #include "core/media/media.h"
+#include "events.h"
 #include "fiber.h"
 
 #include <memkv/memkv.h>
@@ -86,6 +87,7 @@ enum thread_state { THREAD_NONE, THREAD_READY, THREAD_WAITS_IO, THREAD_WAITS_LOC
 enum call_kind { CALL_NONE, CALL_OPEN, CALL_CLOSE, CALL_PUT, CALL_GET, CALL_RANGES, CALL_REMOVE, CALL_MATCH, CALL_STAT,
 		 CALL_REFRESH, CALL_CHECK, CALL_LIST, CALL_PIN, CALL_UNPIN, CALL_PIN_SESSION, CALL_UNPIN_SESSION, CALL_PINS,
 		 CALL_EVICT, CALL_HOLD, CALL_DRAIN, CALL_TEND, CALL_KINDS };
+const char *call_name(enum call_kind kind); /* events.c */
 
 /* does a process put, as far as drains tell? */
 enum drain_standing { DRAIN_PUTS, DRAIN_DRAINED, DRAIN_UNSURE };
@@ -249,6 +251,7 @@ struct instance {
 	uint32_t session;      /* 0: none */
 	bool kept;	       /* by a pin of its session, while that is owed */
 	bool deleted;	       /* hosts that share a device: a log says that it was removed */
+	bool deleted_for_good; /* and that has been flushed, so that no power cut takes it */
 	uint32_t copy_count;
 	struct copy copies[COPIES_MAX];
 };
@@ -476,72 +479,10 @@ void watch_died(const struct agent *agent);
 bool stated_passed_on(const struct agent *agent);
 bool stated_claim_passed_on(const struct agent *agent);
 void stated_landed(uint64_t offset, const uint8_t *before);
+/* what it says now is durable, where it was @before; power has failed: what was not is not said any more */
+void stated_flushed(uint64_t offset, const uint8_t *before);
+void stated_cut(void);
 void stated_write_landed(const struct command *command);
-/* power was lost: what they say now */
-void stated_rebuild(void);
-
-/* oracle.c */
-void payload_fill(uint8_t *to, uint32_t version);
-bool payload_right(const uint8_t *bytes, uint64_t length, uint32_t version);
-uint32_t oracle_put(struct thread *t, uint32_t key, uint32_t version, uint64_t expires, bool durable, bool replace);
-void oracle_put_in(struct thread *t, uint32_t session);
-void oracle_put_done(struct thread *t, int result, bool replace);
-uint32_t oracle_version(uint32_t key, uint32_t length);
-void oracle_get_done(struct thread *t, int64_t result, const uint8_t *bytes, const uint32_t *instance, bool fresh);
-/* likewise, but what was removed may be returned: the bytes of one put of that very key */
-void oracle_get_by_index_done(struct thread *t, int64_t result, const uint8_t *bytes, const uint32_t *instance, bool fresh);
-void oracle_found(struct thread *t, int found, bool fresh);
-/* a fresh look, which began with the call, has just ended */
-void oracle_looked(struct thread *t);
-void oracle_unlocked(const struct thread *t);
-/* a live block is flagged as removed: by whoever removes it, or as the old place of a copy */
-void oracle_flagged(uint32_t instance, uint32_t segment, uint32_t index);
-/* @key UINT32_MAX: whatever it likes, and says nothing of; @force: pinned or not */
-void oracle_remove(struct thread *t, uint32_t key, bool force);
-void oracle_remove_done(struct thread *t, int result);
-void oracle_died(struct thread *t);
-void oracle_before_cut(void);
-void oracle_after_cut(void);
-/* a copy of a block was published (moving or live), made live */
-uint32_t oracle_published(struct thread *t, const struct entry *entry, uint32_t segment);
-/* its entry is stored: from now on its birth is known */
-void oracle_born(struct thread *t, const struct entry *entry);
-/* a page is sent: is it the header of what is put? */
-void oracle_written(const struct thread *t, const uint8_t *bytes, uint64_t page);
-void oracle_live(uint32_t instance, uint32_t segment, uint32_t index);
-bool oracle_present(const struct instance *instance);
-/* has any call asked for the removal of this put? */
-bool oracle_asked(uint32_t instance);
-/* acknowledged, nothing came after it that could take it, and it is still there */
-bool oracle_firm(const struct instance *instance, uint64_t before);
-/* every process that has looked agrees with the medium */
-void oracle_agreed(void);
-
-/* oracle_pins.c */
-struct memkv_pin_info;
-void oracle_pins_reset(void);
-bool oracle_pins_room(void);
-void session_name(uint32_t session, char name[16]);
-/* a call pins, has returned; @done: it said so */
-void oracle_pin(struct thread *t, bool is_session, uint32_t subject, uint64_t ttl);
-void oracle_pin_done(struct thread *t, bool done);
-/* a call begins that may end pins, has ended */
-void oracle_unpin(struct thread *t, bool is_session, uint32_t subject);
-void oracle_unpin_done(struct thread *t);
-void oracle_pins_clock(void);
-void oracle_pins_before_cut(void);
-/* a put of a session was acknowledged */
-void oracle_kept(struct instance *instance);
-/* after anything was taken away: is every pin kept? */
-void oracle_pins_hold(void);
-void oracle_listed(struct thread *t, const struct memkv_pin_info *infos, int64_t count);
-/* may a block of this key have been pinned at some time? */
-bool oracle_pinnable(uint32_t key);
-/* must it be, by key or session; by key, from before? */
-bool oracle_owed(uint32_t key, uint32_t session);
-bool oracle_owed_key(uint32_t key, uint64_t before);
-/* is there a live copy of the key? */
-bool oracle_there(uint32_t key);
 
 /* drains.c: a run begins; @possible: on such a medium agents can be drained */
 void drains_begin(uint64_t seed, bool possible);
@@ -572,135 +513,5 @@ int actor_open(struct thread *t);
 void actor_close(struct thread *t);
 void actor_call(struct thread *t, enum call_kind kind, uint32_t key);
 struct memkv_key key_of(uint32_t key);
-
-/* ---- events.c ---- */
-
-/* of core/base/simulate.h */
-const char *mutant_name(enum sim_mutant mutant);
-
-enum event { EVENT_CALL, EVENT_RETURN, EVENT_WORD, EVENT_OWNER, EVENT_HEADER, EVENT_ENTRY, EVENT_LIFE, EVENT_SUBMIT, EVENT_LAND,
-	     EVENT_COMPLETE, EVENT_FLUSH, EVENT_LOCK, EVENT_KILL, EVENT_GONE, EVENT_STOP, EVENT_STALL, EVENT_CUT, EVENT_CLOCK,
-	     EVENT_SPAWN, EVENT_PHASE, EVENT_STATED, EVENT_CELL, EVENT_SITE, EVENT_NONE };
-
-/* remember and hash an event; a and b mean what the kind says */
-void trace(enum event event, const struct agent *agent, uint64_t a, uint64_t b, uint64_t c);
-void trace_reset(bool print);
-uint64_t trace_hash(void);
-void sites_event(enum event event, const struct agent *agent);
-/* the last events, as a person reads them */
-void trace_tail(unsigned count);
-const char *call_name(enum call_kind kind);
-
-/* coverage: X(name, text); what cannot occur yet is listed by NOT_YET */
-#define COVERED(X)                                                                                                   \
-	X(ADOPTION, "an OPEN segment of a dead agent continued")                                                     \
-	X(PARKED, "a PARKED segment continued")                                                                      \
-	X(LEAVING_DEAD, "a LEAVING segment of a dead agent taken over")                                              \
-	X(KILL_OPEN, "killed while it opened the pool")                                                              \
-	X(KILL_CLOSE, "killed while it closed the pool")                                                             \
-	X(KILL_PUT_LOOKS, "killed inside put: before a place was reserved")                                          \
-	X(KILL_PUT_RESERVED, "killed inside put: place reserved, nothing written")                                   \
-	X(KILL_PUT_WRITES, "killed inside put: write in flight")                                                     \
-	X(KILL_PUT_WRITTEN, "killed inside put: written, entry not begun")                                           \
-	X(KILL_PUT_PUBLISHES, "killed inside put: entry half stored")                                                \
-	X(KILL_PUT_PUBLISHED, "killed inside put: entry there, not acknowledged")                                    \
-	X(KILL_MOVE, "killed with a copy that is still moving")                                                      \
-	X(KILL_REMOVE, "killed inside remove")                                                                       \
-	X(STOP_OWNER, "stopped with an OPEN segment while others reopened segments")                                 \
-	X(STOP_RECLAIM, "a call during which a segment with a copy of its key was reopened")                         \
-	X(LAND_AFTER_KILL, "a write that landed after its process was killed")                                       \
-	X(LOST_AFTER_KILL, "a write of which a part never landed")                                                   \
-	X(TORN_HEADER, "a block header landed and its payload did not, or the other way round")                      \
-	X(HOLD, "a block held, used and released")                                                                   \
-	X(HOLD_REFUSED, "a hold refused: the block was on its way out, or half of the pool is held")                 \
-	X(HOLD_LAPSED, "a hold that lapsed: its block was removed or replaced")                                      \
-	X(HOLD_SPARED, "a hold racing OPEN: a segment that somebody holds was to be emptied, and is not")            \
-	X(MOVE_HOT, "a hot block moved")                                                                             \
-	X(MOVE_REMOVED, "a block removed while it moved")                                                            \
-	X(REMOVE_OK, "a block removed")                                                                              \
-	X(PIN, "a key pinned")                                                                                       \
-	X(PIN_SESSION, "a session pinned")                                                                           \
-	X(PIN_MISS, "a pin of what is not there")                                                                    \
-	X(PIN_REFUSED, "a pin refused: too much would be pinned")                                                    \
-	X(PIN_MOVED, "relocation of a pinned block")                                                                 \
-	X(PIN_OPEN, "a pin racing OPEN: what it pins lay in a segment that was withdrawn meanwhile")                 \
-	X(PIN_KEEPS, "a removal, replacement or eviction refused because of a pin")                                  \
-	X(PIN_KEEPS_EXPIRED, "a get of an expired block that is pinned")                                             \
-	X(RING_LAP, "a log ring that began its next round")                                                          \
-	X(CHECKPOINT, "a checkpoint written")                                                                        \
-	X(CHECKPOINT_HEIR, "a checkpoint written for the incarnation before")                                        \
-	X(CHECKPOINT_KILL, "killed, or cut off, while a checkpoint was written")                                     \
-	X(REPLACED, "a block replaced")                                                                              \
-	X(LOST_TAKE, "a segment taken by another first (lost compare-and-swap)")                                     \
-	X(LOST_LIFE, "a life word changed by another first")                                                         \
-	X(SLOT_RACE, "a slot found locked by another while claiming")                                                \
-	X(NO_SLOT, "attach refused: every slot taken")                                                               \
-	X(NO_ROOM, "put refused: no room")                                                                           \
-	X(SECOND_CHANCE, "a victim spared because it was in use")                                                    \
-	X(REOPENED, "a segment opened anew")                                                                         \
-	X(READ_ERROR, "a read that failed")                                                                          \
-	X(WRITE_ERROR, "a write that failed")                                                                        \
-	X(FLUSH_ERROR, "a flush that failed")                                                                        \
-	X(VOIDED, "a place published as void")                                                                       \
-	X(VOIDED_BY_NEXT, "an unfinished place of a dead agent voided by who continued")                             \
-	X(CUT, "power cut")                                                                                          \
-	X(CUT_MIXED, "power cut that left a page half old, half new")                                                \
-	X(CUT_IN_FLIGHT, "power cut with writes in flight")                                                          \
-	X(EXISTS, "put answered: there already")                                                                     \
-	X(DIFFERS, "put answered: other bytes are there")                                                            \
-	X(EXPIRED, "a get of an expired block")                                                                      \
-	X(CLOCK_BACK, "clock set back")                                                                              \
-	X(SECTORS, "a device's block that landed in parts of 512 bytes")                                             \
-	X(SENT_FIRST, "an entry that reached the device before its block")                                           \
-	X(KILL_SENT, "a writer killed with such an entry on the device")                                             \
-	X(SENT_CONTINUED, "continued: the next writer found that block whole")                                       \
-	X(SENT_GONE, "continued: the next writer found that it never landed")                                        \
-	X(BY_INDEX_LATE, "a get by the index that returned what this process had not learnt the removal of")          \
-	X(OLD_MIRROR, "a read through an index whose segment was opened anew on the device")                         \
-	X(CLAIM_HELD, "a second writer of a device refused")                                                         \
-	X(CLAIM_FALLEN, "a device taken over from a writer that was killed")                                         \
-	X(LATE_IMAGE, "a process died owing the device what nothing waits for")                                      \
-	X(PUBLISH_FAILED, "a mirror's write that failed")                                                            \
-	X(REFRESH_FAILED, "a mirror's read that failed")                                                             \
-	X(DRAINED, "an agent drained")                                                                               \
-	X(DRAIN_UNDONE, "a drain undone")                                                                            \
-	X(DRAIN_LATE, "a drain that was not done in time")                                                           \
-	X(DRAIN_REFUSES, "a put refused, since its agent is drained")                                                \
-	X(SITE, "something went wrong at a chosen spot")                                                             \
-	X(SURVIVOR, "all but one dead, and the survivor used every segment")                                         \
-	X(AGREED, "processes compared with the medium after all was quiet")
-
-/* of hosts that share a device: a run of that kind (sim/shared) has its floor for these */
-#define COVERED_SHARED(X)                                                                                            \
-	X(GHOST, "shared: a write that its host has given up, and that is on the way")                               \
-	X(GHOST_LANDS, "shared: such a write landed")                                                                \
-	X(WRONG, "shared: an agent whose segments were adopted while it lives")                                      \
-	X(ADOPT, "shared: adoption: a segment adopted")                                                              \
-	X(ADOPT_WRONG, "shared: wrong suspicion: its holder lives")                                                  \
-	X(ADOPT_CONTENDED, "shared: contended claim: a segment adopted by two at once")                              \
-	X(ADOPTER_DIED, "shared: a claim whose winner dies: adopted from one who had adopted it, and ended")         \
-	X(LAND_ADOPTED, "shared: a write landing after adoption of its segment")                                     \
-	X(REUSED, "shared: a slot passed on though nobody had proven the death of its holder")                       \
-	X(REUSED_AWAKE, "shared: who had it woke up after that, and found it lost")                                   \
-	X(GIVEN, "shared: a segment passed from one living agent to another")                                        \
-	X(DEL, "shared: a removal stated")                                                                           \
-	X(DOUBT, "shared: a removal in doubt, as its author states it")                                              \
-	X(GIVES_UP, "shared: an OPEN that gives a generation up")
-
-#define NOT_YET(X)                                                                                                   \
-	X("of hosts that share a device: sim/shared")
-
-enum covered {
-#define COVERED_ENUM(name, text) COVER_##name,
-	COVERED(COVERED_ENUM)
-	COVER_FLOORED, /* the rows before it are what the floor is for */
-	COVERED_SHARED(COVERED_ENUM)
-#undef COVERED_ENUM
-	COVER_COUNT,
-};
-extern uint64_t coverage[COVER_COUNT];
-static inline void cover(enum covered what) { coverage[what]++; }
-/* print the table; the number of rows under @floor */
-unsigned coverage_print(uint64_t floor);
 
 #endif

@@ -2,6 +2,7 @@
 /* See stage.h. */
 #include "stage.h"
 #include "core/format/record.h"
+#include "oracle.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -362,6 +363,25 @@ void power_fails(void)
 {
 	if (!world.failed)
 		fortune_cut();
+}
+
+static uint32_t headless; /* the segment whose table's header power loss takes */
+
+static bool keeps_but_header(uint64_t at) { return at / PAGE != layout_table(&world.layout, headless) / PAGE; }
+
+uint32_t header_is_lost(void)
+{
+	opens(0);
+	begins(0, CALL_PUT, 0);
+	goes_until(0, EVENT_HEADER, 1);
+	stage.unflushed = &world.agents[0]; /* of hosts that share a device each opening is, and the next one is ahead */
+	scene_must(ends(0) == 0, "a block is put");
+	stage.unflushed = NULL;
+	headless = segment_of_key(0);
+	stage.keeps = keeps_but_header;
+	power_fails();
+	stage.keeps = NULL;
+	return headless;
 }
 
 void all_look(void)

@@ -40,7 +40,7 @@ extern struct stage {
 	bool by_index; /* it goes by its index */
 	uint32_t session; /* of what is put; 0: of none */
 	bool (*late)(const struct command *command); /* NULL: none; else it does not land for now */
-	const struct agent *unflushed; /* whose flushes fail */
+	const struct agent *unflushed; /* whose flushes fail, and do nothing */
 	bool (*sinks)(const struct command *command); /* of what is on the way when its host dies, or power fails, this never lands; NULL: by chance */
 	bool (*keeps)(uint64_t offset); /* power loss: have the eight bytes there been written? NULL: all have */
 } stage;
@@ -79,6 +79,11 @@ void closes(player p);
 void dies(player p);
 /* all are gone, and what was not flushed may be: stage.keeps */
 void power_fails(void);
+/*
+ * process 0 puts key 0, which is the first one, and flushes nothing behind the table's header; power loss takes that, and nothing else: the
+ * segment's own tells.  Which segment that is
+ */
+uint32_t header_is_lost(void);
 /* whoever is there looks, agrees with the medium, reads every key and checks the pool */
 void all_look(void);
 /* the scene does not go as it is written */

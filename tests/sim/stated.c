@@ -5,7 +5,7 @@
  */
 #include "core/facts/ownership.h"
 #include "core/format/cells.h"
-#include "sim.h"
+#include "oracle.h"
 
 #include <string.h>
 
@@ -77,13 +77,6 @@ static bool above(const struct stated *a, const struct record *r)
 	return a->slot != r->slot ? a->slot > r->slot : a->epoch >= r->epoch;
 }
 
-static void holds_if_above(struct stated *held, const struct record *r)
-{
-	if (!above(held, r))
-		*held = (struct stated){.version = r->version, .slot = r->slot, .epoch = r->epoch, .kind = r->kind,
-					.gives_up = held->gives_up};
-}
-
 static void owner_stated(const struct record *r)
 {
 	struct stated *held = &world.stated[r->subject];
@@ -100,7 +93,9 @@ static void owner_stated(const struct record *r)
 	}
 	if (r->kind == RECORD_ACCEPT && !same)
 		cover(COVER_GIVEN);
-	holds_if_above(held, r);
+	if (!above(held, r))
+		*held = (struct stated){.version = r->version, .slot = r->slot, .epoch = r->epoch, .kind = r->kind,
+					.gives_up = held->gives_up};
 	if (r->kind == RECORD_OPEN && r->generation) {
 		held->gives_up = r->generation;
 		cover(COVER_GIVES_UP);
@@ -122,11 +117,6 @@ static void removal_stated(const struct record *r)
 	}
 }
 
-static bool about_a_segment(const struct record *r)
-{
-	return ownership_about(r) && r->subject < world.layout.geo.segments;
-}
-
 void stated_landed(uint64_t offset, const uint8_t *before)
 {
 	struct record r;
@@ -139,57 +129,39 @@ void stated_landed(uint64_t offset, const uint8_t *before)
 			removal_stated(&r);
 		else if (r.kind == RECORD_DOUBT && r.birth)
 			cover(COVER_DOUBT);
-		else if (about_a_segment(&r))
+		else if (ownership_about(&r) && r.subject < world.layout.geo.segments)
 			owner_stated(&r);
 	}
 }
 
-/* ---- power loss ---- */
-
-static void removal_left(const struct record *r)
+static bool of_rings(uint64_t offset)
 {
-	for (uint32_t n = 0; r->kind == RECORD_DEL && n < world.instance_count; n++) {
-		struct instance *i = &world.instances[n];
-		if (i->birth != r->birth)
-			continue;
-		i->deleted = true;
-		if (!oracle_asked(n))
-			broken("key %u: put %u is stated to be removed, and nobody asked for that", i->key, n);
-	}
-}
-
-/* of several OPENs the one that gives up what stands there now */
-static void owner_left(const struct record *r)
-{
-	struct stated *held = &world.stated[r->subject];
-
-	holds_if_above(held, r);
-	if (r->kind == RECORD_OPEN && r->generation && held->gives_up != world.shadow[r->subject].generation)
-		held->gives_up = r->generation;
+	return offset - world.layout.offset[REGION_LOG_RINGS] < world.layout.length[REGION_LOG_RINGS];
 }
 
 /*
- * From the image alone.  A statement on its way may have landed with the power loss, and one that had landed and was not flushed may be gone:
- * a removal that was not acknowledged stands now, or it does not any more and the block is there.  All hosts have ended, so nobody knows more
- * than what logs and checkpoints say.  As when it lands, a record counts wherever it is whole: what lies before a log's beginning stands in
- * a checkpoint, or is a removal that its table tells of.
+ * A removal that has landed is in force for whoever reads it; but until it is flushed a power cut may take it, and then nothing was
+ * removed: its author was not answered yet, and who has answered by it has stated it once more (factbook_vouch()), or flushed.  The block
+ * stands, and may be pinned.  What was flushed once no power cut takes; and a log's next round begins when its checkpoint is flushed.
  */
-void stated_rebuild(void)
+void stated_flushed(uint64_t offset, const uint8_t *before)
 {
-	static const enum region logs[] = {REGION_LOG_RINGS, REGION_CHECKPOINTS};
 	struct record r;
 
-	memset(world.stated, 0, sizeof(world.stated));
+	for (uint64_t at = 0; of_rings(offset) && at < PAGE; at += RECORD_BYTES) {
+		if (memcmp(world.image + offset + at, before + at, RECORD_BYTES) == 0 || !record_of(world.image + offset + at, &r) ||
+		    r.kind != RECORD_DEL)
+			continue;
+		for (uint32_t n = 0; n < world.instance_count; n++)
+			world.instances[n].deleted_for_good |= world.instances[n].birth == r.birth;
+	}
+}
+
+/* what it took of segments' statements stays known: rules go by it only as far as they are milder then */
+void stated_cut(void)
+{
 	for (uint32_t n = 0; n < world.instance_count; n++)
-		world.instances[n].deleted = false;
-	for (unsigned n = 0; n < ARRAY_COUNT(logs); n++)
-		for (uint64_t at = 0; at < world.layout.length[logs[n]]; at += RECORD_BYTES) {
-			if (!record_of(world.image + world.layout.offset[logs[n]] + at, &r))
-				continue;
-			removal_left(&r);
-			if (about_a_segment(&r))
-				owner_left(&r);
-		}
+		world.instances[n].deleted &= world.instances[n].deleted_for_good;
 }
 
 /* a write lands: has its segment another holder by now than the host that sent it? */

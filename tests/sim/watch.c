@@ -13,6 +13,7 @@
  *   - a removed block never becomes live again
  */
 #include "core/pool/handle.h"
+#include "oracle.h"
 #include "stage.h"
 
 #include <inttypes.h>
@@ -602,8 +603,6 @@ void watch_rebuild(void)
 {
 	for (uint32_t i = 0; i < world.layout.geo.segments; i++)
 		rebuild_segment(i);
-	if (on_shared())
-		stated_rebuild();
 	left_reset();
 }
 

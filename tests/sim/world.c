@@ -5,7 +5,7 @@
  * the seed's random numbers, in the order in which it is needed, so a seed is one run, whatever the machine.
  */
 #include "core/pool/handle.h"
-#include "sim.h"
+#include "oracle.h"
 #include "stage.h"
 
 #include <stdarg.h>
