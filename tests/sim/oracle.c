@@ -412,7 +412,7 @@ void oracle_looked(struct thread *t)
 			const struct shadow_place *p = &world.shadow[s].places[n];
 			if (p->generation != world.shadow[s].generation || p->instance == UINT32_MAX)
 				continue;
-			if (p->life == SHADOW_REMOVED)
+			if (p->life == SHADOW_REMOVED || on_shared())
 				forgotten(t, p, s);
 			if (p->life != SHADOW_LIVE ||
 			    !(stays(&world.instances[p->instance], t->call.begin) ||
@@ -491,19 +491,24 @@ static void metadata_right(const struct call *call, uint32_t version, uint32_t i
 		broken("key %u: put %u is returned, and had expired", call->key, instance);
 }
 
-/* an acknowledged removal that ended before the look began has flagged it: that was told, so it is in the index no more */
+/*
+ * What an acknowledged removal has taken, which ended before the look began, was told, so it is in the index no more.  Of one device it is
+ * what was flagged during the removal.  Of hosts that share one a log says what was removed, whoever flags that when; who finds that
+ * said already, and answers, has seen to it that it is told.
+ */
 static void forgotten(const struct thread *t, const struct shadow_place *p, uint32_t segment)
 {
 	const struct instance *i = &world.instances[p->instance];
-	uint32_t key = i->key;
+	uint64_t taken = on_shared() ? i->deleted : p->flagged;
 
-	if (!on_device() || p->untold || !i->acked || !p->flagged || p->flagged >= t->call.begin || world.shadow[segment].begun_by ||
-	    !indexed(t->agent->pool, key, layout_segment(&world.layout, segment) / PAGE + p->page))
+	if (!on_device() || p->untold || !i->acked || !taken || taken >= t->call.begin || world.shadow[segment].begun_by ||
+	    !indexed(t->agent->pool, i->key, layout_segment(&world.layout, segment) / PAGE + p->page))
 		return;
 	for (uint32_t n = 0; n < world.removal_count; n++) {
 		const struct removal *r = &world.removals[n];
-		if (r->key == key && r->holds && i->acked < r->begin && r->begin <= p->flagged && p->flagged <= r->end && r->end < t->call.begin)
-			broken("key %u: put %u was removed from segment %u before a fresh look began, which left it in the index", key,
+		if (r->key == i->key && r->holds && i->acked < r->begin && taken <= r->end && r->end < t->call.begin &&
+		    (on_shared() || r->begin <= taken))
+			broken("key %u: put %u was removed from segment %u before a fresh look began, which left it in the index", i->key,
 			       p->instance, segment);
 	}
 }

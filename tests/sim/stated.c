@@ -109,7 +109,7 @@ static void removal_stated(const struct record *r)
 		struct instance *i = &world.instances[n];
 		if (i->birth != r->birth || i->deleted)
 			continue;
-		i->deleted = true;
+		i->deleted = ++world.order;
 		cover(COVER_DEL);
 		if (!oracle_asked(n))
 			broken("key %u: put %u is stated to be removed, and nobody asked for that", i->key, n);
