@@ -155,6 +155,7 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(DROP_AND_MEET, "a get tries a copy that fails, and that its table tells of each time, until it has tried enough")   \
 	X(UNTOLD_BELIEVED, "who stated a removal that could not be told of goes on, and goes by it")                   \
 	X(NOT_VOUCHED, "a removal that met another's, not acknowledged yet, takes it for done")                        \
+	X(DEL_UNFLUSHED, "shared: a removal is acknowledged before its record is flushed")                              \
 	X(ADDED_UNASKED, "shared: who has put a block takes it into its index though a log has said meanwhile that it was removed") \
 	X(GONE_UNREAD, "shared: a block that cannot be read when a log says that it was removed stays in the index") \
 	X(REOPENED_UNREAD, "shared: a segment that is opened anew while it is folded counts as one that could not be read")    \
@@ -169,7 +170,8 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(HEIR_WITHOUT_FACTS, "shared: who has got a slot lets go of what the log before says")                        \
 	X(ELSEWHERE_UNREAD, "shared: who empties a segment goes by the entry of a pinned block's other copy, and does not read that") \
 	X(CELL_HALFWAY, "a check looks at its own slot's cell while another thread of its process writes that") \
-	X(ROUND_BY_FIRST, "a put that finds each segment too full goes on until the first of them comes again")
+	X(ROUND_BY_FIRST, "a put that finds each segment too full goes on until the first of them comes again") \
+	X(LAPSE_ASKED_LATE, "a pinner that was out of its lease when it moved a block asks for that when it answers, and calls it an error")
 
 #define SIM_MUTANTS(X) SIM_MAPPED_MUTANTS(X) SIM_DEVICE_MUTANTS(X) SIM_LINES_MUTANTS(X) SIM_SHARED_MUTANTS(X)
 

@@ -188,6 +188,8 @@ static enum move_result move_where_room_is(struct memkv_pool *pool, uint64_t seg
 	struct block_header h;
 
 	int err = room_reserve(&pool->room, old->header_pages + (uint32_t)block_pages(old->length), &to);
+	if (err == MEMKV_UNKNOWN && !MUTANT(LAPSE_ASKED_LATE))
+		return MOVE_LAPSED; /* who asks for the lease later may find it kept again */
 	if (err)
 		return err == MEMKV_NO_ROOM || err == MEMKV_DRAINED ? MOVE_NO_ROOM : MOVE_FAILED;
 	pthread_mutex_lock(&pool->room.refill);

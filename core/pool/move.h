@@ -19,6 +19,7 @@ enum move_result {
 	MOVE_DONE,
 	MOVE_GONE,    /* there is no such block any more, or nothing of it can be read */
 	MOVE_FAILED,  /* the medium said no, now */
+	MOVE_LAPSED,  /* hosts that share a device: ours was out of its lease, and may open no segment for it */
 	MOVE_NO_ROOM, /* the rest of the current segment is too small */
 };
 

@@ -67,6 +67,8 @@ static enum pins_copy hold_elsewhere(struct memkv_pool *pool, uint64_t segment, 
 		return PINS_COPY_NO_ROOM;
 	case MOVE_FAILED:
 		return PINS_COPY_FAILED;
+	case MOVE_LAPSED:
+		return PINS_COPY_LAPSED;
 	case MOVE_GONE:
 		break;
 	}
@@ -151,8 +153,9 @@ enum pins_copy pin_any_copy(struct memkv_pool *pool, struct entry *entries, cons
 	uint64_t segment, generation;
 
 	/* where there was no room, all of the pool was gone through for some; each try on a medium that fails may cost a place */
-	for (int i = 0; i < TRIES && last == PINS_COPY_UNSURE; i++) {
+	for (int i = 0; i < TRIES && (last == PINS_COPY_UNSURE || last == PINS_COPY_LAPSED); i++) {
 		bool any = false;
+		last = PINS_COPY_UNSURE;
 		follower_step(&pool->follower);
 		if (pool->control.shared && !share_look_again(pool, i))
 			continue;
@@ -176,8 +179,7 @@ enum pins_copy pin_any_copy(struct memkv_pool *pool, struct entry *entries, cons
 			any = true;
 			if (copy == PINS_COPY_HOLDS || copy == PINS_COPY_MOVED)
 				return PINS_COPY_HOLDS;
-			if (copy != PINS_COPY_NONE && last != PINS_COPY_NO_ROOM)
-				last = copy;
+			last = copy > last ? copy : last;
 		}
 		if (!any)
 			return PINS_COPY_NONE;

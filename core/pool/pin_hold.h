@@ -9,14 +9,16 @@
 
 struct births;
 
+/* of several copies that do not hold the last of these counts */
 enum pins_copy {
 	PINS_COPY_HOLDS,
 	PINS_COPY_MOVED,   /* of pin_hold() alone: it holds, in a new place */
 	PINS_COPY_LOST,	   /* likewise: its entry is there, and power loss has taken the block */
 	PINS_COPY_NONE,	   /* there is no such block any more */
 	PINS_COPY_UNSURE,  /* there is one, and it may yet go */
-	PINS_COPY_NO_ROOM, /* likewise, and there is no room to move it to */
+	PINS_COPY_LAPSED,  /* likewise, and this host was out of its lease, and might open no segment to move it to */
 	PINS_COPY_FAILED,  /* likewise, and the medium refused to read it, or to write it elsewhere */
+	PINS_COPY_NO_ROOM, /* likewise, and there is no room to move it to */
 };
 
 /*

@@ -288,9 +288,9 @@ static int no_room_to_hold(const struct memkv_pool *pool)
 }
 
 /* likewise; the medium refused to read the block, or to write it elsewhere, or to say what is there */
-static int cannot_hold(const struct memkv_pool *pool)
+static int cannot_hold(const struct memkv_pool *pool, enum pins_copy copy)
 {
-	if (!share_in_lease(pool))
+	if (copy == PINS_COPY_LAPSED || !share_in_lease(pool))
 		return fail(-EAGAIN, "%s: this agent could not write its heartbeat for too long, and may move no block out of a removal's "
 				     "way; try again", pool->media->path);
 	return fail(-EIO, "%s: a block is being removed, or its segment emptied, and the medium failed when it was to be moved out of the "
@@ -312,8 +312,8 @@ static int pin_one(struct memkv_pool *pool, struct entry *entries, const struct 
 	enum pins_copy copy = pin_any_copy(pool, entries, key->bytes, NULL, 0);
 	if (copy == PINS_COPY_NO_ROOM)
 		return no_room_to_hold(pool);
-	if (copy == PINS_COPY_FAILED)
-		return cannot_hold(pool);
+	if (copy == PINS_COPY_FAILED || copy == PINS_COPY_LAPSED)
+		return cannot_hold(pool, copy);
 	err = seen_by_others(pool);
 	if (err)
 		return err;
@@ -490,8 +490,8 @@ static int64_t hold_session(struct memkv_pool *pool, struct entry *entries, uint
 			enum pins_copy copy = pin_hold(pool, s, generation, &entries[i], false);
 			if (copy == PINS_COPY_NO_ROOM)
 				return no_room_to_hold(pool);
-			if (copy == PINS_COPY_FAILED)
-				return cannot_hold(pool);
+			if (copy == PINS_COPY_FAILED || copy == PINS_COPY_LAPSED)
+				return cannot_hold(pool, copy);
 			held += copy == PINS_COPY_HOLDS;
 			moved |= copy == PINS_COPY_MOVED;
 		}

@@ -357,6 +357,35 @@ static void pin_logs_unread(void)
 	(void)ends(0);
 }
 
+/*
+ * The segment of a block is given up, by host 0, which stands still then; so host 1 pins it, and has to move it.  It stands still until it is
+ * out of its lease, and may open no segment; and once more, until its heartbeats go on: nothing is wrong with the medium.
+ */
+static void lapse_asked_late(void)
+{
+	enum { STILL = 25000 };
+	uint32_t key = 1;
+
+	opens(0);
+	opens(1);
+	uint32_t segment = puts_key_0();
+	do
+		begins(0, CALL_PUT, key);
+	while (!(gets_to(0, MUTANT_DOORBELL_EARLY, 1) && segment_given_up() == segment) && key++ < 30);
+	scene_must(segment_given_up() == segment, "the block's segment is given up");
+	stands_still(0);
+	begins(1, CALL_PIN, 0);
+	goes_to(1, MUTANT_GONE_BELIEVED, 1);
+	helpers_stand_still(1);
+	stands_still(1);
+	time_passes(SUSPECT);
+	goes_to(1, MUTANT_LAPSE_ASKED_LATE, 1);
+	time_passes(STILL);
+	scene_must(ends(1) == 1, "the block is moved, and pinned");
+	(void)ends(0);
+	(void)calls(0, CALL_GET, 0);
+}
+
 /* ---- reading by the index ---- */
 
 static bool block_of_host_0(const struct command *c)
@@ -476,6 +505,7 @@ const struct scene scenes_overtaken[] = {
 	{MUTANT_RESERVED_OF_OWN, "finds no room", MEDIUM_SHARED, reserved_of_own, many_slots},
 	{MUTANT_GIVE_WAITED_FOR, "waits for other hosts", MEDIUM_SHARED, give_waited_for, many_slots},
 	{MUTANT_ATTACH_UNGUARDED, "comes a second time", MEDIUM_SHARED, attach_unguarded, two_hosts},
+	{MUTANT_LAPSE_ASKED_LATE, "nothing was wrong", MEDIUM_SHARED, lapse_asked_late, two_hosts},
 	{MUTANT_PIN_LOGS_UNREAD, "is pinned", MEDIUM_SHARED, pin_logs_unread, two_hosts},
 	{MUTANT_DEL_FORGOTTEN_EARLY, "was removed before the get began", MEDIUM_SHARED, del_forgotten_early, small_checkpoints},
 	{MUTANT_REOPENED_UNREAD, "a fresh look does not see it", MEDIUM_SHARED, reopened_unread, two_hosts},
