@@ -322,7 +322,8 @@ static int64_t make_remove(struct memkv_pool *pool, struct chore *chore)
 	if (!control_published(&pool->control))
 		return fail(MEMKV_UNKNOWN, "%s: the removal could not be written, and may come back", pool->media->path);
 	/* also when nothing was there: another's removal, or the eviction, that we have seen need not be on the medium yet */
-	err = removed == 0 && MUTANT(MISS_UNFLUSHED) ? 0 : pool->media->ops->flush(pool->media);
+	bool unflushed = removed == 0 ? MUTANT(MISS_UNFLUSHED) : pool->control.shared && MUTANT(DEL_UNFLUSHED);
+	err = unflushed ? 0 : pool->media->ops->flush(pool->media);
 	if (!err && !control_whole(&pool->control))
 		return fail(MEMKV_DEGRADED, "%s: a namespace of the pool is lost: what it holds under this key comes back with it; what "
 					    "could be reached is removed", pool->media->path);

@@ -118,6 +118,7 @@ void fortune_cut(void)
 		if (world.agents[i].state == AGENT_UP)
 			agent_kill(&world.agents[i]);
 	medium_cut();
+	stated_cut();
 	device_reset();
 	for (int i = 0; i < AGENTS_MAX; i++) {
 		world.agents[i].in_flight = 0;

@@ -52,6 +52,8 @@ static uint64_t next_dirty(uint64_t from)
 
 static void settle_page(uint64_t page)
 {
+	if (on_shared())
+		stated_flushed(page * PAGE, world.durable + page * PAGE);
 	memcpy(world.durable + page * PAGE, world.image + page * PAGE, PAGE);
 	world.dirty[page / 64] &= ~(1ULL << page % 64);
 }
@@ -124,6 +126,8 @@ void medium_cut(void)
 		else if (how == 2)
 			mix_words(page);
 	}
+	for (uint64_t page = next_dirty(0); page != NEVER && on_shared(); page = next_dirty(page + 1))
+		settle_page(page);
 	memcpy(world.durable, world.image, world.layout.geo.bytes);
 	memset(world.dirty, 0, sizeof(world.dirty));
 	medium_reset();

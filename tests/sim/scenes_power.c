@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Scenes of what power loss leaves, mostly of several generations of a segment: see stage.h. */
+#include "oracle.h"
 #include "stage.h"
 
 static void many_keys(struct setup *s, struct geometry *geo)
@@ -149,8 +150,47 @@ static void miss_unflushed(void)
 	(void)calls(2, CALL_GET, 0);
 }
 
+/* ---- hosts that share a device ---- */
+
+static void two_hosts(struct setup *s, struct geometry *geo)
+{
+	durable(s, geo);
+	hosts(s, geo, 2);
+}
+
+static void power_takes_all(void)
+{
+	stage.keeps = nothing;
+	power_fails();
+	stage.keeps = NULL;
+	opens(0);
+	opens(1);
+}
+
+/*
+ * Host 1 has stated a removal, and not flushed it: power loss takes that, so nobody ever stated it; the block stands, and may be pinned.  Another
+ * one that it has acknowledged lasts.
+ */
+static void del_unflushed(void)
+{
+	opens(0);
+	opens(1);
+	(void)calls(0, CALL_PUT, 0);
+	(void)calls(0, CALL_PUT, 1);
+	begins(1, CALL_REMOVE, 0);
+	goes_until(1, EVENT_LAND, 2);
+	power_takes_all();
+	(void)calls(1, CALL_PIN, 0);
+	scene_must(oracle_owed(0, 0), "the block is pinned");
+	(void)calls(1, CALL_REMOVE, 1);
+	power_takes_all();
+	(void)calls(0, CALL_GET, 0);
+	(void)calls(0, CALL_GET, 1);
+}
+
 const struct scene scenes_power[] = {
 	{MUTANT_MISS_UNFLUSHED, "a power cut brought it back", MEDIUM_FILE, miss_unflushed, durable},
+	{MUTANT_DEL_UNFLUSHED, "a power cut brought it back", MEDIUM_SHARED, del_unflushed, two_hosts},
 	{MUTANT_CAME_BACK_LEFT, "is there with its life word", MEDIUM_FILE, came_back_older, many_keys},
 	{MUTANT_CAME_BACK_LEFT, "is there with its life word", MEDIUM_FILE, came_back_newer, many_keys},
 	{MUTANT_CAME_BACK_LEFT, "is there with its life word", MEDIUM_FILE, came_back_behind, many_keys},

@@ -251,6 +251,7 @@ struct instance {
 	uint32_t session;      /* 0: none */
 	bool kept;	       /* by a pin of its session, while that is owed */
 	bool deleted;	       /* hosts that share a device: a log says that it was removed */
+	bool deleted_for_good; /* and that has been flushed, so that no power cut takes it */
 	uint32_t copy_count;
 	struct copy copies[COPIES_MAX];
 };
@@ -478,6 +479,9 @@ void watch_died(const struct agent *agent);
 bool stated_passed_on(const struct agent *agent);
 bool stated_claim_passed_on(const struct agent *agent);
 void stated_landed(uint64_t offset, const uint8_t *before);
+/* what it says now is durable, where it was @before; power has failed: what was not is not said any more */
+void stated_flushed(uint64_t offset, const uint8_t *before);
+void stated_cut(void);
 void stated_write_landed(const struct command *command);
 
 /* drains.c: a run begins; @possible: on such a medium agents can be drained */

@@ -134,6 +134,36 @@ void stated_landed(uint64_t offset, const uint8_t *before)
 	}
 }
 
+static bool of_rings(uint64_t offset)
+{
+	return offset - world.layout.offset[REGION_LOG_RINGS] < world.layout.length[REGION_LOG_RINGS];
+}
+
+/*
+ * A removal that has landed is in force for whoever reads it; but until it is flushed a power cut may take it, and then nothing was
+ * removed: its author was not answered yet, and who has answered by it has stated it once more (factbook_vouch()), or flushed.  The block
+ * stands, and may be pinned.  What was flushed once no power cut takes; and a log's next round begins when its checkpoint is flushed.
+ */
+void stated_flushed(uint64_t offset, const uint8_t *before)
+{
+	struct record r;
+
+	for (uint64_t at = 0; of_rings(offset) && at < PAGE; at += RECORD_BYTES) {
+		if (memcmp(world.image + offset + at, before + at, RECORD_BYTES) == 0 || !record_of(world.image + offset + at, &r) ||
+		    r.kind != RECORD_DEL)
+			continue;
+		for (uint32_t n = 0; n < world.instance_count; n++)
+			world.instances[n].deleted_for_good |= world.instances[n].birth == r.birth;
+	}
+}
+
+/* what it took of segments' statements stays known: rules go by it only as far as they are milder then */
+void stated_cut(void)
+{
+	for (uint32_t n = 0; n < world.instance_count; n++)
+		world.instances[n].deleted &= world.instances[n].deleted_for_good;
+}
+
 /* a write lands: has its segment another holder by now than the host that sent it? */
 void stated_write_landed(const struct command *c)
 {
