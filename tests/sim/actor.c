@@ -102,7 +102,7 @@ static int do_put(struct thread *t, uint32_t key)
 	struct memkv_key k = key_of(key);
 	uint64_t ttl = chance(s->ttl) ? 1 + draw(30) : 0;
 	uint32_t version = choose_version(key);
-	uint32_t session = s->pin && !draw(3) ? 1 + draw(SESSIONS_MAX) : 0;
+	uint32_t session = stage.on ? stage.session : s->pin && !draw(3) ? 1 + draw(SESSIONS_MAX) : 0;
 	uint8_t *data = buffer_of(t, true);
 	char name[16];
 
@@ -308,6 +308,9 @@ void actor_call(struct thread *t, enum call_kind kind, uint32_t key)
 		break;
 	case CALL_UNPIN:
 		do_unpin(t, key);
+		break;
+	case CALL_PIN_SESSION:
+		do_pin_session(t, key);
 		break;
 	case CALL_PINS:
 		do_list_pins(t);

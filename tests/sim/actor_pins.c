@@ -60,7 +60,7 @@ void do_unpin(struct thread *t, uint32_t key)
 	call_end(t, result);
 }
 
-static void do_pin_session(struct thread *t, uint32_t session)
+void do_pin_session(struct thread *t, uint32_t session)
 {
 	uint64_t ttl = some_ttl();
 	struct memkv_pin_options o = options_of(ttl);

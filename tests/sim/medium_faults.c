@@ -91,7 +91,7 @@ static void cut_command(struct command *c)
 	bool parts = on_device() && world.setup.sector == SECTOR;
 
 	for (uint32_t s = 0; s < COMMAND_SECTORS; s++) {
-		if (c->direction != MEDIA_WRITE || !(c->left >> s & 1) || !draw(2))
+		if (c->direction != MEDIA_WRITE || !(c->left >> s & 1) || (stage.on && stage.sinks ? stage_sinks(c) : !draw(2)))
 			continue;
 		copy_sectors(world.image + (c->page + s) * PAGE, c->memory[s], rest_of(c, s) & (parts ? draw(ALL_SECTORS) : ALL_SECTORS));
 		medium_mark((c->page + s) * PAGE);

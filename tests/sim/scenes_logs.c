@@ -3,10 +3,22 @@
 #include "core/format/record.h"
 #include "stage.h"
 
+enum { BLOCKS = 4 };
+
 static void three_hosts(struct setup *s, struct geometry *geo)
 {
 	hosts(s, geo, 3);
 	s->keys = 60;
+}
+
+/* and four blocks in a segment, so that one that is removed leaves more than half of it */
+static void two_hosts(struct setup *s, struct geometry *geo)
+{
+	hosts(s, geo, 2);
+	s->keys = 60;
+	geo->entries = BLOCKS;
+	geo->segment_pages = geo->last_pages = 1 + 2 * BLOCKS;
+	geo->segment_room = BLOCKS * geo->max_block;
 }
 
 static void some_keys(struct setup *s, struct geometry *geo)
@@ -147,6 +159,63 @@ static void not_vouched(void)
 	(void)calls(0, CALL_GET, 0);
 }
 
+static bool nothing(const struct command *c)
+{
+	(void)c;
+	return false;
+}
+
+/* host 0 puts until it has looked whether anything in the segment is pinned, and stands still before it says OPEN; the key behind the last */
+static uint32_t is_about_to_give_up(uint32_t segment, uint32_t key)
+{
+	bool about_to = false;
+
+	for (; !about_to && key < 40 && !world.failed; key++) {
+		begins(0, CALL_PUT, key);
+		while (!about_to && gets_to(0, MUTANT_HOLDS_AT_RETIRE, 1))
+			about_to = segment_leaving(0) == segment;
+	}
+	scene_must(about_to, "the segment is about to be given up");
+	return key;
+}
+
+/*
+ * Of two blocks of one session host 1 removes the first.  Power fails when that has been sent, and it lands.  So nothing is owed of that block when
+ * the session is pinned, but of the other one, while host 0 is about to open their segment anew.
+ */
+static void removed_with_the_power(void)
+{
+	enum { PROVEN_GONE = 12000 };
+
+	opens(0);
+	opens(1);
+	for (uint32_t key = 0; key < BLOCKS; key++) {
+		stage.session = key < 2;
+		(void)calls(0, CALL_PUT, key);
+	}
+	uint32_t segment = segment_of_key(0);
+	scene_must(segment == segment_of_key(BLOCKS - 1), "all of them lie in one segment");
+	helpers_stand_still(0);
+	helpers_stand_still(1);
+	begins(1, CALL_REMOVE, 0);
+	goes_until(1, EVENT_LAND, 1); /* in doubt */
+	goes_to_store(1, world.layout.offset[REGION_LOG_RINGS], world.layout.length[REGION_LOG_RINGS], 1);
+	goes_until(1, EVENT_SUBMIT, 1);
+	scene_must(!world.instances[0].deleted, "the removal is on its way");
+	stage.sinks = nothing;
+	power_fails();
+	stage.sinks = NULL;
+	opens(0);
+	opens(1);
+	time_passes(PROVEN_GONE);
+	uint32_t key = is_about_to_give_up(segment, 10);
+	(void)calls(1, CALL_PIN_SESSION, 1);
+	(void)ends(0);
+	(void)puts_until_anew(0, segment, key);
+	(void)calls(0, CALL_GET, 0);
+	(void)calls(0, CALL_GET, 1);
+}
+
 /* ---- rings ---- */
 
 /*
@@ -176,6 +245,7 @@ const struct scene scenes_logs[] = {
 	{MUTANT_PIN_UNSEEN_AFTER_OPEN, "is pinned", MEDIUM_SHARED, pin_unseen_after_open, three_hosts},
 	{MUTANT_PIN_OPEN_UNSEEN, "is pinned", MEDIUM_SHARED, pin_open_unseen, three_hosts},
 	{MUTANT_PIN_OWNER_LOG_ONLY, "is pinned", MEDIUM_SHARED, pin_owner_log_only, three_hosts},
+	{MUTANT_PIN_UNSEEN_AFTER_OPEN, "put 1 of key 1 is gone", MEDIUM_SHARED, removed_with_the_power, two_hosts},
 	{MUTANT_NO_LOOK_AFTER_OPEN, "while another's write into it is on the way", MEDIUM_SHARED, no_look_after_open, three_hosts},
 	{MUTANT_NOT_VOUCHED, "was removed before the get began", MEDIUM_SHARED, not_vouched, three_hosts},
 	{.play = NULL},

@@ -500,6 +500,7 @@ void pin_call(struct thread *t, uint32_t key);
 void do_evict(struct thread *t);
 void do_pin(struct thread *t, uint32_t key);
 void do_unpin(struct thread *t, uint32_t key);
+void do_pin_session(struct thread *t, uint32_t session);
 void do_list_pins(struct thread *t);
 void unpin_all(struct thread *t);
 

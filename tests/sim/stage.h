@@ -38,9 +38,10 @@ extern struct stage {
 	bool (*unread)(const struct agent *agent, uint64_t offset); /* NULL: what a device's mirror asks for is read */
 	bool stale; /* who gets does not look before */
 	bool by_index; /* it goes by its index */
+	uint32_t session; /* of what is put; 0: of none */
 	bool (*late)(const struct command *command); /* NULL: none; else it does not land for now */
 	const struct agent *unflushed; /* whose flushes fail, and do nothing */
-	bool (*sinks)(const struct command *command); /* of what the dead have on the way this never lands; NULL: by chance */
+	bool (*sinks)(const struct command *command); /* of what is on the way when its host dies, or power fails, this never lands; NULL: by chance */
 	bool (*keeps)(uint64_t offset); /* power loss: have the eight bytes there been written? NULL: all have */
 } stage;
 

@@ -157,11 +157,20 @@ void stated_flushed(uint64_t offset, const uint8_t *before)
 	}
 }
 
-/* what it took of segments' statements stays known: rules go by it only as far as they are milder then */
+/*
+ * What it left is flushed.  A removal that was on its way may have landed with it: then that stands as well, for all who come, be it that
+ * nobody was answered.  What it took of segments' statements stays known, and what landed of them so does not become known: rules go by
+ * it only as far as they are milder then, or as whoever reads the logs moves what it pins, or refuses.
+ */
 void stated_cut(void)
 {
-	for (uint32_t n = 0; n < world.instance_count; n++)
-		world.instances[n].deleted &= world.instances[n].deleted_for_good;
+	for (uint32_t n = 0; n < world.instance_count; n++) {
+		struct instance *i = &world.instances[n];
+		bool landed = i->deleted_for_good && !i->deleted;
+		i->deleted = i->deleted_for_good;
+		if (landed && !oracle_asked(n))
+			broken("key %u: put %u is stated to be removed, and nobody asked for that", i->key, n);
+	}
 }
 
 /* a write lands: has its segment another holder by now than the host that sent it? */
