@@ -61,11 +61,13 @@ int verb_evict(const struct cli_args *args)
 			      .context = &options,
 			      .room = sizeof(struct memkv_evict_report)};
 	rc = in_time_run(&job);
+	const struct memkv_evict_report *report = job.buffer;
 	if (!rc && job.result < 0) {
+		if (report->blocks || report->pinned)
+			print_report(report, options.dry_run);
 		rc = in_time_report(&job, job.result == MEMKV_TIMEDOUT ? "the medium did not answer by the deadline; nothing was evicted"
 								       : "the deadline passed: any of these blocks may be gone, or go");
 	} else if (!rc) {
-		const struct memkv_evict_report *report = job.buffer;
 		print_report(report, options.dry_run);
 		rc = !options.bytes && report->pinned && !report->blocks ? EXIT_REFUSED : EXIT_DONE;
 	}

@@ -125,7 +125,8 @@ static const char pins_text[] =
 
 static const char evict_text[] =
 	"Lets blocks go now, those of the oldest segments first.  Pinned ones stay; when they keep it from getting as far\n"
-	"as --bytes it ends with 3.  Without --bytes all that matches goes, which wants --yes or a yes.\n"
+	"as --bytes it ends with 3.  Without --bytes all that matches goes, which wants --yes or a yes.  What cannot be read stays,\n"
+	"and is told of with 4.\n"
 	"\n"
 	"With --deadline it ends in time, opening the pool included, also when the medium hangs: with 5.  It says whether nothing was\n"
 	"evicted, or any of the blocks that match may be gone, or go later.\n";

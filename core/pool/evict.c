@@ -6,10 +6,12 @@
 #include "core/pool/deadline.h"
 #include "core/pool/move.h"
 #include "core/pool/remove.h"
+#include "core/slot/own.h"
 
 #include <memkv/pin.h>
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +21,8 @@ struct evict {
 	struct memkv_evict_report *report;
 	uint64_t stored_before; /* UTC */
 	struct entry *entries;
+	uint64_t unread; /* segments of which something cannot be read, or not be let go */
+	bool full;	 /* a shared device: the logs take no further removal */
 };
 
 struct aged {
@@ -58,41 +62,82 @@ static bool enough(const struct evict *evict)
 	return evict->o.bytes && evict->report->bytes >= evict->o.bytes;
 }
 
-static void evict_one(struct evict *evict, uint64_t segment, const struct entry *e)
+static int let_go(struct memkv_pool *pool, uint64_t segment, const struct entry *e)
+{
+	removal_lock(pool);
+	int result = removal_try(pool, segment, e, false);
+	removal_unlock(pool);
+	return result;
+}
+
+/* false: it stays, and nobody knows whether it should */
+static bool evict_one(struct evict *evict, uint64_t segment, const struct entry *e)
 {
 	struct memkv_pool *pool = evict->pool;
 	int result;
 
-	if (evict->o.dry_run) {
+	if (evict->o.dry_run)
 		result = factbook_pinned(&pool->factbook, e->key, e->session_id) ? MEMKV_PINNED : 1;
-	} else {
-		removal_lock(pool);
-		result = removal_try(pool, segment, e, false);
-		removal_unlock(pool);
+	else
+		result = let_go(pool, segment, e);
+	if (result == MEMKV_NO_ROOM) {
+		share_settle_now(pool);
+		result = let_go(pool, segment, e);
+		evict->full = result == MEMKV_NO_ROOM;
 	}
 	if (result == MEMKV_PINNED)
 		evict->report->pinned++;
 	if (result <= 0)
-		return;
+		return result == 0 || result == MEMKV_PINNED;
 	evict->report->blocks++;
 	evict->report->bytes += e->length;
 	if (!evict->o.dry_run) {
 		count(&pool->counters.evicted_blocks, 1);
 		count(&pool->counters.evicted_bytes, e->length);
 	}
+	return true;
 }
 
 static void evict_segment(struct evict *evict, uint64_t segment)
 {
+	const struct control *c = &evict->pool->control;
 	struct follower *f = &evict->pool->follower;
 	uint64_t generation;
+	bool unread, good = true;
 
+	/* what power loss has left in a segment that is FREE again nobody finds; on a shared device words are computed, and its OPEN is flushed */
+	if (!control_there(c, segment) || (!c->shared && own_refresh(c, segment) && own_is_free(c, segment)))
+		return;
 	follower_keep(f); /* mirrored media: what is to be flagged stays at hand */
-	uint32_t n = entries_collect(evict->pool, segment, matches, evict, evict->entries, &generation);
+	uint32_t n = entries_told(evict->pool, segment, matches, evict, evict->entries, &generation, &unread);
 
-	for (uint32_t i = 0; i < n && !enough(evict); i++)
-		evict_one(evict, segment, &evict->entries[i]);
+	for (uint32_t i = 0; i < n && !enough(evict) && !evict->full; i++)
+		good &= evict_one(evict, segment, &evict->entries[i]);
+	evict->unread += unread || (!good && !evict->full);
 	follower_unkeep(f, segment);
+}
+
+/* what was asked for, or as far as it went: 0, or what kept it from getting there */
+static int how_far(const struct evict *evict)
+{
+	const struct memkv_pool *pool = evict->pool;
+	const char *path = pool->media->path;
+
+	if (enough(evict))
+		return 0;
+	if (evict->full)
+		return fail(MEMKV_NO_ROOM, "%s: the logs take no further removal; they are forgotten as segments are written anew, so put "
+					   "something first; what was counted is gone", path);
+	if (evict->unread)
+		return fail(-EIO, "%s: what %" PRIu64 " of %" PRIu64 " segments hold cannot be read or removed, and stays; what the others hold %s; try again "
+				  "when the medium answers", path, evict->unread, pool->control.layout.segments,
+			    evict->o.dry_run ? "was counted" : "and matches is gone");
+	if (!control_whole(&pool->control) && !evict->o.dry_run)
+		return fail(MEMKV_DEGRADED, "%s: a namespace of the pool is lost: what it holds comes back with it; what could be reached, and "
+					    "matches, is gone", path);
+	if (evict->o.bytes && evict->report->pinned)
+		return fail(MEMKV_PINNED, "%s: what is left of these blocks is pinned; unpin some first", path);
+	return 0;
 }
 
 static int run(struct evict *evict)
@@ -108,7 +153,7 @@ static int run(struct evict *evict)
 	}
 	follower_step(&pool->follower);
 	factbook_refresh(&pool->factbook);
-	for (uint64_t s = 0; s < pool->control.layout.segments && !enough(evict); s++)
+	for (uint64_t s = 0; s < pool->control.layout.segments && !enough(evict) && !evict->full; s++)
 		evict_segment(evict, order[s].segment);
 	free(order);
 	follower_step(&pool->follower);
@@ -116,9 +161,7 @@ static int run(struct evict *evict)
 		err = control_published(&pool->control) ? media->ops->flush(media) : -EIO;
 	if (err)
 		return fail(err, "%s: the blocks are gone, but that could not be flushed: %s", media->path, memkv_strerror(err));
-	if (evict->o.bytes && !enough(evict) && evict->report->pinned)
-		return fail(MEMKV_PINNED, "%s: what is left of these blocks is pinned; unpin some first", media->path);
-	return 0;
+	return how_far(evict);
 }
 
 static int64_t make_evict(struct memkv_pool *pool, struct chore *chore)

@@ -237,9 +237,8 @@ static void collect_one(void *context, uint32_t index, enum entry_state state, c
 		c->to[c->count++] = *e;
 }
 
-uint32_t entries_collect(struct memkv_pool *pool, uint64_t segment,
-			 bool (*wanted)(void *context, const struct entry *e), void *context, struct entry *to,
-			 uint64_t *generation)
+uint32_t entries_told(struct memkv_pool *pool, uint64_t segment, bool (*wanted)(void *context, const struct entry *e), void *context,
+		      struct entry *to, uint64_t *generation, bool *unread)
 {
 	struct collection collection = {pool, segment, wanted, context, to, 0};
 	const struct control *c = &pool->control;
@@ -248,14 +247,26 @@ uint32_t entries_collect(struct memkv_pool *pool, uint64_t segment,
 
 	*generation = 0;
 	pthread_mutex_lock(&pool->follower.lock);
-	if (table_refresh(c, segment) && table_header_known(c, &pool->follower.recover, segment, &header, &mended)) {
+	uint64_t before = pool->recover_unread;
+	*unread = !table_refresh(c, segment);
+	if (!*unread && table_header_told(c, &pool->follower.recover, segment, &header, &mended, unread)) {
 		*generation = header.generation;
 		table_walk(c, &pool->follower.recover, segment, header.generation, 0,
 			   table_count(c, segment, header.generation, NULL), collect_one, &collection);
 	}
+	*unread |= pool->recover_unread != before;
 	follower_give_back(&pool->follower, segment);
 	pthread_mutex_unlock(&pool->follower.lock);
 	return collection.count;
+}
+
+uint32_t entries_collect(struct memkv_pool *pool, uint64_t segment,
+			 bool (*wanted)(void *context, const struct entry *e), void *context, struct entry *to,
+			 uint64_t *generation)
+{
+	bool unread;
+
+	return entries_told(pool, segment, wanted, context, to, generation, &unread);
 }
 
 static size_t table_room(const struct memkv_pool *pool)

@@ -49,6 +49,10 @@ uint32_t entries_collect(struct memkv_pool *pool, uint64_t segment,
 			 bool (*wanted)(void *context, const struct entry *e), void *context, struct entry *to,
 			 uint64_t *generation);
 
+/* entries_told() - likewise; *unread: the medium did not answer for the table, or a second source: there may be more */
+uint32_t entries_told(struct memkv_pool *pool, uint64_t segment, bool (*wanted)(void *context, const struct entry *e), void *context,
+		      struct entry *to, uint64_t *generation, bool *unread);
+
 /* entries_alloc() - room for a whole table; touched as it is filled.  NULL: no memory */
 struct entry *entries_alloc(const struct memkv_pool *pool);
 void entries_free(const struct memkv_pool *pool, struct entry *entries);

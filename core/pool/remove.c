@@ -247,6 +247,13 @@ int births_note(struct memkv_pool *pool, const uint8_t *key, struct births *birt
 	return unread ? -EIO : 0;
 }
 
+/* a shared device: nothing was passed over that another may have acknowledged; and what another has removed is acknowledged */
+static bool told_of_all(struct memkv_pool *pool, const uint8_t *key)
+{
+	/* the log of the slot's next holder is not read by who had it before: what that has put would count as gone */
+	return (MUTANT(OWN_CELL_BELIEVED) || share_slot_ours(pool)) && factbook_vouch(&pool->factbook, key) == 0;
+}
+
 /* whether what was changed could be published is asked by those who call */
 int births_remove(struct memkv_pool *pool, const uint8_t *key, const struct births *only, uint64_t mine, bool force)
 {
@@ -270,12 +277,7 @@ int births_remove(struct memkv_pool *pool, const uint8_t *key, const struct birt
 	/* copies that were passed over since their segment is just being opened anew: mirrored media must know that as well */
 	if (!MUTANT(BEGUN_UNSETTLED))
 		(void)pool->media->ops->settle(pool->media);
-	/* the log of the slot's next holder is not read by who had it before: what that has put would count as gone */
-	if (pool->control.shared && !unread && !MUTANT(OWN_CELL_BELIEVED))
-		unread = !share_slot_ours(pool);
-	if (pool->control.shared && !unread && factbook_vouch(&pool->factbook, key))
-		return -EIO;
-	return unread ? -EIO : removed;
+	return unread || (pool->control.shared && !told_of_all(pool, key)) ? -EIO : removed;
 }
 
 static int unpin_first(struct memkv_pool *pool, const uint8_t *key)

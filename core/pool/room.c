@@ -386,18 +386,13 @@ struct round {
  * On a shared device few segments may be ours that can be emptied: what must move goes round in them, and each costs flushes.  The first
  * that was too full need not be one of those: it may be full of what we may not empty.
  */
-static bool comes_again(struct room *room, struct round *round)
+static bool comes_again(struct round *round, uint64_t full)
 {
-	pthread_mutex_lock(&room->lock);
-	uint64_t now = room->current ? room->current->owned.segment : UINT64_MAX;
-	pthread_mutex_unlock(&room->lock);
-	if (now == UINT64_MAX)
-		return false;
 	for (unsigned i = 0; i < round->count && !(MUTANT(ROUND_BY_FIRST) && i); i++)
-		if (round->segments[i] == now)
+		if (round->segments[i] == full)
 			return true;
 	if (round->count < ROUND)
-		round->segments[round->count++] = now;
+		round->segments[round->count++] = full;
 	return false;
 }
 
@@ -409,6 +404,7 @@ int room_reserve(struct room *room, uint32_t pages, struct room_place *place)
 	for (uint64_t tries = 0, most = 0; tries <= most; tries++) {
 		pthread_mutex_lock(&room->lock);
 		struct writer *w = room->current;
+		uint64_t full = w ? w->owned.segment : UINT64_MAX;
 		bool got = w && may_go_on(room, w, pages);
 		if (got) {
 			reserve_in(room, w, pages, place);
@@ -417,7 +413,7 @@ int room_reserve(struct room *room, uint32_t pages, struct room_place *place)
 		pthread_mutex_unlock(&room->lock);
 		if (got)
 			return 0;
-		if (room->pool->control.shared && comes_again(room, &round))
+		if (room->pool->control.shared && w && comes_again(&round, full))
 			break;
 		int err = refill(room, pages);
 		if (err)

@@ -34,32 +34,37 @@ enum share_copy share_look(struct memkv_pool *pool, uint64_t segment, uint64_t g
 	return life == LIFE_SENT ? SHARE_COPY_SENT : SHARE_COPY_STANDS;
 }
 
-/* all of the block, by its bytes; under room.refill */
-static bool is_whole(struct memkv_pool *pool, uint64_t segment, const struct entry *e)
+/* all of the block, by its bytes */
+static enum share_block read_all(struct memkv_pool *pool, struct lane *lane, uint64_t segment, const struct entry *e)
 {
-	struct room *room = &pool->room;
-	struct block_read read;
-
-	block_read_init(&read, pool, &room->lane, e->key, place_of_entry(&pool->control, segment, e));
-	read.to = room->move_buffer;
-	read.length = e->length;
-	read.any_time = true;
-	op_run(&read.op);
-	return read.verdict == BLOCK_GOOD && read.header.birth == e->birth;
-}
-
-/* of a lane's own, since whoever has room.refill may be at it for long */
-enum share_block share_read(struct memkv_pool *pool, uint64_t segment, uint64_t generation, const struct entry *e)
-{
-	struct lane *lane = lane_acquire(&pool->lanes);
 	struct block_read read;
 
 	block_read_init(&read, pool, lane, e->key, place_of_entry(&pool->control, segment, e));
 	read.any_time = true;
-	enum block_verdict verdict = block_read_bytes(&read);
-	bool good = verdict == BLOCK_GOOD && read.header.birth == e->birth;
+	switch (block_read_bytes(&read)) {
+	case BLOCK_GOOD:
+		return read.header.birth == e->birth ? SHARE_BLOCK_WHOLE : SHARE_BLOCK_LOST;
+	case BLOCK_IO:
+		return SHARE_BLOCK_UNREAD;
+	default:
+		return SHARE_BLOCK_LOST;
+	}
+}
+
+/* likewise, in a lane of its own, since whoever has room.refill, and its lane, may be at it for long */
+static enum share_block read_apart(struct memkv_pool *pool, uint64_t segment, const struct entry *e)
+{
+	struct lane *lane = lane_acquire(&pool->lanes);
+	enum share_block block = read_all(pool, lane, segment, e);
+
 	lane_release(&pool->lanes, lane);
-	enum share_block block = good ? SHARE_BLOCK_WHOLE : verdict == BLOCK_IO ? SHARE_BLOCK_UNREAD : SHARE_BLOCK_LOST;
+	return block;
+}
+
+enum share_block share_read(struct memkv_pool *pool, uint64_t segment, uint64_t generation, const struct entry *e)
+{
+	enum share_block block = read_apart(pool, segment, e);
+
 	/* what has been given up or removed meanwhile is not lost: it may be elsewhere by now */
 	if (block == SHARE_BLOCK_LOST && share_look(pool, segment, generation, e) != SHARE_COPY_STANDS)
 		return SHARE_BLOCK_UNREAD;
@@ -68,12 +73,7 @@ enum share_block share_read(struct memkv_pool *pool, uint64_t segment, uint64_t 
 
 bool share_landed(struct memkv_pool *pool, uint64_t segment, const struct entry *e)
 {
-	if (MUTANT(PIN_SENT))
-		return true;
-	pthread_mutex_lock(&pool->room.refill);
-	bool landed = is_whole(pool, segment, e);
-	pthread_mutex_unlock(&pool->room.refill);
-	return landed;
+	return MUTANT(PIN_SENT) || read_apart(pool, segment, e) == SHARE_BLOCK_WHOLE;
 }
 
 bool share_elsewhere(struct memkv_pool *pool, uint64_t segment, const struct entry *e)
@@ -94,7 +94,7 @@ bool share_elsewhere(struct memkv_pool *pool, uint64_t segment, const struct ent
 		stands = share_look(pool, other, generation, &copy) == SHARE_COPY_STANDS;
 		follower_unkeep(&pool->follower, other);
 		/* power loss may have left its entry, and not the block */
-		stands = stands && (MUTANT(ELSEWHERE_UNREAD) || is_whole(pool, other, &copy));
+		stands = stands && (MUTANT(ELSEWHERE_UNREAD) || read_all(pool, &pool->room.lane, other, &copy) == SHARE_BLOCK_WHOLE);
 	}
 	entries_free(pool, found);
 	return stands;

@@ -56,7 +56,7 @@ enum share_copy {
 };
 enum share_copy share_look(struct memkv_pool *pool, uint64_t segment, uint64_t generation, const struct entry *e);
 
-/* share_landed() - of one that was sent: is the block there?  Takes room.refill */
+/* share_landed() - of one that was sent: is the block there? */
 bool share_landed(struct memkv_pool *pool, uint64_t segment, const struct entry *e);
 
 /* share_read() - of one that stands: is the block there, all of it?  Power loss may have taken it, and left the entry */

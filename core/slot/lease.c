@@ -218,7 +218,7 @@ static uint64_t next_reuse_us(const struct joining *j)
  * The lowest slot whose holder has left, or a virgin one, or one whose holder was proven gone long enough ago; @silent_too: or one
  * whose holder has been silent for longer than it may
  */
-static enum choice choose_among(struct joining *j, struct slot_cell *chosen, bool silent_too)
+static enum choice choose_among(struct joining *j, bool silent_too)
 {
 	const struct control *c = j->c;
 	uint64_t now = clock_boot_us();
@@ -247,7 +247,7 @@ static enum choice choose_among(struct joining *j, struct slot_cell *chosen, boo
 			continue;
 		}
 		cell.slot = n;
-		j->chosen = *chosen = cell;
+		j->chosen = cell;
 		j->first = first;
 		j->unproven = !proven;
 		return CHOSEN;
@@ -266,13 +266,13 @@ static bool look_round(struct joining *j)
 	return good;
 }
 
-static enum choice choose(struct joining *j, struct slot_cell *chosen)
+static enum choice choose(struct joining *j)
 {
-	enum choice choice = choose_among(j, chosen, false);
+	enum choice choice = choose_among(j, false);
 
 	if (choice != NONE)
 		return choice;
-	choice = choose_among(j, chosen, true);
+	choice = choose_among(j, true);
 	return choice == NONE && next_reuse_us(j) != UINT64_MAX ? WAITS : choice;
 }
 
@@ -456,8 +456,9 @@ static int take(struct joining *j, struct slot *slot)
 	return -EAGAIN;
 }
 
-static int try_claim(struct joining *j, const struct slot_guard *guard, const struct slot_cell *before, struct slot *slot)
+static int try_claim(struct joining *j, const struct slot_guard *guard, struct slot *slot)
 {
+	const struct slot_cell *before = &j->chosen;
 	const struct control *c = j->c;
 	uint32_t n = before->slot;
 	int err = c->media->ops->lock(c->media, slot_lock_offset(c, n));
@@ -562,7 +563,6 @@ static bool wait_for_silent(struct joining *j)
 int lease_claim(const struct control *c, const struct lease_timing *timing, const struct slot_guard *guard, struct slot *slot)
 {
 	struct joining *j = calloc(1, sizeof(*j));
-	struct slot_cell before;
 	int err = -EAGAIN;
 
 	if (!j)
@@ -574,13 +574,13 @@ int lease_claim(const struct control *c, const struct lease_timing *timing, cons
 	if (refresh_all(c))
 		err = find_twin(j) ? MEMKV_IN_USE : -EAGAIN;
 	for (int i = 0; err == -EAGAIN && i < CLAIMS_MAX; i++) {
-		enum choice choice = look_round(j) ? choose(j, &before) : BUSY;
+		enum choice choice = look_round(j) ? choose(j) : BUSY;
 		if (choice == WAITS && wait_for_silent(j))
 			i = 0;
 		if (choice == NONE)
 			err = no_slot(c);
 		else
-			err = choice == CHOSEN ? try_claim(j, guard, &before, slot) : -EAGAIN;
+			err = choice == CHOSEN ? try_claim(j, guard, slot) : -EAGAIN;
 		if (err == -EAGAIN) { /* not in step with others who try */
 			uint64_t random = 0;
 			(void)random_fill(&random, sizeof(random));

@@ -226,8 +226,9 @@ struct memkv_evict_report {
  * @options: or NULL for everything.
  * @report: receives what was done, also after an error.
  *
- * Return: 0; MEMKV_PINNED: it ended before @bytes were gone, and pinned blocks that match are left; MEMKV_READ_ONLY;
- * MEMKV_FAILED; MEMKV_EFORK; -EINVAL; -ENOMEM; -errno of the medium.
+ * Return: 0.  Or, where it ended before @bytes were gone, or before all that matches was looked at: MEMKV_PINNED: pinned blocks that match
+ * are left; -EIO: what some segments hold cannot be read, and stays; MEMKV_DEGRADED: a namespace is lost; MEMKV_NO_ROOM: hosts that share
+ * a device, the logs take no further removal.  MEMKV_READ_ONLY; MEMKV_FAILED; MEMKV_EFORK; -EINVAL; -ENOMEM; -errno of the medium.
  * Context: any thread.
  */
 int memkv_evict(struct memkv_pool *pool, const struct memkv_evict_options *options, struct memkv_evict_report *report);
