@@ -156,6 +156,8 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(UNTOLD_BELIEVED, "who stated a removal that could not be told of goes on, and goes by it")                   \
 	X(NOT_VOUCHED, "a removal that met another's, not acknowledged yet, takes it for done")                        \
 	X(DEL_UNFLUSHED, "shared: a removal is acknowledged before its record is flushed")                              \
+	X(ADDED_UNASKED, "shared: who has put a block takes it into its index though a log has said meanwhile that it was removed") \
+	X(GONE_UNREAD, "shared: a block that cannot be read when a log says that it was removed stays in the index") \
 	X(REOPENED_UNREAD, "shared: a segment that is opened anew while it is folded counts as one that could not be read")    \
 	X(STANDS_FROM_MIRROR, "a mover believes its own mirror that a segment was not adopted and opened anew meanwhile") \
 	X(RESUMED_UNSEEN, "who continues another's segment does not look what that one has put there since")           \

@@ -141,7 +141,7 @@ static bool fold_stirred(struct follower *f)
 	return complete;
 }
 
-/* what was removed goes from the index; where that cannot be told now, gets will find out */
+/* what was removed goes from the index; where its block does not tell that it is the one, the next step asks its table */
 static void drop_removed(struct follower *f)
 {
 	enum { SOME = 32, COPIES = 16 };
@@ -154,10 +154,13 @@ static void drop_removed(struct follower *f)
 		for (uint32_t i = 0; i < count; i++) {
 			struct key_hash hash = index_hash(f->index, gone[i].key);
 			for (unsigned n = 0; n < COPIES && index_find(f->index, hash, n, &place);) {
-				if (f->recover.birth(f->recover.context, gone[i].key, place, &birth) && birth == gone[i].birth)
+				bool told = f->recover.birth(f->recover.context, gone[i].key, place, &birth);
+				if (told && birth == gone[i].birth)
 					index_forget(f->index, hash, place);
 				else
 					n++;
+				if (!told && !MUTANT(GONE_UNREAD))
+					follower_stirred(f, layout_segment_of(&f->control->layout, place.page));
 			}
 		}
 }
@@ -217,8 +220,10 @@ void follower_add(struct follower *f, uint64_t segment, const struct entry *entr
 	}
 	if (!f->control->media->caps.mappable)
 		atomic_fetch_add(&f->settlements, 1); /* a step of ours may have found it before its block had landed */
-	/* it may have been removed since, and the removal folded already; what comes later rings */
+	/* it may have been removed since, and the removal folded already, or read in a log; what comes later rings, or is read */
 	enum life life = table_life(f->control, segment, entry->index, entry->birth);
+	if (f->control->shared && factbook_removed(f->factbook, entry->key, entry->birth) && !MUTANT(ADDED_UNASKED))
+		life = LIFE_REMOVED;
 	if (life_counts(life) || life == LIFE_MOVING)
 		index_insert(f->index, index_hash(f->index, entry->key), place_of_entry(f->control, segment, entry));
 	if (turned)

@@ -216,6 +216,7 @@ static void del_forgotten_early(void)
 	scene_must(book->checkpointed != before, "a checkpoint is written");
 	dies(0);
 	opens(1);
+	stage.stale = true;
 	(void)calls(1, CALL_GET, removed);
 }
 
@@ -284,7 +285,41 @@ static void chosen_believed(void)
 	closes(1);
 	goes_to(2, MUTANT_ATTACH_UNGUARDED, 1);
 	stands_still(2);
+	stage.stale = true;
 	(void)calls(0, CALL_GET, 0);
+}
+
+/* ---- what was removed goes from the index ---- */
+
+/* host 0 removes what host 1 puts, before host 1 says that it is there; another thread of host 1 hears of that first */
+static void added_unasked(void)
+{
+	opens(0);
+	opens(1);
+	begins(1, CALL_PUT, 0);
+	goes_to(1, MUTANT_RING_EARLY, 1);
+	scene_must(calls(0, CALL_REMOVE, 0) == 1, "a block is removed that is not acknowledged yet");
+	(void)calls(11, CALL_REFRESH, 0);
+	scene_must(ends(1) == 0, "a block is acknowledged");
+	(void)calls(0, CALL_REMOVE, 0);
+	(void)calls(1, CALL_REFRESH, 0);
+}
+
+static bool reads_of_host_1(const struct command *c) { return c->agent->number == 1 && c->direction == MEDIA_READ; }
+
+/* host 1 hears that a block was removed that it has in its index, and cannot read which one lies there; later it can */
+static void gone_unread(void)
+{
+	opens(0);
+	opens(1);
+	(void)calls(0, CALL_PUT, 0);
+	(void)calls(0, CALL_PUT, 1); /* from now on the device says that the first is live */
+	(void)calls(1, CALL_REFRESH, 0);
+	stage.fails = reads_of_host_1;
+	(void)calls(0, CALL_REMOVE, 0);
+	(void)calls(1, CALL_REFRESH, 0);
+	stage.fails = NULL;
+	(void)calls(1, CALL_REFRESH, 0);
 }
 
 /* ---- pins ---- */
@@ -460,6 +495,8 @@ static void silence_guessed(void)
 }
 
 const struct scene scenes_overtaken[] = {
+	{MUTANT_ADDED_UNASKED, "which left it in the index", MEDIUM_SHARED, added_unasked, two_hosts},
+	{MUTANT_GONE_UNREAD, "which left it in the index", MEDIUM_SHARED, gone_unread, two_hosts},
 	{MUTANT_LEFT_ONCE, "is not to be had", MEDIUM_SHARED, left_once, two_hosts},
 	{MUTANT_CHOSEN_BELIEVED, "was removed before the get began", MEDIUM_SHARED, chosen_believed, two_hosts},
 	{MUTANT_WORD_BY_FORCE, "a fresh look does not see it", MEDIUM_SHARED, word_by_force, two_hosts},

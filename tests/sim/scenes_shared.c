@@ -57,6 +57,7 @@ static void stale_claim_believed(void)
 	(void)calls(2, CALL_REMOVE, 0);
 	stands_still(2);
 	writes_late(1);
+	stage.stale = true;
 	(void)calls(0, CALL_GET, 0);
 }
 

@@ -250,7 +250,7 @@ struct instance {
 	bool survives, unowed; /* a power cut; may be lost by one */
 	uint32_t session;      /* 0: none */
 	bool kept;	       /* by a pin of its session, while that is owed */
-	bool deleted;	       /* hosts that share a device: a log says that it was removed */
+	uint64_t deleted;      /* hosts that share a device: world.order when a log said that it was removed; 0: none has */
 	bool deleted_for_good; /* and that has been flushed, so that no power cut takes it */
 	uint32_t copy_count;
 	struct copy copies[COPIES_MAX];

@@ -109,7 +109,7 @@ static void removal_stated(const struct record *r)
 		struct instance *i = &world.instances[n];
 		if (i->birth != r->birth || i->deleted)
 			continue;
-		i->deleted = true;
+		i->deleted = ++world.order;
 		cover(COVER_DEL);
 		if (!oracle_asked(n))
 			broken("key %u: put %u is stated to be removed, and nobody asked for that", i->key, n);
@@ -167,7 +167,7 @@ void stated_cut(void)
 	for (uint32_t n = 0; n < world.instance_count; n++) {
 		struct instance *i = &world.instances[n];
 		bool landed = i->deleted_for_good && !i->deleted;
-		i->deleted = i->deleted_for_good;
+		i->deleted = landed ? ++world.order : i->deleted_for_good ? i->deleted : 0;
 		if (landed && !oracle_asked(n))
 			broken("key %u: put %u is stated to be removed, and nobody asked for that", i->key, n);
 	}
