@@ -16,9 +16,10 @@
  * next heartbeat; but it joins no more then, and gives up.  Until then, and for ever where nobody holds the slot, copy 1 tells: it is ACTIVE, or
  * LEFT, of a higher epoch, or of that one and another's.  Nobody writes copy 1 who has not won, so any number of late claimers takes
  * no epoch, and no name of a log, with it.  (JOINING was written there once: then two did.  Who takes its claim back still leaves that there; it
- * had found the incarnation before, and names it as owed.)  By reasoning three still can: one that gives up, and says so late, over
- * who is past its last look, and that one late with copy 1, and a third.  Who leaves says so in copy 1 first, so that nothing of his comes late
- * there.  (unit/lease)  Slots are used up from the first on, with gaps of less than LEASE_STEP: behind that many virgin
+ * had found the incarnation before, and names it as owed.)  Three still can: one that gives up, and says so late, over who is past its last
+ * look, and that one late with copy 1, and a third; no order of writes to so few pages closes that for any number of claimers (the model has
+ * why).  Who leaves says so in copy 1 first, so that nothing of his comes late there.  (unit/lease)  Slots are used up from the first on, with
+ * gaps of less than LEASE_STEP: behind that many virgin
  * ones all are virgin.  (A gap is a slot whose claim is just being made by somebody who may be dead: nobody waits for that.)
  *
  * Lease.  The holder writes a counter every `beat`.  Who has not completed a write for `self` promises nothing any more.

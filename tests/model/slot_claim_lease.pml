@@ -12,8 +12,11 @@
  * time. (lease.c measures what it can, which makes what is looked for here rare.)  But who is past its claim's last look is not taken
  * for silent: that rests on time.
  *
- * Three claimers can still take an epoch twice: one writes LEFT late, as it gives up, over who is past its last look, and stands still
- * before copy 1 until another has come and gone, and a third comes late with copy 0.  (With JOINING in copy 1, as it was once, two could.)
+ * Three claimers can still take an epoch twice (-DCLAIMERS=3 -DTRIES=2 finds it): one writes LEFT late, as it gives up, over who is past
+ * its last look, and stands still before copy 1 until another has come and gone, and a third comes late with copy 0.  (With JOINING in copy
+ * 1, as it was once, two could.)  An error is still found when who gives up writes nothing; when copy 1 is two pages, for even and for odd
+ * epochs; with both; and when, besides, nothing is taken back.  What can be had so is one claimer more for one page more: with loads and
+ * stores alone n that wait for nobody's time need n registers (Burns and Lynch, Bounds on shared memory for mutual exclusion, 1993).
  *
  * Left out: death (a claimer that stops for ever is a dead one), adoption, landing after death.
  *
