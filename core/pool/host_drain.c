@@ -160,7 +160,7 @@ static bool is_me(const struct asking *a)
 }
 
 /*
- * MEMKV_MISS; 0: it is gone; 1: it has done it; -EAGAIN: it has not.  What it tells of that stands in copy 0 alone; while that
+ * MEMKV_MISS; 0: it is gone; 1: it has done it; -EAGAIN: it has not; -EIO: that cannot be told.  What it tells of that stands in copy 0 alone; while that
  * is being written the other one says who it is, and nothing else.
  */
 static int look(struct asking *a)
@@ -168,7 +168,10 @@ static int look(struct asking *a)
 	const struct control *c = &a->pool->control;
 	bool known;
 
-	if (slot_read(c, a->slot, &a->cell) == CHECK_BAD || a->cell.epoch < a->epoch)
+	if (slot_read_by(c, a->slot, a->epoch, &a->cell) == CHECK_BAD)
+		return fail(-EIO, "%s: whose slot %u is cannot be told: what says so is damaged; memkv pool check says more",
+			    a->pool->media->path, a->slot);
+	if (a->cell.epoch < a->epoch)
 		return MEMKV_MISS;
 	if (!is_me(a) && (slot_gone(c, a->slot, a->epoch) || a->cell.state == SLOT_LEFT))
 		return 0;

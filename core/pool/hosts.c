@@ -50,12 +50,15 @@ static bool is_there(const struct memkv_host *host)
 	       host->state == MEMKV_HOST_DRAINED;
 }
 
-static void read_host(struct memkv_pool *pool, const struct identity *id, uint32_t slot, struct memkv_host *host)
+/* @epoch: as for slot_read_by() */
+static void read_host(struct memkv_pool *pool, const struct identity *id, uint32_t slot, uint32_t epoch, struct memkv_host *host)
 {
 	struct slot_cell cell;
+	enum check_result read = pool->media->caps.mappable ? slot_read_by(&pool->control, slot, epoch, &cell)
+							     : share_read_cell(pool, slot, &cell);
 
 	*host = (struct memkv_host){.slot = slot};
-	if (share_read_cell(pool, slot, &cell) == CHECK_BAD) {
+	if (read == CHECK_BAD) {
 		host->state = MEMKV_HOST_DAMAGED;
 		return;
 	}
@@ -128,7 +131,7 @@ static int64_t make_hosts(struct memkv_pool *pool, struct chore *chore)
 	if (pool->control.shared)
 		share_listen(pool);
 	for (uint32_t slot = 0; slot < slots; slot++)
-		read_host(pool, &id, slot, &all[slot]);
+		read_host(pool, &id, slot, 0, &all[slot]);
 	add_segments(pool, all, slots);
 	int err = add_pins(pool, all, slots);
 	if (!err && chore->out)
@@ -163,12 +166,15 @@ int memkv_host_fence(struct memkv_pool *pool, uint32_t slot, uint32_t epoch)
 	identity_read(&id);
 	if (pool->control.shared)
 		share_listen(pool);
-	read_host(pool, &id, slot, &host);
+	read_host(pool, &id, slot, epoch, &host);
 	if (host.state == MEMKV_HOST_SILENT)
 		return fail(MEMKV_IN_USE, "%s: %u@%u is silent, and its death cannot be proven from here (host %s, process %u); end the "
 					  "process there, or boot that host again: then its slot and what it had open are free",
 			    pool->media->path, slot, epoch, host.nqn[0] ? host.nqn : "unknown", host.pid);
-	if (host.state == MEMKV_HOST_DAMAGED || host.epoch < epoch)
+	if (host.state == MEMKV_HOST_DAMAGED)
+		return fail(-EIO, "%s: whose slot %u is cannot be told: what says so is damaged; memkv pool check says more", pool->media->path,
+			    slot);
+	if (host.epoch < epoch)
 		return MEMKV_MISS;
 	if (host.epoch > epoch || host.state == MEMKV_HOST_LEFT || host.state == MEMKV_HOST_DEAD)
 		return 0;

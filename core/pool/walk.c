@@ -116,7 +116,7 @@ static void collect(void *context, uint32_t index, enum entry_state state, const
 	look->part->entries[look->part->count++] = *e;
 }
 
-/* the next segment's blocks; -EIO: they are there, and the medium does not answer for its table */
+/* the next segment's blocks; -EIO: there may be more, and the medium does not answer for its table, or for what tells instead */
 static int load_segment(struct memkv_pool *pool, const struct wish *wish, struct part *part)
 {
 	const struct control *c = &pool->control;
@@ -126,13 +126,15 @@ static int load_segment(struct memkv_pool *pool, const struct wish *wish, struct
 
 	part->count = 0;
 	pthread_mutex_lock(&pool->follower.lock);
-	bool read = table_refresh(c, look.segment);
-	if (read && table_header_known(c, &pool->follower.recover, look.segment, &header, &mended))
+	uint64_t before = pool->recover_unread;
+	bool unread = !table_refresh(c, look.segment);
+	if (!unread && table_header_told(c, &pool->follower.recover, look.segment, &header, &mended, &unread))
 		table_walk(c, &pool->follower.recover, look.segment, header.generation, 0,
 			   table_count(c, look.segment, header.generation, NULL), collect, &look);
+	unread |= pool->recover_unread != before; /* what only a second source tells */
 	follower_give_back(&pool->follower, look.segment);
 	pthread_mutex_unlock(&pool->follower.lock);
-	return read || !control_there(c, look.segment)
+	return !unread || !control_there(c, look.segment)
 		       ? 0
 		       : fail(-EIO, "%s: what segment %" PRIu64 " holds cannot be read; the others can be listed", pool->media->path,
 			      look.segment);

@@ -95,6 +95,20 @@ enum check_result slot_read(const struct control *c, uint32_t number, struct slo
 	return read_copies(c, number, cell, &holds);
 }
 
+enum check_result slot_read_by(const struct control *c, uint32_t number, uint32_t epoch, struct slot_cell *cell)
+{
+	enum { LOOKS = 20, LOOK_US = 5000 };
+
+	for (int looks = 0; looks < LOOKS; looks++) {
+		if (looks)
+			pause_us(LOOK_US);
+		enum check_result result = slot_read(c, number, cell);
+		if (result == CHECK_GOOD || (result != CHECK_BAD && cell->epoch >= epoch))
+			return result;
+	}
+	return CHECK_BAD;
+}
+
 bool slot_refresh(const struct control *c, uint32_t number)
 {
 	return control_refresh(c, control_at(c, layout_slot_cell(&c->layout, 0, number)), CELL_LIVE) &&

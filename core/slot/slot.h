@@ -79,6 +79,15 @@ bool slot_gone(const struct control *c, uint32_t number, uint32_t epoch);
  */
 enum check_result slot_read(const struct control *c, uint32_t number, struct slot_cell *cell);
 
+/*
+ * slot_read_by() - likewise, by somebody who was told that @epoch is there, or was (0: of nobody).  When a slot passes on, both copies are
+ * written, one after the other: each may be met while it is, or an older one alone.  At each moment one is whole, so that is
+ * waited for, for a moment.  Mapped media.
+ *
+ * Return: as slot_read(); CHECK_BAD: that does not pass.
+ */
+enum check_result slot_read_by(const struct control *c, uint32_t number, uint32_t epoch, struct slot_cell *cell);
+
 /* slot_refresh() - before slot_read(), where others may have changed the cells on mirrored media; false: unreadable */
 bool slot_refresh(const struct control *c, uint32_t number);
 

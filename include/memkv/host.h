@@ -88,7 +88,7 @@ int64_t memkv_hosts(struct memkv_pool *pool, struct memkv_host *hosts, size_t ro
  * not taken its slot away: end the process, and everything that it held is free at once.
  *
  * Return: 0: it is gone, with all of its writes; MEMKV_IN_USE: it lives (the sentence names the process); MEMKV_MISS:
- * there was no such incarnation; MEMKV_FAILED; MEMKV_EFORK.
+ * there was no such incarnation; MEMKV_FAILED; MEMKV_EFORK; -EIO: what says whose slot it is cannot be read, or is damaged.
  * Context: any thread; waits for the medium.
  */
 int memkv_host_fence(struct memkv_pool *pool, uint32_t slot, uint32_t epoch);
@@ -125,7 +125,7 @@ struct memkv_host_drain_options {
  *
  * Return: 1: it is drained now (with UNDO: it puts); 0: it is gone, and there is nothing to drain; MEMKV_MISS: there was no
  * such incarnation; MEMKV_IN_USE: not in time (the sentence says how it is); MEMKV_CONFLICT: the medium is none for this;
- * MEMKV_READ_ONLY; MEMKV_EFORK; MEMKV_FAILED; -EINVAL, -E2BIG.
+ * MEMKV_READ_ONLY; MEMKV_EFORK; MEMKV_FAILED; -EIO: what says whose slot it is is damaged; -EINVAL, -E2BIG.
  * Context: any thread; waits.
  */
 int memkv_host_drain(struct memkv_pool *pool, uint32_t slot, uint32_t epoch, const struct memkv_host_drain_options *options);

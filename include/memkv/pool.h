@@ -533,7 +533,7 @@ int memkv_iter_open(struct memkv_pool *pool, const struct memkv_filter *filter, 
  * @iter: the iterator.
  * @info: receives it (fields that need the payload region stay empty).
  *
- * Return: 1; 0 at the end; -EIO: a segment's table cannot be read now, so its blocks are not listed: the next call goes on with the next
+ * Return: 1; 0 at the end; -EIO: a segment's table cannot be read now, so not all of its blocks are listed: the next call goes on with the next
  * segment; MEMKV_FAILED: the pool's medium is gone, or the handle has attached another form of it since: close the iterator and begin
  * again; MEMKV_EFORK.
  * Context: as memkv_iter_open(); reads a table at a time.

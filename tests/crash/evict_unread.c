@@ -5,7 +5,7 @@
  *
  *   left over   power loss took the word of a segment, which is FREE by that: what its table describes nobody finds, and it is not counted
  *   headers     a table's header is wiped, and the segment's own, which would tell, cannot be read: what is there stays, and goes
- *               when it can be
+ *               when it can be.  A list of blocks says so as well
  *   tables      a device that answers for fewer and fewer of them: likewise
  *
  * usage: evict_unread [--device 1]
@@ -122,6 +122,27 @@ static void left_over(const struct layout *layout, uint64_t segment)
 	printf("%u blocks of %u can be found, and so many are counted\n", (unsigned)there, BLOCKS);
 }
 
+/* the list of blocks says so as well, once, and has the others */
+static void list_all_but(uint64_t missing)
+{
+	struct memkv_block_info info;
+	struct memkv_iter *iter;
+	uint64_t listed = 0, unread = 0;
+	int got;
+
+	if (memkv_iter_open(pool, NULL, &iter))
+		crash_fail("iterate: %s", memkv_error_detail());
+	while ((got = memkv_iter_next(iter, &info)) != 0) {
+		if (got < 0 && got != -EIO)
+			crash_fail("iterate: %d", got);
+		listed += got > 0;
+		unread += got < 0;
+	}
+	memkv_iter_close(iter);
+	if (listed != BLOCKS - missing || unread != (missing > 0))
+		crash_fail("%llu blocks are listed, %llu segments not read", (unsigned long long)listed, (unsigned long long)unread);
+}
+
 static void headers(const struct layout *layout, uint64_t segment)
 {
 	uint64_t counted[2];
@@ -130,7 +151,9 @@ static void headers(const struct layout *layout, uint64_t segment)
 	disk_load(disk, full);
 	memset(disk->image + layout_table(layout, segment), 0, TABLE_HEADER_BYTES);
 	attach();
+	list_all_but(0);
 	refuse_from(0, 1U << DISK_READ);
+	list_all_but(1);
 	for (int dry = 1; dry >= 0; dry--) {
 		int result;
 		counted[dry] = evict(dry, &result);

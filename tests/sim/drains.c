@@ -146,8 +146,7 @@ static void answered(const struct thread *t, struct agent *asked, uint32_t life,
 		cover(COVER_DRAIN_LATE);
 	} else if (result == 0 && there) {
 		broken("agent %u is there, and to be drained it is gone", asked->number);
-	} else if (result != 0 && result != 1 && !t->call.troubled && (result != MEMKV_MISS || there)) {
-		/* of one that is gone both copies of the cell may have been met while the next holder wrote them, one after the other */
+	} else if (result != 0 && result != 1 && !t->call.troubled) {
 		broken("drain of agent %u fails with %s (%s), and nothing was wrong", asked->number, memkv_code_name(result),
 		       memkv_error_detail());
 	}
