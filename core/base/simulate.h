@@ -158,6 +158,7 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(DEL_UNFLUSHED, "shared: a removal is acknowledged before its record is flushed")                              \
 	X(ADDED_UNASKED, "shared: who has put a block takes it into its index though a log has said meanwhile that it was removed") \
 	X(GONE_UNREAD, "shared: a block that cannot be read when a log says that it was removed stays in the index") \
+	X(GONE_LATE, "shared: a block that does not tell that it is the one which was removed stays in the index up to the next look") \
 	X(REOPENED_UNREAD, "shared: a segment that is opened anew while it is folded counts as one that could not be read")    \
 	X(STANDS_FROM_MIRROR, "a mover believes its own mirror that a segment was not adopted and opened anew meanwhile") \
 	X(RESUMED_UNSEEN, "who continues another's segment does not look what that one has put there since")           \

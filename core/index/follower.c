@@ -141,7 +141,7 @@ static bool fold_stirred(struct follower *f)
 	return complete;
 }
 
-/* what was removed goes from the index; where its block does not tell that it is the one, the next step asks its table */
+/* what was removed goes from the index; where its block does not tell that it is the one, its table is asked behind this */
 static void drop_removed(struct follower *f)
 {
 	enum { SOME = 32, COPIES = 16 };
@@ -168,16 +168,20 @@ static void drop_removed(struct follower *f)
 /* fold what has changed since the last pass; false: a further pass has nothing to add */
 static bool step_pass(struct follower *f)
 {
+	bool late = MUTANT(GONE_LATE);
+
 	f->lost = false;
 	if (f->control->shared)
 		factbook_refresh(f->factbook); /* which stirs */
+	if (f->control->shared && !late)
+		drop_removed(f); /* likewise: before the tables, which are asked about what its block does not tell */
 	bool complete = f->control->shared ? fold_stirred(f) : fold_rung(f);
 	if (f->watched_count)
 		SIM_SITE(GROWTH_NOT_LOST);
 	for (uint32_t i = f->watched_count; i-- > 0;) /* from the end: one that is not watched any more gives its place to the last */
 		if (!written_here(f, f->watched[i]))
 			fold_growth(f, f->watched[i]);
-	if (f->control->shared)
+	if (f->control->shared && late)
 		drop_removed(f);
 	return complete && f->lost && !MUTANT(FOLD_ONCE);
 }

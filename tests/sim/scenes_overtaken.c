@@ -4,6 +4,8 @@
 #include "core/pool/handle.h"
 #include "stage.h"
 
+#include <string.h>
+
 static void two_hosts(struct setup *s, struct geometry *geo)
 {
 	hosts(s, geo, 2);
@@ -322,6 +324,23 @@ static void gone_unread(void)
 	(void)calls(1, CALL_REFRESH, 0);
 }
 
+/* the medium has lost a block's header, but not its entry; host 1 has it in its index, and hears that host 0 has removed it: one look is enough */
+static void gone_late(void)
+{
+	opens(0);
+	opens(1);
+	(void)calls(0, CALL_PUT, 0);
+	(void)calls(0, CALL_PUT, 1); /* as above */
+	(void)calls(1, CALL_REFRESH, 0);
+	uint32_t segment = segment_of_key(0);
+	scene_must(segment != UINT32_MAX && world.shadow[segment].places[0].instance == 0, "the block is not the first of its segment");
+	if (world.failed)
+		return;
+	memset(world.image + layout_segment(&world.layout, segment) + world.shadow[segment].places[0].page * PAGE, 0, PAGE);
+	scene_must(calls(0, CALL_REMOVE, 0) == 1, "what is left of the block is removed");
+	(void)calls(1, CALL_REFRESH, 0);
+}
+
 /* ---- pins ---- */
 
 static bool log_of_another(const struct agent *a, uint64_t offset)
@@ -497,6 +516,7 @@ static void silence_guessed(void)
 const struct scene scenes_overtaken[] = {
 	{MUTANT_ADDED_UNASKED, "which left it in the index", MEDIUM_SHARED, added_unasked, two_hosts},
 	{MUTANT_GONE_UNREAD, "which left it in the index", MEDIUM_SHARED, gone_unread, two_hosts},
+	{MUTANT_GONE_LATE, "which left it in the index", MEDIUM_SHARED, gone_late, two_hosts},
 	{MUTANT_LEFT_ONCE, "is not to be had", MEDIUM_SHARED, left_once, two_hosts},
 	{MUTANT_CHOSEN_BELIEVED, "was removed before the get began", MEDIUM_SHARED, chosen_believed, two_hosts},
 	{MUTANT_WORD_BY_FORCE, "a fresh look does not see it", MEDIUM_SHARED, word_by_force, two_hosts},
