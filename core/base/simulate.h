@@ -171,6 +171,7 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(HEIR_WITHOUT_FACTS, "shared: who has got a slot lets go of what the log before says")                        \
 	X(ELSEWHERE_UNREAD, "shared: who empties a segment goes by the entry of a pinned block's other copy, and does not read that") \
 	X(CELL_HALFWAY, "a check looks at its own slot's cell while another thread of its process writes that") \
+	X(OWED_TAIL_IGNORED, "shared: what a host was just writing to its log when it died is missed there once its slot has passed on") \
 	X(ROUND_BY_FIRST, "a put that finds each segment too full goes on until the first of them comes again") \
 	X(LAPSE_ASKED_LATE, "a pinner that was out of its lease when it moved a block asks for that when it answers, and calls it an error")
 

@@ -47,6 +47,7 @@ struct factbook_source {
 	struct ring_reader reader;
 	struct ring_reader owed; /* shared devices: of an incarnation before, while its cell says so */
 	bool owes;
+	uint64_t owed_told; /* as told, of that one */
 	bool known;
 	uint32_t unread; /* how often in a row the medium did not answer: what it has stated is not all known */
 	bool final; /* its author has left, and all of it is read */

@@ -200,7 +200,7 @@ static bool read_cell(struct factbook *l, struct factbook_source *source, uint32
 	*left = cell.state == SLOT_LEFT;
 	bool same = source->known && (log_is_of(&source->reader.who, cell.epoch, cell.nonce) ||
 				      (MUTANT(LOG_EPOCH_IGNORED) && source->reader.who.epoch));
-	source->told = *left ? UINT64_MAX : same ? max_u64(source->told, cell.log_tail) : cell.log_tail;
+	source->told = same ? max_u64(source->told, cell.log_tail) : cell.log_tail; /* who leaves tells of all (share_leave()) */
 	if (same)
 		return true;
 	uint64_t before = factbook_unread(l);
@@ -209,6 +209,7 @@ static bool read_cell(struct factbook *l, struct factbook_source *source, uint32
 	source->reader.who.slot = slot;
 	source->owes = factbook_shared(l) && cell.owed_epoch && !MUTANT(OWED_LOG_UNREAD);
 	source->owed = (struct ring_reader){.who = {.slot = slot, .epoch = cell.owed_epoch, .nonce = cell.owed_nonce}};
+	source->owed_told = source->owes && MUTANT(OWED_TAIL_IGNORED) ? UINT64_MAX : cell.owed_tail;
 	if (cell.epoch)
 		(void)read_checkpoint(l, &source->reader);
 	if (source->owes)
@@ -217,13 +218,16 @@ static bool read_cell(struct factbook *l, struct factbook_source *source, uint32
 	return source->known;
 }
 
-/* the log of the incarnation before, which has ended: once, to its end */
+/*
+ * The log of the incarnation before, which has ended: once, to its end.  What it was just writing when it died need not be there, though
+ * what was written with that is: only what it had told of is missing then.
+ */
 static bool read_owed(struct factbook *l, struct factbook_source *source)
 {
 	uint64_t before = factbook_unread(l);
 
 	if (source->owes) {
-		read_ring(l, &source->owed, UINT64_MAX);
+		read_ring(l, &source->owed, source->owed_told);
 		source->owes = factbook_unread(l) != before;
 	}
 	return !source->owes;

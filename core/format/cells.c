@@ -26,7 +26,8 @@ struct slot_cell_disk {
 	le32 quarantine_ms, unproven_epoch;
 	uint8_t unproven_machine[16], unproven_boot[16];
 	le32 drain, ask, ask_slot, ask_epoch;
-	uint8_t reserved[64];
+	le64 owed_tail;
+	uint8_t reserved[56];
 };
 _Static_assert(sizeof(struct slot_cell_disk) == CELL_LIVE, "slot cell");
 
@@ -102,6 +103,7 @@ void slot_cell_encode(const struct slot_cell *cell, unsigned copy, uint64_t pool
 		.ask = le32_of(cell->ask),
 		.ask_slot = le32_of(cell->ask_slot),
 		.ask_epoch = le32_of(cell->ask_epoch),
+		.owed_tail = le64_of(cell->owed_tail),
 	};
 
 	memcpy(disk.unproven_machine, cell->unproven_machine, sizeof(disk.unproven_machine));
@@ -146,6 +148,7 @@ enum check_result slot_cell_decode(const uint8_t live[CELL_LIVE], unsigned slot,
 		.ask = le32_get(disk.ask),
 		.ask_slot = le32_get(disk.ask_slot),
 		.ask_epoch = le32_get(disk.ask_epoch),
+		.owed_tail = le64_get(disk.owed_tail),
 	};
 	memcpy(cell->unproven_machine, disk.unproven_machine, sizeof(disk.unproven_machine));
 	memcpy(cell->unproven_boot, disk.unproven_boot, sizeof(disk.unproven_boot));

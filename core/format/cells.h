@@ -29,7 +29,7 @@ struct slot_cell {
 	uint64_t process_start;
 	uint64_t attached_s, seen_s; /* UTC; for people */
 	uint64_t heartbeat;	     /* counter; media without exact death */
-	uint64_t log_tail;	     /* hint for polling */
+	uint64_t log_tail;	     /* records that are on the medium, at least; also a hint for polling */
 	uint8_t machine[16], boot[16];
 	char host_nqn[HOST_NQN_BYTES];
 	char version[24];
@@ -38,6 +38,7 @@ struct slot_cell {
 	/* shared: of this slot, whose log no checkpoint of this incarnation holds yet; epoch 0: nobody's */
 	uint32_t owed_epoch;
 	uint64_t owed_nonce;
+	uint64_t owed_tail;		  /* its log_tail, as who came next found it */
 	uint32_t quarantine_ms; /* shared: so long after its end a write of it may land */
 	/* shared: an incarnation before, whose slot passed on because it was silent for long: nobody has proven its death; 0: none */
 	uint32_t unproven_epoch;

@@ -158,6 +158,7 @@ void share_leave(struct memkv_pool *pool)
 	keeper_stop(&pool->share);
 	if (!share_may_write_cell(pool))
 		atomic_store(&pool->media->unpublished, true); /* it ends, and does not leave */
+	pool->slot.cell.log_tail = max_u64(pool->slot.cell.log_tail, factbook_tail(&pool->factbook)); /* told as it leaves */
 	if (control_published(&pool->control))
 		(void)pool->media->ops->flush(pool->media);
 }

@@ -475,6 +475,7 @@ static int try_claim(struct joining *j, const struct slot_guard *guard, struct s
 		bool owes = before->owed_epoch != 0; /* it never came so far */
 		slot->cell.owed_epoch = owes ? before->owed_epoch : before->epoch;
 		slot->cell.owed_nonce = owes ? before->owed_nonce : before->nonce;
+		slot->cell.owed_tail = owes ? before->owed_tail : before->log_tail;
 		carry_unproven(j, before, &slot->cell);
 		err = take(j, slot);
 	}
@@ -613,6 +614,7 @@ int lease_brought_over(const struct control *c, struct slot *slot)
 
 	slot->cell.owed_epoch = 0;
 	slot->cell.owed_nonce = 0;
+	slot->cell.owed_tail = 0;
 	/* no heartbeat was written yet: who stood still since its claim may have lost the slot */
 	for (unsigned copy = 0; copy < SLOT_COPIES && !err; copy++) {
 		err = MUTANT(ATTACH_UNGUARDED) ? 0 : lease_guard(c, slot);

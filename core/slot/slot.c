@@ -59,8 +59,10 @@ static void found_by_next(const struct control *c, struct slot_cell *first, cons
 		return; /* as it is while somebody joins */
 	first->epoch = before;
 	first->nonce = named ? second->owed_nonce : 0;
+	first->log_tail = named ? second->owed_tail : 0;
 	first->owed_epoch = named ? 0 : second->owed_epoch;
 	first->owed_nonce = named ? 0 : second->owed_nonce;
+	first->owed_tail = named ? 0 : second->owed_tail;
 	first->state = SLOT_LEFT;
 	if (!before || second->unproven_epoch != before)
 		return;

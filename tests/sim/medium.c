@@ -103,7 +103,9 @@ static uint32_t some_sectors(struct command *c, uint32_t page)
 {
 	uint32_t rest = rest_of(c, page), some = rest;
 
-	if (on_device() && world.setup.sector == SECTOR && draw(4) == 0)
+	if (stage.on && stage.part)
+		some = rest & stage.part(c);
+	else if (on_device() && world.setup.sector == SECTOR && draw(4) == 0)
 		some = rest & draw(ALL_SECTORS);
 	if (some == 0 || some == rest) {
 		c->left &= ~(1u << page);

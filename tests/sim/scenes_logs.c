@@ -27,6 +27,14 @@ static void some_keys(struct setup *s, struct geometry *geo)
 	s->keys = 40;
 }
 
+static bool on_the_way(bool (*is)(const struct command *command))
+{
+	for (uint32_t i = 0; i < world.active_count; i++)
+		if (is(&world.commands[world.active[i]]))
+			return true;
+	return false;
+}
+
 static bool of_rings(uint64_t offset)
 {
 	return offset - world.layout.offset[REGION_LOG_RINGS] < world.layout.length[REGION_LOG_RINGS];
@@ -240,7 +248,58 @@ static void ring_one_look(void)
 		(void)calls(0, CALL_PUT, key);
 }
 
+/* ---- what is left of a log ---- */
+
+/* a sector has four records, and each of two hosts eight segments that nobody ever had */
+static void many_to_adopt(struct setup *s, struct geometry *geo)
+{
+	hosts(s, geo, 2);
+	s->sector = SECTOR;
+	geo->segments = 16;
+}
+
+static bool of_its_log(const struct command *c)
+{
+	return c->agent->number == 1 && c->direction == MEDIA_WRITE && of_rings(c->page * PAGE);
+}
+
+static uint32_t second_sector(const struct command *c)
+{
+	return of_its_log(c) ? 2 : UINT32_MAX;
+}
+
+/* not its first part */
+static bool the_rest(const struct command *c) { return of_its_log(c) && c->left == 0; }
+
+/*
+ * Host 1 adopts what nobody ever had, and dies while all of that is on its way to its log: the second sector lands, the first does not.
+ * Host 2 gets the slot then, and has not read that log yet when host 0 checks the pool: nothing is missing that host 1 had told of.
+ */
+static void owed_tail_ignored(void)
+{
+	opens(0);
+	opens(1);
+	begins(1, CALL_PUT, 0);
+	helpers_stand_still(1);
+	stage.late = of_its_log;
+	for (int tries = 0; !on_the_way(of_its_log) && tries < 8; tries++)
+		goes_until(1, EVENT_SUBMIT, 1);
+	scene_must(on_the_way(of_its_log), "a host writes to its log");
+	stage.late = NULL;
+	stage.part = second_sector;
+	stage.sinks = the_rest;
+	dies(1);
+	stage.part = NULL;
+	stage.sinks = NULL;
+	begins_to_open(2);
+	goes_to(2, MUTANT_HEIR_WITHOUT_FACTS, 1);
+	(void)calls(0, CALL_CHECK, 0);
+	(void)ends(2);
+	(void)calls(0, CALL_CHECK, 0);
+}
+
 const struct scene scenes_logs[] = {
+	{MUTANT_OWED_TAIL_IGNORED, "damaged records", MEDIUM_SHARED, owed_tail_ignored, many_to_adopt},
 	{MUTANT_RING_ONE_LOOK, "is pinned", MEDIUM_FILE, ring_one_look, some_keys},
 	{MUTANT_PIN_UNSEEN_AFTER_OPEN, "is pinned", MEDIUM_SHARED, pin_unseen_after_open, three_hosts},
 	{MUTANT_PIN_OPEN_UNSEEN, "is pinned", MEDIUM_SHARED, pin_open_unseen, three_hosts},

@@ -42,6 +42,7 @@ extern struct stage {
 	bool (*late)(const struct command *command); /* NULL: none; else it does not land for now */
 	const struct agent *unflushed; /* whose flushes fail, and do nothing */
 	bool (*sinks)(const struct command *command); /* of what is on the way when its host dies, or power fails, this never lands; NULL: by chance */
+	uint32_t (*part)(const struct command *command); /* small sectors: those of the page that land first; NULL: by chance */
 	bool (*keeps)(uint64_t offset); /* power loss: have the eight bytes there been written? NULL: all have */
 } stage;
 

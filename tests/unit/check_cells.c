@@ -24,7 +24,10 @@ static struct slot_cell slot_example(void)
 				 .drain = SLOT_DRAIN_DONE,
 				 .ask = SLOT_ASK_UNDO,
 				 .ask_slot = 9,
-				 .ask_epoch = 0x3FFFFFFF};
+				 .ask_epoch = 0x3FFFFFFF,
+				 .owed_epoch = 76,
+				 .owed_nonce = 0xFEDCBA0987654321,
+				 .owed_tail = 0x1122334455667788};
 
 	memset(cell.machine, 0x11, sizeof(cell.machine));
 	memset(cell.boot, 0x22, sizeof(cell.boot));
@@ -47,6 +50,9 @@ static void assert_same_slot(const struct slot_cell *a, const struct slot_cell *
 	ck_assert_uint_eq(a->ask, b->ask);
 	ck_assert_uint_eq(a->ask_slot, b->ask_slot);
 	ck_assert_uint_eq(a->ask_epoch, b->ask_epoch);
+	ck_assert_uint_eq(a->owed_epoch, b->owed_epoch);
+	ck_assert_uint_eq(a->owed_nonce, b->owed_nonce);
+	ck_assert_uint_eq(a->owed_tail, b->owed_tail);
 	ck_assert_mem_eq(a->machine, b->machine, sizeof(a->machine));
 	ck_assert_mem_eq(a->boot, b->boot, sizeof(a->boot));
 	ck_assert_str_eq(a->host_nqn, b->host_nqn);

@@ -12,7 +12,7 @@
 
 #include <stdio.h>
 
-enum { SLOTS = 4, LATE = 0x1A7E, WINNER = 0x3133, NEXT = 0x4E87 };
+enum { SLOTS = 4, LATE = 0x1A7E, WINNER = 0x3133, NEXT = 0x4E87, TOLD = 12, TOLD_LATE = 34 };
 
 /* a claim takes some tenths of a second, and is begun again when the machine is slow; nobody is silent for long; and where it is short */
 static const struct lease_timing timing = {.beat_ms = 10, .self_ms = 50, .suspect_ms = 60000, .quarantine_ms = 80000, .claim_ms = 40};
@@ -128,7 +128,8 @@ static int claim_by(const struct lease_timing *t, struct slot *slot)
 
 static int claim(struct slot *slot) { return claim_by(&timing, slot); }
 
-static void must_owe(uint32_t slot, uint32_t epoch, uint64_t nonce)
+/* and that one's log, as far as it had @told of it */
+static void must_owe(uint32_t slot, uint32_t epoch, uint64_t nonce, uint64_t told)
 {
 	struct slot mine;
 
@@ -144,6 +145,9 @@ static void must_owe(uint32_t slot, uint32_t epoch, uint64_t nonce)
 	ck_assert_uint_eq(mine.epoch, epoch + 1);
 	ck_assert_uint_eq(mine.cell.owed_epoch, epoch);
 	ck_assert_uint_eq(mine.cell.owed_nonce, nonce);
+	ck_assert_uint_eq(mine.cell.owed_tail, told);
+	ck_assert_int_eq(lease_brought_over(c, &mine), 0);
+	ck_assert_uint_eq(mine.cell.owed_epoch | mine.cell.owed_nonce | mine.cell.owed_tail, 0);
 }
 
 START_TEST(late_copy_over_one_who_left)
@@ -152,13 +156,15 @@ START_TEST(late_copy_over_one_who_left)
 		open_pool();
 		struct slot_cell late = cell_of(0, 1, LATE, (uint32_t)state);
 		struct slot winner = {.epoch = 1, .nonce = WINNER, .cell = cell_of(0, 1, WINNER, SLOT_ACTIVE)};
+		winner.cell.log_tail = TOLD;
 		fake.locked[0] = true;
 		strict = held[0] = true; /* copy 0, as a holder has it */
 		slot_leave(c, &winner);
 		ck_assert(!atomic_load(&fake.base.unpublished)); /* both copies */
 		strict = false;
+		late.log_tail = TOLD_LATE;
 		put_copy(0, &late);
-		must_owe(0, 1, WINNER);
+		must_owe(0, 1, WINNER, TOLD);
 		close_pool();
 	}
 }
@@ -175,10 +181,12 @@ START_TEST(chosen_by_what_stands_there)
 	open_pool();
 	before.owed_epoch = 2;
 	before.owed_nonce = LATE;
+	before.owed_tail = TOLD_LATE;
+	left.log_tail = TOLD;
 	put_copy(0, &before);
 	put_copy(1, &before);
 	leaver = &left;
-	must_owe(0, 3, WINNER);
+	must_owe(0, 3, WINNER, TOLD);
 	close_pool();
 }
 END_TEST
@@ -191,9 +199,11 @@ START_TEST(late_copy_under_the_next_claim)
 		struct slot_cell late = cell_of(0, 1, LATE, (uint32_t)state), next = cell_of(0, 2, NEXT, SLOT_JOINING);
 		next.owed_epoch = 1;
 		next.owed_nonce = WINNER;
+		next.owed_tail = TOLD;
+		late.log_tail = TOLD_LATE;
 		put_copy(0, &late);
 		put_copy(1, &next);
-		must_owe(0, 1, WINNER);
+		must_owe(0, 1, WINNER, TOLD);
 		close_pool();
 	}
 }
@@ -207,9 +217,11 @@ START_TEST(late_copy_of_an_epoch_long_past)
 	open_pool();
 	next.owed_epoch = 18;
 	next.owed_nonce = WINNER;
+	next.owed_tail = TOLD;
+	late.log_tail = TOLD_LATE;
 	put_copy(0, &late);
 	put_copy(1, &next);
-	must_owe(0, 18, WINNER);
+	must_owe(0, 18, WINNER, TOLD);
 	close_pool();
 }
 END_TEST
