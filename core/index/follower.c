@@ -168,7 +168,7 @@ static void drop_removed(struct follower *f)
 /* fold what has changed since the last pass; false: a further pass has nothing to add */
 static bool step_pass(struct follower *f)
 {
-	bool late = MUTANT(GONE_LATE);
+	bool late = f->control->shared && MUTANT(GONE_LATE);
 
 	f->lost = false;
 	if (f->control->shared)
@@ -181,7 +181,7 @@ static bool step_pass(struct follower *f)
 	for (uint32_t i = f->watched_count; i-- > 0;) /* from the end: one that is not watched any more gives its place to the last */
 		if (!written_here(f, f->watched[i]))
 			fold_growth(f, f->watched[i]);
-	if (f->control->shared && late)
+	if (late)
 		drop_removed(f);
 	return complete && f->lost && !MUTANT(FOLD_ONCE);
 }

@@ -163,8 +163,8 @@ static void choose_spots(void)
 	uint32_t chance = chances[pick(ARRAY_COUNT(chances))];
 
 	w->fades = pick(3);
-	for (int m = 0; w->fades && m < MUTANT_COUNT; m++)
-		w->sites[m].chance = chance;
+	for (int m = 1; w->fades && m < MUTANT_COUNT; m++)
+		w->sites[m].chance = is_passed(m, world.setup.medium) ? chance : 0;
 	for (uint32_t i = 0, n = 1 + pick(FEW); !w->fades && i < n; i++)
 		w->sites[some_site()].chance = chances[pick(ARRAY_COUNT(chances))];
 }
