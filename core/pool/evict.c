@@ -128,6 +128,8 @@ static int how_far(const struct evict *evict)
 	if (evict->full)
 		return fail(MEMKV_NO_ROOM, "%s: the logs take no further removal; they are forgotten as segments are written anew, so put "
 					   "something first; what was counted is gone", path);
+	if (atomic_load(&pool->media->failed))
+		return fail(MEMKV_FAILED, "%s: the pool's file or device is gone, or was cut short; what was counted is gone", path);
 	if (evict->unread)
 		return fail(-EIO, "%s: what %" PRIu64 " of %" PRIu64 " segments hold cannot be read or removed, and stays; what the others hold %s; try again "
 				  "when the medium answers", path, evict->unread, pool->control.layout.segments,

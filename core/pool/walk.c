@@ -116,6 +116,13 @@ static void collect(void *context, uint32_t index, enum entry_state state, const
 	look->part->entries[look->part->count++] = *e;
 }
 
+static int cannot_tell(const struct memkv_pool *pool, uint64_t segment)
+{
+	if (atomic_load(&pool->media->failed))
+		return fail(MEMKV_FAILED, "%s: the pool's file or device is gone, or was cut short, while its blocks were listed", pool->media->path);
+	return fail(-EIO, "%s: what segment %" PRIu64 " holds cannot be read; the others can be listed", pool->media->path, segment);
+}
+
 /* the next segment's blocks; -EIO: there may be more, and the medium does not answer for its table, or for what tells instead */
 static int load_segment(struct memkv_pool *pool, const struct wish *wish, struct part *part)
 {
@@ -134,10 +141,7 @@ static int load_segment(struct memkv_pool *pool, const struct wish *wish, struct
 	unread |= pool->recover_unread != before; /* what only a second source tells */
 	follower_give_back(&pool->follower, look.segment);
 	pthread_mutex_unlock(&pool->follower.lock);
-	return !unread || !control_there(c, look.segment)
-		       ? 0
-		       : fail(-EIO, "%s: what segment %" PRIu64 " holds cannot be read; the others can be listed", pool->media->path,
-			      look.segment);
+	return unread && control_there(c, look.segment) ? cannot_tell(pool, look.segment) : 0;
 }
 
 static int64_t make_part(struct memkv_pool *pool, struct chore *chore)
