@@ -72,7 +72,8 @@ enum sim_kind { SIM_LOAD, SIM_STORE, SIM_SWAP, SIM_ADD };
 	X(UNSEEN_NOT_LOST, "a follower that sees a segment for the first time thinks that nothing came and went there") \
 	X(FOLD_NO_SECOND_LOOK, "a follower does not look whether the segment was reopened while it folded it") \
 	X(FOLD_LOOKS_BEFORE, "a follower looks whether the segment was reopened before it reads the entries, and not behind that") \
-	X(MEND_UNSEEN, "a table's header that was mended while somebody looked at its second source counts as not begun")
+	X(MEND_UNSEEN, "a table's header that was mended while somebody looked at its second source counts as not begun") \
+	X(CELLS_TORN, "who finds a slot's cell just being written, first the one copy, then the other, takes it for nobody's")
 
 /* what only a device shows */
 #define SIM_DEVICE_MUTANTS(X)                                                                                          \

@@ -294,6 +294,18 @@ static bool refresh_shared(struct factbook *l)
 	return false;
 }
 
+/*
+ * At each moment one copy of a cell is whole; who reads the first while that is written, and stands still until the second one is, finds none.
+ * Then they have changed, and tell when they are read once more; else they are damaged.
+ */
+static bool written_meanwhile(const struct control *c, uint32_t slot, const uint64_t before[SLOT_COPIES])
+{
+	uint64_t checks[SLOT_COPIES];
+
+	cell_checks(c, slot, checks);
+	return memcmp(checks, before, sizeof(checks)) != 0;
+}
+
 static void read_slot(struct factbook *l, struct factbook_source *source, uint32_t slot)
 {
 	const struct control *c = l->control;
@@ -304,8 +316,12 @@ static void read_slot(struct factbook *l, struct factbook_source *source, uint32
 		bool same = memcmp(checks, source->cell_checks, sizeof(checks)) == 0;
 		if (!source->known || !same || !c->media->caps.mappable) {
 			bool left;
-			if (!read_cell(l, source, slot, &left) && !source->known)
+			SIM_SITE(CELLS_TORN); /* whoever stands still here, and between the copies */
+			if (!read_cell(l, source, slot, &left) && !source->known) {
+				if (written_meanwhile(c, slot, checks) && !MUTANT(CELLS_TORN))
+					continue;
 				return;
+			}
 			memcpy(source->cell_checks, checks, sizeof(checks));
 		}
 		if (source->reader.who.epoch)

@@ -577,7 +577,41 @@ static void fold_no_second_look(void) { fold_stands_at(MUTANT_FOLD_NO_SECOND_LOO
 /* the same, and it has looked at the header once more when it stands still: the entries are next */
 static void fold_looks_before(void) { fold_stands_at(MUTANT_FOLD_LOOKS_BEFORE, 3); }
 
+static void expiring(struct setup *s, struct geometry *geo)
+{
+	(void)geo;
+	s->ttl = 65536;
+}
+
+static uint64_t cell(uint32_t copy) { return layout_slot_cell(&world.layout, copy, 0); }
+
+/*
+ * Process 1 pins a block, and leaves; that expires.  Process 2 claims its slot, and dies while it writes the first copy of its cell, the second one being
+ * written.  So process 0 is writing the first one when process 3 looks at that, and the second one when process 3 looks at that: it finds
+ * none, and is to look again.
+ */
+static void cells_torn(void)
+{
+	opens(1);
+	(void)calls(1, CALL_PUT, 0);
+	(void)calls(1, CALL_PIN, 0);
+	world.clock += 31;
+	closes(1);
+	begins_to_open(2);
+	goes_to_store(2, cell(0) + 64, 8, 1);
+	dies(2);
+	begins_to_open(0);
+	goes_to_store(0, cell(0) + 64, 8, 1);
+	begins_to_open(3);
+	goes_to(3, MUTANT_CELLS_TORN, 1);
+	goes_to_load(3, cell(1) + 8);
+	goes_to_store(0, cell(1) + 64, 8, 1);
+	(void)ends(3);
+	(void)calls(3, CALL_GET, 0);
+}
+
 const struct scene scenes_files[] = {
+	{MUTANT_CELLS_TORN, "a fresh get misses", MEDIUM_FILE, cells_torn, expiring},
 	{MUTANT_MOVE_FROM_WITHDRAWN, "becomes live again, and was removed", MEDIUM_FILE, move_from_withdrawn, many_keys},
 	{MUTANT_SILENCE_BELIEVED, "is returned, and was removed", MEDIUM_FILE, silence_believed, NULL},
 	{MUTANT_UNREAD_SEEN, "is returned, and was removed", MEDIUM_FILE, unread_seen, NULL},
