@@ -7,8 +7,9 @@
  *   - a put is refused for that reason only when somebody has asked for it
  *   - "it is gone" is said of nobody who is there, "there is none" of nobody who was
  *
- * Asks of both kinds may meet, and one that was given up may be heard late; while that can be nothing is promised.  Random numbers
- * are drains' own, so a seed without drains is as if there were none.
+ * Asks of both kinds may meet, and one that was given up may be heard late; while that can be nothing is promised.  Nor is anything
+ * by an answer that met one of the other kind: it may have been true before that was heard, and come late.  Random numbers are drains'
+ * own, so a seed without drains is as if there were none.
  */
 #include "core/pool/handle.h"
 #include "sim.h"
@@ -25,7 +26,7 @@ static struct standing {
 	enum drain_standing knows;
 	uint64_t changes;	   /* counts what was learnt */
 	uint32_t unsettled[2];	   /* asks that run, or may be heard yet */
-	uint64_t begun[2];	   /* world.order when somebody asked last */
+	uint64_t heard[2];	   /* world.order when an ask was answered last */
 } standings[AGENTS_MAX];
 
 static uint64_t random_numbers[2];
@@ -137,7 +138,8 @@ static void answered(const struct thread *t, struct agent *asked, uint32_t life,
 
 	if (result == 1 && s->life == life) {
 		s->unsettled[kind]--;
-		if (s->unsettled[!kind] == 0 && s->begun[!kind] < begun)
+		s->heard[kind] = world.order;
+		if (s->unsettled[!kind] == 0 && s->heard[!kind] < begun)
 			learn(s, kind == UNDO ? DRAIN_PUTS : DRAIN_DRAINED);
 		cover(kind == UNDO ? COVER_DRAIN_UNDONE : COVER_DRAINED);
 		if (there && s->knows == DRAIN_DRAINED)
@@ -162,7 +164,6 @@ static void do_drain(struct thread *t, struct agent *asked)
 
 	call_begin(t, CALL_DRAIN, UINT32_MAX);
 	uint64_t begun = t->call.begin;
-	s->begun[kind] = begun;
 	s->unsettled[kind]++;
 	if (s->knows != (kind == UNDO ? DRAIN_PUTS : DRAIN_DRAINED))
 		learn(s, DRAIN_UNSURE);
